@@ -1,0 +1,211 @@
+"""What holds for every op in OPS. A new entry needs a line in ARGUMENTS, no more."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.augment.samples import assert_same, differ, make_sample
+from tfvision.augment import OPS
+from tfvision.errors import InputError
+
+HEIGHT, WIDTH = 12, 16
+
+# Arguments beside `p`, and the labels that the op may bring into a mask.
+ARGUMENTS = {
+    "flip_lr": ({}, ()),
+    "flip_ud": ({}, ()),
+    "translate": ({"max_shift": 0.5, "fill_label": 9}, (9,)),
+    "rotate": ({"max_degrees": 40}, (255,)),
+    "scale": ({"minimum": 0.5, "maximum": 1.5, "max_aspect_hw": 1.3}, (255,)),
+    "crop": ({"height": 10, "width": 20, "fill_label": 8}, (8,)),
+    "brightness": ({}, ()),
+    "contrast": ({}, ()),
+    "gamma": ({}, ()),
+    "noise": ({}, ()),
+    "blur": ({"max_sigma": 8}, ()),  # a small sigma changes no bit, and would blur `p`
+    "negative": ({}, ()),
+    "cutout": ({"size": (4, 6), "count": 2, "fill_label": 7}, (7,)),
+    "albumentations": (
+        {
+            "transforms": [
+                {"name": "Affine", "rotate": (-20, 20), "fill_mask": 9, "p": 1.0},
+                {"name": "RandomBrightnessContrast", "p": 1.0},
+            ]
+        },
+        (9,),
+    ),
+}
+
+each_op = pytest.mark.parametrize("name", list(OPS))
+SPECS = {
+    "mask": tf.TensorSpec([None, None], tf.int32),
+    "label": tf.TensorSpec([], tf.int32),
+    "boxes": tf.TensorSpec([None, 4], tf.float32),
+    "classes": tf.TensorSpec([None], tf.int32),
+    "id": tf.TensorSpec([], tf.string),
+    "index": tf.TensorSpec([], tf.int64),
+}
+
+
+def build(name, p=1.0, **changes):
+    return OPS[name](**{**ARGUMENTS[name][0], **changes}, p=p)
+
+
+def seeds(count, first=0):
+    return tf.constant([[7, s] for s in range(first, first + count)], tf.int64)
+
+
+def test_every_op_is_tested():
+    assert set(ARGUMENTS) == set(OPS)
+
+
+@each_op
+@pytest.mark.parametrize("channels", [1, 3])
+def test_eager_and_tf_data_agree(name, channels):
+    op, sample = build(name, p=0.7), make_sample(channels=channels)
+    piped = tf.data.Dataset.from_tensor_slices(seeds(6)).map(
+        lambda seed: op(sample, seed), num_parallel_calls=2
+    )
+    for seed, out in zip(seeds(6), piped, strict=True):
+        assert_same(out, op(sample, seed))
+
+
+@each_op
+def test_a_size_known_only_at_run_time_changes_nothing(name):
+    op, sample = build(name), make_sample(channels=3)
+    image = tf.TensorSpec([None, None, 3], tf.float32)
+    signature = [{"image": image, **SPECS}, tf.TensorSpec([2], tf.int32)]
+    traced = tf.function(op, input_signature=signature)
+    for seed in seeds(3):
+        seed = tf.cast(seed, tf.int32)
+        assert_same(traced(sample, seed), op(sample, seed))
+
+
+@each_op
+def test_same_seed_same_sample_other_seed_other_sample(name):
+    op, sample = build(name), make_sample()
+    first = [op(sample, seed) for seed in seeds(8)]
+    for out, seed in zip(first, seeds(8), strict=True):
+        assert_same(out, op(sample, seed))
+    if name not in ("flip_lr", "flip_ud", "negative"):  # of p=1 these have one outcome only
+        assert any(differ(first[0], out) for out in first[1:])
+    some = build(name, p=0.5)
+    outcomes = {some(sample, seed)["image"].numpy().tobytes() for seed in seeds(12)}
+    assert len(outcomes) > 1
+
+
+@each_op
+def test_p_0_is_the_identity(name):
+    size = {"height": HEIGHT, "width": WIDTH} if name == "crop" else {}
+    op = build(name, p=0.0, **size)
+    sample = make_sample(channels=3)
+    for seed in seeds(4):
+        assert_same(op(sample, seed), sample)
+
+
+@each_op
+def test_p_is_the_share_of_changed_samples(name):
+    if name == "crop":
+        pytest.skip("p of crop chooses between a random place and the middle: test_crop.py")
+    sample = make_sample(parts=())
+
+    def share(p, count):
+        op = build(name, p=p)
+        changed = tf.data.Dataset.from_tensor_slices(seeds(count)).map(
+            lambda seed: tf.reduce_any(op(sample, seed)["image"] != sample["image"])
+        )
+        return np.mean(list(changed.as_numpy_iterator()))
+
+    # Of 400 draws the standard deviation is 0.023. A shift of no pixels is one in 221.
+    assert share(0.3, 400) == pytest.approx(0.3, abs=0.08)
+    assert share(1.0, 50) > 0.95
+
+
+@each_op
+def test_shapes_dtypes_and_other_keys_stay(name):
+    op, sample = build(name), make_sample(channels=3)
+    (out,) = tf.data.Dataset.from_tensors(sample).map(lambda s: op(s, [3, 4]))
+    spec = tf.data.Dataset.from_tensors(sample).map(lambda s: op(s, [3, 4])).element_spec
+    size = (10, 20) if name == "crop" else (HEIGHT, WIDTH)
+    assert spec["image"] == tf.TensorSpec([*size, 3], tf.float32)
+    assert spec["mask"] == tf.TensorSpec(size, tf.int32)
+    assert spec["boxes"].dtype == tf.float32
+    assert spec["boxes"].shape[1] == 4
+    assert spec["classes"].dtype == tf.int32
+    assert len(out["boxes"]) == len(out["classes"])
+    assert set(out) == set(sample)
+    for key in ("label", "id", "index"):
+        assert out[key].numpy() == sample[key].numpy()
+
+
+@each_op
+@pytest.mark.parametrize("parts", [(), ("mask",), ("boxes",)])
+def test_works_without_mask_or_boxes_and_draws_the_same(name, parts):
+    op, whole = build(name), make_sample()
+    sample = make_sample(parts=parts)
+    for seed in seeds(3):
+        out, full = op(sample, seed), op(whole, seed)
+        assert_same(out, {key: full[key] for key in sample})
+
+
+@each_op
+def test_labels_stay_labels(name):
+    """Never a label that was not there, save the declared fill: masks are not blended."""
+    op, sample = build(name), make_sample()
+    sample["mask"] = tf.where(sample["mask"] > 1, 40, 2)
+    allowed = {2, 40, *ARGUMENTS[name][1]}
+    for seed in seeds(20):
+        assert set(np.unique(op(sample, seed)["mask"])) <= allowed
+
+
+@each_op
+def test_image_stays_in_range(name):
+    op, sample = build(name), make_sample(channels=3)
+    sample["image"] = tf.round(sample["image"])
+    for seed in seeds(20):
+        image = op(sample, seed)["image"]
+        assert np.all((image >= 0) & (image <= 1))
+
+
+@each_op
+def test_the_sample_that_came_in_is_left_alone(name):
+    sample, copy = make_sample(), make_sample()
+    build(name)(sample, [0, 1])
+    assert_same(sample, copy)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.5, float("nan"), "often", True])
+@each_op
+def test_p_must_be_a_probability(name, p):
+    with pytest.raises(InputError, match=f"{name}: the probability p must be .* from 0 to 1"):
+        build(name, p=p)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "match"),
+    [
+        ("translate", {"max_shift": 1.5}, "max_shift must be a number from 0 to 1, got 1.5"),
+        ("rotate", {"max_degrees": -3}, "max_degrees must be a number from 0 to 180"),
+        ("rotate", {"mode": "wrap"}, "mode must be 'constant' or 'reflect', got 'wrap'"),
+        ("rotate", {"fill": 128}, "fill must be a number from 0 to 1, got 128"),
+        ("rotate", {"fill_label": 0.5}, "fill_label must be a whole number"),
+        ("rotate", {"fill_label": 2**30}, "fill_label must be at most 16777216"),
+        ("rotate", {"min_visibility": 2}, "min_visibility must be a number from 0 to 1"),
+        ("scale", {"minimum": 0.0}, "scale: minimum and maximum are factors"),
+        ("scale", {"minimum": 2.0}, "got minimum=2.0 and maximum=1.5"),
+        ("scale", {"max_aspect_hw": 0.5}, "max_aspect_hw must be a number from 1 up"),
+        ("crop", {"height": 0}, "height must be a whole number from 1 up, got 0"),
+        ("crop", {"width": 2.5}, "width must be a whole number from 1 up, got 2.5"),
+        ("brightness", {"max_delta": 51}, "max_delta must be a number from 0 to 1"),
+        ("contrast", {"minimum": 3}, "contrast: minimum and maximum are factors"),
+        ("gamma", {"maximum": "2"}, "maximum must be a number"),
+        ("noise", {"stddev": -1}, "stddev must be a number from 0 to 1"),
+        ("blur", {"max_sigma": 0}, "max_sigma must be a number from 0.001 to 100"),
+        ("cutout", {"size": 0}, "size must be a whole number from 1 up, got 0"),
+        ("cutout", {"size": (3, 4, 5)}, r"a pair \(height, width\), got \(3, 4, 5\)"),
+        ("cutout", {"count": 0}, "count must be a whole number from 1 up"),
+    ],
+)
+def test_bad_arguments_are_refused_when_built(name, arguments, match):
+    with pytest.raises(InputError, match=match):
+        build(name, **arguments)

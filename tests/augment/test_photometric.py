@@ -1,0 +1,120 @@
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.augment.samples import make_sample
+from tfvision.augment import blur, brightness, contrast, gamma, negative, noise
+
+
+def images(op, sample, count=300):
+    """The images (count, H, W, C) of as many seeds."""
+    pipe = tf.data.Dataset.range(count).map(lambda s: op(sample, tf.stack([s, 11]))["image"])
+    return np.stack(list(pipe.as_numpy_iterator()))
+
+
+def grey(value=0.5):
+    return {"image": tf.fill([4, 5, 1], value)}
+
+
+def test_brightness_adds_one_number_and_clips():
+    sample = make_sample(channels=3)
+    out = images(brightness(max_delta=0.3), sample)
+    delta = np.median(out - sample["image"], axis=(1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(out, np.clip(sample["image"] + delta, 0, 1), atol=1e-6)
+    assert -0.3 <= delta.min() < -0.28
+    assert 0.28 < delta.max() <= 0.3
+    assert (out == 0).any()
+    assert (out == 1).any()
+
+
+def test_contrast_scales_about_the_mean_of_all_channels():
+    sample = make_sample(channels=3)
+    image = np.asarray(0.4 + 0.2 * sample["image"] * [1.0, 0.5, 0.2], np.float32)
+    out = images(contrast(minimum=0.5, maximum=2.0), {"image": tf.constant(image)})
+    mean = image.mean()
+    factor = out.std(axis=(1, 2, 3), keepdims=True) / image.std()
+    np.testing.assert_allclose(out, mean + factor * (image - mean), atol=1e-5)
+    assert 0.5 <= factor.min() < 0.53
+    assert 1.9 < factor.max() <= 2.0 + 1e-5
+    assert abs(np.log(factor).mean()) < 0.1  # flattening as likely as sharpening
+
+
+def test_contrast_clips():
+    image = tf.constant([[[0.0], [1.0]]])
+    np.testing.assert_array_equal(contrast(2.0, 2.0)({"image": image}, [0, 0])["image"], image)
+
+
+def test_gamma_is_a_power_and_keeps_black_and_white():
+    sample = make_sample()
+    out = images(gamma(minimum=0.5, maximum=2.0), sample)
+    exponent = np.log(out[:, 3, 3, 0]) / np.log(sample["image"][3, 3, 0])
+    np.testing.assert_allclose(
+        out, sample["image"] ** exponent[:, None, None, None], rtol=1e-3, atol=1e-6
+    )
+    assert 0.5 - 1e-4 <= exponent.min() < 0.53
+    assert 1.9 < exponent.max() <= 2.0 + 1e-4
+    for value in (0.0, 1.0):
+        assert np.all(images(gamma(), grey(value), 5) == value)
+
+
+def test_noise_has_its_deviation_and_is_fresh_for_every_pixel_and_seed():
+    added = images(noise(stddev=0.1), grey()) - 0.5
+    assert added.std() == pytest.approx(0.1, rel=0.05)
+    assert abs(added.mean()) < 0.005
+    assert len(np.unique(added)) > 0.99 * added.size
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blur_against_opencv(channels):
+    """A blurred impulse tells the sigma that was drawn; OpenCV must agree on an image."""
+    sample = make_sample(13, 17, channels=channels)
+    impulse = np.zeros([13, 17, channels], np.float32)
+    impulse[6, 8] = 1.0
+    op = blur(max_sigma=1.5)  # reaches 5 pixels
+    for s in range(10):
+        spread = op({"image": tf.constant(impulse)}, [s, 0])["image"][6, :, 0].numpy()
+        if spread[9] < 1e-3:
+            continue
+        # From exp(-(9 - 1) / (2 sigma^2)), the weight at 3 over that at 1 pixel's distance.
+        sigma = 2 / np.sqrt(np.log(spread[9] / spread[11])) if spread[11] > 1e-7 else None
+        if sigma is None:
+            continue
+        assert sigma <= 1.5 + 1e-4
+        image = sample["image"].numpy()
+        expected = cv2.GaussianBlur(
+            image, (11, 11), float(sigma), borderType=cv2.BORDER_REFLECT_101
+        ).reshape(image.shape)
+        np.testing.assert_allclose(op(sample, [s, 0])["image"], expected, atol=2e-5)
+        return
+    pytest.fail("no seed drew a blur that can be measured")
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 6), (2, 3)])
+def test_blur_of_an_image_smaller_than_its_reach(height, width):
+    """Mirrored back and forth: a constant stays, and a mean is not lost at the border."""
+    constant = {"image": tf.fill([height, width, 2], 0.25)}
+    out = images(blur(max_sigma=3), constant, 5)
+    np.testing.assert_allclose(out, 0.25, atol=1e-6)
+    reach = 9
+    image = make_sample(height, width)["image"].numpy()
+    padded = np.pad(image, [(reach, reach), (reach, reach), (0, 0)], mode="reflect")
+    from tfvision.augment.photometric import _mirrored
+
+    rows = tf.gather(image, _mirrored(height, reach), axis=0)
+    np.testing.assert_array_equal(tf.gather(rows, _mirrored(width, reach), axis=1), padded)
+
+
+def test_negative_twice_is_the_image_again():
+    sample = {"image": tf.constant([[[0.0], [0.25], [1.0]]])}
+    out = negative(p=1.0)(sample, [0, 0])
+    np.testing.assert_array_equal(out["image"][0, :, 0], [1.0, 0.75, 0.0])
+    np.testing.assert_array_equal(negative(p=1.0)(out, [0, 0])["image"], sample["image"])
+
+
+@pytest.mark.parametrize("op", [brightness(), contrast(), gamma(), noise(), blur(), negative(1.0)])
+def test_mask_and_boxes_are_not_touched(op):
+    sample = make_sample()
+    out = op(sample, [0, 0])
+    for key in set(sample) - {"image"}:
+        assert out[key] is sample[key]

@@ -1,0 +1,336 @@
+"""Every loss of the table: NumPy references, ranges, ignored pixels, gradients, float16."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfvision import losses
+from tfvision.errors import InputError
+
+K = 4
+NAMES = list(losses.LOSSES)
+
+
+def build(name, **kwargs):
+    return losses.LOSSES[name](**kwargs)
+
+
+def random_case(seed, *, batch=3, size=(5, 6), num_classes=K, scale=3.0):
+    """Labels and logits; some classes are missing in some images, as in real masks."""
+    rng = np.random.default_rng(seed)
+    labels = np.stack(
+        [
+            rng.choice(rng.choice(num_classes, rng.integers(1, num_classes + 1), False), size)
+            for _ in range(batch)
+        ]
+    )
+    return labels, (scale * rng.standard_normal((batch, *size, num_classes))).astype(np.float32)
+
+
+def perfect_logits(labels, num_classes=K):
+    return 100.0 * np.eye(num_classes, dtype=np.float32)[np.asarray(labels) % num_classes]
+
+
+def reference(name, labels, logits, weights, ignore):
+    """One image in float64, pixel by pixel where the loss is of pixels."""
+    counted = ~np.isin(labels, ignore)
+    truth, z = labels[counted], logits[counted].astype(np.float64)
+    if not truth.size:
+        return 0.0
+    z = z - z.max(axis=1, keepdims=True)
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    if name in ("cross_entropy", "focal"):
+        right = p[np.arange(len(truth)), truth]
+        values = -np.log(right) * ((1 - right) ** 2 if name == "focal" else 1)
+        w = weights[truth]
+        return (w * values).sum() / w.sum() if w.sum() else 0.0
+    alpha, beta = (0.5, 0.5) if name == "dice" else (0.3, 0.7)
+    above = below = 0.0
+    for c in np.unique(truth):
+        t = truth == c
+        tp, fp, fn = p[t, c].sum(), p[~t, c].sum(), (1 - p[t, c]).sum()
+        above += weights[c] * (1 - tp / (tp + alpha * fp + beta * fn))
+        below += weights[c]
+    return above / below if below else 0.0
+
+
+def gradient(loss, labels, logits):
+    logits = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = tf.reduce_sum(loss.call(labels, logits))
+    return value.numpy(), tape.gradient(value, logits).numpy()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", range(6))
+def test_equals_numpy_reference_with_weights_and_ignored_labels(name, seed):
+    labels, logits = random_case(seed)
+    rng = np.random.default_rng(100 + seed)
+    weights = rng.uniform(0, 3, K) * (rng.random(K) > 0.25)
+    weights[rng.integers(K)] = 1.0
+    ignore = [(), (255,), (0, 255), (2,)][seed % 4]
+    labels[rng.random(labels.shape) < 0.2] = 255 if 255 in ignore else labels.flat[0]
+    loss = build(name, class_weights=weights.tolist(), ignore_labels=ignore)
+    value = loss.call(labels, logits)
+    assert value.dtype == tf.float32
+    expected = [reference(name, a, b, weights, ignore) for a, b in zip(labels, logits, strict=True)]
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plain_loss_equals_reference_and_reduces_to_the_mean_of_images(name):
+    labels, logits = random_case(7)
+    expected = [reference(name, a, b, np.ones(K), ()) for a, b in zip(labels, logits, strict=True)]
+    np.testing.assert_allclose(build(name)(labels, logits), np.mean(expected), rtol=1e-5)
+    per_image = build(name, reduction=None)(labels, logits)
+    np.testing.assert_allclose(per_image, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_perfect_prediction_is_zero_also_with_absent_classes(name):
+    labels = np.zeros((3, 4, 4), np.int32)
+    labels[1, :2] = 3
+    labels[2] = np.arange(16).reshape(4, 4) % K
+    np.testing.assert_allclose(build(name).call(labels, perfect_logits(labels)), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_pixels_of_an_absent_class_cost(name):
+    labels = np.zeros((1, 4, 4), np.int32)
+    labels[0, 0] = 1
+    losses_by_strays = []
+    for strays in range(4):
+        predicted = labels.copy()
+        predicted[0, 3, :strays] = 3  # class 3 is not in the truth
+        # Finite certainty, so that cross-entropy is not astronomically large.
+        losses_by_strays.append(float(build(name).call(labels, perfect_logits(predicted) / 20)[0]))
+    assert np.all(np.diff(losses_by_strays) > 0.02)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_image_without_counted_pixel_has_exactly_no_loss_and_no_gradient(name):
+    labels, logits = random_case(1)
+    labels[1] = 255
+    logits[1, 0, 0] = np.inf  # an overflow where nothing counts
+    loss = build(name, class_weights=[1, 2, 0.5, 1])
+    value, grad = gradient(loss, labels, logits)
+    assert np.isfinite(value)
+    assert loss.call(labels, logits)[1] == 0.0
+    assert np.all(grad[1] == 0.0)
+    assert np.all(np.isfinite(grad[[0, 2]]))
+    assert np.abs(grad[0]).max() > 1e-4
+    assert np.abs(grad[2]).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ignored_pixels_have_no_influence(name):
+    labels, logits = random_case(2)
+    labels[:, 2:4, 1:5] = 255
+    changed = logits.copy()
+    changed[:, 2:4, 1:5] = 50.0 * np.random.default_rng(0).standard_normal((3, 2, 4, K))
+    loss = build(name)
+    np.testing.assert_array_equal(loss.call(labels, logits), loss.call(labels, changed))
+    _, grad = gradient(loss, labels, logits)
+    assert np.all(grad[labels == 255] == 0.0)
+    assert np.abs(grad[labels != 255]).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_depends_on_itself_alone(name):
+    labels, logits = random_case(3, batch=4)
+    labels[2, :3] = 255
+    loss = build(name, class_weights=[0.2, 1, 3, 1])
+    together = loss.call(labels, logits)
+    alone = [loss.call(labels[i : i + 1], logits[i : i + 1])[0] for i in range(4)]
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", range(4))
+def test_range_and_scale_of_weights(name, seed):
+    labels, logits = random_case(20 + seed, scale=[0.1, 3, 30, 200][seed])
+    weights = np.random.default_rng(seed).uniform(0, 5, K)
+    value = build(name, class_weights=weights.tolist()).call(labels, logits).numpy()
+    assert np.all(value >= 0)
+    if name in ("dice", "tversky"):
+        assert np.all(value <= 1 + 1e-6)
+    for scale in (1e-30, 1e30):
+        scaled = build(name, class_weights=(weights * scale).tolist()).call(labels, logits)
+        np.testing.assert_allclose(scaled, value, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float16_at_512_is_finite_and_equals_float64(name):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, K, (1, 512, 512)).astype(np.uint8)
+    logits = (4 * rng.standard_normal((1, 512, 512, K))).astype(np.float16)
+    value, grad = gradient(build(name), labels, logits)
+    expected = reference(name, labels[0].astype(int), logits[0], np.ones(K), ())
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    assert np.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("label", [K, -1, 254, 1.5])
+def test_label_that_is_neither_class_nor_ignored_is_nan_without_gradient(name, label):
+    labels, logits = random_case(4)
+    labels = labels.astype(np.float32)
+    labels[1, 2, 3] = label
+    loss = build(name)
+    value = loss.call(labels, logits).numpy()
+    assert np.isnan(value[1])
+    assert np.isfinite(value[[0, 2]]).all()
+    _, grad = gradient(loss, labels, logits)
+    assert np.isfinite(grad).all()
+    assert np.all(grad[1] == 0)
+    assert np.abs(grad[0]).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "float32", "channel"])
+def test_label_dtypes_and_channel_axis(name, dtype):
+    labels, logits = random_case(5)
+    labels[0, 0, 0] = 255
+    expected = build(name).call(labels, logits)
+    given = labels[..., None] if dtype == "channel" else labels.astype(dtype)
+    np.testing.assert_array_equal(build(name).call(given, logits), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graph_with_unknown_sizes_equals_eager(name):
+    labels, logits = random_case(6)
+    loss = build(name, class_weights=[1, 2, 3, 4])
+    step = tf.function(
+        loss.call,
+        input_signature=[
+            tf.TensorSpec([None, None, None], tf.int64),
+            tf.TensorSpec([None, None, None, K], tf.float32),
+        ],
+    )
+    np.testing.assert_allclose(step(labels, logits), loss.call(labels, logits), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_descent_from_an_undecided_start_reaches_zero(name):
+    labels, logits = random_case(8, batch=1, scale=0.1)
+    loss = build(name, class_weights=[1, 1, 2, 1])
+    first, _ = gradient(loss, labels, logits)
+    for _ in range(60):
+        value, grad = gradient(loss, labels, logits)
+        logits = logits - 30.0 * grad
+    assert value < 0.1 * first
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        ("cross_entropy", {"label_smoothing": 0.1}),
+        ("dice", {}),
+        ("focal", {"gamma": 1.5}),
+        ("tversky", {"alpha": 0.2, "beta": 0.9}),
+    ],
+)
+def test_config_round_trip(name, kwargs):
+    common = {"class_weights": [1.0, 0.0, 2.0, 3.0], "ignore_labels": [0, 255], "name": "mine"}
+    loss = losses.LOSSES[name](**common, **kwargs, reduction="sum", dtype="float32")
+    copy = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(copy) is type(loss)
+    assert copy.get_config() == loss.get_config()
+    assert loss.get_config().items() >= {**common, **kwargs, "reduction": "sum"}.items()
+    labels, logits = random_case(9)
+    np.testing.assert_array_equal(copy(labels, logits), loss(labels, logits))
+
+
+def test_cross_entropy_equals_keras():
+    labels, logits = random_case(10)
+    expected = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits)
+    np.testing.assert_allclose(build("cross_entropy")(labels, logits), expected, rtol=1e-6)
+
+
+def test_label_smoothing_equals_keras():
+    labels, logits = random_case(11)
+    keras_loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2)
+    ours = build("cross_entropy", label_smoothing=0.2)(labels, logits)
+    np.testing.assert_allclose(ours, keras_loss(np.eye(K)[labels], logits), rtol=1e-5)
+
+
+def test_focal_at_gamma_zero_is_cross_entropy_and_small_gamma_has_finite_gradient():
+    labels, logits = random_case(12)
+    expected = build("cross_entropy").call(labels, logits)
+    np.testing.assert_allclose(build("focal", gamma=0).call(labels, logits), expected, rtol=1e-6)
+    for gamma in (0, 0.5, 1, 2):
+        _, grad = gradient(build("focal", gamma=gamma), labels, perfect_logits(labels))
+        assert np.isfinite(grad).all()
+
+
+def test_tversky_at_one_half_is_dice_and_beta_prices_misses():
+    labels, logits = random_case(13)
+    half = build("tversky", alpha=0.5, beta=0.5).call(labels, logits)
+    np.testing.assert_array_equal(half, build("dice").call(labels, logits))
+    labels = np.zeros((1, 4, 4), np.int32)
+    labels[0, :2] = 1
+    missed = labels.copy()
+    missed[0, 1] = 0
+    only_foreground = {"class_weights": [0, 1]}
+    for beta in (0.1, 0.5, 0.9):
+        loss = build("tversky", alpha=1 - beta, beta=beta, **only_foreground)
+        cost = loss.call(labels, perfect_logits(missed, 2))[0]
+        np.testing.assert_allclose(cost, beta * 4 / (4 + beta * 4), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"class_weights": [1, -1]}, "not negative; received"),
+        ({"class_weights": [1, float("nan")]}, "must be finite"),
+        ({"class_weights": [0, 0]}, "At least one class weight must be above 0"),
+        ({"class_weights": "inverse"}, "Compute them from the data"),
+        ({"class_weights": 3}, "must be a list of numbers"),
+        ({"ignore_labels": 2.5}, "ignore_labels must be a whole number"),
+        ({"ignore_labels": [True]}, "ignore_labels must be a whole number"),
+    ],
+)
+def test_bad_common_arguments(name, kwargs, message):
+    with pytest.raises(InputError, match=message):
+        build(name, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "message"),
+    [
+        ("focal", {"gamma": -1}, "gamma of the focal loss must be at least 0; received -1"),
+        ("focal", {"gamma": float("inf")}, "gamma"),
+        ("tversky", {"alpha": -0.1}, "alpha >= 0"),
+        ("tversky", {"beta": 0}, "beta > 0"),
+        ("cross_entropy", {"label_smoothing": 1}, r"label_smoothing must lie in \[0, 1\)"),
+    ],
+)
+def test_bad_own_arguments(name, kwargs, message):
+    with pytest.raises(InputError, match=message):
+        build(name, **kwargs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_shapes(name):
+    labels, logits = random_case(14)
+    with pytest.raises(InputError, match="3 weights came for 4 classes"):
+        build(name, class_weights=[1, 1, 1])(labels, logits)
+    with pytest.raises(InputError, match="of the same size; received"):
+        build(name)(labels[:, :4], logits)
+    with pytest.raises(InputError, match="of the same size; received"):
+        build(name)(np.eye(K)[labels], logits)
+    with pytest.raises(InputError, match="at least 2"):
+        build(name)(labels, logits[..., :1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sample_weight_is_one_number_an_image(name):
+    labels, logits = random_case(15)
+    values = build(name).call(labels, logits).numpy()
+    weighted = build(name)(labels, logits, sample_weight=np.array([1.0, 0.0, 2.0]))
+    np.testing.assert_allclose(weighted, (values[0] + 2 * values[2]) / 3, rtol=1e-6)
+    with pytest.raises(InputError, match="one number an image"):
+        build(name)(labels, logits, sample_weight=np.ones(labels.shape))

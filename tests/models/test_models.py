@@ -1,0 +1,103 @@
+"""Every architecture of the table, in every style it can be built in."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.checks import check_segmentation_model
+from tfvision.models import MODELS
+
+SMALL = {"width": 4, "depth": 2}
+SHAPE = (16, 24, 1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_is_a_segmentation_model(name, tmp_path):
+    model = MODELS[name](SHAPE, 5, **SMALL)
+    check_segmentation_model(model, tmp_path, num_classes=5, image_shape=SHAPE)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("size", [(13, 30), (1, 1), (16, 16), (5, 127)])
+def test_takes_any_given_size(name, size):
+    model = MODELS[name]((*size, 3), 4, **SMALL)
+    assert model(keras.ops.zeros((2, *size, 3))).shape == (2, *size, 4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_open_size_has_the_weights_of_the_fixed_size(name):
+    fixed, opened = (MODELS[name]((*size, 1), 5, **SMALL) for size in [(13, 30), (None, None)])
+    assert fixed.stride == opened.stride == 4
+    opened.set_weights(fixed.get_weights())
+    images = np.random.default_rng(0).random((1, 16, 32, 1), dtype="float32")
+    images[:, 13:] = 0
+    images[:, :, 30:] = 0
+    np.testing.assert_allclose(
+        opened(images)[:, :13, :30], fixed(images[:, :13, :30]), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("normalization", "layer"),
+    [
+        ("batch", keras.layers.BatchNormalization),
+        ("sync_batch", keras.layers.BatchNormalization),
+        ("group", keras.layers.GroupNormalization),
+        ("none", None),
+    ],
+)
+def test_normalization(name, normalization, layer):
+    model = MODELS[name](SHAPE, 5, **SMALL, normalization=normalization)
+    found = [y for y in model.layers if "Normalization" in type(y).__name__]
+    assert bool(found) == (layer is not None)
+    assert all(type(y) is layer for y in found)
+    if layer is keras.layers.BatchNormalization:
+        assert {y.synchronized for y in found} == {normalization == "sync_batch"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_dropout_and_activation_reach_every_block(name):
+    model = MODELS[name](SHAPE, 5, **SMALL, dropout=0.3, activation="gelu")
+    drops = [y for y in model.layers if isinstance(y, keras.layers.SpatialDropout2D)]
+    blocks = [y for y in model.layers if y.name.endswith("_2_conv")]
+    assert len(drops) == len(blocks)
+    assert {y.rate for y in drops} == {0.3}
+    acts = [y for y in model.layers if isinstance(y, keras.layers.Activation)]
+    assert {y.get_config()["activation"] for y in acts} == {"gelu"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_are_float32_under_mixed_precision(name):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = MODELS[name](SHAPE, 5, **SMALL)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model(np.zeros((1, *SHAPE), "float32")).dtype == "float32"
+    assert model.layers[1].compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"width": 0}, "width must be a whole number of at least 1. Received: 0"),
+        ({"depth": 0}, "depth must be"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1. Received: 1.0"),
+        ({"normalization": "bach"}, "Unknown normalization: 'bach'. Did you mean 'batch'"),
+    ],
+)
+def test_bad_arguments(name, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS[name](SHAPE, 5, **{**SMALL, **arguments})
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_trains_in_plain_keras(name):
+    model = MODELS[name](SHAPE, 3, **SMALL)
+    model.compile("adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    images = np.random.default_rng(0).random((8, *SHAPE), dtype="float32")
+    masks = (images[..., 0] > 0.5).astype("int32")
+    history = model.fit(images, masks, epochs=3, batch_size=4, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0]

@@ -1,0 +1,41 @@
+"""Augmentation by the name a config gives it: ops on samples, and mixing ops on batches."""
+
+from tfvision.registry import Registry, lazy_names
+
+OPS = Registry(
+    "augmentation",
+    {
+        "flip_lr": "tfvision.augment.geometric:flip_lr",
+        "flip_ud": "tfvision.augment.geometric:flip_ud",
+        "translate": "tfvision.augment.geometric:translate",
+        "rotate": "tfvision.augment.geometric:rotate",
+        "scale": "tfvision.augment.geometric:scale",
+        "crop": "tfvision.augment.crop:crop",
+        "brightness": "tfvision.augment.photometric:brightness",
+        "contrast": "tfvision.augment.photometric:contrast",
+        "gamma": "tfvision.augment.photometric:gamma",
+        "noise": "tfvision.augment.photometric:noise",
+        "blur": "tfvision.augment.photometric:blur",
+        "negative": "tfvision.augment.photometric:negative",
+        "cutout": "tfvision.augment.erasing:cutout",
+        "albumentations": "tfvision.augment.albumentations_op:albumentations",
+    },
+)
+
+MIXERS = Registry(
+    "mixing augmentation",
+    {
+        "mixup": "tfvision.augment.mixing:mixup",
+        "cutmix": "tfvision.augment.mixing:cutmix",
+    },
+)
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    OPS,
+    {
+        "compose": "tfvision.augment.op:compose",
+        "mixup": "tfvision.augment.mixing:mixup",
+        "cutmix": "tfvision.augment.mixing:cutmix",
+    },
+)

@@ -1,0 +1,204 @@
+"""Geometric ops as matrices: any run of them is one matrix and one resampling.
+
+Resampling blurs an image and roughens a mask a little each time, and costs more than all
+the rest of an augmentation. So an op here only tells its matrix, and `apply_run`
+multiplies the matrices of neighbours and resamples once.
+
+The matrices are 3x3 float64, take column vectors (x, y, 1) in pixels *with the origin in
+the middle of the image*, and map a place in the output to the place in the input that it
+is read from. With that origin a flip, a rotation or a scaling needs no shift. float64, as
+a GPU may multiply float32 matrices in reduced precision (TF32).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from tfvision.augment.boxes import clip_to_window, keep_boxes, visible
+from tfvision.augment.sample import (
+    Sample,
+    Size,
+    check_fill_label,
+    check_number,
+    draw,
+    image_size,
+)
+from tfvision.errors import InputError
+
+ROWS, COLUMNS = 0, 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Border:
+    """What comes in from beyond the border, and which boxes stay.
+
+    Attributes:
+        mode: "constant", or "reflect": the image mirrored at its edge (c b a | a b c),
+            image and mask alike.
+        fill: Image value in [0, 1] for "constant".
+        fill_label: Mask label for "constant".
+        min_visibility: A moved box stays where at least this share of its area is in view.
+    """
+
+    mode: str
+    fill: float
+    fill_label: int
+    min_visibility: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Affine:
+    """A geometric op: call it like any op, or merge its `matrix(seed, size)` with others."""
+
+    matrix: Callable[[tf.Tensor, Size], tf.Tensor]
+    border: Border
+
+    def __call__(self, sample: Sample, seed: tf.Tensor) -> Sample:
+        return apply_run([self], sample, [seed])
+
+
+@dataclasses.dataclass(frozen=True)
+class Flip:
+    """Mirrors along `axis` (ROWS or COLUMNS) with probability `p`; see `Affine`."""
+
+    axis: int
+    p: float
+
+    def happens(self, seed: tf.Tensor) -> tf.Tensor:
+        """() bool: whether `seed` draws a flip."""
+        return draw(seed, 1)[0] < self.p
+
+    def matrix(self, seed: tf.Tensor, size: Size) -> tf.Tensor:
+        """The matrix, see the module; the size of the image does not enter."""
+        sign = 1 - 2 * tf.cast(self.happens(seed), tf.float64)
+        one = tf.ones([], tf.float64)
+        return tf.linalg.diag(tf.stack([one, sign, one] if self.axis == ROWS else [sign, one, one]))
+
+    def __call__(self, sample: Sample, seed: tf.Tensor) -> Sample:
+        return apply_run([self], sample, [seed])
+
+
+def make_border(
+    op: str, *, mode: str, fill: float, fill_label: int, min_visibility: float
+) -> Border:
+    """Checks the arguments that all ops with a border share; see `Border`."""
+    if mode not in ("constant", "reflect"):
+        raise InputError(f"{op}: mode must be 'constant' or 'reflect', got {mode!r}.")
+    fill = check_number(op, "fill", fill, 0.0, 1.0)
+    fill_label = check_fill_label(op, fill_label)
+    min_visibility = check_number(op, "min_visibility", min_visibility, 0.0, 1.0)
+    if mode == "reflect":
+        fill, fill_label = 0.0, 0  # not used: two reflecting ops agree whatever was written
+    return Border(mode, fill, fill_label, min_visibility)
+
+
+def common_border(run: Sequence[Affine | Flip]) -> Border | None:
+    """The border of neighbours that are resampled together; None where all are flips.
+
+    Raises:
+        InputError: Where they declare different ones.
+    """
+    borders = {op.border: None for op in run if isinstance(op, Affine)}
+    if len(borders) > 1:
+        raise InputError(
+            "Geometric ops that follow each other are merged into one resampling, so they "
+            "must declare the same mode, fill, fill_label and min_visibility, got "
+            f"{' and '.join(str(border) for border in borders)}. Write the same values in "
+            "each, or put another op between them."
+        )
+    return next(iter(borders), None)
+
+
+def apply_run(run: Sequence[Affine | Flip], sample: Sample, seeds: Sequence[tf.Tensor]) -> Sample:
+    """Applies geometric ops, each with its seed, in one step: one copy or one resampling."""
+    border = common_border(run)
+    if border is None:
+        return _mirror(run, sample, seeds)
+    size = image_size(sample["image"])
+    matrices = [op.matrix(seed, size) for op, seed in zip(run, seeds, strict=True)]
+    # Output to input: the last op is undone first, so it stands rightmost.
+    return _resample(sample, functools.reduce(tf.linalg.matmul, matrices), border)
+
+
+def _mirror(run: Sequence[Flip], sample: Sample, seeds: Sequence[tf.Tensor]) -> Sample:
+    """Flips only: a copy, without any arithmetic on pixels."""
+    flipped = [tf.constant(False), tf.constant(False)]
+    for op, seed in zip(run, seeds, strict=True):
+        flipped[op.axis] = tf.math.logical_xor(flipped[op.axis], op.happens(seed))
+    image = sample["image"]
+    # The first version of Reverse takes one truth value an axis, which spares a tf.cond.
+    out = {"image": tf.raw_ops.Reverse(tensor=image, dims=tf.stack([*flipped, False]))}
+    if "mask" in sample:
+        out["mask"] = tf.raw_ops.Reverse(tensor=sample["mask"], dims=tf.stack(flipped))
+    if "boxes" in sample:
+        height, width = (tf.cast(side, tf.float32) for side in image_size(image))
+        x1, y1, x2, y2 = tf.unstack(sample["boxes"], axis=-1)
+        x1, x2 = _where_pair(flipped[COLUMNS], (width - x2, width - x1), (x1, x2))
+        y1, y2 = _where_pair(flipped[ROWS], (height - y2, height - y1), (y1, y2))
+        out["boxes"] = tf.stack([x1, y1, x2, y2], axis=-1)
+    return {**sample, **out}
+
+
+def _where_pair(condition, then, otherwise):
+    return [tf.where(condition, a, b) for a, b in zip(then, otherwise, strict=True)]
+
+
+def _resample(sample: Sample, matrix: tf.Tensor, border: Border) -> Sample:
+    """Reads the output through `matrix`: the image bilinear, the mask nearest."""
+    image = sample["image"]
+    size = image_size(image)
+    settings = {
+        "transforms": _between_pixel_indices(matrix, size),
+        "output_shape": tf.stack(size),
+        "fill_mode": border.mode.upper(),
+    }
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=image[None], fill_value=border.fill, interpolation="BILINEAR", **settings
+    )[0]
+    moved.set_shape(image.shape)
+    out = {"image": moved}
+    if "mask" in sample:
+        mask = sample["mask"]
+        out["mask"] = tf.raw_ops.ImageProjectiveTransformV3(
+            images=mask[None, :, :, None],
+            fill_value=float(border.fill_label),
+            interpolation="NEAREST",
+            **settings,
+        )[0, :, :, 0]
+        out["mask"].set_shape(mask.shape)
+    if "boxes" in sample:
+        out |= _move_boxes(sample, matrix, size, border.min_visibility)
+    return {**sample, **out}
+
+
+def _between_pixel_indices(matrix: tf.Tensor, size: Size) -> tf.Tensor:
+    """(1, 8) float32: `matrix` for TensorFlow, whose x and y are the indices of pixels.
+
+    The middle of the image lies at index (W - 1) / 2: between two pixels where W is even.
+    So a flip reads column W - 1 - x, in whole numbers throughout.
+    """
+    height, width = (tf.cast(side, tf.float64) for side in size)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    to_middle = tf.reshape(tf.stack([1, 0, -x, 0, 1, -y, 0, 0, 1]), [3, 3])
+    from_middle = tf.reshape(tf.stack([1, 0, x, 0, 1, y, 0, 0, 1]), [3, 3])
+    whole = from_middle @ matrix @ to_middle
+    return tf.cast(tf.reshape(whole, [1, 9])[:, :8], tf.float32)
+
+
+def _move_boxes(sample: Sample, matrix: tf.Tensor, size: Size, min_visibility: float) -> Sample:
+    """The upright hull of each box's moved corners, clipped to the image."""
+    boxes = tf.cast(sample["boxes"], tf.float64)
+    height, width = (tf.cast(side, tf.float64) for side in size)
+    middle = tf.stack([width, height]) / 2
+    x1, y1, x2, y2 = tf.unstack(boxes, axis=-1)
+    corners = tf.stack([tf.stack([x1, x1, x2, x2]), tf.stack([y1, y2, y1, y2])], axis=-1)
+    forward = tf.linalg.inv(matrix)
+    corners = (corners - middle) @ tf.transpose(forward[:2, :2]) + forward[:2, 2] + middle
+    hull = tf.concat([tf.reduce_min(corners, 0), tf.reduce_max(corners, 0)], axis=-1)
+    # Where every draw missed, boxes stay as they came, even those that reach over the edge.
+    still = tf.reduce_all(matrix == tf.eye(3, dtype=tf.float64))
+    keep = still | visible(hull, size, min_visibility)
+    hull = tf.where(still, boxes, clip_to_window(hull, size))
+    return keep_boxes(sample, tf.cast(hull, tf.float32), keep)

@@ -1,0 +1,147 @@
+"""Ops that move pixels: image, mask and boxes move together.
+
+What they share:
+
+- `p`: probability that the op happens.
+- `mode`, `fill`, `fill_label`: what comes in from beyond the border. "constant" brings in
+  the image value `fill` (in [0, 1]) and the mask label `fill_label` (255: ignored);
+  "reflect" mirrors image and mask at their edge and does not use the two.
+- `min_visibility`: boxes are clipped to the image; one of which less than this share of
+  the (moved) area stays in view is dropped, with its class.
+
+`compose` merges neighbours among them into one resampling. What leaves the image in one
+of them and comes back in the next is then still there, unlike one after the other.
+"""
+
+import math
+
+import tensorflow as tf
+
+from tfvision.augment.affine import COLUMNS, ROWS, Affine, Flip, make_border
+from tfvision.augment.sample import (
+    Size,
+    between,
+    check_factors,
+    check_number,
+    check_probability,
+    draw,
+    factor_between,
+)
+
+
+def flip_lr(p: float = 0.5) -> Flip:
+    """Mirrors the sample left to right."""
+    return Flip(axis=COLUMNS, p=check_probability("flip_lr", p))
+
+
+def flip_ud(p: float = 0.5) -> Flip:
+    """Mirrors the sample top to bottom."""
+    return Flip(axis=ROWS, p=check_probability("flip_ud", p))
+
+
+def translate(
+    max_shift: float = 0.1,
+    p: float = 1.0,
+    *,
+    mode: str = "constant",
+    fill: float = 0.0,
+    fill_label: int = 255,
+    min_visibility: float = 0.25,
+) -> Affine:
+    """Shifts by whole pixels, so that a shift alone blurs nothing.
+
+    Args:
+        max_shift: Fraction of the image's height and of its width, 0 to 1, rounded down to
+            whole pixels. Every shift up to it, in either direction, is as likely.
+        p: With the others, see the module.
+    """
+    max_shift = check_number("translate", "max_shift", max_shift, 0.0, 1.0)
+    p = check_probability("translate", p)
+
+    def matrix(seed: tf.Tensor, size: Size) -> tf.Tensor:
+        u_hit, u_y, u_x = draw(seed, 3, tf.float64)
+        hit = tf.cast(u_hit < p, tf.float64)
+        down, right = (
+            hit * _whole_shift(u, max_shift, side) for u, side in zip((u_y, u_x), size, strict=True)
+        )
+        return tf.reshape(tf.stack([1, 0, -right, 0, 1, -down, 0, 0, 1]), [3, 3])
+
+    border = make_border(
+        "translate", mode=mode, fill=fill, fill_label=fill_label, min_visibility=min_visibility
+    )
+    return Affine(matrix, border)
+
+
+def rotate(
+    max_degrees: float = 10.0,
+    p: float = 1.0,
+    *,
+    mode: str = "constant",
+    fill: float = 0.0,
+    fill_label: int = 255,
+    min_visibility: float = 0.25,
+) -> Affine:
+    """Turns about the middle of the image, clockwise or counter-clockwise.
+
+    Args:
+        max_degrees: Greatest angle, 0 to 180; angles are uniform between its two signs.
+        p: With the others, see the module.
+    """
+    greatest = math.radians(check_number("rotate", "max_degrees", max_degrees, 0.0, 180.0))
+    p = check_probability("rotate", p)
+
+    def matrix(seed: tf.Tensor, size: Size) -> tf.Tensor:
+        u_hit, u = draw(seed, 2, tf.float64)
+        angle = tf.cast(u_hit < p, tf.float64) * between(u, -greatest, greatest)
+        cos, sin = tf.cos(angle), tf.sin(angle)
+        return tf.reshape(tf.stack([cos, -sin, 0, sin, cos, 0, 0, 0, 1]), [3, 3])
+
+    border = make_border(
+        "rotate", mode=mode, fill=fill, fill_label=fill_label, min_visibility=min_visibility
+    )
+    return Affine(matrix, border)
+
+
+def scale(
+    minimum: float = 0.8,
+    maximum: float = 1.25,
+    p: float = 1.0,
+    *,
+    max_aspect_hw: float = 1.0,
+    mode: str = "constant",
+    fill: float = 0.0,
+    fill_label: int = 255,
+    min_visibility: float = 0.25,
+) -> Affine:
+    """Zooms about the middle of the image; the size of the image stays.
+
+    Args:
+        minimum: Least factor; below 1 the content shrinks. Factors are uniform on a log
+            scale, so that 0.8 and 1.25 balance.
+        maximum: Greatest factor.
+        p: With the others, see the module.
+        max_aspect_hw: Greatest stretch of height / width, from 1 (none) up, and its inverse
+            the least; uniform on a log scale. The area is that of the factor alone.
+    """
+    minimum, maximum = check_factors("scale", minimum, maximum)
+    aspect = check_number("scale", "max_aspect_hw", max_aspect_hw, 1.0)
+    p = check_probability("scale", p)
+
+    def matrix(seed: tf.Tensor, size: Size) -> tf.Tensor:
+        u_hit, u_zoom, u_aspect = draw(seed, 3, tf.float64)
+        zoom = factor_between(u_zoom, minimum, maximum)
+        stretch = tf.sqrt(factor_between(u_aspect, 1.0 / aspect, aspect))
+        inverse = tf.stack([stretch / zoom, 1.0 / (stretch * zoom), 1.0])
+        return tf.linalg.diag(tf.where(u_hit < p, inverse, tf.ones_like(inverse)))
+
+    border = make_border(
+        "scale", mode=mode, fill=fill, fill_label=fill_label, min_visibility=min_visibility
+    )
+    return Affine(matrix, border)
+
+
+def _whole_shift(u: tf.Tensor, max_shift: float, side: int | tf.Tensor) -> tf.Tensor:
+    """() float64: a whole number of pixels, each from -k to k as likely as the other."""
+    # 1e-9: 0.29 * 100 is 28.999999999999996, and 29 pixels are meant.
+    most = tf.floor(max_shift * tf.cast(side, tf.float64) + 1e-9)
+    return tf.floor(u * (2 * most + 1)) - most

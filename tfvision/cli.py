@@ -1,0 +1,356 @@
+"""The command line: flags, exit codes, and errors as one sentence.
+
+Nothing heavy is imported before the flags and the config are known to be right, so that
+`--help` and a typo answer at once.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+TASKS = {"segmentation": ("seg", "unetpp")}  # folder of configs and runs, default config
+
+
+def train(task: str, argv: Sequence[str] | None = None) -> int:
+    """Runs a training script. Returns the exit code."""
+    parser = _train_parser(task)
+    arguments = parser.parse_args(argv)
+    command = shlex.join([Path(sys.argv[0]).name, *(sys.argv[1:] if argv is None else argv)])
+    return _guarded(lambda: _train(task, arguments, command), arguments)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `python -m tfvision`. Returns the exit code."""
+    parser = _main_parser()
+    arguments = parser.parse_args(argv)
+    return _guarded(lambda: arguments.run(arguments), arguments)
+
+
+def _train_parser(task: str) -> argparse.ArgumentParser:
+    folder, default = TASKS[task]
+    parser = argparse.ArgumentParser(
+        description=f"Trains a {task} model. Without --data it trains on embedded data.",
+        epilog="Exit codes: 0 success, 2 wrong input, 3 environment, 4 internal, 130/143 signals.",
+    )
+    parser.add_argument(
+        "--arch", metavar="NAME", help=f"a config of configs/{folder}/ (default: {default})"
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="any config file, a run's too")
+    parser.add_argument(
+        "--data", metavar="PATH", type=Path, help="folder, npz or CSV; its layout is recognised"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="key.path=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="override a key of the config; repeatable; the value is YAML",
+    )
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, help=f"run folder (default: runs/{folder}/<arch>)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    parser.add_argument(
+        "--resume", metavar="RUN", type=Path, help="go on exactly where a run stopped"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check, build, take one step, estimate; no run"
+    )
+    _add_common(parser)
+    return parser
+
+
+def _main_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tfvision", description="What can be done with runs and data besides training."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    evaluate = commands.add_parser("evaluate", help="score a run, into the run")
+    evaluate.add_argument("run_folder", metavar="RUN", type=Path)
+    evaluate.add_argument("--data", metavar="PATH", type=Path, help="another data set")
+    evaluate.add_argument(
+        "--labels", metavar="FILE", type=Path, help="npz or folder of masks that training had not"
+    )
+    evaluate.add_argument("--split", choices=["train", "val", "test"])
+    evaluate.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
+    evaluate.set_defaults(run=_evaluate)
+
+    predict = commands.add_parser("predict", help="write the labels of images")
+    predict.add_argument("run_folder", metavar="RUN", type=Path)
+    predict.add_argument("input", metavar="INPUT", type=Path, help="folder, file or data set")
+    predict.add_argument("--out", metavar="FOLDER", type=Path, required=True)
+    predict.add_argument("--split", choices=["train", "val", "test", "all"])
+    predict.add_argument("--probabilities", action="store_true", help="write these too")
+    predict.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
+    predict.set_defaults(run=_predict)
+
+    export = commands.add_parser("export", help="SavedModel, weights and .keras, checked")
+    export.add_argument("run_folder", metavar="RUN", type=Path)
+    export.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
+    export.set_defaults(run=_export)
+
+    models = commands.add_parser("models", help="list the architectures with their cost")
+    models.set_defaults(run=_models)
+    doctor = commands.add_parser("doctor", help="what is installed, and what is supported")
+    doctor.set_defaults(run=_doctor)
+    for command in (evaluate, predict, export, models, doctor):
+        _add_common(command)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="WHERE",
+        help="auto (all GPUs, else the CPU), cpu, gpu, gpu:0,1, cpu:2 (logical CPUs)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print less")
+    parser.add_argument(
+        "--json", action="store_true", help="the last line on standard output is the summary"
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _train(task: str, arguments: argparse.Namespace, command: str):
+    from tfvision.engine.distribute import parse_device
+
+    parse_device(arguments.device)
+    request = _resume_request if arguments.resume else _new_request
+    request = request(task, arguments, command)
+    if not arguments.quiet:
+        print(f"run folder: {request.run.path}", file=sys.stderr)
+    _import_tensorflow()
+    from tfvision.tasks import segmentation
+
+    return segmentation.train(request)
+
+
+def _new_request(task, arguments, command):
+    from tfvision.config import SCHEMAS, check_names, load_config
+    from tfvision.engine.run_folder import RunFolder, free_folder
+    from tfvision.errors import InputError
+    from tfvision.tasks.request import TrainRequest
+
+    if arguments.arch and arguments.config:
+        raise InputError("Give --arch or --config, not both.")
+    folder, default = TASKS[task]
+    arch = arguments.arch or (None if arguments.config else default)
+    path = arguments.config or _config_of(arch, folder)
+    overrides = list(arguments.overrides)
+    if arguments.data is not None:
+        if not arguments.data.exists():
+            raise InputError(f"--data {arguments.data}: there is no such file or folder.")
+        source = {"name": "auto", "path": str(arguments.data.resolve())}
+        overrides.insert(0, f"data.source={source}")
+    config = load_config(SCHEMAS[task], path, overrides)
+    check_names(config, tables())
+    arch = arch or config.model.name
+    out = arguments.out or free_folder(Path("runs") / folder, arch)
+    return TrainRequest(
+        config=config,
+        run=RunFolder(out),
+        arch=arch,
+        command=command,
+        device=arguments.device,
+        dry_run=arguments.dry_run,
+        overwrite=arguments.overwrite,
+        quiet=arguments.quiet,
+    )
+
+
+def _resume_request(task, arguments, command):
+    from tfvision.config import SCHEMAS, check_names, differences, load_config
+    from tfvision.engine.run_folder import RunFolder
+    from tfvision.errors import InputError
+    from tfvision.tasks.request import TrainRequest
+
+    for flag in ("arch", "config", "data", "out", "overwrite", "dry_run"):
+        if getattr(arguments, flag):
+            raise InputError(
+                f"--resume takes everything from the run; leave out --{flag.replace('_', '-')}."
+            )
+    run = RunFolder.existing(arguments.resume)
+    before = load_config(SCHEMAS[task], run.config)
+    config = load_config(SCHEMAS[task], run.config, arguments.overrides)
+    check_names(config, tables())
+    changed = differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+    refused = [line for line in changed if not line.startswith("train.epochs: ")]
+    if refused:
+        raise InputError(
+            "--resume goes on with the run's own config; only train.epochs may change. "
+            "Refused:\n  " + "\n  ".join(refused)
+        )
+    return TrainRequest(
+        config=config,
+        run=run,
+        arch=run.path.name,
+        command=command,
+        resume=True,
+        extend=bool(changed),
+        device=arguments.device,
+        quiet=arguments.quiet,
+    )
+
+
+def tables():
+    """Key path of a config to the table its names are looked up in."""
+    from tfvision.augment import MIXERS, OPS
+    from tfvision.data import SOURCES
+    from tfvision.engine import OPTIMIZERS, SCHEDULES
+    from tfvision.losses import LOSSES
+    from tfvision.metrics import METRICS
+    from tfvision.models import MODELS
+    from tfvision.postprocess import POSTPROCESS
+
+    return {
+        "model": MODELS,
+        "loss": LOSSES,
+        "metrics": METRICS,
+        "postprocess": POSTPROCESS,
+        "data.source": SOURCES,
+        "data.augment": OPS,
+        "data.mix": MIXERS,
+        "train.optimizer": OPTIMIZERS,
+        "train.schedule": SCHEDULES,
+    }
+
+
+def _config_of(arch: str, folder: str) -> Path:
+    from tfvision.errors import InputError
+    from tfvision.registry import unknown
+
+    configs = Path(__file__).parents[1] / "configs" / folder
+    path = configs / f"{arch}.yaml"
+    if not path.is_file():
+        names = sorted(p.stem for p in configs.glob("*.yaml"))
+        raise InputError(unknown("architecture", arch, names))
+    return path
+
+
+def _evaluate(arguments):
+    request = _use_request(
+        arguments,
+        data=arguments.data,
+        labels=arguments.labels,
+        split=arguments.split,
+        depth=arguments.depth,
+    )
+    from tfvision.tasks import segmentation
+
+    return segmentation.evaluate(request)
+
+
+def _predict(arguments):
+    request = _use_request(
+        arguments,
+        input=arguments.input,
+        out=arguments.out,
+        split=arguments.split,
+        probabilities=arguments.probabilities,
+        depth=arguments.depth,
+    )
+    from tfvision.tasks import segmentation
+
+    return segmentation.predict(request)
+
+
+def _export(arguments):
+    request = _use_request(arguments, depth=arguments.depth)
+    from tfvision.tasks import segmentation
+
+    return segmentation.export(request)
+
+
+def _use_request(arguments, **options):
+    from tfvision.engine.distribute import parse_device
+    from tfvision.engine.run_folder import RunFolder
+    from tfvision.errors import InputError
+    from tfvision.tasks.request import UseRequest
+
+    parse_device(arguments.device)
+    for key in ("data", "labels", "input"):
+        if options.get(key) is not None and not options[key].exists():
+            raise InputError(f"{options[key]}: there is no such file or folder.")
+    run = RunFolder.existing(arguments.run_folder)
+    _import_tensorflow()
+    return UseRequest(run=run, device=arguments.device, quiet=arguments.quiet, **options)
+
+
+def _models(arguments):
+    _import_tensorflow()
+    from tfvision.tasks import listing
+
+    return listing.models()
+
+
+def _doctor(arguments):
+    _import_tensorflow()
+    from tfvision.tasks import listing
+
+    return listing.doctor()
+
+
+def _import_tensorflow() -> None:
+    """Imports TensorFlow without its chatter, which says nothing a user can act on.
+
+    Some of it is written straight to file descriptor 2 before any log level counts. If the
+    import fails, what was written is shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said:
+        kept = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            import keras  # noqa: F401 (it imports TensorFlow)
+            import tensorflow as tf
+
+            tf.get_logger().setLevel("ERROR")
+        except BaseException:
+            said.seek(0)
+            os.write(kept, said.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _guarded(action: Callable[[], dict | None], arguments: argparse.Namespace) -> int:
+    """Runs `action`; turns what it raises into a sentence and an exit code."""
+    from tfvision.errors import EnvironmentFault, InputError
+
+    try:
+        summary = action()
+        if arguments.json and summary is not None:
+            import json
+
+            print(json.dumps(summary, ensure_ascii=False), flush=True)
+        return 0
+    except (InputError, EnvironmentFault) as error:
+        return _failed(error, error.exit_code, arguments)
+    except KeyboardInterrupt as error:
+        return _failed(error, 130, arguments, "interrupted")
+    except Exception as error:
+        code = getattr(error, "exit_code", 4)  # a signal's, or internal
+        if code != 4:
+            return _failed(error, code, arguments, f"stopped by {error}; its state is saved")
+        if type(error).__name__ in ("ResourceExhaustedError", "MemoryError"):
+            advice = "out of memory; lower data.batch_size or raise train.accumulate"
+            return _failed(error, 3, arguments, advice)
+        return _failed(error, 4, arguments, f"internal error: {type(error).__name__}: {error}")
+
+
+def _failed(error, code: int, arguments, text: str | None = None) -> int:
+    if arguments.debug:
+        traceback.print_exception(error)
+    hint = "  (--debug shows where)" if code == 4 and not arguments.debug else ""
+    print(f"tfvision: {text or error}{hint}", file=sys.stderr, flush=True)
+    return code

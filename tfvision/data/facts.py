@@ -1,0 +1,179 @@
+"""What a scan keeps of each sample after one look at its pixels."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import PIL
+
+from tfvision.data.cache import read_json, write_json
+from tfvision.data.issue import BadSample, Issue
+from tfvision.data.source import Source
+
+FORMAT = 1  # of the kept facts; another number looks again
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One sample.
+
+    Attributes:
+        height, width, channels: Of the image.
+        dtype: "uint8", "uint16" or "float32".
+        mode: How the image is stored: "RGB", "L", "P", ...
+        low, high: The range of its values.
+        whole: Whether all its values are whole numbers.
+        image_sha256: Of its shape, dtype and pixels.
+        mask_sha256: The same of the raw mask; "" without one.
+        values: Raw mask value -> number of pixels.
+        warnings: What was done to read it.
+    """
+
+    height: int
+    width: int
+    channels: int
+    dtype: str
+    mode: str
+    low: float
+    high: float
+    whole: bool
+    image_sha256: str
+    mask_sha256: str
+    values: dict[int, int]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """`facts[i]` is None where sample i cannot be read; an issue then says why."""
+
+    facts: list[Facts | None]
+    stamps: list[str]
+    issues: list[Issue]
+    notes: list[str]
+
+
+def gather(source: Source, *, cache: bool = True, workers: int = 2) -> Gathered:
+    """Looks at every sample, or takes what an earlier look at the same file found.
+
+    Failures are never kept: they may be mended without a trace in the file.
+    """
+    name = _cache_name(source)
+    known = _known(name) if cache else {}
+    stamps = [source.stamp(i) for i in range(len(source))]
+    fresh = 0
+
+    def one(index: int) -> tuple[Facts | None, Issue | None, bool]:
+        kept = known.get(_key(source, index))
+        if kept is not None and kept[0] == stamps[index] != "":
+            return kept[1], None, False
+        try:
+            return look(source, index), None, True
+        except BadSample as error:
+            return None, _issue(source, index, error), True
+        except Exception as error:  # a reader's bug must still name the file
+            text = f"cannot be read ({type(error).__name__}: {error})"
+            place = source.records[index].place
+            return None, _issue(source, index, BadSample(place, text, "Check the file.")), True
+
+    with ThreadPoolExecutor(workers) as pool:
+        results = list(pool.map(one, range(len(source))))
+    facts = [result[0] for result in results]
+    fresh = sum(result[2] for result in results)
+    notes = []
+    if cache and fresh and any(stamps):
+        try:
+            write_json(name, _to_json(source, stamps, facts))
+        except OSError as error:
+            notes.append(f"the scan cannot be kept for the next run ({error})")
+    return Gathered(facts, stamps, [r[1] for r in results if r[1] is not None], notes)
+
+
+def look(source: Source, index: int) -> Facts:
+    """Reads one sample and measures it.
+
+    Raises:
+        BadSample: It cannot be read, or its mask has another size than its image.
+    """
+    sample = source.read_raw(index)
+    image, mask = sample.image, sample.mask
+    if mask is not None and mask.shape != image.shape[:2]:
+        turned = " They fit when one is turned: check its EXIF orientation, or set exif: ignore."
+        raise BadSample(
+            source.records[index].place,
+            f"the image has {image.shape[0]} x {image.shape[1]} pixels, its mask "
+            f"{mask.shape[0]} x {mask.shape[1]} (height x width)",
+            "Image and mask must have one size."
+            + (turned if mask.shape[::-1] == image.shape[:2] else ""),
+        )
+    floating = image.dtype.kind == "f"
+    return Facts(
+        height=image.shape[0],
+        width=image.shape[1],
+        channels=image.shape[2],
+        dtype=str(image.dtype),
+        mode=sample.mode,
+        low=float(image.min()),
+        high=float(image.max()),
+        whole=not floating or bool((image == np.rint(image)).all()),
+        image_sha256=_sha256(image),
+        mask_sha256="" if mask is None else _sha256(mask),
+        values={} if mask is None else _count(mask),
+        warnings=sample.warnings,
+    )
+
+
+def _count(mask: np.ndarray) -> dict[int, int]:
+    if mask.min() >= 0 and mask.max() < 4096:
+        counts = np.bincount(mask.ravel())
+        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    values, counts = np.unique(mask, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _sha256(array: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{array.shape} {array.dtype}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _issue(source: Source, index: int, error: BadSample) -> Issue:
+    identity = source.records[index].id
+    return Issue("error", identity, error.place, error.problem, error.advice)
+
+
+def _cache_name(source: Source) -> str:
+    path = "" if source.path is None else str(source.path.resolve())
+    text = "\n".join([str(FORMAT), PIL.__version__, source.name, path, source.options])
+    return f"scan-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.json"
+
+
+def _key(source: Source, index: int) -> str:
+    record = source.records[index]
+    return f"{record.part}\n{record.id}\n{record.labelled}"
+
+
+def _known(name: str) -> dict[str, tuple[str, Facts]]:
+    content = read_json(name)
+    try:
+        return {key: (stamp, _from_json(fact)) for key, (stamp, fact) in content.items()}
+    except (AttributeError, TypeError, ValueError, KeyError):
+        return {}
+
+
+def _to_json(
+    source: Source, stamps: Sequence[str], facts: Sequence[Facts | None]
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    return {
+        _key(source, index): (stamps[index], asdict(fact))
+        for index, fact in enumerate(facts)
+        if fact is not None
+    }
+
+
+def _from_json(fact: dict[str, Any]) -> Facts:
+    values = {int(value): count for value, count in fact["values"].items()}
+    return Facts(**{**fact, "values": values, "warnings": tuple(fact["warnings"])})

@@ -1,0 +1,295 @@
+"""The source `folder`: image files, and mask files of the same name.
+
+- `images/` and `masks/`: samples to be split; optionally `test/`, which holds images, or
+  `images/` and `masks/`;
+- `train/`, `val/` (`valid/`, `validation/`), `test/`, each with `images/` and `masks/`;
+- images alone, or one image file: samples without masks, for prediction.
+
+An image and its mask have the same path below their folders, extension aside. Folders
+inside are read too. `classes.txt` names the classes, one a line.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tfvision.data.file_source import FileSource, Listing, list_images, show, stem, unique_ids
+from tfvision.data.files import read_bytes
+from tfvision.data.image_io import EXTENSIONS, MAX_PIXELS
+from tfvision.data.issue import Issue
+from tfvision.data.source import Record
+from tfvision.errors import InputError
+
+IMAGES = ("images", "image", "imgs")
+MASKS = ("masks", "mask")
+PART_FOLDERS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where one part of the data stands."""
+
+    name: str
+    images: Path
+    masks: Path | None
+
+
+@dataclass
+class _Found:
+    """What is gathered for the source, part after part."""
+
+    root: Path
+    allow_outside_root: bool
+    listing: Listing = field(default_factory=Listing)
+    problems: list[Issue] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    files: list[tuple[Path, Path | None]] = field(default_factory=list)
+    mask_places: list[str] = field(default_factory=list)
+
+
+def folder(
+    path: str | Path,
+    *,
+    mask_values: Sequence[int] | None = None,
+    mask_palette: Mapping | Sequence | None = None,
+    white: float | None = None,
+    exif: str = "apply",
+    max_pixels: int = MAX_PIXELS,
+    allow_outside_root: bool = False,
+) -> FileSource:
+    """Samples of a folder; see the table in this module's head.
+
+    Args:
+        path: The folder, or one image file.
+        mask_values: The values of the masks in class order, where they are not 0, 1, 2, ...
+        mask_palette: Label of each colour, where masks are stored as colours.
+        white: The pixel value that means 1.0; by default 255, 65535 or 1.0, by the dtype.
+        exif: "apply", "ignore" or "fail" on a declared orientation, of image and mask.
+        max_pixels: Larger images are refused.
+        allow_outside_root: Whether links may lead out of the folder.
+
+    Raises:
+        InputError: The folder has none of the layouts; says what it holds.
+    """
+    path = Path(path)
+    root = path if path.is_dir() else path.parent
+    parts = _parts(path)
+    found = _Found(root, allow_outside_root)
+    given = {part.name for part in parts}
+    for part in parts:
+        _add_part(found, part, split=_split(part.name, given), only=path)
+    return FileSource(
+        found.records,
+        found.files,
+        found.mask_places,
+        name="folder",
+        path=path,
+        layout=_layout(path, parts, found.records),
+        class_names=_class_names(root),
+        mask_values=mask_values,
+        mask_palette=mask_palette,
+        white=white,
+        exif=exif,
+        max_pixels=max_pixels,
+        notes=found.listing.notes(),
+        problems=[*found.listing.problems, *found.problems],
+    )
+
+
+def _parts(path: Path) -> list[Part]:
+    """The parts of the layout that is recognised."""
+    if not path.is_dir():
+        return [Part("images", path, None)]
+    images, masks = _child(path, IMAGES), _child(path, MASKS)
+    named = {
+        name: child for name, options in PART_FOLDERS.items() if (child := _child(path, options))
+    }
+    pairs = {
+        name: Part(name, inner, _child(child, MASKS))
+        for name, child in named.items()
+        if (inner := _child(child, IMAGES))
+    }
+    if images and masks:
+        if "train" in pairs:
+            raise InputError(
+                f"{path} holds images/ and masks/, and {named['train'].name}/ too: which one is "
+                "to be trained on? Give the path of one of them, or move the other away."
+            )
+        parts = [Part("", images, masks)]
+    elif "train" in pairs:
+        parts = [pairs["train"]]
+    elif images:
+        return [Part("images", images, None)]
+    elif any(p.suffix.lower() in EXTENSIONS and not p.name.startswith(".") for p in path.iterdir()):
+        return [Part("images", path, None)]
+    else:
+        raise InputError(_unknown_layout(path))
+    if "val" in pairs:
+        parts.append(pairs["val"])
+    if "test" in named:
+        parts.append(pairs.get("test") or Part("test", named["test"], None))
+    for part in parts:
+        if part.masks is None and part.name != "test":
+            raise InputError(
+                f"{part.images.parent} holds images/ but no masks/. Training needs a mask an "
+                "image, of the same name."
+            )
+    return parts
+
+
+def _split(name: str, given: set[str]) -> str | None:
+    """A train part without a val part beside it is still to be split."""
+    if name in ("val", "test"):
+        return name
+    return "train" if "val" in given else None
+
+
+def _unknown_layout(path: Path) -> str:
+    entries = sorted(p.name + "/" * p.is_dir() for p in path.iterdir() if p.name[0] != ".")
+    text = (
+        f"{path} holds {', '.join(entries[:8]) or 'nothing'}"
+        f"{', ...' if len(entries) > 8 else ''}. Expected: images/ and masks/ (optionally "
+        "test/), or train/, val/ and test/ with images/ and masks/ each, or image files"
+    )
+    inside = [name for name in entries if name.endswith((".npz", ".csv"))]
+    return f"{text}. Or give the path of {inside[0]} itself." if inside else f"{text}."
+
+
+def _add_part(found: _Found, part: Part, *, split: str | None, only: Path) -> None:
+    images = _list(found, part.images, only)
+    paths = {file: show(file, part.images) if file != only else file.name for file in images}
+    if not images:
+        place = show(part.images, found.root)
+        found.problems.append(Issue("error", "", place, "holds no image file", "Put images there."))
+    labelled = part.masks is not None
+    masks = _by_key(found, part.masks) if labelled else {}
+    twice = _warn_of_doubles(found, images, paths, error=labelled)
+    for file, identity in zip(images, unique_ids([_key(p) for p in paths.values()]), strict=True):
+        key = _key(stem(paths[file]))
+        if key in twice and (labelled or twice[key] > 1):
+            continue
+        mask = masks.pop(key, None)
+        place = show(file, found.root)
+        if labelled and mask is None:
+            expected = show(part.masks, found.root)
+            found.problems.append(
+                Issue(
+                    "error",
+                    identity,
+                    place,
+                    f"has no mask: no file {stem(paths[file])}.* in {expected}/",
+                    "Add the mask, or take the image out (images without masks go to test/).",
+                )
+            )
+            continue
+        found.records.append(Record(identity, part.name, split, labelled, None, place))
+        found.files.append((file, mask))
+        found.mask_places.append(show(mask, found.root) if mask else "")
+    for mask in masks.values():
+        found.problems.append(
+            Issue(
+                "warning",
+                "",
+                show(mask, found.root),
+                "a mask without an image of its name",
+                "Add the image, or delete the mask.",
+            )
+        )
+
+
+def _list(found: _Found, where: Path, only: Path) -> list[Path]:
+    if where == only and not where.is_dir():
+        return [where]
+    listing = Listing()
+    list_images(where, root=found.root, allow_outside_root=found.allow_outside_root, into=listing)
+    found.listing.hidden += listing.hidden
+    found.listing.others += listing.others
+    found.listing.problems += listing.problems
+    return listing.files
+
+
+def _by_key(found: _Found, where: Path) -> dict[str, Path]:
+    files = _list(found, where, where)
+    paths = {file: show(file, where) for file in files}
+    twice = _warn_of_doubles(found, files, paths, error=True)
+    keys = {_key(stem(paths[file])): file for file in files}
+    return {key: file for key, file in keys.items() if key not in twice}
+
+
+def _warn_of_doubles(
+    found: _Found, files: list[Path], paths: dict[Path, str], *, error: bool
+) -> set[str]:
+    """Keys that several files share; and a warning where names differ by case alone."""
+    groups: dict[str, list[Path]] = {}
+    folded: dict[str, list[Path]] = {}
+    for file in files:
+        groups.setdefault(_key(stem(paths[file])), []).append(file)
+        folded.setdefault(_key(paths[file]).casefold(), []).append(file)
+    doubles = {key: group for key, group in groups.items() if len(group) > 1}
+    if error:
+        for group in doubles.values():
+            first, second = (show(file, found.root) for file in group[:2])
+            found.problems.append(
+                Issue(
+                    "error",
+                    "",
+                    second,
+                    f"has the same name as {first}, extension aside",
+                    "Rename or delete one, so that image and mask find each other.",
+                )
+            )
+    for group in folded.values():
+        if len(group) > 1:
+            first, second = (show(file, found.root) for file in group[:2])
+            problem = f"differs from {first} by case alone"
+            advice = "Rename one: other systems take them for one file."
+            found.problems.append(Issue("warning", "", second, problem, advice))
+    return set(doubles)
+
+
+def _key(path: str) -> str:
+    """One spelling for names that look the same: composed (NFC) letters."""
+    return unicodedata.normalize("NFC", path)
+
+
+def _child(path: Path, names: Sequence[str]) -> Path | None:
+    """The folder inside `path` whose lower-case name is one of `names`."""
+    found = [p for p in sorted(path.iterdir()) if p.name.lower() in names and p.is_dir()]
+    if len(found) > 1:
+        raise InputError(
+            f"{path} holds {' and '.join(f'{p.name}/' for p in found)}: which one is meant? "
+            "Rename the other."
+        )
+    return found[0] if found else None
+
+
+def _layout(path: Path, parts: list[Part], records: list[Record]) -> str:
+    pieces = []
+    for part in parts:
+        count = sum(record.part == part.name for record in records)
+        kind = "images with masks" if part.masks else "images without masks"
+        pieces.append(
+            f"{count} {kind} in {show(part.images, path) if part.images != path else '.'}"
+        )
+    return f"{path.name or path}: " + "; ".join(pieces)
+
+
+def _class_names(root: Path) -> list[str] | None:
+    path = root / "classes.txt"
+    if not path.exists():
+        return None
+    try:
+        text = read_bytes(path, place=str(path)).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from error
+    names = [line.strip() for line in text.rstrip().split("\n")]
+    for line, name in enumerate(names, 1):
+        if not name or name in names[: line - 1]:
+            what = "is empty" if not name else f"repeats {name!r}"
+            raise InputError(f"{path}, line {line} {what}. Write one class name a line, once.")
+    return names

@@ -1,0 +1,203 @@
+"""Which samples train, validate and test: shared out by chance, or as a file says."""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfvision.data.cache import write_atomic
+from tfvision.data.scan import Scan
+from tfvision.data.source import SPLITS, Record
+from tfvision.data.stratify import make_units, share_out
+from tfvision.data.table import Row, read_table
+from tfvision.errors import InputError
+
+
+def holdout(
+    scan: Scan,
+    records: Sequence[Record],
+    *,
+    val_fraction: float = 0.2,
+    test_fraction: float | None = None,
+    seed: int,
+) -> list[str | None]:
+    """A split for each record.
+
+    A record with a split keeps it. The others with a mask are shared out: to "val" only
+    where the data has no "val" of its own, to "test" as `test_fraction` says. Without a
+    mask and a split of its own a record is left out (None). Equal images and equal groups
+    stay together, beside a given split where one of them has it. A class that at least
+    three such units hold stands in every split where their sizes allow it.
+
+    Args:
+        scan: The scan of these records.
+        records: Those of the source.
+        val_fraction, test_fraction: Shares of the samples that are shared out;
+            `test_fraction` is 0.2 by default where the data has no test part, else 0.
+        seed: Of all chance.
+
+    Raises:
+        InputError: Fractions that leave nothing to train on, no or too few samples.
+    """
+    splits: list[str | None] = [record.split for record in records]
+    given = {record.split for record in records if record.labelled}
+    fractions = _fractions(val_fraction, test_fraction, given, has_test="test" in splits)
+    free = [i for i, r in enumerate(records) if r.labelled and r.split is None]
+    if not free and "train" not in given:
+        raise InputError(
+            f"{scan.source_name} has no sample with a mask to train on. Training needs masks; "
+            "images alone are for prediction."
+        )
+    if not free:
+        if test_fraction:
+            raise InputError(
+                f"test_fraction is {test_fraction}, but every sample of {scan.source_name} has a "
+                "split of its own. Leave test_fraction out."
+            )
+        return splits
+    open_units = []
+    for unit in make_units(scan, records, seed):
+        own = {records[i].split for i in unit.members} - {None}
+        if len(own) > 1:
+            first, second = sorted(own)
+            raise InputError(
+                f"{records[unit.members[0]].place} stands in {first} and in {second} (the same "
+                "image or group). Put both in one split, or leave one out."
+            )
+        for index in unit.members if own else ():
+            splits[index] = next(iter(own))
+        if not own:
+            open_units.append(unit)
+    needed = len(fractions) + ("train" not in given)
+    if len(open_units) < needed:
+        raise InputError(
+            f"{scan.source_name}: {len(free)} samples with masks, {len(open_units)} independent "
+            f"ones, cannot be shared out to {needed} splits ({', '.join(['train', *fractions])}). "
+            "Add samples, or set val_fraction or test_fraction to 0."
+        )
+    for side in share_out(open_units, fractions, scan.num_classes):
+        for unit in side.units:
+            for index in unit.members:
+                splits[index] = side.name
+    return splits
+
+
+def absent_classes(
+    scan: Scan, records: Sequence[Record], splits: Sequence[str | None]
+) -> dict[str, list[str]]:
+    """For each split with labelled samples, the names of the classes that none of them holds."""
+    absent = {}
+    for name in SPLITS:
+        rows = [i for i, r in enumerate(records) if r.labelled and splits[i] == name]
+        if rows:
+            present = (scan.class_pixels[rows] > 0).any(axis=0)
+            absent[name] = [
+                c for c, there in zip(scan.class_names, present, strict=True) if not there
+            ]
+    return absent
+
+
+def write_splits(path: str | Path, records: Sequence[Record], splits: Sequence[str | None]) -> None:
+    """Writes the split of every labelled record as CSV: `id,split`, empty for left out.
+
+    A third column `part` stands there where ids alone are not unique.
+    """
+    rows = [(r, s or "") for r, s in zip(records, splits, strict=True) if r.labelled]
+    parts = len({r.id for r, _ in rows}) < len(rows)
+    lines = ["id,split,part" if parts else "id,split"]
+    for record, split in rows:
+        cells = [record.id, split, record.part] if parts else [record.id, split]
+        lines.append(",".join(_quoted(cell) for cell in cells))
+    write_atomic(Path(path), ("\n".join(lines) + "\n").encode())
+
+
+def read_splits(
+    path: str | Path, records: Sequence[Record], *, notes: list[str] | None = None
+) -> list[str | None]:
+    """The split of each record as a CSV file says it, with the columns `id,split[,part]`.
+
+    It speaks about the labelled records. A listed one with an empty split is left out, and
+    so is one that is not listed. A record without labels keeps what the data says.
+
+    Args:
+        path: The file.
+        records: Those of the source.
+        notes: Takes a line on how many records are left out.
+
+    Raises:
+        InputError: Unknown or repeated ids, unknown splits (with their lines), or nothing
+            left to train on.
+    """
+    path = Path(path)
+    rows, _ = read_table(path, required=["id", "split"], optional=["part"])
+    places: dict[str, list[int]] = {}
+    for index, record in enumerate(records):
+        if record.labelled:
+            places.setdefault(record.id, []).append(index)
+    splits = [None if record.labelled else record.split for record in records]
+    seen: dict[int, int] = {}
+    problems = []
+    for row in rows:
+        index, problem = _find(row, places, records)
+        if problem is None and row.values["split"] not in ("", *SPLITS):
+            problem = f"unknown split {row.values['split']!r}; known: {', '.join(SPLITS)}, or empty"
+        if problem is None and index in seen:
+            problem = f"id {row.values['id']!r} stands on line {seen[index]} already"
+        if problem is not None:
+            problems.append(f"  line {row.line}: {problem}")
+            continue
+        seen[index] = row.line
+        splits[index] = row.values["split"] or None
+    if problems:
+        more = [f"  ... and {len(problems) - 20} more"] if len(problems) > 20 else []
+        raise InputError(
+            "\n".join([f"{path}: {len(problems)} lines are wrong.", *problems[:20], *more])
+            + "\nIds must be those of the data set's samples with masks, each once."
+        )
+    labelled = [i for i, record in enumerate(records) if record.labelled]
+    if not any(splits[i] == "train" for i in labelled):
+        raise InputError(f"{path} gives no sample to train. Write train in the column split.")
+    left_out = sum(splits[i] is None for i in labelled)
+    if left_out and notes is not None:
+        unlisted = len(labelled) - len(seen)
+        notes.append(
+            f"{path.name}: {left_out} samples with masks are left out ({unlisted} are not listed)"
+        )
+    return splits
+
+
+def _find(
+    row: Row, places: dict[str, list[int]], records: Sequence[Record]
+) -> tuple[int, str | None]:
+    """The index of the record a row means, and what is wrong with it."""
+    identity = unicodedata.normalize("NFC", row.values["id"])
+    found = places.get(identity, [])
+    if len(found) > 1:
+        parts = [records[i].part for i in found]
+        found = [i for i in found if records[i].part == row.values["part"]]
+        if not found:
+            named = ", ".join(repr(part) for part in parts)
+            return 0, f"id {identity!r} stands in the parts {named}; say which in a column part"
+    if not found:
+        return 0, f"no sample with a mask has the id {identity!r}"
+    return found[0], None
+
+
+def _quoted(cell: str) -> str:
+    plain = cell == cell.strip() and not any(c in cell for c in '",;\t|\r\n')
+    return cell if plain else '"' + cell.replace('"', '""') + '"'
+
+
+def _fractions(
+    val_fraction: float, test_fraction: float | None, given: set[str | None], *, has_test: bool
+) -> dict[str, float]:
+    """The share of each split that is to be made, "train" aside."""
+    if test_fraction is None:
+        test_fraction = 0.0 if has_test else 0.2
+    total = val_fraction + test_fraction
+    if not (0 <= val_fraction < 1 and 0 <= test_fraction < 1 and total < 1):
+        raise InputError(
+            "val_fraction and test_fraction must lie in [0, 1) and leave something to train; "
+            f"got {val_fraction} and {test_fraction}."
+        )
+    fractions = {"val": 0.0 if "val" in given else val_fraction, "test": test_fraction}
+    return {name: share for name, share in fractions.items() if share > 0}

@@ -1,0 +1,202 @@
+"""Checkpoints that are whole, verified, and never the reason a run is lost.
+
+A checkpoint is a folder `ckpt-<step>` with `variables.npz`, `state.json` and
+`MANIFEST.json`, the sizes and SHA-256 of the two. It is written under a temporary name,
+synced, renamed, read back, and only then are older ones removed: the newest two stay,
+and the one that holds the best weights.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvision.engine.files import cannot_write, sha256_of, sync_folder
+from tfvision.errors import EnvironmentFault, InputError
+
+FORMAT = 1
+KEEP = 2
+_NAME = re.compile(r"ckpt-(\d{8,})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was saved after `step` optimizer steps.
+
+    Attributes:
+        step: Optimizer steps done.
+        variables: Name to value, in the order they were given.
+        state: The loop's own memory, as JSON holds it.
+    """
+
+    step: int
+    variables: dict[str, np.ndarray]
+    state: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, best_step: int | None) -> Path:
+    """Writes a checkpoint into `folder` and removes what is no longer needed.
+
+    Args:
+        folder: The run's `checkpoints/`.
+        checkpoint: What to save.
+        best_step: Step of the checkpoint with the best weights, which is kept.
+
+    Raises:
+        EnvironmentFault: It could not be written; all earlier checkpoints are untouched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"ckpt-{checkpoint.step:08d}"
+    temporary = folder / f".tmp-{checkpoint.step:08d}-{os.getpid()}"
+    needed = sum(value.nbytes for value in checkpoint.variables.values())
+    try:
+        for leftover in folder.glob(".tmp-*"):  # of a run killed while saving
+            shutil.rmtree(leftover)
+        temporary.mkdir()
+        _write(temporary, checkpoint)
+        old = folder / f".tmp-old-{os.getpid()}"
+        if final.exists():  # a resumed run comes by the same step again
+            os.rename(final, old)
+        os.rename(temporary, final)
+        sync_folder(folder)
+        if old.exists():
+            shutil.rmtree(old)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(temporary)
+        raise cannot_write(final, error, needed) from error
+    _check(final)
+    keep = {*steps_in(folder)[-KEEP:], best_step}
+    for step in steps_in(folder):
+        if step not in keep:
+            shutil.rmtree(folder / f"ckpt-{step:08d}", ignore_errors=True)
+    return final
+
+
+def load_checkpoint(folder: Path, step: int) -> Checkpoint:
+    """Reads and verifies the checkpoint of `step`.
+
+    Raises:
+        EnvironmentFault: It is damaged, with what is wrong with it.
+    """
+    path = folder / f"ckpt-{step:08d}"
+    _check(path)
+    state = json.loads((path / "state.json").read_text())
+    if state["format"] != FORMAT:
+        raise EnvironmentFault(
+            f"{path} has checkpoint format {state['format']}; this tfvision reads {FORMAT}. "
+            "Use the version that wrote it (see env.json in the run)."
+        )
+    with np.load(path / "variables.npz", allow_pickle=False) as file:
+        variables = {name: file[f"v{i:05d}"] for i, name in enumerate(state["variables"])}
+    return Checkpoint(step, variables, state["loop"])
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is whole, and a line for each that is not.
+
+    Raises:
+        EnvironmentFault: There are checkpoints, but none is whole: a run is never
+            started over in silence.
+    """
+    notes = []
+    steps = steps_in(folder)
+    for step in reversed(steps):
+        try:
+            return load_checkpoint(folder, step), notes
+        except (EnvironmentFault, OSError, ValueError, KeyError) as error:
+            aside = folder / f"damaged-{step:08d}"
+            shutil.rmtree(aside, ignore_errors=True)
+            os.rename(folder / f"ckpt-{step:08d}", aside)
+            notes.append(f"checkpoint of step {step} is damaged, moved to {aside.name}: {error}")
+    if steps:
+        raise EnvironmentFault(
+            f"No checkpoint in {folder} is whole:\n  " + "\n  ".join(notes) + "\nThe run cannot "
+            "go on. Start it again in another folder: --config <run>/config.yaml."
+        )
+    return None, notes
+
+
+def steps_in(folder: Path) -> list[int]:
+    """Steps of the checkpoints in a folder, ascending."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
+
+
+def name_variables(prefix: str, variables) -> dict[str, Any]:
+    """Keras variables by `prefix/index/path`, in order; a name can be checked on loading."""
+    return {f"{prefix}/{i:04d}/{v.path}": v for i, v in enumerate(variables)}
+
+
+def restore_variables(named: dict[str, Any], saved: dict[str, np.ndarray], where: str) -> None:
+    """Assigns saved values to the variables of the same names.
+
+    Raises:
+        InputError: Names, shapes or types differ; nothing has been assigned then.
+    """
+    problems = [f"missing there: {name}" for name in named if name not in saved]
+    problems += [f"not in this model: {name}" for name in saved if name not in named]
+    for name, variable in named.items():
+        if name in saved:
+            have = (tuple(saved[name].shape), str(saved[name].dtype))
+            want = (tuple(variable.shape), str(variable.dtype))
+            if have != want:
+                problems.append(f"{name}: {have} there, {want} here")
+    if problems:
+        raise InputError(
+            f"{where} belongs to another model or optimizer ({len(problems)} differences):\n  "
+            + "\n  ".join(problems[:10])
+        )
+    for name, variable in named.items():
+        variable.assign(saved[name])
+
+
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
+    arrays = {f"v{i:05d}": value for i, value in enumerate(checkpoint.variables.values())}
+    with open(folder / "variables.npz", "wb") as file:
+        np.savez(file, **arrays)
+        _sync(file)
+    state = {
+        "format": FORMAT,
+        "step": checkpoint.step,
+        "variables": list(checkpoint.variables),
+        "loop": checkpoint.state,
+    }
+    with open(folder / "state.json", "w") as file:
+        json.dump(state, file)
+        _sync(file)
+    names = ["variables.npz", "state.json"]
+    manifest = {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
+        for name in names
+    }
+    with open(folder / "MANIFEST.json", "w") as file:
+        json.dump(manifest, file)
+        _sync(file)
+    sync_folder(folder)
+
+
+def _check(path: Path) -> None:
+    try:
+        manifest = json.loads((path / "MANIFEST.json").read_text())
+        for name, want in manifest.items():
+            file = path / name
+            if file.stat().st_size != want["bytes"]:
+                raise EnvironmentFault(
+                    f"{file} has {file.stat().st_size} bytes, its manifest says {want['bytes']}"
+                )
+            if sha256_of(file) != want["sha256"]:
+                raise EnvironmentFault(f"{file} does not have the SHA-256 of its manifest")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EnvironmentFault(f"{path} cannot be read: {error!r}") from error
+
+
+def _sync(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())

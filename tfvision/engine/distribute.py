@@ -1,0 +1,122 @@
+"""Which devices a run uses, and in what precision."""
+
+import os
+import re
+
+from tfvision.errors import EnvironmentFault, InputError
+
+
+def parse_device(text: str) -> tuple[str, tuple[int, ...] | None]:
+    """`auto`, `cpu`, `gpu`, `gpu:0,1` (which), `cpu:2` (how many logical ones).
+
+    Returns:
+        The kind, `auto`, `cpu` or `gpu`, and the numbers behind the colon or None.
+    """
+    match = re.fullmatch(r"(auto|cpu|gpu)(?::(\d+(?:,\d+)*))?", text)
+    if match:
+        kind, numbers = match[1], match[2]
+        which = tuple(int(n) for n in numbers.split(",")) if numbers else None
+        good = {
+            "auto": which is None,
+            "cpu": which is None or (len(which) == 1 and which[0] > 0),
+            "gpu": which is None or len(set(which)) == len(which),
+        }
+        if good[kind]:
+            return kind, which
+    raise InputError(
+        "--device must be auto, cpu, gpu, gpu:0,1 (which GPUs) or cpu:2 (how many logical CPUs). "
+        f"Received: {text!r}."
+    )
+
+
+def make_strategy(device: str):
+    """The `tf.distribute` strategy for a `--device` value; call it before any tensor is made.
+
+    One device gives TensorFlow's default strategy, several `MirroredStrategy`, and a
+    TF_CONFIG with several workers `MultiWorkerMirroredStrategy`: the same loop drives all.
+
+    Raises:
+        InputError: The text is no device.
+        EnvironmentFault: There is no such device here.
+    """
+    kind, which = parse_device(device)
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if kind == "gpu" and not gpus:
+        raise EnvironmentFault(
+            "--device gpu: TensorFlow sees no GPU here. Run with --device cpu, or see "
+            "`python -m tfvision doctor`."
+        )
+    if kind == "gpu" and which and max(which) >= len(gpus):
+        raise EnvironmentFault(
+            f"--device {device}: TensorFlow sees {len(gpus)} GPU(s), numbered from 0."
+        )
+    if kind == "cpu" or not gpus:
+        tf.config.set_visible_devices([], "GPU")
+        return _cpu_strategy(tf, which[0] if kind == "cpu" and which else 1)
+    chosen = [gpus[i] for i in which] if which else gpus
+    tf.config.set_visible_devices(chosen, "GPU")
+    for gpu in chosen:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if "TF_CONFIG" in os.environ:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    names = [f"GPU:{i}" for i in range(len(chosen))]
+    return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+
+
+def _cpu_strategy(tf, count: int):
+    if "TF_CONFIG" in os.environ:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if count == 1:
+        return tf.distribute.get_strategy()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    have = tf.config.get_logical_device_configuration(cpu)
+    if have is None or len(have) < count:
+        try:
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration()] * count
+            )
+        except RuntimeError as error:
+            raise EnvironmentFault(
+                f"--device cpu:{count}: TensorFlow is already running with {len(have or [1])} "
+                "logical CPU(s) in this process. Start a fresh one."
+            ) from error
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
+
+
+def describe(strategy) -> dict:
+    """What a run records of its devices."""
+    import tensorflow as tf
+
+    gpus = tf.config.get_visible_devices("GPU")
+    return {
+        "strategy": type(strategy).__name__,
+        "replicas": strategy.num_replicas_in_sync,
+        "gpus": [tf.config.experimental.get_device_details(g).get("device_name") for g in gpus],
+        "cpus": os.cpu_count(),
+    }
+
+
+def resolve_precision(precision: str) -> str:
+    """`auto` becomes float16 where every visible GPU has tensor cores, else float32."""
+    import tensorflow as tf
+
+    if precision != "auto":
+        return precision
+    gpus = tf.config.get_visible_devices("GPU")
+    capabilities = [
+        tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
+        for gpu in gpus
+    ]
+    fast = bool(capabilities) and all(c >= (7, 0) for c in capabilities)
+    return "mixed_float16" if fast else "float32"
+
+
+def resolve_determinism(deterministic: str | bool) -> bool:
+    """`auto` is True on the CPU, False on GPUs, where it costs speed and some ops refuse."""
+    import tensorflow as tf
+
+    if deterministic == "auto":
+        return not tf.config.get_visible_devices("GPU")
+    return bool(deterministic)

@@ -1,0 +1,196 @@
+"""What leaves a run: SavedModel, weights and `.keras`, each loaded back and compared."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvision.engine.inference import Inference
+
+# Each runs in a process of its own. The first must not be able to import tfvision.
+_WITHOUT_TFVISION = """
+import json, os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+sys.modules["tfvision"] = None
+folder, samples, result = sys.argv[1:]
+import numpy as np
+import tensorflow as tf
+tf.config.set_visible_devices([], "GPU")
+data = np.load(samples, allow_pickle=False)
+def far(a, b):
+    return float(np.max(np.abs(np.asarray(a, "float64") - np.asarray(b, "float64")), initial=0))
+found = {}
+saved = tf.saved_model.load(folder + "/saved_model")
+floats = saved.signatures["serve_float"]
+differences, equal = [], True
+for i in range(int(data["count"])):
+    out = floats(image=tf.constant(data[f"image_{i}"]))
+    differences.append(far(out["probabilities"], data[f"probabilities_{i}"]))
+    equal = equal and bool((out["labels"].numpy() == data[f"labels_{i}"]).all())
+    if f"bytes_{i}" in data:
+        out = saved.signatures["serving_default"](image=tf.constant(data[f"bytes_{i}"]))
+        differences.append(far(out["probabilities"], data[f"probabilities_{i}"]))
+        equal = equal and bool((out["labels"].numpy() == data[f"labels_{i}"]).all())
+found["saved_model"] = {"max_difference": max(differences), "labels_equal": equal}
+found["saved_model"]["loaded_with"] = "TensorFlow " + tf.__version__ + " alone"
+import keras
+model = keras.models.load_model(folder + "/model.keras")
+logits = keras.tree.flatten(model(data["network_image"], training=False))[-1]
+found["model.keras"] = {
+    "max_difference": far(logits, data["network_logits"]),
+    "labels_equal": bool((np.argmax(logits, -1) == np.argmax(data["network_logits"], -1)).all()),
+    "loaded_with": "Keras " + keras.__version__ + " without tfvision",
+}
+json.dump(found, open(result, "w"))
+"""
+
+_WITH_TFVISION = """
+import json, os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+folder, samples, result = sys.argv[1:]
+import numpy as np
+import tensorflow as tf
+tf.config.set_visible_devices([], "GPU")
+import keras
+from tfvision.engine.export import load_exported
+data = np.load(samples, allow_pickle=False)
+model = load_exported(folder)
+logits = keras.tree.flatten(model(data["network_image"], training=False))[-1]
+difference = np.max(np.abs(np.asarray(logits) - data["network_logits"]), initial=0)
+found = {"model.weights.h5": {
+    "max_difference": float(difference),
+    "labels_equal": bool((np.argmax(logits, -1) == np.argmax(data["network_logits"], -1)).all()),
+    "loaded_with": "tfvision, rebuilt from export.json",
+}}
+json.dump(found, open(result, "w"))
+"""
+
+
+def write_export(
+    folder: Path, inference: Inference, fixed: keras.Model, description: dict[str, Any]
+) -> None:
+    """Writes `saved_model/`, `model.keras`, `model.weights.h5` and `export.json`.
+
+    The folder appears only when all of it is complete; an older one is replaced.
+
+    Args:
+        folder: The run's `export/`.
+        inference: Becomes the SavedModel: `serving_default` takes `image` uint8 (B, H, W,
+            C) in 0..255, `serve_float` float32 in [0, 1], any batch and size; both give
+            `labels` (B, H, W) uint8 and `probabilities` (B, H, W, K) float32.
+        fixed: The model at the size it was trained at; becomes the other two.
+        description: For `export.json`: what rebuilds the model, class names.
+    """
+    temporary = folder.with_name(f".{folder.name}-{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        signatures = {
+            "serving_default": inference.serving_default,
+            "serve_float": inference.serve_float,
+        }
+        tf.saved_model.save(inference, str(temporary / "saved_model"), signatures=signatures)
+        fixed.save(temporary / "model.keras")
+        fixed.save_weights(temporary / "model.weights.h5")
+        (temporary / "export.json").write_text(json.dumps(description, indent=1))
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_exported(folder: str | Path) -> keras.Model:
+    """The model rebuilt from `export.json` and `model.weights.h5`; logits come out."""
+    from tfvision.models import MODELS, prune
+    from tfvision.registry import Spec
+
+    folder = Path(folder)
+    made = json.loads((folder / "export.json").read_text())
+    model = MODELS.build(
+        Spec(**made["model"]),
+        input_shape=tuple(made["input_shape"]),
+        num_classes=len(made["class_names"]),
+    )
+    if made["depth"] is not None:
+        model = prune(model, made["depth"])
+    model.load_weights(folder / "model.weights.h5")
+    return model
+
+
+def check_export(
+    folder: Path,
+    inference: Inference,
+    fixed: keras.Model,
+    images: Sequence[np.ndarray],
+    network_images: np.ndarray,
+) -> list[dict[str, Any]]:
+    """Loads every file in a fresh process and compares it with the live model.
+
+    Args:
+        folder: The run's `export/`.
+        inference: The live one.
+        fixed: The live model at its training size.
+        images: Real images (H, W, C), uint8 or float32 in [0, 1], of any sizes.
+        network_images: (B, H, W, C) float32 at the training size.
+
+    Returns:
+        {file, bytes, loaded_with, max_difference, labels_equal} for each file.
+    """
+    data: dict[str, np.ndarray] = {"count": np.array(len(images))}
+    for i, image in enumerate(images):
+        if image.dtype == np.uint8:
+            data[f"bytes_{i}"] = image[None]
+            image = image.astype(np.float32) * np.float32(1 / 255)
+        data[f"image_{i}"] = image[None]
+        out = inference.serve_float(tf.constant(image[None]))
+        data[f"labels_{i}"] = out["labels"].numpy()
+        data[f"probabilities_{i}"] = out["probabilities"].numpy()
+    data["network_image"] = network_images
+    data["network_logits"] = np.asarray(
+        keras.tree.flatten(fixed(network_images, training=False))[-1]
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        samples = Path(scratch) / "samples.npz"
+        np.savez(samples, **data)
+        found = _run_checks(folder.resolve(), samples, scratch)
+    rows = []
+    for name in ("saved_model", "model.weights.h5", "model.keras"):
+        path = folder / name
+        files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+        rows.append({"file": name, "bytes": sum(p.stat().st_size for p in files), **found[name]})
+    return rows
+
+
+def _run_checks(folder: Path, samples: Path, scratch: str) -> dict[str, dict]:
+    package_root = str(Path(__file__).parents[2])
+    processes = []
+    for i, (script, path) in enumerate([(_WITHOUT_TFVISION, ""), (_WITH_TFVISION, package_root)]):
+        result = Path(scratch) / f"result-{i}.json"
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, str(folder), str(samples), str(result)],
+            cwd=scratch,
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append((process, result))
+    found: dict[str, dict] = {}
+    for process, result in processes:
+        _, errors = process.communicate()
+        if process.returncode:
+            raise RuntimeError(
+                "A file of the export cannot be loaded in a fresh process:\n" + errors[-2000:]
+            )
+        found.update(json.loads(result.read_text()))
+    return found

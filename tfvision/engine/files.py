@@ -1,0 +1,69 @@
+"""Files that are whole or not there at all."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tfvision.errors import EnvironmentFault
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file that appears under its name only when it is complete and on disk.
+
+    Raises:
+        EnvironmentFault: No space, no permission; the old file stays as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error, len(data)) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_text` of indented JSON."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def cannot_write(path: Path, error: OSError, needed: int) -> EnvironmentFault:
+    """The error for a failed write, with what was needed and what is free."""
+    folder = next((p for p in [path, *path.parents] if p.exists()), Path("."))
+    free = shutil.disk_usage(folder).free
+    return EnvironmentFault(
+        f"Cannot write {path}: {error.strerror or error}. Needed about {needed:,} bytes; "
+        f"{free:,} are free there. What was there before is untouched. Free some space or "
+        "choose another folder with --out, then go on with --resume."
+    )
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable, where the file system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,83 @@
+"""From an image of any size to labels: what `predict`, `evaluate` and the export share."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from tfvision.postprocess.pixelwise import Rule, decode
+
+
+class Inference(tf.Module):
+    """A model with what stands before and after it, for images of any size.
+
+    Images are brought to `size` where there is one; probabilities come back at the image's
+    own size; the rules act on them.
+
+    Args:
+        model: From (B, H, W, C) in [0, 1] to logits, or to several: the last counts. Its
+            height and width are open.
+        channels: C of the images.
+        size: (height, width) the model was trained at where images were resized for it,
+            or None where they are taken as they are.
+        rules: Post-processing of single pixels, in order.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        channels: int,
+        size: tuple[int, int] | None = None,
+        rules: Sequence[Rule] = (),
+    ):
+        super().__init__(name="tfvision_inference")
+        self.model, self.size = model, size
+        self._decode = decode(rules)
+        shape = (None, None, None, channels)
+        self.serving_default = tf.function(
+            self._serve_uint8, input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")]
+        )
+        self.serve_float = tf.function(
+            self._serve_float, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")]
+        )
+
+    def _serve_uint8(self, image):
+        return self._serve_float(tf.cast(image, tf.float32) * (1 / 255))
+
+    def _serve_float(self, image):
+        probabilities = self.probabilities(image)
+        return {"labels": self._decode(probabilities), "probabilities": probabilities}
+
+    def probabilities(self, image: tf.Tensor) -> tf.Tensor:
+        """(B, H, W, C) in [0, 1] -> (B, H, W, K) float32, each pixel's sum 1."""
+        height, width = tf.shape(image)[1], tf.shape(image)[2]
+        x = image if self.size is None else resize_image(image, self.size)
+        probabilities = tf.nn.softmax(tf.cast(logits_of(self.model, x)[-1], tf.float32))
+        if self.size is not None:
+            probabilities = tf.image.resize(probabilities, (height, width), "bilinear")
+        return probabilities
+
+
+def logits_of(model: keras.Model, image: tf.Tensor) -> list[tf.Tensor]:
+    """All outputs (B, H, W, K) of a model for images of any size.
+
+    A model whose height and width are open gets the images zero-padded below and to the
+    right to multiples of its stride, as one of a fixed size does by itself.
+    """
+    if None not in model.input_shape[1:3]:
+        return keras.tree.flatten(model(image, training=False))
+    height, width = tf.shape(image)[1], tf.shape(image)[2]
+    pads = [[0, 0], [0, -height % model.stride], [0, -width % model.stride], [0, 0]]
+    outputs = keras.tree.flatten(model(tf.pad(image, pads), training=False))
+    return [y[:, :height, :width] for y in outputs]
+
+
+def resize_image(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """(B, H, W, C) float32 -> (B, *size, C): bilinear, antialiased where it shrinks."""
+    return tf.image.resize(image, size, "bilinear", antialias=True)
+
+
+def resize_labels(labels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """(B, H, W) integers -> (B, *size) of the same labels: the nearest pixel's."""
+    return tf.image.resize(labels[..., None], size, "nearest")[..., 0]

@@ -1,0 +1,387 @@
+"""The training loop: steps, epochs, scores, checkpoints.
+
+It drives ordinary Keras callbacks. Everything it must remember over a kill is in
+`LoopState`; everything that changes in a step is in `TrainStep.named_variables`. With the
+stateless stream of `data/pipeline.py` a resumed run is then the uninterrupted run.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvision.config import differences
+from tfvision.engine.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    newest_checkpoint,
+    restore_variables,
+    save_checkpoint,
+)
+from tfvision.engine.progress import Progress, duration
+from tfvision.engine.schedules import Schedule
+from tfvision.engine.signals import StopRequest
+from tfvision.engine.step import TrainStep
+from tfvision.errors import InputError
+
+Scores = dict[str, float]
+
+
+@dataclass
+class LoopState:
+    """What the loop knows besides the variables; saved in every checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    epoch_first_step: int = 0
+    epoch_loss: float = 0.0  # summed over the steps of the running epoch
+    epoch_seconds: float = 0.0
+    elapsed: float = 0.0  # seconds of training, over all sittings
+    best_value: float | None = None
+    best_epoch: int | None = None
+    best_step: int | None = None
+    waited: int = 0  # epochs since the best
+    schedule: dict = field(default_factory=dict)
+    rate_factor: float = 1.0  # by which Keras callbacks have changed the learning rate
+    finished: bool = False
+    history: list[dict] = field(default_factory=list)
+    identity: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, and what to do on the way.
+
+    Attributes:
+        steps_per_epoch: Optimizer steps between two validations.
+        epochs: When to end; without effect under a `time_limit`.
+        time_limit: Seconds of training after which to end; the schedule ends with it.
+        learning_rate: What the schedule's factor is multiplied with.
+        schedule: See `engine/schedules.py`.
+        monitor: Validation score whose best epoch is kept, larger is better.
+        early_stopping: Epochs without a better score before ending; 0 is never.
+        checkpoint_every: Longest time between two checkpoints, in seconds.
+    """
+
+    steps_per_epoch: int
+    epochs: int
+    time_limit: float | None
+    learning_rate: float
+    schedule: Schedule
+    monitor: str
+    early_stopping: int = 0
+    checkpoint_every: float = 300.0
+
+    def progress(self, state: LoopState) -> float:
+        """Share of the training that is done, in [0, 1]."""
+        if self.time_limit is not None:
+            return min(1.0, state.elapsed / self.time_limit)
+        return min(1.0, state.step / (self.steps_per_epoch * self.epochs))
+
+    def done(self, state: LoopState) -> bool:
+        """Whether no further epoch begins."""
+        if self.time_limit is not None:
+            return state.elapsed >= self.time_limit
+        return state.epoch >= self.epochs
+
+
+class Loop:
+    """Trains a model from a stream of batches, with everything a long run needs.
+
+    Args:
+        train_step: Takes one step; holds model and optimizer.
+        batches: `first_step -> tf.data.Dataset`, the stream from that step on.
+        validate: Scores the weights in the model; None trains without validation, and
+            the last weights are the run's.
+        plan: How long, how fast.
+        folder: Where checkpoints go; None keeps none.
+        identity: What must be equal when the run is resumed (config, data fingerprint).
+        batch_names: `step -> ids` of that step's batch, for messages.
+        callbacks: Keras callbacks; logs hold `loss`, `learning_rate` and, at the end of
+            an epoch, the validation's scores.
+        on_epoch: Called with the history after every epoch.
+        progress: Where to print.
+    """
+
+    def __init__(
+        self,
+        train_step: TrainStep,
+        batches: Callable[[int], tf.data.Dataset],
+        *,
+        validate: Callable[[], Scores] | None,
+        plan: Plan,
+        folder: Path | None = None,
+        identity: dict | None = None,
+        batch_names: Callable[[int], Sequence[str]] = lambda step: [],
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        on_epoch: Callable[[list[dict]], None] = lambda history: None,
+        progress: Progress | None = None,
+    ):
+        self.train_step, self.model = train_step, train_step.model
+        self.plan, self.folder = plan, folder
+        self.state = LoopState(identity=identity or {})
+        self._batches, self._validate, self._names = batches, validate, batch_names
+        self._on_epoch = on_epoch
+        self._progress = progress or Progress(quiet=True)
+        with train_step.strategy.scope():
+            self.model.compile(optimizer=train_step.optimizer, loss=None)
+        self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
+        self._assigned = plan.learning_rate
+
+    def restore(self, *, extend: bool = False) -> list[str]:
+        """Takes up the newest whole checkpoint, if there is one.
+
+        Args:
+            extend: Train on although the run had finished: the plan has become longer.
+
+        Returns:
+            Lines to show: damaged checkpoints that were left out, where the run goes on.
+
+        Raises:
+            InputError: The checkpoint is of another model, optimizer, config or data.
+        """
+        checkpoint, notes = newest_checkpoint(self.folder)
+        if checkpoint is None:
+            return [*notes, "no checkpoint had been written yet: the run starts at step 0"]
+        changed = differences(checkpoint.state["identity"], self.state.identity)
+        if changed:
+            raise InputError(
+                "The run cannot go on: it was started with another config or data set.\n  "
+                + "\n  ".join(changed)
+            )
+        where = f"The checkpoint of step {checkpoint.step}"
+        restore_variables(self.train_step.named_variables(), checkpoint.variables, where)
+        identity = self.state.identity
+        self.state = LoopState(**checkpoint.state)
+        self.state.identity = identity
+        if self.state.schedule:
+            self.plan.schedule.restore(self.state.schedule)
+        self._assigned = self._optimizers_rate()
+        if extend:
+            self.state.finished = False
+        self._on_epoch(self.state.history)
+        return [*notes, f"goes on after step {self.state.step}, in epoch {self.state.epoch + 1}"]
+
+    def run(self, stop: StopRequest | None = None) -> LoopState:
+        """Trains to the end of the plan and leaves the weights to be used in the model.
+
+        Raises:
+            Interrupted: `stop` was requested; a checkpoint of this very step is on disk.
+            InputError: The loss is not finite; says at which step and names the batch.
+        """
+        strategy, state = self.train_step.strategy, self.state
+        if not state.finished:
+            self.model.stop_training = False
+            stream = strategy.experimental_distribute_dataset(self._batches(state.step))
+            batches = iter(stream)
+            self._callbacks.on_train_begin()
+            self._saved_at = time.monotonic()
+            while not state.finished:
+                self._train_epoch(batches, stop)
+                self._end_epoch()
+            self._callbacks.on_train_end()
+        self.variables_sha256 = variables_sha256(
+            [*self.model.variables, *self.train_step.optimizer.variables]
+        )
+        self._use_best()
+        return state
+
+    def _train_epoch(self, batches, stop):
+        state, plan = self.state, self.plan
+        if state.step == state.epoch_first_step:
+            self._callbacks.on_epoch_begin(state.epoch)
+            self._follow_callbacks()
+        pending = None  # the loss of the step before: read while the next one runs
+        began = time.monotonic()
+        last = state.epoch_first_step + plan.steps_per_epoch
+        while state.step < last:
+            rate = self._rate()
+            self._callbacks.on_train_batch_begin(state.step - state.epoch_first_step)
+            loss = self.train_step(next(batches), rate)
+            state.step += 1
+            self._take(pending)
+            pending = (state.step - 1, loss)
+            self._callbacks.on_train_batch_end(
+                state.step - 1 - state.epoch_first_step, {"loss": loss, "learning_rate": rate}
+            )
+            now = time.monotonic()
+            state.elapsed += now - began
+            state.epoch_seconds += now - began
+            began = now
+            self._show_step()
+            requested = stop is not None and stop.number is not None
+            if requested or now - self._saved_at >= plan.checkpoint_every:
+                self._take(pending)
+                pending = None
+                self._save()
+                if requested:
+                    stop.check()
+            if plan.time_limit is not None and state.elapsed >= plan.time_limit:
+                break
+        self._take(pending)
+        self._check_count()
+
+    def _check_count(self):
+        state = self.state
+        iterations = int(keras.ops.convert_to_numpy(self.train_step.optimizer.iterations))
+        scaled = isinstance(self.train_step.optimizer, keras.optimizers.LossScaleOptimizer)
+        if iterations != state.step and not scaled:  # float16 leaves out steps that overflow
+            raise RuntimeError(f"{state.step} steps taken, but the optimizer counts {iterations}.")
+
+    def _end_epoch(self):
+        state, plan = self.state, self.plan
+        began = time.monotonic()
+        steps = state.step - state.epoch_first_step
+        images = steps * self.train_step._batch_size
+        row = {
+            "epoch": state.epoch + 1,
+            "step": state.step,
+            "learning_rate": self._assigned,
+            "loss": state.epoch_loss / steps,
+        }
+        if self._validate is not None:
+            row.update(self._scores())
+        self._callbacks.on_epoch_end(state.epoch, dict(row))
+        self._follow_callbacks()
+        gain = self._note_best(row)
+        plan.schedule.observe(gain)
+        row["images_per_second"] = images / max(state.epoch_seconds, 1e-9)
+        state.elapsed += time.monotonic() - began
+        row["seconds"] = state.epoch_seconds + time.monotonic() - began
+        state.history.append(row)
+        self._show_epoch(row, gain)
+        state.epoch += 1
+        state.epoch_first_step, state.epoch_loss, state.epoch_seconds = state.step, 0.0, 0.0
+        stalled = plan.early_stopping and state.waited >= plan.early_stopping
+        state.finished = bool(plan.done(state) or stalled or self.model.stop_training)
+        self._save()
+        self._on_epoch(state.history)
+
+    def _scores(self) -> Scores:
+        """Validates with the weights that a score belongs to, then puts the others back."""
+        if not self.train_step.averages:
+            return self._validate()
+        kept = [keras.ops.convert_to_numpy(v) for v in self.model.variables]
+        _assign(self.model, self.train_step.scored_values())
+        try:
+            return self._validate()
+        finally:
+            _assign(self.model, kept)
+
+    def _note_best(self, row) -> bool:
+        state = self.state
+        if self._validate is None:
+            state.best_epoch, state.best_step = row["epoch"], state.step
+            return True
+        value = row[self.plan.monitor]
+        gain = math.isfinite(value) and (state.best_value is None or value > state.best_value)
+        if gain:
+            state.best_value, state.best_epoch, state.best_step = value, row["epoch"], state.step
+        state.waited = 0 if gain else state.waited + 1
+        return gain
+
+    def _use_best(self):
+        state = self.state
+        values = self.train_step.scored_values()
+        if self.folder is not None and state.best_step not in (None, state.step):
+            saved = load_checkpoint(self.folder, state.best_step).variables
+            averages = iter([v for name, v in saved.items() if name.startswith("average/")])
+            values = [v for name, v in saved.items() if name.startswith("model/")]
+            averaged = {id(v) for v in self.train_step._averaged}
+            values = [
+                next(averages) if id(v) in averaged else value
+                for v, value in zip(self.model.variables, values, strict=True)
+            ]
+        _assign(self.model, values)
+
+    def _take(self, pending):
+        """Waits for the loss of a step and adds it to the epoch's."""
+        if pending is None:
+            return
+        step, loss = pending
+        value = float(loss)
+        if not math.isfinite(value):
+            names = ", ".join(map(str, self._names(step)))
+            raise InputError(
+                f"The loss of step {step + 1} is {value}. The images of that batch: {names}. "
+                "Look at them, lower train.optimizer.learning_rate, or set train.clip_norm=1. "
+                "The checkpoints before it are untouched."
+            )
+        self.state.epoch_loss += value
+
+    def _rate(self) -> float:
+        factor = self.plan.schedule.factor(self.plan.progress(self.state), self.state.epoch)
+        self._assigned = self.plan.learning_rate * self.state.rate_factor * factor
+        return self._assigned
+
+    def _follow_callbacks(self):
+        """A callback that has set another learning rate scales all that follow."""
+        now, before = self._optimizers_rate(), float(np.float32(self._assigned))
+        if now != before and before > 0:
+            self.state.rate_factor *= now / before
+            self._assigned = now
+
+    def _optimizers_rate(self) -> float:
+        return float(keras.ops.convert_to_numpy(self.train_step.optimizer.learning_rate))
+
+    def _save(self):
+        if self.folder is None:
+            return
+        self.state.schedule = self.plan.schedule.state()
+        variables = {
+            name: keras.ops.convert_to_numpy(v)
+            for name, v in self.train_step.named_variables().items()
+        }
+        checkpoint = Checkpoint(self.state.step, variables, asdict(self.state))
+        save_checkpoint(self.folder, checkpoint, best_step=self.state.best_step)
+        self._saved_at = time.monotonic()
+
+    def _show_step(self):
+        state, plan = self.state, self.plan
+        done = state.step - state.epoch_first_step
+        rate = done * self.train_step._batch_size / max(state.epoch_seconds, 1e-9)
+        share = plan.progress(state)
+        left = duration(state.elapsed * (1 - share) / share) if share > 0 else "?"
+        best = "" if state.best_value is None else f"  best {plan.monitor} {state.best_value:.3f}"
+        self._progress.live(
+            f"epoch {self._of_epochs()}  {done}/{plan.steps_per_epoch}  "
+            f"loss {state.epoch_loss / max(done - 1, 1):.4f}  {rate:.0f} images/s  "
+            f"{left} left{best}"
+        )
+
+    def _show_epoch(self, row, gain):
+        share = self.plan.progress(self.state)
+        left = duration(self.state.elapsed * (1 - share) / share) if share > 0 else "?"
+        shown = {"loss": row["loss"]}
+        shown.update({k: row[k] for k in ("val_loss", self.plan.monitor) if k in row})
+        values = "  ".join(f"{k} {v:.4f}" for k, v in shown.items())
+        mark = "  best so far" if gain and self._validate is not None else ""
+        self._progress.line(
+            f"epoch {self._of_epochs()}  {values}  {row['images_per_second']:.0f} images/s  "
+            f"{left} left{mark}"
+        )
+
+    def _of_epochs(self) -> str:
+        total = "" if self.plan.time_limit is not None else f"/{self.plan.epochs}"
+        return f"{self.state.epoch + 1}{total}"
+
+
+def variables_sha256(variables) -> str:
+    """One SHA-256 over the bytes of Keras variables, sorted by path."""
+    digest = hashlib.sha256()
+    for variable in sorted(variables, key=lambda v: v.path):
+        value = keras.ops.convert_to_numpy(variable)
+        digest.update(f"{variable.path} {value.dtype} {value.shape}\n".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
+def _assign(model, values):
+    for variable, value in zip(model.variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,174 @@
+"""The folder of a run: what stands where, and who may write to it."""
+
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tfvision.engine.files import write_json, write_text
+from tfvision.errors import EnvironmentFault, InputError
+
+KNOWN = (
+    "config.yaml",
+    "env.json",
+    "data.json",
+    "splits.csv",
+    "metrics.csv",
+    "summary.json",
+    "report.html",
+    "log.txt",
+    "issues.json",
+    "checkpoints",
+    "predictions",
+    "export",
+    ".lock",
+)
+
+
+class RunFolder:
+    """Paths and records of one run.
+
+    Args:
+        path: The folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.checkpoints = self.path / "checkpoints"
+        self.predictions = self.path / "predictions"
+        self.export = self.path / "export"
+        self.report = self.path / "report.html"
+        self._lock = None
+
+    @classmethod
+    def existing(cls, path: Path) -> "RunFolder":
+        """The run in a folder that must hold one."""
+        run = cls(path)
+        if not run.config.is_file():
+            raise InputError(
+                f"{path} is no run: it has no config.yaml. A run is made by a training script, "
+                "for example runs/seg/unetpp."
+            )
+        return run
+
+    def create(self, *, overwrite: bool = False) -> None:
+        """Makes the folder; one that holds something is refused, or emptied of a run's files.
+
+        Raises:
+            InputError: It is not empty and `overwrite` is not set, or it is no run's.
+            EnvironmentFault: It cannot be made or written to.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if not overwrite:
+                raise InputError(
+                    f"{self.path} exists already. Go on with --resume {self.path}, replace it "
+                    "with --overwrite, or choose another --out."
+                )
+            if not self.config.is_file():
+                raise InputError(
+                    f"{self.path} is not empty and holds no run (no config.yaml): it is not "
+                    "overwritten. Choose another --out."
+                )
+            self.lock()
+            for name in KNOWN:
+                target = self.path / name
+                if target.is_dir() and not target.is_symlink():
+                    shutil.rmtree(target)
+                elif name != ".lock":
+                    target.unlink(missing_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".probe"
+            probe.write_text("x")
+            probe.unlink()
+        except OSError as error:
+            raise EnvironmentFault(
+                f"Cannot write to the run folder {self.path}: {error.strerror}. Choose another "
+                "with --out."
+            ) from error
+        self.lock()
+
+    def lock(self) -> None:
+        """Keeps a second process from writing to this run; the system frees it on any death.
+
+        Raises:
+            InputError: Another process holds it.
+        """
+        if self._lock is not None:
+            return
+        file = open(self.path / ".lock", "a+")  # noqa: SIM115 (held open while the run lasts)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            file.close()
+            raise InputError(
+                f"{self.path} is in use by another process (pid {holder}). Wait for it, or choose "
+                "another --out."
+            ) from error
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        self._lock = file
+
+    def unlock(self) -> None:
+        """Lets other processes write to the run again."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A record of the run, `data.json` say.
+
+        Raises:
+            InputError: It is missing or damaged.
+        """
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.path / name} cannot be read ({error}). The run is not complete; go on "
+                f"with --resume {self.path}."
+            ) from error
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a record of the run, whole or not at all."""
+        write_json(self.path / name, value)
+
+    def write_history(self, history: list[dict]) -> None:
+        """Writes `metrics.csv`, a row an epoch."""
+        columns = list(dict.fromkeys(key for row in history for key in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        for row in history:
+            writer.writerow({k: f"{v:.9g}" if isinstance(v, float) else v for k, v in row.items()})
+        write_text(self.path / "metrics.csv", text.getvalue())
+
+    def read_config(self) -> dict[str, Any]:
+        """The raw `config.yaml`, for comparing."""
+        return yaml.safe_load(self.config.read_text(encoding="utf-8"))
+
+    def log(self, text: str) -> None:
+        """Adds a line to `log.txt`; a log that cannot be written never stops a run."""
+        with contextlib.suppress(OSError), open(self.path / "log.txt", "a") as file:
+            file.write(text + "\n")
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """`parent/name`, or with `-2`, `-3` ... behind it, whichever is free first."""
+    path, number = parent / name, 1
+    while path.exists():
+        number += 1
+        path = parent / f"{name}-{number}"
+    return path

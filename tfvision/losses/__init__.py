@@ -1,0 +1,17 @@
+"""Losses of segmentation: `keras.losses.Loss` on (labels, logits), one value an image."""
+
+from tfvision.registry import Registry, lazy_names
+
+LOSSES = Registry(
+    "loss",
+    {
+        "cross_entropy": "tfvision.losses.cross_entropy:CrossEntropy",
+        "dice": "tfvision.losses.dice:Dice",
+        "focal": "tfvision.losses.focal:Focal",
+        "tversky": "tfvision.losses.tversky:Tversky",
+    },
+)
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__, LOSSES, {"class_weights": "tfvision.losses.weights:class_weights"}
+)

@@ -1,0 +1,94 @@
+"""Building blocks shared by the models: functions from tensor to tensor.
+
+A block is a plain function so that every model is a flat graph of stock Keras
+layers: it saves, loads and exports without custom objects, and any inner tensor
+can be reached with `model.get_layer(...)` (Grad-CAM, frozen stages, ...).
+
+Shapes in comments: B batch, H height, W width, C channels.
+"""
+
+import math
+
+import keras
+from keras import layers
+
+from tfvision.errors import InputError
+from tfvision.registry import unknown
+
+NORMALIZATIONS = ("batch", "sync_batch", "group", "none")
+
+
+def conv_block(
+    x,
+    filters: int,
+    *,
+    dropout: float = 0.0,
+    normalization: str = "batch",
+    activation: str = "relu",
+    name: str,
+):
+    """Two 3x3 conv-normalisation-activation units. (B, H, W, C) -> (B, H, W, filters)."""
+    style = {"normalization": normalization, "activation": activation}
+    x = conv_unit(x, filters, **style, name=f"{name}_1")
+    if dropout:
+        x = layers.SpatialDropout2D(dropout, name=f"{name}_drop")(x)
+    return conv_unit(x, filters, **style, name=f"{name}_2")
+
+
+def conv_unit(x, filters: int, *, normalization: str, activation: str, name: str):
+    """3x3 convolution, normalisation, activation. (B, H, W, C) -> (B, H, W, filters)."""
+    x = layers.Conv2D(
+        filters, 3, padding="same", use_bias=normalization == "none", name=f"{name}_conv"
+    )(x)
+    x = normalize(x, normalization, name=f"{name}_norm")
+    return layers.Activation(activation, name=f"{name}_act")(x)
+
+
+def normalize(x, kind: str, *, name: str):
+    """The normalisation layer called `kind`; the shape stays.
+
+    `batch` uses the statistics of one replica's part of the batch, `sync_batch` those of
+    the whole batch over all replicas, `group` those of one image (Wu and He, 2018,
+    https://arxiv.org/abs/1803.08494), in at most 8 groups of equal size.
+    """
+    if kind == "none":
+        return x
+    if kind == "group":
+        return layers.GroupNormalization(math.gcd(8, x.shape[-1]), name=name)(x)
+    if kind in ("batch", "sync_batch"):
+        return layers.BatchNormalization(synchronized=kind == "sync_batch", name=name)(x)
+    raise InputError(unknown("normalization", kind, NORMALIZATIONS))
+
+
+def upsample(x, filters: int, *, name: str):
+    """Learned 2x upsampling. (B, H, W, C) -> (B, 2H, 2W, filters)."""
+    return layers.Conv2DTranspose(filters, 2, strides=2, name=name)(x)
+
+
+def pad_to_stride(x, stride: int):
+    """Zero-pads below and to the right to multiples of `stride`; sizes of None pass."""
+    pads = [(-size) % stride if size else 0 for size in x.shape[1:3]]
+    return layers.ZeroPadding2D([(0, pads[0]), (0, pads[1])])(x) if any(pads) else x
+
+
+def crop_to(x, size: tuple[int | None, int | None]):
+    """Undoes `pad_to_stride`. (B, >=H, >=W, C) -> (B, H, W, C)."""
+    cuts = [have - want if want else 0 for have, want in zip(x.shape[1:3], size, strict=True)]
+    return layers.Cropping2D([(0, cuts[0]), (0, cuts[1])])(x) if any(cuts) else x
+
+
+def as_model(image, logits, *, stride: int, name: str) -> keras.Model:
+    """The model from `image` to `logits`, which remembers in `model.stride` what height and
+    width must be multiples of where the input's size is open."""
+    model = keras.Model(image, logits, name=name)
+    model.stride = stride
+    return model
+
+
+def check_builder(width: int, depth: int, dropout: float, num_classes: int) -> None:
+    """Raises an `InputError` for arguments that no model of this package can have."""
+    for key, value in {"width": width, "depth": depth, "num_classes": num_classes}.items():
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{key} must be a whole number of at least 1. Received: {value!r}.")
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout must be at least 0 and below 1. Received: {dropout!r}.")

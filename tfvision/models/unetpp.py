@@ -1,0 +1,125 @@
+r"""UNet++: a UNet whose skip connections are nested, dense paths.
+
+Zhou et al., "UNet++: A Nested U-Net Architecture for Medical Image
+Segmentation", 2018. https://arxiv.org/abs/1807.10165
+
+Names follow Figure 1a of the paper. Node `x_i_j` works at stride `2**i` and is the
+j-th node along the skip path of that stride:
+
+    x_0_0 ---- x_0_1 ---- x_0_2 ---- x_0_3      stride 1
+         \    /     \    /     \    /
+          x_1_0 ---- x_1_1 ---- x_1_2           stride 2
+               \    /     \    /
+                x_2_0 ---- x_2_1                stride 4
+                     \    /
+                      x_3_0                     stride 8
+"""
+
+import keras
+from keras import layers
+
+from tfvision.errors import InputError
+from tfvision.models.blocks import (
+    as_model,
+    check_builder,
+    conv_block,
+    crop_to,
+    pad_to_stride,
+    upsample,
+)
+
+
+def UNetPlusPlus(
+    input_shape: tuple[int | None, int | None, int],
+    num_classes: int,
+    *,
+    width: int = 32,
+    depth: int = 4,
+    dropout: float = 0.0,
+    normalization: str = "batch",
+    activation: str = "relu",
+    deep_supervision: bool = False,
+    name: str = "unetpp",
+) -> keras.Model:
+    """Builds a UNet++ that labels every pixel of an image.
+
+    Args:
+        input_shape: (height, width, channels) of one image. Any height and width:
+            they are padded to a multiple of `2**depth` and cropped back. Where they
+            are None, the caller feeds multiples of `2**depth`.
+        num_classes: Number of classes, background included.
+        width: Filters at stride 1; doubled at every coarser stride.
+        depth: Number of 2x downsamplings.
+        dropout: Rate of the spatial dropout inside every block, in [0, 1).
+        normalization: `batch`, `sync_batch` (over all replicas), `group` or `none`.
+        activation: Name of a Keras activation.
+        deep_supervision: Return the logits of x_0_1 ... x_0_depth, each to be given
+            a loss, instead of those of x_0_depth alone; `prune` then cuts the model
+            down to any of them.
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model` from images (B, H, W, C) in [0, 1] to float32 logits
+        (B, H, W, num_classes), or to `depth` such tensors, shallowest first.
+
+    Raises:
+        InputError: A width or depth below 1, a dropout outside [0, 1), an unknown
+            normalization.
+    """
+    check_builder(width, depth, dropout, num_classes)
+    style = {"dropout": dropout, "normalization": normalization, "activation": activation}
+    filters = [width * 2**i for i in range(depth + 1)]
+    image = keras.Input(input_shape, name="image")
+    x = {}  # x[i, j] is the output of node x_i_j.
+
+    # Encoder: the left edge of the triangle.
+    padded = pad_to_stride(image, 2**depth)
+    x[0, 0] = conv_block(padded, filters[0], **style, name="x_0_0")
+    for i in range(1, depth + 1):
+        down = layers.MaxPooling2D(name=f"down_{i}")(x[i - 1, 0])
+        x[i, 0] = conv_block(down, filters[i], **style, name=f"x_{i}_0")
+
+    # Nested skips, column by column: a node sees every earlier node of its own
+    # stride, and the node below its left neighbour.
+    for j in range(1, depth + 1):
+        for i in range(depth + 1 - j):
+            up = upsample(x[i + 1, j - 1], filters[i], name=f"up_{i}_{j}")
+            skips = [x[i, k] for k in range(j)]
+            merged = layers.Concatenate(name=f"merge_{i}_{j}")([*skips, up])
+            x[i, j] = conv_block(merged, filters[i], **style, name=f"x_{i}_{j}")
+
+    # Head. Logits stay float32 under mixed precision: softmax of float16 is unsafe.
+    columns = range(1, depth + 1) if deep_supervision else [depth]
+    logits = [
+        layers.Conv2D(num_classes, 1, dtype="float32", name=f"logits_{j}")(x[0, j]) for j in columns
+    ]
+    logits = [crop_to(y, input_shape[:2]) for y in logits]
+    outputs = logits if deep_supervision else logits[0]
+    return as_model(image, outputs, stride=2**depth, name=name)
+
+
+def prune(model: keras.Model, depth: int) -> keras.Model:
+    """Cuts a deeply supervised UNet++ down to its first `depth` columns (section 3.3).
+
+    The nodes that x_0_depth does not see are gone; the weights are shared with `model`.
+
+    Args:
+        model: A UNet++ built with `deep_supervision=True`.
+        depth: Which output to keep, 1 (the shallowest) to the model's depth.
+
+    Returns:
+        A `keras.Model` with one output, the logits of x_0_depth.
+
+    Raises:
+        InputError: The model has one output only, or no such depth.
+    """
+    if len(model.outputs) < 2:
+        raise InputError(
+            f"Only a model trained with deep_supervision=True can be pruned; `{model.name}` "
+            "has one output. Train it with --set model.deep_supervision=true."
+        )
+    if not 1 <= depth <= len(model.outputs):
+        raise InputError(f"depth must be 1 to {len(model.outputs)}. Received: {depth}.")
+    return as_model(
+        model.input, model.outputs[depth - 1], stride=2**depth, name=f"{model.name}_{depth}"
+    )

@@ -1,0 +1,1 @@
+"""One recipe a task, each read from top to bottom."""

@@ -1,0 +1,285 @@
+"""Opening, scanning, splitting and decoding a run's data."""
+
+import csv
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfvision.config import DataConfig
+from tfvision.data import SOURCES
+from tfvision.data.pipeline import Samples
+from tfvision.data.scan import Scan, scan
+from tfvision.data.source import Source
+from tfvision.data.split import holdout, read_splits
+from tfvision.engine.inference import resize_image, resize_labels
+from tfvision.errors import InputError
+from tfvision.registry import Spec
+
+LARGEST_SIDE = 512  # of the size chosen for images of different sizes
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that has been checked and split.
+
+    Attributes:
+        source: Where samples are read from.
+        scan: What is in it.
+        splits: `train`, `val`, `test` or None (left out) for each record.
+        how: How the split came about, one sentence.
+        size: (height, width) images are trained at.
+        resized: Whether that is not the size of every image.
+        channels: 1 or 3.
+        excluded: Ids left out by `data.exclude`.
+        exclude_sha256: Of that file, or None.
+        notes: Lines for the user.
+    """
+
+    source: Source
+    scan: Scan
+    splits: list[str | None]
+    how: str
+    size: tuple[int, int]
+    resized: bool
+    channels: int
+    excluded: list[str] = field(default_factory=list)
+    exclude_sha256: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def num_classes(self) -> int:
+        return self.scan.num_classes
+
+    @property
+    def class_names(self) -> list[str]:
+        return list(self.scan.class_names)
+
+    def indices(self, split: str, *, labelled: bool = True) -> list[int]:
+        """Places in the source of a split's records; those with masks only, or all."""
+        return [
+            i
+            for i, (name, record) in enumerate(zip(self.splits, self.source.records, strict=True))
+            if name == split and (record.labelled or not labelled)
+        ]
+
+    def class_pixels(self, split: str) -> np.ndarray:
+        """(n, K) pixels of each class in each labelled image of a split."""
+        return self.scan.class_pixels[self.indices(split)]
+
+    def decoded(self, split: str) -> Samples:
+        """The labelled samples of a split, read once, all at `size`."""
+        return decode(self, self.indices(split))
+
+    def record(self) -> dict[str, Any]:
+        """What `data.json` holds."""
+        parts = ("train", "val", "test")
+        return {
+            "source": self.source.name,
+            "path": None if self.source.path is None else str(self.source.path),
+            "layout": self.source.layout,
+            "fingerprint": self.scan.fingerprint,
+            "num_classes": self.num_classes,
+            "class_names": self.class_names,
+            "channels": self.channels,
+            "image_size": list(self.size),
+            "resized": self.resized,
+            "white": self.scan.white,
+            "mask_values": self.scan.mask_values,
+            "how": self.how,
+            "counts": {split: len(self.indices(split, labelled=False)) for split in parts},
+            "labelled": {split: len(self.indices(split)) for split in parts},
+            "class_pixels": {s: self.class_pixels(s).sum(axis=0).tolist() for s in parts},
+            "class_images": {s: (self.class_pixels(s) > 0).sum(axis=0).tolist() for s in parts},
+            "excluded": self.excluded,
+            "exclude_sha256": self.exclude_sha256,
+            "splits": {
+                split: [self.source.records[i].id for i in self.indices(split, labelled=False)]
+                for split in parts
+            },
+            "notes": self.notes,
+        }
+
+
+def open_source(config: DataConfig) -> Source:
+    """The source a config names."""
+    return SOURCES.build(config.source)
+
+
+def resolved_source(config: DataConfig, source: Source) -> Spec:
+    """What a saved config calls the source: the layout that `auto` recognised."""
+    if config.source.name != "auto":
+        return config.source
+    return Spec(name=source.name, **config.source.kwargs)
+
+
+def prepare(config: DataConfig, *, seed: int) -> Prepared:
+    """Opens, scans and splits the data of a config.
+
+    Raises:
+        InputError: The data cannot be used; the message lists up to 20 problems.
+    """
+    source = open_source(config)
+    found = scan(source, class_names=config.class_names, ignore_label=config.ignore_label)
+    return split_and_size(config, source, found, seed=seed)
+
+
+def split_and_size(config: DataConfig, source: Source, found: Scan, *, seed: int) -> Prepared:
+    """The second half of `prepare`, for a scan whose problems have been seen to."""
+    found.raise_for_errors()
+    notes = [source.layout, *source.notes, *found.notes]
+    excluded, digest = _excluded(config.exclude, source)
+    splits, how = _split(config, source, found, excluded, seed, notes)
+    used = [i for i, name in enumerate(splits) if name is not None]
+    size, resized, said = _size(config, found, used)
+    notes += said
+    channels = config.channels or int(max(found.channels[i] for i in used))
+    prepared = Prepared(
+        source, found, splits, how, size, resized, channels, sorted(excluded), digest, notes
+    )
+    if not prepared.indices("train"):
+        raise InputError(
+            "No labelled sample is left to train on. Check data.splits, data.exclude and the "
+            "fractions."
+        )
+    return prepared
+
+
+def decode(prepared: Prepared, indices: list[int]) -> Samples:
+    """Reads samples and brings them to the run's size and channels."""
+    images, masks, scale = [], [], 1.0
+    for i in indices:
+        image, mask, scale = read_native(prepared.source, i, prepared.channels, prepared.scan.white)
+        if image.shape[:2] != prepared.size:
+            image, mask = _resized(image, mask, prepared.size)
+        images.append(image)
+        masks.append(mask)
+    small = prepared.num_classes <= 255
+    return Samples(
+        ids=[prepared.source.records[i].id for i in indices],
+        images=np.stack(images),
+        scale=scale,
+        masks=np.stack(masks).astype(np.uint8 if small else np.int32) if masks else None,
+    )
+
+
+def read_native(
+    source: Source, index: int, channels: int, white: dict[str, float]
+) -> tuple[np.ndarray, np.ndarray | None, float]:
+    """One sample at its own size.
+
+    Args:
+        source: Where from.
+        index: Which.
+        channels: 1 or 3.
+        white: dtype -> the pixel value that means 1.0, as a scan found it.
+
+    Returns:
+        The image (H, W, channels) as stored, its mask (H, W) int32 or None, and what a pixel
+        is multiplied by to lie in [0, 1].
+    """
+    sample = source.read(index)
+    dtype = sample.image.dtype
+    largest = np.iinfo(dtype).max if dtype.kind in "iu" else 1.0
+    scale = 1.0 / white.get(str(dtype), largest)
+    return to_channels(sample.image, channels), sample.mask, scale
+
+
+def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Grey repeated to three channels, or colour weighed to grey (ITU-R BT.601)."""
+    if image.shape[-1] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, axis=-1)
+    gray = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    if image.dtype.kind in "iu":
+        gray = np.rint(gray)
+    return gray[..., None].astype(image.dtype)
+
+
+def _resized(image, mask, size):
+    resized = resize_image(tf.constant(image[None], tf.float32), size)[0].numpy()
+    if image.dtype.kind in "iu":
+        resized = np.clip(np.rint(resized), 0, np.iinfo(image.dtype).max)
+    labels = None if mask is None else resize_labels(tf.constant(mask[None]), size)[0].numpy()
+    return resized.astype(image.dtype), labels
+
+
+def _split(config, source, found, excluded, seed, notes):
+    if config.splits is not None:
+        splits = read_splits(config.splits, source.records, notes=notes)
+        how = f"given by {config.splits}"
+    else:
+        splits = holdout(
+            found,
+            source.records,
+            val_fraction=config.val_fraction,
+            test_fraction=config.test_fraction,
+            seed=seed,
+        )
+        given = any(r.labelled and r.split is not None for r in source.records)
+        how = (
+            "as the data set gives it"
+            if given
+            else f"hold-out, seed {seed}, stratified by class presence; exact duplicates "
+            "stay together"
+        )
+    ids = [record.id for record in source.records]
+    splits = [
+        None if i in excluded and r.labelled else s
+        for i, r, s in zip(ids, source.records, splits, strict=True)
+    ]
+    return splits, how
+
+
+def _excluded(path: Path | None, source: Source) -> tuple[set[str], str | None]:
+    """Ids of an exclude list (`id,reason,evidence`) and the file's SHA-256."""
+    if path is None:
+        return set(), None
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"data.exclude {path} cannot be read: {error.strerror}.") from error
+    reader = csv.DictReader(content.decode("utf-8-sig").splitlines())
+    if "id" not in (reader.fieldnames or ()):
+        raise InputError(
+            f"data.exclude {path} needs a column `id` (and reason, evidence). It has: "
+            f"{', '.join(reader.fieldnames or ()) or 'nothing'}."
+        )
+    known = {record.id for record in source.records if record.labelled}
+    found = set()
+    for row in reader:
+        if row["id"] not in known:
+            raise InputError(
+                f"data.exclude {path}, line {reader.line_num}: there is no labelled sample "
+                f"{row['id']!r}."
+            )
+        found.add(row["id"])
+    return found, hashlib.sha256(content).hexdigest()
+
+
+def _size(config, found, used):
+    """The size to train at, whether that resizes anything, and what to say of it."""
+    heights, widths = np.asarray(found.heights)[used], np.asarray(found.widths)[used]
+    if config.image_size is not None:
+        size = tuple(config.image_size)
+        resized = bool((heights != size[0]).any() or (widths != size[1]).any())
+        return size, resized, []
+    if len(set(heights)) == len(set(widths)) == 1:
+        return (int(heights[0]), int(widths[0])), False, []
+    height, width = float(np.median(heights)), float(np.median(widths))
+    shrink = min(1.0, LARGEST_SIDE / max(height, width))
+    size = tuple(max(16, 16 * round(side * shrink / 16)) for side in (height, width))
+    return (
+        size,
+        True,
+        [
+            f"images have different sizes, {heights.min()}x{widths.min()} to "
+            f"{heights.max()}x{widths.max()}: trained at {size[0]}x{size[1]}, the rounded median "
+            f"(at most {LARGEST_SIDE}), scored and predicted at their own; data.image_size "
+            "sets another"
+        ],
+    )

@@ -1,0 +1,411 @@
+"""What a trained segmentation run leaves behind: scores, predictions, exports, report."""
+
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvision.config import dump_config
+from tfvision.data.pipeline import Samples
+from tfvision.engine.evaluate import Scored, as_float, score
+from tfvision.engine.export import check_export, write_export
+from tfvision.engine.inference import Inference
+from tfvision.engine.loop import Loop
+from tfvision.engine.predictions import write_predictions
+from tfvision.engine.progress import duration
+from tfvision.metrics import contract
+from tfvision.metrics.baselines import IntensityLookup, level_counts, majority
+from tfvision.metrics.confusion import confusion_matrix
+from tfvision.models import prune
+from tfvision.report.html import Report, SplitScores, write_report
+from tfvision.report.overlay import Overlay
+from tfvision.tasks.data import Prepared, read_native
+from tfvision.tasks.environment import peak_memory
+from tfvision.tasks.request import TrainRequest
+from tfvision.tasks.segmentation import Recipe
+
+SHOWN = 6  # overlays each of the worst and the best
+
+
+def finish(
+    request: TrainRequest,
+    recipe: Recipe,
+    prepared: Prepared,
+    model: keras.Model,
+    loop: Loop,
+    surroundings: dict[str, Any],
+    warnings: list[str],
+    timing: dict[str, float],
+    began: float,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Scores the weights in `model`, writes everything, returns `summary.json`."""
+    run, state = request.run, loop.state
+    clock = _Clock(timing)
+    inference = recipe.inference(open_model(recipe, model))
+    scored = {
+        split: score_split(recipe, prepared, inference, split)
+        for split in ("val", "test")
+        if prepared.indices(split)
+    }
+    clock.lap("score")
+    for split, result in scored.items():
+        save_scored(run, split, result)
+    summary = {
+        "task": "segmentation",
+        "arch": recipe.config.model.name,
+        "num_parameters": model.count_params(),
+        "epochs": len(state.history),
+        "best_epoch": state.best_epoch,
+        "steps": state.step,
+        "wall_seconds": state.elapsed + time.monotonic() - began - timing["train"],
+        "images_per_second": float(np.median([row["images_per_second"] for row in state.history])),
+        "peak_memory_bytes": peak_memory(),
+        "data_fingerprint": prepared.scan.fingerprint,
+        "variables_sha256": loop.variables_sha256,
+        "contract": asdict(recipe.contract),
+        "metrics": {split: split_metrics(recipe, result) for split, result in scored.items()},
+    }
+    run.write_json("summary.json", summary)
+    depths = _depths(recipe, prepared, model)
+    summary["exports"] = export_run(request.run, recipe, prepared, model, inference)
+    clock.lap("export")
+    summary["wall_seconds"] = state.elapsed + time.monotonic() - began - timing["train"]
+    run.write_json("summary.json", summary)
+
+    baselines = _baselines(recipe, prepared)
+    write_report(
+        run.report,
+        Report(
+            task="segmentation",
+            arch=recipe.config.model.name,
+            run=run.path.name,
+            summary=summary,
+            config=dump_config(recipe.config),
+            command=f"python train_seg.py --config {shlex.quote(str(run.config))}",
+            env=surroundings,
+            data=_report_data(recipe, prepared),
+            history=state.history,
+            scores={s: _split_scores(recipe, prepared, r) for s, r in scored.items()},
+            baselines=baselines,
+            contract=asdict(recipe.contract),
+            overlays=_overlays(recipe, prepared, scored),
+            warnings=warnings + _own_warnings(prepared, scored, state, summary),
+            issues=prepared.scan.to_json()["issues"],
+            exports=summary["exports"],
+            timing=timing,
+            depths=depths,
+        ),
+    )
+    clock.lap("report")
+    say(_closing(run, summary, baselines, timing))
+    return summary
+
+
+def open_model(recipe: Recipe, model: keras.Model) -> keras.Model:
+    """The float32 model for images of any size, with the weights of `model`."""
+    opened = recipe.build((None, None, recipe.channels))
+    for target, value in zip(opened.variables, model.variables, strict=True):
+        target.assign(keras.ops.convert_to_numpy(value))
+    return opened
+
+
+def native_samples(
+    prepared: Prepared, indices: list[int]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray | None, float]]:
+    """(id, image, mask, scale) at each image's own size."""
+    for i in indices:
+        record = prepared.source.records[i]
+        yield (
+            record.id,
+            *read_native(prepared.source, i, prepared.channels, prepared.scan.white),
+        )
+
+
+def score_split(recipe: Recipe, prepared: Prepared, inference: Inference, split: str) -> Scored:
+    """Scores the labelled samples of a split, at their own sizes."""
+    return score(
+        inference,
+        native_samples(prepared, prepared.indices(split)),
+        num_classes=recipe.num_classes,
+        rules=recipe.rules,
+        ignore_labels=recipe.void,
+        batch_size=recipe.config.data.batch_size,
+    )
+
+
+def split_metrics(recipe: Recipe, scored: Scored) -> dict[str, Any]:
+    """The entry of a split in `summary.json`."""
+    metrics = contract.scores(scored.plain, recipe.contract)
+    if scored.processed is not None:
+        metrics["post_processed"] = contract.scores(scored.processed, recipe.contract)
+    metrics["conventions"] = {
+        row["name"]: row["mean_iou"]
+        for row in contract.conventions(
+            scored.final, [str(k) for k in range(recipe.num_classes)], recipe.contract
+        )
+    }
+    return metrics
+
+
+def save_scored(run, split: str, scored: Scored) -> None:
+    """Predictions of a split, and its confusion matrices image by image."""
+    arrays = {"ids": np.array(scored.ids), "plain": scored.plain}
+    if scored.processed is not None:
+        arrays["processed"] = scored.processed
+    run.predictions.mkdir(parents=True, exist_ok=True)
+    write_predictions(run.predictions / split, scored.ids, scored.labels)
+    np.savez_compressed(run.predictions / f"{split}_confusion.npz", **arrays)
+
+
+def export_run(
+    run, recipe: Recipe, prepared: Prepared, model: keras.Model, inference: Inference
+) -> list[dict[str, Any]]:
+    """Writes `export/` and loads everything in it back. Returns a row a file."""
+    depth = getattr(model, "pruned_to", None)
+    shape = (*recipe.size, recipe.channels)
+    fixed = recipe.build(shape)
+    if depth is not None:
+        fixed = prune(fixed, depth)
+    for target, value in zip(fixed.variables, inference.model.variables, strict=True):
+        target.assign(value)
+    description = {
+        "model": recipe.config.model.model_dump(mode="json")
+        if not isinstance(recipe.config.model.model_dump(mode="json"), str)
+        else {"name": recipe.config.model.name},
+        "input_shape": list(shape),
+        "depth": depth,
+        "class_names": prepared.class_names,
+        "image": "float32 in [0, 1] (serve_float, model.keras) or uint8 in 0..255 "
+        "(serving_default)",
+        "postprocess_in_saved_model": [
+            f"drop_class(index={k})"
+            for k in recipe.contract.ignore_labels
+            if 0 <= k < recipe.num_classes
+        ]
+        + [str(spec.model_dump()) for spec in recipe.config.postprocess],
+        "postprocess_left_out": [],
+    }
+    write_export(run.export, inference, fixed, description)
+    images = _example_images(prepared)
+    network = tf.image.resize(
+        as_float([images[0]], [1 / 255 if images[0].dtype == np.uint8 else 1.0]), recipe.size
+    ).numpy()
+    rows = check_export(run.export, inference, fixed, images, network)
+    description["checks"] = rows
+    run.write_json("export/export.json", description)
+    return rows
+
+
+def _example_images(prepared: Prepared) -> list[np.ndarray]:
+    """Up to four real images, and an odd-sized piece of the first."""
+    indices = [i for i, split in enumerate(prepared.splits) if split in ("val", "test")]
+    indices = indices or prepared.indices("train")
+    images = []
+    for _, image, _, scale in native_samples(prepared, indices[:: max(1, len(indices) // 4)][:4]):
+        byte = image.dtype == np.uint8 and scale == 1 / 255
+        images.append(image if byte else image.astype(np.float32) * np.float32(scale))
+    height, width = images[0].shape[:2]
+    return [*images, images[0][: height - height // 3, : width - width // 5]]
+
+
+def _depths(recipe: Recipe, prepared: Prepared, model: keras.Model) -> list[dict] | None:
+    """What each depth of a deeply supervised UNet++ costs and gives on the validation split."""
+    if len(model.outputs) < 2 or not prepared.indices("val"):
+        return None
+    whole = open_model(recipe, model)
+    rows = []
+    for depth in range(1, len(model.outputs) + 1):
+        pruned = prune(whole, depth)
+        inference = recipe.inference(pruned)
+        first = prepared.indices("val")[:1]
+        for sample in native_samples(prepared, first):  # traces the graph before the clock runs
+            inference.serve_float(tf.constant(as_float([sample[1]], [sample[3]])))
+        began = time.monotonic()
+        scored = score_split(recipe, prepared, inference, "val")
+        seconds = time.monotonic() - began
+        rows.append(
+            {
+                "depth": depth,
+                "num_parameters": pruned.count_params(),
+                "val mean_iou": contract.mean_iou(scored.final, recipe.contract),
+                "images_per_second": len(scored.ids) / seconds,
+            }
+        )
+    return rows
+
+
+def _baselines(recipe: Recipe, prepared: Prepared) -> list[dict[str, Any]]:
+    """Scores of predictions that need no network, fitted on the training split."""
+    splits = [s for s in ("val", "test") if prepared.indices(s)]
+    void = recipe.void
+    ignored = tuple({*void, *recipe.contract.ignore_labels})
+    if not splits:
+        return []
+    decoded = {split: prepared.decoded(split) for split in ("train", *splits)}
+    counts = sum(
+        level_counts(
+            _floats(decoded["train"], rows),
+            decoded["train"].masks[rows],
+            recipe.num_classes,
+            ignored,
+        )
+        for rows in _chunks(len(decoded["train"]))
+    )
+
+    def scores(predict) -> dict[str, float]:
+        found = {}
+        for split in splits:
+            samples = decoded[split]
+            matrices = [predict(samples, rows) for rows in _chunks(len(samples))]
+            found[split] = contract.mean_iou(np.concatenate(matrices), recipe.contract)
+        return found
+
+    pixels = prepared.class_pixels("train").sum(axis=0).astype(np.float64)
+    pixels[[k for k in ignored if k < len(pixels)]] = 0
+
+    def most_frequent(samples, rows):
+        return majority(pixels, samples.masks[rows], recipe.num_classes, void)
+
+    def lookup(table):
+        return lambda samples, rows: confusion_matrix(
+            samples.masks[rows], table.predict(_floats(samples, rows)), recipe.num_classes, void
+        )
+
+    tables = [IntensityLookup.fit(counts, balanced=balanced) for balanced in (False, True)]
+    best = max((scores(lookup(table)) for table in tables), key=lambda found: found[splits[0]])
+    return [
+        {
+            "name": "majority class",
+            "explanation": f"{prepared.class_names[int(np.argmax(pixels))]} everywhere",
+            **scores(most_frequent),
+        },
+        {
+            "name": "intensity lookup",
+            "explanation": "each pixel by its grey level alone, the best thresholds of the "
+            "training split",
+            **best,
+        },
+    ]
+
+
+def _floats(samples: Samples, rows: slice) -> np.ndarray:
+    return samples.images[rows].astype(np.float32) * np.float32(samples.scale)
+
+
+def _chunks(count: int, size: int = 64) -> list[slice]:
+    return [slice(i, i + size) for i in range(0, count, size)]
+
+
+def _report_data(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
+    record = prepared.record()
+    return {
+        **{k: record[k] for k in ("source", "layout", "fingerprint", "num_classes")},
+        **{k: record[k] for k in ("class_names", "image_size", "how")},
+        **{k: record[k] for k in ("class_pixels", "class_images")},
+        "splits": record["counts"],
+        "excluded": len(record["excluded"]),
+    }
+
+
+def _split_scores(recipe: Recipe, prepared: Prepared, scored: Scored) -> SplitScores:
+    rows = contract.conventions(scored.plain, prepared.class_names, recipe.contract)
+    processed = [None] * len(rows)
+    if scored.processed is not None:
+        processed = [
+            row["mean_iou"]
+            for row in contract.conventions(scored.processed, prepared.class_names, recipe.contract)
+        ]
+    return SplitScores(
+        confusion=scored.final.sum(axis=0),
+        scores=contract.scores(scored.plain, recipe.contract),
+        post_processed=None
+        if scored.processed is None
+        else contract.scores(scored.processed, recipe.contract),
+        conventions=[
+            {**row, "mean_iou_post_processed": value}
+            for row, value in zip(rows, processed, strict=True)
+        ],
+    )
+
+
+def _overlays(recipe: Recipe, prepared: Prepared, scored: dict[str, Scored]):
+    """The worst and best images of the test split, or of validation where that has no labels."""
+    split = next((s for s in ("test", "val") if s in scored), None)
+    if split is None:
+        return {"worst": [], "best": []}
+    result = scored[split]
+    each = np.array([contract.mean_iou(cm[None], recipe.contract) for cm in result.final])
+    order = np.argsort(np.where(np.isnan(each), 2, each), kind="stable")
+    order = [i for i in order if not np.isnan(each[i])]
+    indices = prepared.indices(split)
+
+    def overlay(i: int) -> Overlay:
+        _, image, mask, scale = next(native_samples(prepared, [indices[i]]))
+        picture = np.clip(np.rint(image.astype(np.float32) * (scale * 255)), 0, 255)
+        return Overlay(
+            result.ids[i], split, picture.astype(np.uint8), mask, result.labels[i], float(each[i])
+        )
+
+    return {
+        "worst": [overlay(i) for i in order[:SHOWN]],
+        "best": [overlay(i) for i in reversed(order[-SHOWN:])],
+    }
+
+
+def _own_warnings(prepared: Prepared, scored, state, summary) -> list[str]:
+    lines = []
+    if "val" not in scored:
+        lines.append("There is no validation split: the last weights are used, and none selected.")
+    for split, result in scored.items():
+        if len(result.ids) < 30:
+            lines.append(
+                f"The {split} split has {len(result.ids)} images: a difference of a few "
+                "hundredths between two runs means little."
+            )
+        for k, name in enumerate(prepared.class_names):
+            truth = result.final[:, k].sum()
+            if truth and not result.final[:, :, k].sum():
+                lines.append(f"Class {name} is never predicted on {split}, though it occurs there.")
+    for row in summary["exports"]:
+        if not row["labels_equal"]:
+            lines.append(
+                f"{row['file']} gives other labels than the live model on some pixels (largest "
+                f"difference {row['max_difference']:.2g})."
+            )
+    return lines
+
+
+def _closing(run, summary, baselines, timing) -> str:
+    lines = []
+    for split, metrics in summary["metrics"].items():
+        final = metrics.get("post_processed", metrics)
+        beside = ", ".join(
+            f"{row['name']} {row[split]:.3f}" for row in baselines if row.get(split) is not None
+        )
+        lines.append(f"{split:4} mean IoU {_number(final['mean_iou'])}  ({beside})")
+    spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in timing.items())
+    lines.append(f"best epoch {summary['best_epoch']} of {summary['epochs']}; {spent}")
+    lines.append(f"report: {run.report}")
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
+
+
+class _Clock:
+    """Notes how long each phase took."""
+
+    def __init__(self, timing: dict[str, float]):
+        self._timing, self._last = timing, time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self._timing[name] = now - self._last
+        self._last = now
