@@ -125,7 +125,7 @@ def _train(task: str, arguments: argparse.Namespace, command: str):
     parse_device(arguments.device)
     request = _resume_request if arguments.resume else _new_request
     request = request(task, arguments, command)
-    if not arguments.quiet:
+    if not (arguments.quiet or arguments.dry_run):
         print(f"run folder: {request.run.path}", file=sys.stderr)
     _import_tensorflow()
     from tfvision.tasks import segmentation
@@ -243,9 +243,9 @@ def _evaluate(arguments):
         split=arguments.split,
         depth=arguments.depth,
     )
-    from tfvision.tasks import segmentation
+    from tfvision.tasks import use
 
-    return segmentation.evaluate(request)
+    return use.evaluate(request)
 
 
 def _predict(arguments):
@@ -257,16 +257,16 @@ def _predict(arguments):
         probabilities=arguments.probabilities,
         depth=arguments.depth,
     )
-    from tfvision.tasks import segmentation
+    from tfvision.tasks import use
 
-    return segmentation.predict(request)
+    return use.predict(request)
 
 
 def _export(arguments):
     request = _use_request(arguments, depth=arguments.depth)
-    from tfvision.tasks import segmentation
+    from tfvision.tasks import use
 
-    return segmentation.export(request)
+    return use.export(request)
 
 
 def _use_request(arguments, **options):

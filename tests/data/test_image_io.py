@@ -52,7 +52,9 @@ def smooth(height=64, width=96) -> np.ndarray:
 def test_exif_turns_image_and_mask_together(tmp_path, orientation, suffix):
     picture, labels = image(1), mask(1)
     options = {"exif": exif(orientation), **({"lossless": True} if suffix == ".webp" else {})}
-    path = save(tmp_path / f"a{suffix}", np.ascontiguousarray(STORED[orientation](picture)), **options)
+    path = save(
+        tmp_path / f"a{suffix}", np.ascontiguousarray(STORED[orientation](picture)), **options
+    )
     stored = np.ascontiguousarray(STORED[orientation](labels))
     mask_path = save(tmp_path / "mask.png", stored, exif=exif(orientation))
     np.testing.assert_array_equal(read_image(path).pixels, picture)
@@ -71,6 +73,12 @@ def test_exif_of_a_jpeg_and_the_policy_fail(tmp_path):
     assert read.warnings == ("EXIF orientation 6 applied",)
     with pytest.raises(BadSample, match=r"a.jpg: has the EXIF orientation 6"):
         read_image(path, exif="fail")
+    turned = save(tmp_path / "a.tif", image(1), exif=exif(6))
+    assert read_image(turned).warnings == ("EXIF orientation 6 applied",)
+    with pytest.raises(BadSample, match=r"a.tif: has the EXIF orientation 6"):
+        read_image(turned, exif="fail")
+    with pytest.raises(BadSample, match="cannot be ignored"):
+        read_image(turned, exif="ignore")
     with pytest.raises(InputError, match="exif must be one of"):
         read_image(path, exif="maybe")
 
@@ -129,9 +137,7 @@ def test_transparent_palette_colour_is_laid_on_black(tmp_path):
     stored = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
     stored.putpalette([90, 90, 90, 255, 0, 0])
     stored.save(tmp_path / "a.png", transparency=0)
-    np.testing.assert_array_equal(
-        read_image(tmp_path / "a.png").pixels, [[[0, 0, 0], [255, 0, 0]]]
-    )
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, [[[0, 0, 0], [255, 0, 0]]])
 
 
 def test_masks_keep_their_numbers(tmp_path):
@@ -256,11 +262,15 @@ def test_animation_gives_its_first_frame(tmp_path):
 
 def png_header(width: int, height: int, depth: int = 1, colour: int = 0) -> bytes:
     def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     rows = zlib.compress(bytes(((width * depth + 7) // 8 + 1) * min(height, 100)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("side", [9500, 15000, 100000])
@@ -324,6 +334,16 @@ def test_unreadable_file(tmp_path):
     path = save(tmp_path / "a.png", image(9))
     path.chmod(0)
     with pytest.raises(BadSample, match=r"a.png: permission denied"):
+        read_image(path)
+
+
+def test_denied_file(tmp_path, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    path = save(tmp_path / "a.png", image(9))
+    monkeypatch.setattr("tfvision.data.files.os.open", denied)
+    with pytest.raises(BadSample, match=r"a.png: permission denied. Make the file readable"):
         read_image(path)
 
 

@@ -100,7 +100,7 @@ def test_page_follows_the_screen_and_dark_mode():
 def test_tables_scroll_in_a_box_of_their_own():
     elements = page_of().elements
     tables = [place for place, (tag, _) in enumerate(elements) if tag == "table"]
-    assert len(tables) >= 6
+    assert len(tables) == 6
     assert all(elements[place - 1][1].get("class") == "scroll" for place in tables)
 
 
@@ -209,6 +209,13 @@ def test_samples_show_worst_then_best_with_id_and_score():
     assert "score 0.500" in text
     alts = [attrs["alt"] for tag, attrs in page_of().elements if tag == "img"]
     assert alts[:4] == [f"{part} of tile_7" for part in ("image", "truth", "prediction", "errors")]
+
+
+def test_confusion_counts_are_at_the_cells():
+    titles = [attrs.get("title") for tag, attrs in page_of().elements if tag == "td"]
+    assert "bedrock → soil: 20 pixels, 40.0 % of true bedrock" in titles
+    text = page_of().text("confusion")
+    assert text.index("test") < text.index("50 % of bedrock is taken for soil")
 
 
 def test_exports_and_depths():

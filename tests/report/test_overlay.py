@@ -130,13 +130,15 @@ def test_panels_hold_exactly_the_labels():
 
 def test_large_samples_shrink_to_the_budget_without_new_colours():
     sample = make_overlay("a", size=(300, 600))
+    two = np.where(sample.prediction > 0, 2, 0)  # a mean of 0 and 2 would be a false 1
+    sample = replace(sample, prediction=two)
     full = draw([sample] * 2, 3, budget=10**9)
     small = draw([sample] * 2, 3, budget=120_000)
     assert sum(len(uri) for panels in full for uri in panels.values()) > 120_000
     assert sum(len(uri) for panels in small for uri in panels.values()) <= 120_000
     shown = decode(small[0]["prediction"])
     assert shown.shape[1] == 2 * shown.shape[0] < 512
-    assert colours_of(shown) == {tuple(map(int, colour)) for colour in palette(3)}
+    assert colours_of(shown) == {tuple(map(int, colour)) for colour in palette(3)[[0, 2]]}
 
 
 def test_sizes_must_agree():

@@ -81,6 +81,15 @@ def test_a_level_shares_the_scale_of_the_lines():
     assert 0 <= drawn["levels"][0]["y"] <= 100
 
 
+@pytest.mark.parametrize("level", [0.1, 0.95])
+def test_the_axis_reaches_to_a_level_beyond_the_lines(level):
+    drawn = chart([1, 2], [0.6, 0.7], levels=[("majority class", level)])
+    lowest = max(y for _, y in points(drawn["lines"][0]["path"])[0])
+    height = drawn["levels"][0]["y"]
+    assert 0 < height < 100
+    assert (height > lowest) == (level < 0.6)
+
+
 def test_the_mark_sits_on_its_line():
     drawn = chart([1, 2, 3], [0.2, 0.9, 0.5], mark=("best", 2, 0.9))
     assert (drawn["mark"]["x"], drawn["mark"]["y"]) == points(drawn["lines"][0]["path"])[0][1]

@@ -69,7 +69,8 @@ class Listing:
         files: Path of each, sorted by its path relative to the folder.
         hidden: Number of hidden and system files and folders left out.
         others: Files that are no images by their extension, left out.
-        problems: Links that lead outside, folders named like images, names not in UTF-8.
+        problems: Links that lead outside, folders named like images or not to be read,
+            names that are not UTF-8.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -101,7 +102,14 @@ def list_images(folder: Path, *, root: Path, allow_outside_root: bool, into: Lis
         if real in seen:
             continue
         seen.add(real)
-        for path in sorted(current.iterdir()):
+        try:
+            entries = sorted(current.iterdir())
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+            advice = "Make the folder readable (chmod u+rx)."
+            into.problems.append(Issue("error", "", show(current, root), problem, advice))
+            continue
+        for path in entries:
             if path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES:
                 into.hidden += 1
                 continue

@@ -168,11 +168,11 @@ def _add_part(found: _Found, part: Part, *, split: str | None, only: Path) -> No
         found.problems.append(Issue("error", "", place, "holds no image file", "Put images there."))
     labelled = part.masks is not None
     masks = _by_key(found, part.masks) if labelled else {}
-    twice = _warn_of_doubles(found, images, paths, error=labelled)
+    twice = _report_doubles(found, images, paths, by_stem=labelled)
     for file, identity in zip(images, unique_ids([_key(p) for p in paths.values()]), strict=True):
-        key = _key(stem(paths[file]))
-        if key in twice and (labelled or twice[key] > 1):
+        if file in twice:
             continue
+        key = _key(stem(paths[file]))
         mask = masks.pop(key, None)
         place = show(file, found.root)
         if labelled and mask is None:
@@ -216,40 +216,39 @@ def _list(found: _Found, where: Path, only: Path) -> list[Path]:
 def _by_key(found: _Found, where: Path) -> dict[str, Path]:
     files = _list(found, where, where)
     paths = {file: show(file, where) for file in files}
-    twice = _warn_of_doubles(found, files, paths, error=True)
-    keys = {_key(stem(paths[file])): file for file in files}
-    return {key: file for key, file in keys.items() if key not in twice}
+    twice = _report_doubles(found, files, paths, by_stem=True)
+    return {_key(stem(paths[file])): file for file in files if file not in twice}
 
 
-def _warn_of_doubles(
-    found: _Found, files: list[Path], paths: dict[Path, str], *, error: bool
-) -> set[str]:
-    """Keys that several files share; and a warning where names differ by case alone."""
-    groups: dict[str, list[Path]] = {}
+def _report_doubles(
+    found: _Found, files: list[Path], paths: dict[Path, str], *, by_stem: bool
+) -> set[Path]:
+    """Files that share a name, extension aside where `by_stem`; returns all of them.
+
+    An error for each such name, a warning where names differ by case alone.
+    """
+    same: dict[str, list[Path]] = {}
     folded: dict[str, list[Path]] = {}
     for file in files:
-        groups.setdefault(_key(stem(paths[file])), []).append(file)
+        name = stem(paths[file]) if by_stem else paths[file]
+        same.setdefault(_key(name), []).append(file)
         folded.setdefault(_key(paths[file]).casefold(), []).append(file)
-    doubles = {key: group for key, group in groups.items() if len(group) > 1}
-    if error:
-        for group in doubles.values():
+    doubles = [group for group in same.values() if len(group) > 1]
+    alike = [group for group in folded.values() if len({_key(paths[f]) for f in group}) > 1]
+    kinds = [
+        (
+            doubles,
+            "error",
+            "has the same name as {}, extension aside" if by_stem else "looks like {}",
+        ),
+        (alike, "warning", "differs from {} by case alone"),
+    ]
+    advice = "Rename or delete one: names must be different on every system."
+    for groups, severity, text in kinds:
+        for group in groups:
             first, second = (show(file, found.root) for file in group[:2])
-            found.problems.append(
-                Issue(
-                    "error",
-                    "",
-                    second,
-                    f"has the same name as {first}, extension aside",
-                    "Rename or delete one, so that image and mask find each other.",
-                )
-            )
-    for group in folded.values():
-        if len(group) > 1:
-            first, second = (show(file, found.root) for file in group[:2])
-            problem = f"differs from {first} by case alone"
-            advice = "Rename one: other systems take them for one file."
-            found.problems.append(Issue("warning", "", second, problem, advice))
-    return set(doubles)
+            found.problems.append(Issue(severity, "", second, text.format(first), advice))
+    return {file for group in doubles for file in group}
 
 
 def _key(path: str) -> str:
@@ -273,9 +272,8 @@ def _layout(path: Path, parts: list[Part], records: list[Record]) -> str:
     for part in parts:
         count = sum(record.part == part.name for record in records)
         kind = "images with masks" if part.masks else "images without masks"
-        pieces.append(
-            f"{count} {kind} in {show(part.images, path) if part.images != path else '.'}"
-        )
+        where = f" in {show(part.images, path)}/" if part.images != path else ""
+        pieces.append(f"{count} {kind}{where}")
     return f"{path.name or path}: " + "; ".join(pieces)
 
 

@@ -123,7 +123,7 @@ def _open(path: Path, place: str, exif: str, max_pixels: int) -> tuple[Image.Ima
     if exif not in EXIF_POLICIES:
         raise InputError(f"exif must be one of {', '.join(EXIF_POLICIES)}; got {exif!r}.")
     data = read_bytes(path, place=place)
-    image, warnings = _decode(data, place, max_pixels)
+    image, warnings = _decode(data, place, max_pixels, exif)
     expected = EXTENSIONS.get(path.suffix.lower())
     found = "JPEG" if image.format == "MPO" else image.format
     if expected is not None and expected != found:
@@ -132,10 +132,12 @@ def _open(path: Path, place: str, exif: str, max_pixels: int) -> tuple[Image.Ima
         warnings.append("holds several frames: only the first is read")
     if _is_16_bit_colour(image, data):
         warnings.append("has 16 bits a colour channel: only the upper 8 are read")
-    return _upright(image, place, exif, warnings), warnings
+    if image.format != "TIFF":  # these Pillow has turned already
+        image = _upright(image, place, exif, warnings)
+    return image, warnings
 
 
-def _decode(data: bytes, place: str, max_pixels: int) -> tuple[Image.Image, list[str]]:
+def _decode(data: bytes, place: str, max_pixels: int, exif: str) -> tuple[Image.Image, list[str]]:
     warnings: list[str] = []
     broken = "Restore the file, or take the sample out of the data set."
     if data.startswith(PNG_START) and (damage := png_damage(data)):
@@ -153,6 +155,14 @@ def _decode(data: bytes, place: str, max_pixels: int) -> tuple[Image.Image, list
         ) from error
     if image.width * image.height > max_pixels:
         raise _too_large(place, f"{image.height} x {image.width} pixels", max_pixels)
+    if image.format == "TIFF" and image.tag_v2.get(_ORIENTATION, 1) != 1:
+        if exif == "ignore":
+            raise BadSample(
+                place,
+                "is a TIFF with an orientation, which cannot be ignored",
+                "Save it without the tag, or set exif: apply.",
+            )
+        warnings.append(_turned(image.tag_v2[_ORIENTATION], place, exif))
     try:
         image.load()
     except Exception as error:
@@ -174,25 +184,31 @@ def _too_large(place: str, found: str, max_pixels: int) -> BadSample:
 
 
 def _upright(image: Image.Image, place: str, exif: str, warnings: list[str]) -> Image.Image:
-    """The image as its EXIF orientation wants it seen. TIFF: Pillow does it on loading."""
+    """The image as its EXIF orientation wants it seen."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
         if orientation == 1 or exif == "ignore":
             return image
-        if exif == "fail":
-            raise BadSample(
-                place,
-                f"has the EXIF orientation {orientation}, and exif: fail is set",
-                "Turn the pixels themselves, or set exif: apply.",
-            )
+        said = _turned(orientation, place, exif)
         ImageOps.exif_transpose(image, in_place=True)
     except (SyntaxError, ValueError, OSError, KeyError, TypeError, IndexError) as error:
         if isinstance(error, BadSample):
             raise
         warnings.append(f"its EXIF block cannot be read ({error}): taken as upright")
         return image
-    warnings.append(f"EXIF orientation {orientation} applied")
+    warnings.append(said)
     return image
+
+
+def _turned(orientation: int, place: str, exif: str) -> str:
+    """The warning that an image is turned; an error where that must not be."""
+    if exif == "fail":
+        raise BadSample(
+            place,
+            f"has the EXIF orientation {orientation}, and exif: fail is set",
+            "Turn the pixels themselves, or set exif: apply.",
+        )
+    return f"EXIF orientation {orientation} applied"
 
 
 def _is_16_bit_colour(image: Image.Image, data: bytes) -> bool:

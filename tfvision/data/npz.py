@@ -10,6 +10,7 @@ An array `class_names` of strings names the classes. Other keys are noted, not r
 Nothing is unpickled, and what each array declares is checked before memory is taken.
 """
 
+import difflib
 import math
 import zipfile
 import zlib
@@ -22,7 +23,6 @@ import numpy as np
 from tfvision.data.arrays import ArraySource
 from tfvision.data.files import read_bytes, stamp_of
 from tfvision.errors import InputError
-from tfvision.registry import unknown
 
 ROLES = {
     **dict.fromkeys(("images", "image", "imgs", "x"), "images"),
@@ -184,11 +184,14 @@ def _recognise(path: Path, headers: dict[str, Header]):
             )
         roles[part, role] = key
     names = [part for part in ("", "train", "val", "test") if (part, "images") in roles]
+    absent = {"images", "masks"} - {role for _, role in roles}
+    for key in headers:
+        near = difflib.get_close_matches(key, absent, n=1, cutoff=0.75)
+        if near and key not in roles.values():
+            raise InputError(f"{path}: unknown key {key!r}. Did you mean {near[0]!r}? {EXPECTED}.")
     if not names:
         keys = ", ".join(f"{key} {header}" for key, header in headers.items()) or "no array"
-        near = [unknown("key", key, ["images", "masks"]) for key in headers]
-        hint = next((f" {n.split('? ')[0]}?" for n in near if "Did you mean" in n), "")
-        raise InputError(f"{path} holds {keys}.{hint} {EXPECTED}.")
+        raise InputError(f"{path} holds {keys}. {EXPECTED}.")
     for part, role in roles:
         if role == "masks" and part not in names:
             raise InputError(

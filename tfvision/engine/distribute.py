@@ -1,5 +1,6 @@
 """Which devices a run uses, and in what precision."""
 
+import functools
 import os
 import re
 
@@ -61,18 +62,15 @@ def make_strategy(device: str):
         tf.config.experimental.set_memory_growth(gpu, True)
     if "TF_CONFIG" in os.environ:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    names = [f"GPU:{i}" for i in range(len(chosen))]
-    return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+    return _mirrored(tuple(f"GPU:{i}" for i in range(len(chosen))))
 
 
 def _cpu_strategy(tf, count: int):
     if "TF_CONFIG" in os.environ:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    if count == 1:
-        return tf.distribute.get_strategy()
     cpu = tf.config.list_physical_devices("CPU")[0]
     have = tf.config.get_logical_device_configuration(cpu)
-    if have is None or len(have) < count:
+    if len(have or [1]) < count:
         try:
             tf.config.set_logical_device_configuration(
                 cpu, [tf.config.LogicalDeviceConfiguration()] * count
@@ -82,7 +80,16 @@ def _cpu_strategy(tf, count: int):
                 f"--device cpu:{count}: TensorFlow is already running with {len(have or [1])} "
                 "logical CPU(s) in this process. Start a fresh one."
             ) from error
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
+    return _mirrored(tuple(f"CPU:{i}" for i in range(count)))
+
+
+@functools.cache
+def _mirrored(names: tuple[str, ...]):
+    """One strategy a set of devices and process: two would number their collectives alike,
+    and TensorFlow would take those of the second for the first's."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
 
 
 def describe(strategy) -> dict:
@@ -113,10 +120,19 @@ def resolve_precision(precision: str) -> str:
     return "mixed_float16" if fast else "float32"
 
 
-def resolve_determinism(deterministic: str | bool) -> bool:
-    """`auto` is True on the CPU, False on GPUs, where it costs speed and some ops refuse."""
+def resolve_determinism(deterministic: str | bool, *, xla: bool) -> bool:
+    """`auto` is True on the CPU, False on GPUs, where it costs speed and some ops refuse.
+
+    Raises:
+        InputError: It is asked for together with XLA, which refuses some ops then.
+    """
     import tensorflow as tf
 
     if deterministic == "auto":
-        return not tf.config.get_visible_devices("GPU")
+        return not (xla or tf.config.get_visible_devices("GPU"))
+    if deterministic and xla:
+        raise InputError(
+            "train.deterministic and train.xla exclude each other: XLA has no deterministic "
+            "gradient of max pooling. Set one of them to false."
+        )
     return bool(deterministic)

@@ -48,6 +48,7 @@ class LoopState:
     best_step: int | None = None
     waited: int = 0  # epochs since the best
     schedule: dict = field(default_factory=dict)
+    rate: float = 0.0  # the learning rate of the last step
     rate_factor: float = 1.0  # by which Keras callbacks have changed the learning rate
     finished: bool = False
     history: list[dict] = field(default_factory=list)
@@ -132,7 +133,7 @@ class Loop:
         with train_step.strategy.scope():
             self.model.compile(optimizer=train_step.optimizer, loss=None)
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
-        self._assigned = plan.learning_rate
+        self.state.rate = plan.learning_rate
 
     def restore(self, *, extend: bool = False) -> list[str]:
         """Takes up the newest whole checkpoint, if there is one.
@@ -162,7 +163,6 @@ class Loop:
         self.state.identity = identity
         if self.state.schedule:
             self.plan.schedule.restore(self.state.schedule)
-        self._assigned = self._optimizers_rate()
         if extend:
             self.state.finished = False
         self._on_epoch(self.state.history)
@@ -242,7 +242,7 @@ class Loop:
         row = {
             "epoch": state.epoch + 1,
             "step": state.step,
-            "learning_rate": self._assigned,
+            "learning_rate": self.state.rate,
             "loss": state.epoch_loss / steps,
         }
         if self._validate is not None:
@@ -317,15 +317,15 @@ class Loop:
 
     def _rate(self) -> float:
         factor = self.plan.schedule.factor(self.plan.progress(self.state), self.state.epoch)
-        self._assigned = self.plan.learning_rate * self.state.rate_factor * factor
-        return self._assigned
+        self.state.rate = self.plan.learning_rate * self.state.rate_factor * factor
+        return self.state.rate
 
     def _follow_callbacks(self):
         """A callback that has set another learning rate scales all that follow."""
-        now, before = self._optimizers_rate(), float(np.float32(self._assigned))
+        now, before = self._optimizers_rate(), float(np.float32(self.state.rate))
         if now != before and before > 0:
             self.state.rate_factor *= now / before
-            self._assigned = now
+            self.state.rate = now
 
     def _optimizers_rate(self) -> float:
         return float(keras.ops.convert_to_numpy(self.train_step.optimizer.learning_rate))

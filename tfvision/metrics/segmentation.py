@@ -80,7 +80,6 @@ class SegmentationMetric(keras.metrics.Metric):
         labels, predictions = _label_maps(y_true, y_pred, self.num_classes)
         cms = confusion_matrices(labels, predictions, self.num_classes, self.contract.ignore_labels)
         self.illegal.assign_add(ops.sum(ops.cast(cms[:, 0, 0] < 0, "float32")))
-        cms = ops.maximum(cms, 0)
         if self.contract.average == "dataset":
             self._add(ops.sum(cms, axis=0))
         else:

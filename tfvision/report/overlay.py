@@ -120,7 +120,7 @@ def error_image(
     grey = _as_rgb(image).mean(-1, keepdims=True)
     picture = np.repeat(90 + grey * 0.6, 3, axis=-1).astype(np.uint8)
     known = (truth >= 0) & (truth < num_classes)
-    picture[known & (truth != prediction)] = ERROR
+    picture[truth != prediction] = ERROR
     hatched = colour_labels(np.full(truth.shape, -1), palette(1))
     return np.where(known[..., None], picture, hatched)
 
@@ -167,7 +167,7 @@ def png_uri(picture: np.ndarray) -> str:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    Image.fromarray(picture).save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

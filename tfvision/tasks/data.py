@@ -87,8 +87,8 @@ class Prepared:
             "channels": self.channels,
             "image_size": list(self.size),
             "resized": self.resized,
-            "white": self.scan.white,
-            "mask_values": self.scan.mask_values,
+            "white": self.source.white,
+            "mask_values": self.source.mask_values,
             "how": self.how,
             "counts": {split: len(self.indices(split, labelled=False)) for split in parts},
             "labelled": {split: len(self.indices(split)) for split in parts},
@@ -130,7 +130,7 @@ def prepare(config: DataConfig, *, seed: int) -> Prepared:
 def split_and_size(config: DataConfig, source: Source, found: Scan, *, seed: int) -> Prepared:
     """The second half of `prepare`, for a scan whose problems have been seen to."""
     found.raise_for_errors()
-    notes = [source.layout, *source.notes, *found.notes]
+    notes = [source.layout, *found.notes]
     excluded, digest = _excluded(config.exclude, source)
     splits, how = _split(config, source, found, excluded, seed, notes)
     used = [i for i, name in enumerate(splits) if name is not None]
@@ -152,7 +152,7 @@ def decode(prepared: Prepared, indices: list[int]) -> Samples:
     """Reads samples and brings them to the run's size and channels."""
     images, masks, scale = [], [], 1.0
     for i in indices:
-        image, mask, scale = read_native(prepared.source, i, prepared.channels, prepared.scan.white)
+        image, mask, scale = read_native(prepared.source, i, prepared.channels)
         if image.shape[:2] != prepared.size:
             image, mask = _resized(image, mask, prepared.size)
         images.append(image)
@@ -167,7 +167,7 @@ def decode(prepared: Prepared, indices: list[int]) -> Samples:
 
 
 def read_native(
-    source: Source, index: int, channels: int, white: dict[str, float]
+    source: Source, index: int, channels: int
 ) -> tuple[np.ndarray, np.ndarray | None, float]:
     """One sample at its own size.
 
@@ -175,7 +175,6 @@ def read_native(
         source: Where from.
         index: Which.
         channels: 1 or 3.
-        white: dtype -> the pixel value that means 1.0, as a scan found it.
 
     Returns:
         The image (H, W, channels) as stored, its mask (H, W) int32 or None, and what a pixel
@@ -184,7 +183,7 @@ def read_native(
     sample = source.read(index)
     dtype = sample.image.dtype
     largest = np.iinfo(dtype).max if dtype.kind in "iu" else 1.0
-    scale = 1.0 / white.get(str(dtype), largest)
+    scale = 1.0 / (source.white or largest)
     return to_channels(sample.image, channels), sample.mask, scale
 
 

@@ -73,7 +73,7 @@ def finish(
     }
     run.write_json("summary.json", summary)
     depths = _depths(recipe, prepared, model)
-    summary["exports"] = export_run(request.run, recipe, prepared, model, inference)
+    summary["exports"] = export_run(request.run, recipe, prepared, inference)
     clock.lap("export")
     summary["wall_seconds"] = state.elapsed + time.monotonic() - began - timing["train"]
     run.write_json("summary.json", summary)
@@ -123,7 +123,7 @@ def native_samples(
         record = prepared.source.records[i]
         yield (
             record.id,
-            *read_native(prepared.source, i, prepared.channels, prepared.scan.white),
+            *read_native(prepared.source, i, prepared.channels),
         )
 
 
@@ -164,41 +164,43 @@ def save_scored(run, split: str, scored: Scored) -> None:
 
 
 def export_run(
-    run, recipe: Recipe, prepared: Prepared, model: keras.Model, inference: Inference
+    run, recipe: Recipe, prepared: Prepared, inference: Inference, *, depth: int | None = None
 ) -> list[dict[str, Any]]:
-    """Writes `export/` and loads everything in it back. Returns a row a file."""
-    depth = getattr(model, "pruned_to", None)
+    """Writes `export/` and loads everything in it back.
+
+    Args:
+        run: The run folder.
+        recipe: What the run's config means.
+        prepared: The run's data; a few of its images are what the files are compared on.
+        inference: The live model.
+        depth: Column the live model was pruned to, or None.
+
+    Returns:
+        {file, bytes, loaded_with, max_difference, labels_equal} for each file.
+    """
     shape = (*recipe.size, recipe.channels)
     fixed = recipe.build(shape)
     if depth is not None:
         fixed = prune(fixed, depth)
     for target, value in zip(fixed.variables, inference.model.variables, strict=True):
         target.assign(value)
+    never = [k for k in recipe.contract.ignore_labels if 0 <= k < recipe.num_classes]
     description = {
-        "model": recipe.config.model.model_dump(mode="json")
-        if not isinstance(recipe.config.model.model_dump(mode="json"), str)
-        else {"name": recipe.config.model.name},
+        "model": {"name": recipe.config.model.name, **recipe.config.model.kwargs},
         "input_shape": list(shape),
         "depth": depth,
         "class_names": prepared.class_names,
-        "image": "float32 in [0, 1] (serve_float, model.keras) or uint8 in 0..255 "
-        "(serving_default)",
-        "postprocess_in_saved_model": [
-            f"drop_class(index={k})"
-            for k in recipe.contract.ignore_labels
-            if 0 <= k < recipe.num_classes
-        ]
-        + [str(spec.model_dump()) for spec in recipe.config.postprocess],
+        "image": "serving_default: uint8 in 0..255; serve_float and model.keras: float32 in [0, 1]",
+        "never_predicted": never,
+        "postprocess": [{"name": s.name, **s.kwargs} for s in recipe.config.postprocess],
         "postprocess_left_out": [],
     }
     write_export(run.export, inference, fixed, description)
     images = _example_images(prepared)
-    network = tf.image.resize(
-        as_float([images[0]], [1 / 255 if images[0].dtype == np.uint8 else 1.0]), recipe.size
-    ).numpy()
+    scale = 1 / 255 if images[0].dtype == np.uint8 else 1.0
+    network = tf.image.resize(as_float([images[0]], [scale]), recipe.size).numpy()
     rows = check_export(run.export, inference, fixed, images, network)
-    description["checks"] = rows
-    run.write_json("export/export.json", description)
+    run.write_json("export/export.json", {**description, "checks": rows})
     return rows
 
 

@@ -254,7 +254,7 @@ def _resolve(config: SegmentationConfig, prepared: Prepared) -> SegmentationConf
 
 def _seed(config: SegmentationConfig) -> None:
     keras.utils.set_random_seed(config.seed)
-    if resolve_determinism(config.train.deterministic):
+    if resolve_determinism(config.train.deterministic, xla=config.train.xla):
         tf.config.experimental.enable_op_determinism()
 
 

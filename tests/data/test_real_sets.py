@@ -1,0 +1,63 @@
+"""The real sets that lie beside the repository, where they do."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfvision.data.recognise import open_source
+from tfvision.data.scan import scan
+from tfvision.data.split import absent_classes, holdout
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+
+
+@pytest.fixture
+def shared():
+    if not SHARED.is_dir():
+        pytest.skip("needs the real data sets in ../shared/data")
+    return SHARED
+
+
+@pytest.mark.parametrize(
+    ("name", "labelled", "unlabelled", "classes"),
+    [("mars_tiles", 199, 123, 5), ("street_scenes", 468, 233, 5)],
+)
+def test_mars_shaped(shared, name, labelled, unlabelled, classes):
+    path = shared / "mars_shaped" / f"{name}.npz"
+    source = open_source(path)
+    assert Counter(r.labelled for r in source.records) == {True: labelled, False: unlabelled}
+    found = scan(source)
+    assert not found.errors
+    assert found.num_classes == classes
+    with np.load(path) as file:
+        stored = file["training_set"][:, 1]
+    counts = [(stored == k).sum(axis=(1, 2)) for k in range(classes)]
+    np.testing.assert_array_equal(found.class_pixels[:labelled].T, counts)
+    splits = holdout(found, source.records, seed=0)
+    assert Counter(splits)["test"] == unlabelled
+    assert Counter(splits)["val"] == pytest.approx(0.2 * labelled, abs=2)
+    assert absent_classes(found, source.records, splits) == {"train": [], "val": []}
+
+
+def test_brain(shared):
+    source = open_source(shared / "brain" / "mni152_axial.npz")
+    assert source.notes == ["key z (128,) int64 is not used"]
+    found = scan(source)
+    assert not found.errors
+    assert (len(source), found.num_classes) == (128, 4)
+    assert set(zip(found.heights, found.widths, strict=True)) == {(232, 192)}
+
+
+def test_rgba_microscope_images(shared):
+    source = open_source(shared / "blood_cells" / "images")
+    found = scan(source)
+    assert not found.issues
+    assert found.modes == {"RGBA": 100}
+    assert set(found.channels) == {3}
+
+
+def test_a_folder_of_two_npz_files_says_what_to_do(shared):
+    with pytest.raises(ValueError, match=r"Or give the path of mars_tiles\.npz itself"):
+        open_source(shared / "mars_shaped")

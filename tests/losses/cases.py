@@ -1,0 +1,24 @@
+"""Labels and logits that the tests of the losses share."""
+
+import numpy as np
+
+from tfvision import losses
+
+K = 4
+NAMES = list(losses.LOSSES)
+
+
+def build(name, **kwargs):
+    return losses.LOSSES[name](**kwargs)
+
+
+def random_case(seed, *, batch=3, size=(5, 6), num_classes=K, scale=3.0):
+    """Labels and logits; some classes are missing in some images, as in real masks."""
+    rng = np.random.default_rng(seed)
+    labels = np.stack(
+        [
+            rng.choice(rng.choice(num_classes, rng.integers(1, num_classes + 1), False), size)
+            for _ in range(batch)
+        ]
+    )
+    return labels, (scale * rng.standard_normal((batch, *size, num_classes))).astype(np.float32)

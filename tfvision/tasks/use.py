@@ -1,0 +1,356 @@
+"""Using a run that is there: evaluate, predict, export."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvision.config import SegmentationConfig, load_config
+from tfvision.data.image_io import read_mask
+from tfvision.data.recognise import open_source
+from tfvision.data.scan import scan
+from tfvision.data.source import Source
+from tfvision.engine.checkpoint import load_checkpoint, newest_checkpoint
+from tfvision.engine.distribute import make_strategy
+from tfvision.engine.evaluate import (
+    Scored,
+    as_float,
+    batches_of_one_size,
+    predict_probabilities,
+    score,
+)
+from tfvision.engine.inference import Inference
+from tfvision.engine.predictions import write_predictions
+from tfvision.engine.run_folder import RunFolder
+from tfvision.errors import InputError
+from tfvision.models import prune
+from tfvision.postprocess.pixelwise import decode
+from tfvision.tasks.data import Prepared, prepare, read_native
+from tfvision.tasks.finish import (
+    export_run,
+    save_scored,
+    score_split,
+    split_metrics,
+)
+from tfvision.tasks.request import UseRequest
+from tfvision.tasks.segmentation import Recipe, data_differences, make_recipe
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run with its best weights.
+
+    Attributes:
+        folder: Where it is.
+        config: Its config.
+        data: Its `data.json`.
+        recipe: What the config means for that data.
+        inference: The model for images of any size.
+    """
+
+    folder: RunFolder
+    config: SegmentationConfig
+    data: dict[str, Any]
+    recipe: Recipe
+    inference: Inference
+
+
+def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
+    """Rebuilds a run's model from its config and gives it the best weights.
+
+    Args:
+        folder: The run.
+        depth: Column of a deeply supervised UNet++ to cut the model to; None: all of it.
+
+    Raises:
+        InputError: The run has no weights yet, or cannot be pruned.
+    """
+    config = load_config(SegmentationConfig, folder.config)
+    data = folder.read_json("data.json")
+    recipe = make_recipe(
+        config,
+        num_classes=data["num_classes"],
+        channels=data["channels"],
+        size=tuple(data["image_size"]),
+        resized=data["resized"],
+    )
+    model = recipe.build((None, None, recipe.channels))
+    for variable, value in zip(model.variables, best_weights(folder), strict=True):
+        variable.assign(value)
+    if depth is not None:
+        model = prune(model, depth)
+    return LoadedRun(folder, config, data, recipe, recipe.inference(model))
+
+
+def best_weights(folder: RunFolder) -> list[np.ndarray]:
+    """The values of all model variables at the best epoch, averaged where the run averages."""
+    newest, _ = newest_checkpoint(folder.checkpoints)
+    if newest is None:
+        raise InputError(f"{folder.path} has no checkpoint yet. Train it first.")
+    step = newest.state["best_step"]
+    saved = newest if step in (None, newest.step) else load_checkpoint(folder.checkpoints, step)
+    averages = iter([v for n, v in saved.variables.items() if n.startswith("average/")])
+    averaged = any(n.startswith("average/") for n in saved.variables)
+    model = [v for n, v in saved.variables.items() if n.startswith("model/")]
+    return [
+        next(averages) if averaged and v.dtype in (np.float32, np.float64) else v for v in model
+    ]
+
+
+def evaluate(request: UseRequest) -> dict[str, Any]:
+    """Scores a run under its metric contract; the scores go into the run.
+
+    On the run's own splits they go into `summary.json`, on other data or labels into
+    `evaluation.json`.
+    """
+    make_strategy(request.device)
+    loaded = load_run(request.run, depth=request.depth)
+    if request.labels is not None:
+        found = {"labels": _score_labels(loaded, request)}
+    elif request.data is not None:
+        found = {"data": _score_data(loaded, request)}
+    else:
+        found = _score_splits(loaded, request)
+    metrics = {name: split_metrics(loaded.recipe, scored) for name, scored in found.items()}
+    own = request.labels is None and request.data is None and request.depth is None
+    summary = _save_scores(loaded, request, metrics, found, own)
+    if not request.quiet:
+        for name, values in metrics.items():
+            _print_scores(name, values, loaded.data["class_names"])
+    return summary
+
+
+def predict(request: UseRequest) -> dict[str, Any]:
+    """Writes labels for every image of an input, in its order and under its ids."""
+    make_strategy(request.device)
+    loaded = load_run(request.run, depth=request.depth)
+    source = _open_like(loaded, request.input)
+    indices = _predicted(source, request.split)
+    ids = [source.records[i].id for i in indices]
+    if len(set(ids)) < len(ids):
+        ids = [f"{source.records[i].part}/{source.records[i].id}".lstrip("/") for i in indices]
+    labels, probabilities = [], []
+    final = decode(loaded.recipe.rules)
+    images = ((str(i), *_image_of(source, i, loaded)) for i in indices)
+    for group in batches_of_one_size(images, loaded.config.data.batch_size):
+        _, pictures, scales = (list(column) for column in zip(*group, strict=True))
+        found = predict_probabilities(loaded.inference, as_float(pictures, scales))
+        labels += list(np.asarray(final(found)))
+        if request.probabilities:
+            probabilities += list(found.astype(np.float16))
+    written = write_predictions(
+        request.out / "predictions", ids, labels, probabilities if request.probabilities else None
+    )
+    if not request.quiet:
+        print(f"{len(ids)} images: {written}", file=sys.stderr)
+    return {"images": len(ids), "file": str(written)}
+
+
+def export(request: UseRequest) -> dict[str, Any]:
+    """Writes the run's `export/` again and loads all of it back."""
+    make_strategy(request.device)
+    loaded = load_run(request.run, depth=request.depth)
+    prepared = _prepared(loaded)
+    rows = export_run(request.run, loaded.recipe, prepared, loaded.inference, depth=request.depth)
+    summary = request.run.read_json("summary.json")
+    summary["exports"] = rows
+    request.run.write_json("summary.json", summary)
+    if not request.quiet:
+        for row in rows:
+            same = "same labels" if row["labels_equal"] else "OTHER LABELS"
+            print(
+                f"{request.run.export / row['file']}: {row['bytes']:,} bytes, {same}, largest "
+                f"difference {row['max_difference']:.2g} ({row['loaded_with']})",
+                file=sys.stderr,
+            )
+    return summary
+
+
+def _prepared(loaded: LoadedRun) -> Prepared:
+    """The run's own data, which must not have changed."""
+    prepared = prepare(loaded.config.data, seed=loaded.config.seed)
+    changed = data_differences(loaded.data, prepared)
+    if changed:
+        raise InputError(
+            "The run's data set is not what it was:\n  "
+            + "\n  ".join(changed)
+            + "\nScore other data with --data."
+        )
+    return prepared
+
+
+def _score_splits(loaded: LoadedRun, request: UseRequest) -> dict[str, Scored]:
+    prepared = _prepared(loaded)
+    splits = [request.split] if request.split else ["val", "test"]
+    found = {
+        split: score_split(loaded.recipe, prepared, loaded.inference, split)
+        for split in splits
+        if prepared.indices(split)
+    }
+    if not found:
+        raise InputError(
+            f"The run has no labelled samples in: {', '.join(splits)}. Give labels with --labels, "
+            "or other data with --data."
+        )
+    return found
+
+
+def _score_data(loaded: LoadedRun, request: UseRequest) -> Scored:
+    source = _open_like(loaded, request.data)
+    found = scan(
+        source,
+        class_names=loaded.data["class_names"],
+        ignore_label=loaded.config.data.ignore_label,
+    )
+    found.raise_for_errors()
+    indices = [
+        i
+        for i, record in enumerate(source.records)
+        if record.labelled and request.split in (None, record.split)
+    ]
+    if not indices:
+        raise InputError(f"{request.data} has no labelled samples to score.")
+    return _score(loaded, source, indices)
+
+
+def _score_labels(loaded: LoadedRun, request: UseRequest) -> Scored:
+    """The run's own images of a split, against labels that training never opened."""
+    source = _open_like(loaded, request.data or _data_path(loaded))
+    split = request.split or "test"
+    indices = [i for i, r in enumerate(source.records) if r.split == split and not r.labelled]
+    if not indices:
+        raise InputError(f"{source.layout}: it has no unlabelled `{split}` images to score.")
+    truth = read_labels(request.labels, [source.records[i].id for i in indices])
+
+    def samples():
+        for i, mask in zip(indices, truth, strict=True):
+            if mask is not None:
+                image, scale = _image_of(source, i, loaded)
+                yield source.records[i].id, image, mask, scale
+
+    return _scored(loaded, samples())
+
+
+def read_labels(path: Path, ids: list[str]) -> list[np.ndarray | None]:
+    """Masks by id: an npz (`labels`, `masks` or `y`, with `ids` or in order) or a folder.
+
+    Returns:
+        One (H, W) int32 an id, None where there is none.
+
+    Raises:
+        InputError: The file holds no such array, or none of the ids.
+    """
+    if path.is_dir():
+        files = {p.stem: p for p in sorted(path.iterdir()) if p.is_file()}
+        found = [files.get(Path(name).name) for name in ids]
+        masks = [None if p is None else read_mask(p).pixels for p in found]
+    else:
+        with np.load(path, allow_pickle=False) as file:
+            key = next((k for k in ("labels", "masks", "y") if k in file.files), None)
+            if key is None:
+                raise InputError(
+                    f"--labels {path} must hold `labels`, `masks` or `y`. It has: "
+                    f"{', '.join(file.files)}."
+                )
+            values = file[key]
+            names = file["ids"].tolist() if "ids" in file.files else ids
+        if len(names) != len(values):
+            raise InputError(f"--labels {path}: {len(values)} masks for {len(names)} images.")
+        by_id = dict(zip(map(str, names), values, strict=True))
+        masks = [by_id.get(name) for name in ids]
+    if all(mask is None for mask in masks):
+        raise InputError(f"--labels {path} has none of the ids, such as {ids[0]!r}.")
+    return [None if mask is None else np.asarray(mask, np.int32) for mask in masks]
+
+
+def _score(loaded: LoadedRun, source: Source, indices: list[int]) -> Scored:
+    def samples():
+        for i in indices:
+            image, scale = _image_of(source, i, loaded)
+            yield source.records[i].id, image, source.read(i).mask, scale
+
+    return _scored(loaded, samples())
+
+
+def _scored(loaded: LoadedRun, samples) -> Scored:
+    return score(
+        loaded.inference,
+        samples,
+        num_classes=loaded.recipe.num_classes,
+        rules=loaded.recipe.rules,
+        ignore_labels=loaded.recipe.void,
+        batch_size=loaded.config.data.batch_size,
+    )
+
+
+def _data_path(loaded: LoadedRun) -> Path:
+    if loaded.data["path"] is None:
+        raise InputError("The run was trained on embedded data; its images need --data.")
+    return Path(loaded.data["path"])
+
+
+def _open_like(loaded: LoadedRun, path: Path) -> Source:
+    """A data set read as the run's was: its mask values and its white."""
+    source = open_source(path)
+    source.mask_values = loaded.data["mask_values"]
+    source.white = source.white or loaded.data["white"]
+    source.ignore_label = loaded.config.data.ignore_label
+    return source
+
+
+def _image_of(source: Source, index: int, loaded: LoadedRun) -> tuple[np.ndarray, float]:
+    image, _, scale = read_native(source, index, loaded.recipe.channels)
+    return image, scale
+
+
+def _predicted(source: Source, split: str | None) -> list[int]:
+    """Which records to predict: the test set where there is one, else all."""
+    records = source.records
+    if split in ("train", "val", "test"):
+        indices = [i for i, r in enumerate(records) if r.split == split]
+        if not indices:
+            raise InputError(f"{source.layout}: it has no split `{split}`.")
+        return indices
+    test = [i for i, r in enumerate(records) if r.split == "test"]
+    return test if test and split is None else list(range(len(records)))
+
+
+def _save_scores(loaded, request, metrics, found, own: bool) -> dict[str, Any]:
+    run = loaded.folder
+    if own:
+        summary = run.read_json("summary.json")
+        summary["metrics"].update(metrics)
+        run.write_json("summary.json", summary)
+        for split, scored in found.items():
+            save_scored(run, split, scored)
+        return summary
+    path = run.path / "evaluation.json"
+    entries = json.loads(path.read_text()) if path.exists() else []
+    entries.append(
+        {
+            "data": str(request.data) if request.data else None,
+            "labels": str(request.labels) if request.labels else None,
+            "split": request.split,
+            "depth": request.depth,
+            "metrics": metrics,
+        }
+    )
+    run.write_json("evaluation.json", entries)
+    return entries[-1]
+
+
+def _print_scores(name: str, metrics: dict[str, Any], class_names: list[str]) -> None:
+    final = metrics.get("post_processed", metrics)
+    print(
+        f"{name}: {final['num_images']} images, mean IoU {_text(final['mean_iou'])}, "
+        f"pixel accuracy {_text(final['pixel_accuracy'])}"
+    )
+    for k, class_name in enumerate(class_names):
+        print(f"  {class_name:20} IoU {_text(final['per_class_iou'][k])}")
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
