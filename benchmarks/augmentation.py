@@ -14,7 +14,8 @@ tfvision, which seeds every sample. The ratio is against the faster of the two.
 The ratio in samples a second has two parts, printed apart. Native ops cost less processor
 time; and they use both workers, where Python's lock leaves albumentations about one core.
 So where other work takes a core, the ratio falls to that of the processor times: look at
-the cores that each contender had before quoting it.
+the cores that each contender had before quoting it. Measured on a machine of two cores,
+shared: ratios of 4.3, 3.3 and 3.4 where native had both, 1.7 to 1.9 where it had one.
 """
 
 import argparse

@@ -5,6 +5,8 @@ Nothing heavy is imported before the flags and the config are known to be right,
 """
 
 import argparse
+import contextlib
+import json
 import os
 import shlex
 import sys
@@ -130,7 +132,10 @@ def _train(task: str, arguments: argparse.Namespace, command: str):
     _import_tensorflow()
     from tfvision.tasks import segmentation
 
-    return segmentation.train(request)
+    try:
+        return segmentation.train(request)
+    finally:
+        request.run.unlock()
 
 
 def _new_request(task, arguments, command):
@@ -149,14 +154,16 @@ def _new_request(task, arguments, command):
         if not arguments.data.exists():
             raise InputError(f"--data {arguments.data}: there is no such file or folder.")
         source = {"name": "auto", "path": str(arguments.data.resolve())}
-        overrides.insert(0, f"data.source={source}")
+        overrides.insert(0, f"data.source={json.dumps(source, ensure_ascii=False)}")
     config = load_config(SCHEMAS[task], path, overrides)
     check_names(config, tables())
     arch = arch or config.model.name
-    out = arguments.out or free_folder(Path("runs") / folder, arch)
+    run = RunFolder(arguments.out or free_folder(Path("runs") / folder, arch))
+    if not arguments.dry_run:
+        run.check_free(overwrite=arguments.overwrite)
     return TrainRequest(
         config=config,
-        run=RunFolder(out),
+        run=run,
         arch=arch,
         command=command,
         device=arguments.device,
@@ -292,8 +299,11 @@ def _models(arguments):
 
 
 def _doctor(arguments):
-    _import_tensorflow()
+    from tfvision.errors import EnvironmentFault
     from tfvision.tasks import listing
+
+    with contextlib.suppress(EnvironmentFault):  # the doctor says himself what is missing
+        _import_tensorflow()
 
     return listing.doctor()
 
@@ -303,7 +313,12 @@ def _import_tensorflow() -> None:
 
     Some of it is written straight to file descriptor 2 before any log level counts. If the
     import fails, what was written is shown.
+
+    Raises:
+        EnvironmentFault: TensorFlow or Keras cannot be imported.
     """
+    from tfvision.errors import EnvironmentFault
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said:
@@ -314,10 +329,15 @@ def _import_tensorflow() -> None:
             import tensorflow as tf
 
             tf.get_logger().setLevel("ERROR")
-        except BaseException:
+        except BaseException as error:
             said.seek(0)
             os.write(kept, said.read())
-            raise
+            if not isinstance(error, ImportError):
+                raise
+            raise EnvironmentFault(
+                f"TensorFlow and Keras cannot be imported: {error}. Install what "
+                "requirements.txt names; `python -m tfvision doctor` says what is missing."
+            ) from error
         finally:
             os.dup2(kept, 2)
             os.close(kept)
@@ -330,8 +350,6 @@ def _guarded(action: Callable[[], dict | None], arguments: argparse.Namespace) -
     try:
         summary = action()
         if arguments.json and summary is not None:
-            import json
-
             print(json.dumps(summary, ensure_ascii=False), flush=True)
         return 0
     except (InputError, EnvironmentFault) as error:

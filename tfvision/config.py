@@ -6,10 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from tfvision.errors import InputError
-from tfvision.registry import Registry, Spec, parse_call, unknown
+from tfvision.registry import Registry, Spec, brief, parse_call, plain, unknown
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -21,25 +29,35 @@ def _seconds(value: Any) -> Any:
     """`90`, `"10m"`, `"8h30m"`, `"45s"` -> seconds."""
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m?)?(?:(\d+)s)?", value.strip())
-    if not match or not any(match.groups()) or re.fullmatch(r"\d+", value.strip()):
-        raise ValueError(f"write seconds, or a duration such as 10m or 8h30m, not {value!r}")
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", value.strip())
+    if not match or not any(match.groups()):
+        raise ValueError(f"write seconds, or a duration such as 10m or 8h30m, not {brief(value)}")
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return float(3600 * hours + 60 * minutes + seconds)
 
 
 Duration = Annotated[float, BeforeValidator(_seconds)]
+Pixels = Annotated[int, Field(gt=0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_not_one(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python counts True as 1; `epochs: true` is a mistake all the same."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
+            raise ValueError(f"write a value, not {str(value).lower()}")
+        return value
 
 
 class DataConfig(_Section):
     """Which images to read, how to split and how to vary them."""
 
     source: Spec = Spec(name="embedded")
-    image_size: tuple[int, int] | None = Field(
+    image_size: tuple[Pixels, Pixels] | None = Field(
         None, description="(height, width) in pixels; null: the size of the images."
     )
     channels: Literal[1, 3] | None = Field(None, description="null: as in the images.")
@@ -113,31 +131,52 @@ def load_config(schema: type[C], path: Path, overrides: Sequence[str] = ()) -> C
             unknown (with the nearest that is), a value has the wrong type.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot read the config {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"The config {path} is not UTF-8 text: {error}.") from error
-    if len(text) > MAX_BYTES:
-        raise InputError(f"The config {path} has {len(text)} bytes; at most {MAX_BYTES} are read.")
+    text = _read(path)
     raw = _parse(text, str(path))
     if not isinstance(raw, dict):
-        raise InputError(f"The config {path} must hold keys and values. Received: {raw!r}.")
+        raise InputError(f"The config {path} must hold keys and values. Received: {brief(raw)}.")
+    places = _key_places(text)
     for override in overrides:
         apply_override(raw, override)
-    return validate(schema, raw, where=str(path), lines=_key_lines(text))
+        key = override.partition("=")[0].strip()
+        places = {k: v for k, v in places.items() if not f"{k}.".startswith(f"{key}.")}
+        places[key] = "--set"
+    return validate(schema, raw, where=str(path), places=places)
+
+
+def _read(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"Cannot read the config {path}: {error.strerror}.") from error
+    if len(content) > MAX_BYTES:
+        raise InputError(f"The config {path} has more than {MAX_BYTES:,} bytes; a config has few.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"The config {path} is not UTF-8 text (line {line}): {error}. Save it as UTF-8."
+        ) from error
 
 
 def validate(
-    schema: type[C], raw: dict[str, Any], *, where: str, lines: dict[str, int] | None = None
+    schema: type[C], raw: dict[str, Any], *, where: str, places: dict[str, str] | None = None
 ) -> C:
-    """`raw` as an instance of `schema`, or one `InputError` that lists every problem."""
+    """`raw` as an instance of `schema`, or one `InputError` that lists every problem.
+
+    Args:
+        schema: The config's class.
+        raw: Keys and values as YAML gives them.
+        where: What to call the config in a message.
+        places: Key path to where its value was written, such as `line 3`.
+    """
     try:
         return schema.model_validate(raw)
     except ValidationError as error:
         problems = [
-            _explain(schema, problem, lines or {})
+            _explain(schema, problem, places or {})
             for problem in error.errors(include_url=False, include_context=False)
         ]
         raise InputError(f"{where}: " + "\n  ".join(dict.fromkeys(problems))) from None
@@ -149,7 +188,11 @@ def check_names(config: BaseModel, tables: dict[str, Registry]) -> None:
     Args:
         config: A task's config.
         tables: Key path of the config, such as `data.augment`, to its table.
+
+    Raises:
+        InputError: Some are in no table; every one of them is listed.
     """
+    problems = []
     for path, table in tables.items():
         value: Any = config
         for key in path.split("."):
@@ -158,13 +201,17 @@ def check_names(config: BaseModel, tables: dict[str, Registry]) -> None:
             try:
                 table.check_name(spec.name)
             except InputError as error:
-                raise InputError(f"{path}: {error}") from None
+                problems.append(f"{path}: {error}")
+    if problems:
+        raise InputError("\n  ".join(problems))
 
 
 def dump_config(config: BaseModel) -> str:
     """The YAML text of a config; `load_config` of it gives the config back."""
-    raw = config.model_dump(mode="json")
-    return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    raw = plain(config.model_dump())  # not mode="json", which makes text of numbers as keys
+    return yaml.dump(
+        raw, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None
+    )
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
@@ -202,18 +249,26 @@ def _parse(text: str, where: str) -> Any:
         tree = yaml.compose(text, Loader=_Loader)
         _check_tree(tree, where)
         return yaml.load(text, Loader=_Loader)
+    except RecursionError as error:
+        raise InputError(f"{where} is nested deeper than {MAX_DEPTH} levels.") from error
     except yaml.YAMLError as error:
         raise InputError(f"{where} is not valid YAML: {error}") from error
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{where} holds a number that cannot be read: {error}") from error
 
 
 def _check_tree(node: Any, where: str, depth: int = 0) -> None:
-    """Refuses what a config never needs: deep nesting, and aliases, which can explode."""
+    """Refuses what a config never needs: deep nesting, keys that are no text or come twice."""
     if depth > MAX_DEPTH:
         raise InputError(f"{where} is nested deeper than {MAX_DEPTH} levels.")
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise InputError(f"{where}, line {line}: a key must be text, not a collection.")
             if key.value in seen:
                 raise InputError(
                     f"{where}, line {line}: `{key.value}` is written twice (first in line "
@@ -226,32 +281,39 @@ def _check_tree(node: Any, where: str, depth: int = 0) -> None:
             _check_tree(value, where, depth + 1)
 
 
-def _key_lines(text: str) -> dict[str, int]:
-    """Line of every key path of a YAML text."""
-    lines: dict[str, int] = {}
+def _key_places(text: str) -> dict[str, str]:
+    """Line of every key path of a YAML text; items of a list are numbered from 0."""
+    places: dict[str, str] = {}
 
     def walk(node: Any, path: str) -> None:
         if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                name = f"{path}.{key.value}" if path else str(key.value)
-                lines[name] = key.start_mark.line + 1
-                walk(value, name)
+            items = [(key.value, key, value) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            items = [(number, value, value) for number, value in enumerate(node.value)]
+        else:
+            return
+        for name, start, value in items:
+            name = f"{path}.{name}" if path else str(name)
+            places[name] = f"line {start.start_mark.line + 1}"
+            walk(value, name)
 
     walk(yaml.compose(text, Loader=_Loader), "")
-    return lines
+    return places
 
 
-def _explain(schema: type[BaseModel], problem: Any, lines: dict[str, int]) -> str:
+def _explain(schema: type[BaseModel], problem: Any, places: dict[str, str]) -> str:
     location = [str(part) for part in problem["loc"]]
     path = ".".join(location)
-    line = f" (line {lines[path]})" if path in lines else ""
+    written = (".".join(location[:end]) for end in range(len(location), 0, -1))
+    place = next((f" ({places[key]})" for key in written if key in places), "")
     if problem["type"] == "extra_forbidden":
         options = _fields_at(schema, location[:-1])
-        return unknown(f"key{line}", path, [".".join([*location[:-1], key]) for key in options])
+        return unknown(f"key{place}", path, [".".join([*location[:-1], key]) for key in options])
     if problem["type"] == "missing":
-        return f"{path} is missing{line}."
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{path}{line}: {message}. Received: {problem['input']!r}."
+        return f"{path} is missing{place}."
+    if problem["type"] == "value_error":  # its message says what came
+        return f"{path}{place}: {problem['msg'].removeprefix('Value error, ').rstrip('.')}."
+    return f"{path}{place}: {problem['msg']}. Received: {brief(problem['input'])}."
 
 
 def _fields_at(schema: type[BaseModel], location: Iterable[str]) -> list[str]:
@@ -271,16 +333,27 @@ class _Loader(yaml.SafeLoader):
     """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.constructor.ConstructorError(
-                None, None, "aliases (*name) are not read; write the value out", mark
-            )
+        """Refuses aliases, which can explode, and tags, which can call Python."""
+        event = self.peek_event()
+        problem = None
+        if isinstance(event, yaml.AliasEvent):
+            problem = "aliases (*name) are not read; write the value out"
+        elif getattr(event, "tag", None) is not None:
+            problem = f"tags ({event.tag}) are not read; write the value without it"
+        if problem:
+            raise yaml.constructor.ConstructorError(None, None, problem, event.start_mark)
         return super().compose_node(parent, index)
 
 
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes every text that `_Loader` would read as something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag.rpartition(":")[2] in ("null", "merge")]
+    first: [(tag, pattern) for tag, pattern in found if tag.endswith(":null")]
     for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _tag, _pattern, _first in [
@@ -292,6 +365,7 @@ for _tag, _pattern, _first in [
         "-+.0123456789",
     ),
 ]:
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
-    )
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
+        )

@@ -5,6 +5,7 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
@@ -18,7 +19,7 @@ class Spec(BaseModel):
     Written in YAML as `{name: focal, gamma: 2.0}` or as the call `focal(gamma=2.0)`.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     name: str
 
     @property
@@ -38,21 +39,43 @@ class Spec(BaseModel):
 
 
 def parse_call(text: str) -> dict[str, Any]:
-    """Parses `flip_lr` or `cutout(size=16)`; arguments are literals, by keyword."""
+    """Parses `flip_lr` or `cutout(size=16)`; arguments are literals, by keyword.
+
+    Tuples become lists, as YAML writes them, so that a saved config is the same config.
+    """
     try:
         node = ast.parse(text.strip(), mode="eval").body
         if isinstance(node, ast.Name):
             return {"name": node.id}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
-            kwargs = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
-            if len(kwargs) == len(node.keywords):
+            kwargs = {k.arg: plain(ast.literal_eval(k.value)) for k in node.keywords if k.arg}
+            if len(kwargs) == len(node.keywords) and "name" not in kwargs:
                 return {"name": node.func.id, **kwargs}
-    except (SyntaxError, ValueError):
-        pass
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        pass  # Python's parser runs out of stack or memory where brackets nest too deep
+    cut = text.count("(") != text.count(")")
     raise InputError(
-        f"Cannot read {text!r}. Write a name, `flip_lr`, or a call with keyword "
+        f"Cannot read {brief(text)}. Write a name, `flip_lr`, or a call with keyword "
         "arguments, `cutout(size=16)`."
+        + (" Inside [ ] a call with a comma stands in quotes." if cut else "")
     )
+
+
+def plain(value: Any) -> Any:
+    """`value` as YAML holds it: tuples as lists, paths as text.
+
+    Raises:
+        ValueError: YAML holds no such value.
+    """
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(f"YAML holds no {type(value).__name__}.")
 
 
 class Registry:
@@ -97,7 +120,8 @@ class Registry:
         options = [
             key
             for key, parameter in parameters.items()
-            if key not in context and parameter.kind is not parameter.VAR_KEYWORD
+            if key not in context
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         ]
         for key in spec.kwargs:
             if key not in options:
@@ -105,9 +129,7 @@ class Registry:
         missing = [
             key
             for key in options
-            if parameters[key].default is inspect.Parameter.empty
-            and parameters[key].kind is not inspect.Parameter.VAR_POSITIONAL
-            and key not in spec.kwargs
+            if parameters[key].default is inspect.Parameter.empty and key not in spec.kwargs
         ]
         if missing:
             raise InputError(
@@ -136,7 +158,13 @@ def unknown(kind: str, name: str, options: Iterable[str]) -> str:
     options = list(options)
     close = difflib.get_close_matches(str(name), options, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"Unknown {kind}: {name!r}.{hint} Available: {', '.join(options) or 'none'}."
+    return f"Unknown {kind}: {brief(name)}.{hint} Available: {', '.join(options) or 'none'}."
+
+
+def brief(value: Any, length: int = 200) -> str:
+    """`repr(value)`, cut where it would fill the screen."""
+    text = repr(value)
+    return text if len(text) <= length else f"{text[:length]} ..."
 
 
 def lazy_names(package: str, registry: Registry, extra: Mapping[str, str] | None = None):
@@ -144,8 +172,14 @@ def lazy_names(package: str, registry: Registry, extra: Mapping[str, str] | None
 
     `tfvision.models.UNetPlusPlus` is imported when it is first used; `extra` names
     what the package offers beside its table, as `{"compose": "tfvision.augment.op:compose"}`.
+    A builder that is called as its module, `tfvision.data.npz:npz`, is left out: Python gives
+    the module that name once it is imported, and a name must not change what it means.
     """
-    paths = {path.partition(":")[2]: path for path in registry._paths.values()}
+    paths = {}
+    for path in registry._paths.values():
+        module, _, attribute = path.partition(":")
+        if module != f"{package}.{attribute}":
+            paths[attribute] = path
     paths.update(extra or {})
 
     def get(name: str) -> Any:

@@ -181,9 +181,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(tmp_path):
         batch = next(iter(toy.stream(step, data=data).take(1)))
         return [data.ids[i] for i in batch["index"].numpy()]
 
-    loop = toy.loop(
-        tmp_path, batches=lambda first: toy.stream(first, data=data), batch_names=names
-    )
+    loop = toy.loop(tmp_path, batches=lambda first: toy.stream(first, data=data), batch_names=names)
     with pytest.raises(ValueError, match=r"The loss of step \d+ is nan.*id4"):
         loop.run()
 

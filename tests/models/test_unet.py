@@ -29,4 +29,3 @@ def test_parameters_of_the_papers_width():
     encoder = sum(block(a, c) for a, c in zip(inputs, widths, strict=True))
     decoder = sum(4 * (2 * c) * c + c + block(2 * c, c) for c in widths[:-1])
     assert UNet((32, 32, 1), 2).count_params() == encoder + decoder + 64 * 2 + 2
-

@@ -10,7 +10,7 @@ OPS = Registry(
         "translate": "tfvision.augment.geometric:translate",
         "rotate": "tfvision.augment.geometric:rotate",
         "scale": "tfvision.augment.geometric:scale",
-        "crop": "tfvision.augment.crop:crop",
+        "crop": "tfvision.augment.cropping:crop",
         "brightness": "tfvision.augment.photometric:brightness",
         "contrast": "tfvision.augment.photometric:contrast",
         "gamma": "tfvision.augment.photometric:gamma",

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tfvision.errors import EnvironmentFault, InputError
 
 FORMAT = 1
 KEEP = 2
+FILES = ("variables.npz", "state.json")
 _NAME = re.compile(r"ckpt-(\d{8,})")
 
 
@@ -40,6 +42,10 @@ class Checkpoint:
     state: dict[str, Any]
 
 
+class OtherFormat(EnvironmentFault):
+    """A checkpoint is whole, but another version of tfvision must read it."""
+
+
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, best_step: int | None) -> Path:
     """Writes a checkpoint into `folder` and removes what is no longer needed.
 
@@ -56,20 +62,21 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, best_step: int | No
     temporary = folder / f".tmp-{checkpoint.step:08d}-{os.getpid()}"
     needed = sum(value.nbytes for value in checkpoint.variables.values())
     try:
+        _put_back(folder)
         for leftover in folder.glob(".tmp-*"):  # of a run killed while saving
             shutil.rmtree(leftover)
         temporary.mkdir()
         _write(temporary, checkpoint)
-        old = folder / f".tmp-old-{os.getpid()}"
-        if final.exists():  # a resumed run comes by the same step again
-            os.rename(final, old)
+        if final.exists():  # a run is stopped in the step after which it has just saved
+            os.rename(final, folder / f".old-{final.name}")
         os.rename(temporary, final)
         sync_folder(folder)
-        if old.exists():
-            shutil.rmtree(old)
+        _put_back(folder)
     except OSError as error:
         with contextlib.suppress(OSError):
             shutil.rmtree(temporary)
+        with contextlib.suppress(OSError):
+            _put_back(folder)
         raise cannot_write(final, error, needed) from error
     _check(final)
     keep = {*steps_in(folder)[-KEEP:], best_step}
@@ -84,18 +91,22 @@ def load_checkpoint(folder: Path, step: int) -> Checkpoint:
 
     Raises:
         EnvironmentFault: It is damaged, with what is wrong with it.
+        OtherFormat: It is whole, but in a format of another version.
     """
     path = folder / f"ckpt-{step:08d}"
     _check(path)
-    state = json.loads((path / "state.json").read_text())
-    if state["format"] != FORMAT:
-        raise EnvironmentFault(
-            f"{path} has checkpoint format {state['format']}; this tfvision reads {FORMAT}. "
-            "Use the version that wrote it (see env.json in the run)."
-        )
-    with np.load(path / "variables.npz", allow_pickle=False) as file:
-        variables = {name: file[f"v{i:05d}"] for i, name in enumerate(state["variables"])}
-    return Checkpoint(step, variables, state["loop"])
+    try:
+        state = json.loads((path / "state.json").read_text())
+        if state["format"] != FORMAT:
+            raise OtherFormat(
+                f"{path} has checkpoint format {state['format']}; this tfvision reads {FORMAT}. "
+                "Use the version that wrote it (see env.json in the run)."
+            )
+        with np.load(path / "variables.npz", allow_pickle=False) as file:
+            variables = {name: file[f"v{i:05d}"] for i, name in enumerate(state["variables"])}
+        return Checkpoint(step, variables, state["loop"])
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise EnvironmentFault(f"{path} cannot be read: {error!r}") from error
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -104,21 +115,31 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     Raises:
         EnvironmentFault: There are checkpoints, but none is whole: a run is never
             started over in silence.
+        OtherFormat: The newest is whole, but in a format of another version.
     """
+    with contextlib.suppress(OSError):  # reading works on a disk that is read-only, too
+        _put_back(folder)
     notes = []
-    steps = steps_in(folder)
-    for step in reversed(steps):
+    for step in reversed(steps_in(folder)):
         try:
             return load_checkpoint(folder, step), notes
-        except (EnvironmentFault, OSError, ValueError, KeyError) as error:
+        except OtherFormat:
+            raise
+        except EnvironmentFault as error:
             aside = folder / f"damaged-{step:08d}"
-            shutil.rmtree(aside, ignore_errors=True)
-            os.rename(folder / f"ckpt-{step:08d}", aside)
-            notes.append(f"checkpoint of step {step} is damaged, moved to {aside.name}: {error}")
-    if steps:
+            moved = "left where it is"
+            with contextlib.suppress(OSError):
+                shutil.rmtree(aside, ignore_errors=True)
+                os.rename(folder / f"ckpt-{step:08d}", aside)
+                moved = f"moved to {aside.name}"
+            notes.append(f"checkpoint of step {step} is damaged, {moved}: {error}")
+    damaged = sorted(path.name for path in folder.glob("damaged-*"))  # by earlier attempts, too
+    if notes or damaged:
         raise EnvironmentFault(
-            f"No checkpoint in {folder} is whole:\n  " + "\n  ".join(notes) + "\nThe run cannot "
-            "go on. Start it again in another folder: --config <run>/config.yaml."
+            f"No checkpoint in {folder} is whole:\n  "
+            + "\n  ".join(notes or damaged)
+            + "\nThe run cannot go on. Start it again in another folder: "
+            "--config <run>/config.yaml."
         )
     return None, notes
 
@@ -171,10 +192,9 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
     with open(folder / "state.json", "w") as file:
         json.dump(state, file)
         _sync(file)
-    names = ["variables.npz", "state.json"]
     manifest = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
-        for name in names
+        for name in FILES
     }
     with open(folder / "MANIFEST.json", "w") as file:
         json.dump(manifest, file)
@@ -182,11 +202,21 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
     sync_folder(folder)
 
 
+def _put_back(folder: Path) -> None:
+    """Ends a replacement: the old checkpoint returns if the new one did not come to stand."""
+    for old in folder.glob(".old-ckpt-*"):
+        final = folder / old.name.removeprefix(".old-")
+        if final.exists():
+            shutil.rmtree(old)
+        else:
+            os.rename(old, final)
+
+
 def _check(path: Path) -> None:
     try:
         manifest = json.loads((path / "MANIFEST.json").read_text())
-        for name, want in manifest.items():
-            file = path / name
+        for name in FILES:
+            file, want = path / name, manifest[name]
             if file.stat().st_size != want["bytes"]:
                 raise EnvironmentFault(
                     f"{file} has {file.stat().st_size} bytes, its manifest says {want['bytes']}"

@@ -13,7 +13,7 @@ def parse_device(text: str) -> tuple[str, tuple[int, ...] | None]:
     Returns:
         The kind, `auto`, `cpu` or `gpu`, and the numbers behind the colon or None.
     """
-    match = re.fullmatch(r"(auto|cpu|gpu)(?::(\d+(?:,\d+)*))?", text)
+    match = re.fullmatch(r"(auto|cpu|gpu)(?::(\d{1,3}(?:,\d{1,3})*))?", text)
     if match:
         kind, numbers = match[1], match[2]
         which = tuple(int(n) for n in numbers.split(",")) if numbers else None

@@ -1,6 +1,6 @@
 """Scoring a model: confusion matrices, image by image."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -170,13 +170,3 @@ def batches_of_one_size(samples, batch_size: int) -> Iterator[list]:
         group.append(sample)
     if group:
         yield group
-
-
-def model_with_open_size(
-    build: Callable[[tuple], keras.Model], channels: int, weights: Sequence[np.ndarray]
-) -> keras.Model:
-    """The model for images of any size, with the weights of one built for a fixed size."""
-    model = build((None, None, channels))
-    for variable, value in zip(model.variables, weights, strict=True):
-        variable.assign(value)
-    return model

@@ -26,6 +26,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -44,8 +45,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def cannot_write(path: Path, error: OSError, needed: int) -> EnvironmentFault:
     """The error for a failed write, with what was needed and what is free."""
-    folder = next((p for p in [path, *path.parents] if p.exists()), Path("."))
-    free = shutil.disk_usage(folder).free
+    free = 0
+    for folder in [path.absolute(), *path.absolute().parents]:
+        with contextlib.suppress(OSError):  # it is not there, or not for us to look into
+            free = shutil.disk_usage(folder).free
+            break
     return EnvironmentFault(
         f"Cannot write {path}: {error.strerror or error}. Needed about {needed:,} bytes; "
         f"{free:,} are free there. What was there before is untouched. Free some space or "

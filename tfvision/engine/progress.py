@@ -3,6 +3,8 @@
 import shutil
 import sys
 import time
+from collections.abc import Callable
+from typing import TextIO
 
 
 class Progress:
@@ -11,9 +13,17 @@ class Progress:
     Args:
         quiet: Print nothing.
         stream: Where to; a live line is drawn only where it is a terminal.
+        log: Takes every line that stays, quiet or not.
     """
 
-    def __init__(self, *, quiet: bool = False, stream=None):
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        stream: TextIO | None = None,
+        log: Callable[[str], None] | None = None,
+    ):
+        self._log = log
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._live = not quiet and self._stream.isatty()
@@ -22,6 +32,8 @@ class Progress:
 
     def line(self, text: str) -> None:
         """A line that stays."""
+        if self._log is not None:
+            self._log(text)
         if self._quiet:
             return
         if self._open:
@@ -44,7 +56,7 @@ class Progress:
 
 def duration(seconds: float) -> str:
     """`8.2 s`, `3 min 05 s`, `2 h 14 min`."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -6,6 +6,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,15 @@ KNOWN = (
     "log.txt",
     "issues.json",
     "checkpoints",
+    "evaluation.json",
     "predictions",
     "export",
     ".lock",
 )
+# What a start that was killed before its first step can leave: no run yet.
+BEGINNING = {".lock", ".probe", "log.txt", "env.json", "data.json", "issues.json", "splits.csv"}
+# What a process that is killed in the middle of a write leaves beside the file.
+_UNFINISHED = re.compile(r"\..+[.-]\d+(\.tmp|-[0-9a-f]{8})")
 
 
 class RunFolder:
@@ -53,38 +59,55 @@ class RunFolder:
         """The run in a folder that must hold one."""
         run = cls(path)
         if not run.config.is_file():
+            if (run.path / ".lock").exists():
+                raise InputError(
+                    f"{path} has no config.yaml: that run was stopped before its first step. "
+                    f"There is nothing to go on with; start it again with --out {path}."
+                )
             raise InputError(
                 f"{path} is no run: it has no config.yaml. A run is made by a training script, "
                 "for example runs/seg/unetpp."
             )
         return run
 
+    def check_free(self, *, overwrite: bool = False) -> None:
+        """Refuses what `create` would refuse, without touching it.
+
+        Raises:
+            InputError: The folder is not empty and `overwrite` is not set, or is no run's.
+        """
+        if not self._taken():
+            return
+        if not self.config.is_file():
+            raise InputError(
+                f"{self.path} is not empty and holds no run (no config.yaml): it is not "
+                "overwritten. Choose another --out."
+            )
+        if not overwrite:
+            raise InputError(
+                f"{self.path} exists already. Go on with --resume {self.path}, replace it "
+                "with --overwrite, or choose another --out."
+            )
+
     def create(self, *, overwrite: bool = False) -> None:
         """Makes the folder; one that holds something is refused, or emptied of a run's files.
+
+        What a start that was killed before its first step has left is taken over.
 
         Raises:
             InputError: It is not empty and `overwrite` is not set, or it is no run's.
             EnvironmentFault: It cannot be made or written to.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            if not overwrite:
-                raise InputError(
-                    f"{self.path} exists already. Go on with --resume {self.path}, replace it "
-                    "with --overwrite, or choose another --out."
-                )
-            if not self.config.is_file():
-                raise InputError(
-                    f"{self.path} is not empty and holds no run (no config.yaml): it is not "
-                    "overwritten. Choose another --out."
-                )
-            self.lock()
-            for name in KNOWN:
-                target = self.path / name
-                if target.is_dir() and not target.is_symlink():
-                    shutil.rmtree(target)
-                elif name != ".lock":
-                    target.unlink(missing_ok=True)
+        self.check_free(overwrite=overwrite)
         try:
+            if self._taken():
+                self.lock()
+                for name in reversed(KNOWN):  # config.yaml last: until then the folder is a run
+                    target = self.path / name
+                    if target.is_dir() and not target.is_symlink():
+                        shutil.rmtree(target)
+                    elif name != ".lock":
+                        target.unlink(missing_ok=True)
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".probe"
             probe.write_text("x")
@@ -101,10 +124,16 @@ class RunFolder:
 
         Raises:
             InputError: Another process holds it.
+            EnvironmentFault: The folder cannot be written to.
         """
         if self._lock is not None:
             return
-        file = open(self.path / ".lock", "a+")  # noqa: SIM115 (held open while the run lasts)
+        try:
+            file = open(self.path / ".lock", "a+")  # noqa: SIM115 (held open while the run lasts)
+        except OSError as error:
+            raise EnvironmentFault(
+                f"Cannot write to the run folder {self.path}: {error.strerror}."
+            ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -120,6 +149,19 @@ class RunFolder:
         file.write(str(os.getpid()))
         file.flush()
         self._lock = file
+        for folder in (self.path, self.predictions):
+            for path in folder.glob(".*"):
+                if path.is_dir() and _UNFINISHED.fullmatch(path.name):
+                    shutil.rmtree(path)
+                elif _UNFINISHED.fullmatch(path.name):
+                    path.unlink()
+
+    def _taken(self) -> bool:
+        """Whether there is anything but the beginning of a start that was killed."""
+        if not self.path.is_dir():
+            return self.path.exists()
+        names = {p.name for p in self.path.iterdir() if not _UNFINISHED.fullmatch(p.name)}
+        return bool(names) and not (names <= BEGINNING and names & {".lock", ".probe"})
 
     def unlock(self) -> None:
         """Lets other processes write to the run again."""
@@ -161,7 +203,10 @@ class RunFolder:
 
     def log(self, text: str) -> None:
         """Adds a line to `log.txt`; a log that cannot be written never stops a run."""
-        with contextlib.suppress(OSError), open(self.path / "log.txt", "a") as file:
+        with (
+            contextlib.suppress(OSError),
+            open(self.path / "log.txt", "a", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             file.write(text + "\n")
 
 

@@ -95,7 +95,7 @@ class Step(Schedule):
 
     def __init__(self, *, every: int, gamma: float = 0.1, warmup: float = 0.0):
         super().__init__(warmup=warmup)
-        self.every = int(_inside("every", every, 1, math.inf))
+        self.every = _whole("every", every)
         self.gamma = _inside("gamma", gamma, 0, 1, lower_open=True)
 
     def after(self, progress: float, epoch: int) -> float:
@@ -116,7 +116,7 @@ class Plateau(Schedule):
         self, *, patience: int = 10, gamma: float = 0.3, floor: float = 1e-3, warmup: float = 0.0
     ):
         super().__init__(warmup=warmup)
-        self.patience = int(_inside("patience", patience, 1, math.inf))
+        self.patience = _whole("patience", patience)
         self.gamma = _inside("gamma", gamma, 0, 1, lower_open=True, upper_open=True)
         self.floor = _inside("floor", floor, 0, 1)
         self._steps = 0
@@ -138,11 +138,21 @@ class Plateau(Schedule):
         self._steps, self._waited = state["steps"], state["waited"]
 
 
+def _whole(name, value):
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} must be a whole number, at least 1. Received: {value!r}.")
+    return value
+
+
 def _inside(name, value, low, high, *, lower_open=False, upper_open=False):
-    good = (low < value if lower_open else low <= value) and (
-        value < high if upper_open else value <= high
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    upper_open = upper_open or high == math.inf
+    good = (
+        number
+        and (low < value if lower_open else low <= value)
+        and (value < high if upper_open else value <= high)
     )
     if not good:
-        left, right = "(" if lower_open else "[", ")" if upper_open or high == math.inf else "]"
+        left, right = "(" if lower_open else "[", ")" if upper_open else "]"
         raise InputError(f"{name} must lie in {left}{low}, {high}{right}. Received: {value!r}.")
     return value

@@ -56,7 +56,11 @@ def normalize(x, kind: str, *, name: str):
     if kind == "group":
         return layers.GroupNormalization(math.gcd(8, x.shape[-1]), name=name)(x)
     if kind in ("batch", "sync_batch"):
-        return layers.BatchNormalization(synchronized=kind == "sync_batch", name=name)(x)
+        # Keras' momentum of 0.99 needs hundreds of steps, many epochs of a small data set,
+        # before the statistics of inference mean anything.
+        return layers.BatchNormalization(
+            momentum=0.9, synchronized=kind == "sync_batch", name=name
+        )(x)
     raise InputError(unknown("normalization", kind, NORMALIZATIONS))
 
 

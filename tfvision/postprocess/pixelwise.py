@@ -25,7 +25,8 @@ def drop_class(*, num_classes: int, index: int) -> Rule:
     Raises:
         InputError: There is no such class, or no other.
     """
-    if num_classes < 2 or not isinstance(index, int) or not 0 <= index < num_classes:
+    whole = isinstance(index, int) and not isinstance(index, bool)
+    if num_classes < 2 or not whole or not 0 <= index < num_classes:
         raise InputError(
             f"drop_class(index=...) must name one of {num_classes} classes, 0 to "
             f"{num_classes - 1}, and leave another. Received: {index!r}."

@@ -11,10 +11,13 @@ import tensorflow as tf
 
 from tfvision.config import DataConfig
 from tfvision.data import SOURCES
+from tfvision.data.duplicates import leaks
+from tfvision.data.issue import listing
 from tfvision.data.pipeline import Samples
 from tfvision.data.scan import Scan, scan
 from tfvision.data.source import Source
 from tfvision.data.split import holdout, read_splits
+from tfvision.engine.files import write_json
 from tfvision.engine.inference import resize_image, resize_labels
 from tfvision.errors import InputError
 from tfvision.registry import Spec
@@ -100,8 +103,17 @@ class Prepared:
                 split: [self.source.records[i].id for i in self.indices(split, labelled=False)]
                 for split in parts
             },
+            "hashes": {
+                split: [self._hash(i) for i in self.indices(split, labelled=False)]
+                for split in parts
+            },
             "notes": self.notes,
         }
+
+    def _hash(self, index: int) -> str:
+        """Tells one sample's image and mask from any others', short."""
+        both = self.scan.image_sha256[index] + self.scan.mask_sha256[index]
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
 
 
 def open_source(config: DataConfig) -> Source:
@@ -116,20 +128,22 @@ def resolved_source(config: DataConfig, source: Source) -> Spec:
     return Spec(name=source.name, **config.source.kwargs)
 
 
-def prepare(config: DataConfig, *, seed: int) -> Prepared:
+def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Prepared:
     """Opens, scans and splits the data of a config.
+
+    Args:
+        config: The config's section.
+        seed: Of the hold-out split.
+        issues: Where to write all that the scan found wrong, or None.
 
     Raises:
         InputError: The data cannot be used; the message lists up to 20 problems.
     """
     source = open_source(config)
     found = scan(source, class_names=config.class_names, ignore_label=config.ignore_label)
-    return split_and_size(config, source, found, seed=seed)
-
-
-def split_and_size(config: DataConfig, source: Source, found: Scan, *, seed: int) -> Prepared:
-    """The second half of `prepare`, for a scan whose problems have been seen to."""
-    found.raise_for_errors()
+    if issues is not None:
+        write_json(issues, found.to_json())
+    found.raise_for_errors(full_list=issues)
     notes = [source.layout, *found.notes]
     excluded, digest = _excluded(config.exclude, source)
     splits, how = _split(config, source, found, excluded, seed, notes)
@@ -150,18 +164,27 @@ def split_and_size(config: DataConfig, source: Source, found: Scan, *, seed: int
 
 def decode(prepared: Prepared, indices: list[int]) -> Samples:
     """Reads samples and brings them to the run's size and channels."""
-    images, masks, scale = [], [], 1.0
+    images, masks, scales = [], [], []
     for i in indices:
         image, mask, scale = read_native(prepared.source, i, prepared.channels)
+        if prepared.source.stamp(i) != prepared.scan.stamps[i]:
+            raise InputError(
+                f"{prepared.source.records[i].place} was changed after it had been scanned. Leave "
+                "the data alone while a run starts, and start it again."
+            )
         if image.shape[:2] != prepared.size:
             image, mask = _resized(image, mask, prepared.size)
         images.append(image)
         masks.append(mask)
+        scales.append(scale)
+    if len(set(scales)) > 1:  # 8-bit and 16-bit files, say
+        images = [x.astype(np.float32) * np.float32(s) for x, s in zip(images, scales, strict=True)]
+        scales = [1.0]
     small = prepared.num_classes <= 255
     return Samples(
         ids=[prepared.source.records[i].id for i in indices],
         images=np.stack(images),
-        scale=scale,
+        scale=scales[0],
         masks=np.stack(masks).astype(np.uint8 if small else np.int32) if masks else None,
     )
 
@@ -210,6 +233,16 @@ def _resized(image, mask, size):
 def _split(config, source, found, excluded, seed, notes):
     if config.splits is not None:
         splits = read_splits(config.splits, source.records, notes=notes)
+        leaking = [
+            issue
+            for issue in leaks(source.records, found.image_sha256, splits)
+            if issue.severity == "error"
+        ]
+        if leaking:
+            raise InputError(
+                f"data.splits {config.splits} puts what belongs together into different splits; "
+                f"{len(leaking)} times:\n{listing(leaking)}"
+            )
         how = f"given by {config.splits}"
     else:
         splits = holdout(

@@ -1,6 +1,7 @@
 """What there is to choose from, and what is installed."""
 
 import os
+import re
 import shutil
 from typing import Any
 
@@ -58,21 +59,25 @@ def multiply_adds(model) -> int:
 
 
 def doctor() -> dict[str, Any]:
-    """Prints versions, devices, disk and memory, with what to do where something is amiss."""
-    import tensorflow as tf
+    """Prints versions, devices, disk and memory, with what to do where something is amiss.
 
+    Raises:
+        EnvironmentFault: What nothing works without is missing.
+    """
     found = versions()
     problems = []
     for package, version in found.items():
-        first, last = WINDOW.get(package, (None, None))
-        note = ""
-        if version is None:
-            note = "missing: pip install -r requirements.txt"
-        elif first and not first <= _numbers(version) <= last:
-            note = f"outside the tested window {_text(first)} to {_text(last)}"
+        note = _note(package, version)
         if note:
             problems.append(f"{package}: {note}")
         print(f"{package:24}{version or '-':12}{note}")
+    broken = [name for name in ("tensorflow", "keras", "numpy") if found[name] is None]
+    if broken:
+        raise EnvironmentFault(
+            f"Not installed: {', '.join(broken)}. Install what requirements.txt names."
+        )
+    import tensorflow as tf
+
     gpus = tf.config.list_physical_devices("GPU")
     print(f"{'GPUs':24}{len(gpus)}")
     print(f"{'CPU cores':24}{os.cpu_count()}")
@@ -88,17 +93,25 @@ def doctor() -> dict[str, Any]:
     result = {"versions": found, "gpus": len(gpus), "problems": problems}
     for problem in problems:
         print(f"! {problem}")
-    broken = [name for name in ("tensorflow", "keras", "numpy") if found[name] is None]
-    if broken:
-        raise EnvironmentFault(f"Not installed: {', '.join(broken)}.")
     print("no problems found" if not problems else f"{len(problems)} problem(s)")
     return result
 
 
-def _numbers(version: str) -> tuple[int, int]:
-    major, minor = version.split(".")[:2]
-    return int(major), int(minor)
+def _note(package: str, version: str | None) -> str:
+    """What is amiss with a package's version, or nothing."""
+    if version is None:
+        return "missing: pip install -r requirements.txt"
+    if package in WINDOW:
+        first, last = WINDOW[package]
+        if not first <= _numbers(version) <= last:
+            return f"outside the tested window {_text(first)} to {_text(last)}"
+    return ""
 
 
-def _text(version: tuple[int, int]) -> str:
+def _numbers(version: str) -> tuple[int, ...]:
+    """`2.21.0` and `2.21rc1` -> (2, 21)."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
+def _text(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))

@@ -23,7 +23,7 @@ from tfvision.engine.distribute import (
 )
 from tfvision.engine.evaluate import Validation
 from tfvision.engine.files import write_text
-from tfvision.engine.inference import Inference
+from tfvision.engine.inference import Inference, logits_of
 from tfvision.engine.loop import Loop, Plan
 from tfvision.engine.progress import Progress, duration
 from tfvision.engine.signals import StopRequest
@@ -108,6 +108,12 @@ def make_recipe(
     ignored = {config.data.ignore_label} - {None}
     if num_classes <= 255:
         ignored.add(255)  # what geometric ops fill with
+    names = [spec.name for spec in config.metrics]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"metrics names {', '.join(names)}: each may stand there once. The first is the "
+            "contract; the report shows its score under the other conventions too."
+        )
     metric = METRICS.build(config.metrics[0], num_classes=num_classes)
     inside = {label for label in ignored if label < num_classes}
     agreed = replace(
@@ -132,14 +138,16 @@ def make_recipe(
 def train(request: TrainRequest) -> dict[str, Any] | None:
     """Trains, scores, exports and reports a run. Returns what `summary.json` holds."""
     began = time.monotonic()
+    keras.utils.clear_session()  # names of layers start again: a second run here is the first
     config = request.config
-    progress = Progress(quiet=request.quiet)
-    say = _speaker(request, progress)
+    progress = Progress(quiet=request.quiet, log=None if request.dry_run else request.run.log)
+    say = progress.line
 
     strategy = make_strategy(request.device)
     _check_arguments(config)
     _open_run(request)
-    prepared = prepare(config.data, seed=config.seed)
+    issues = None if request.dry_run else request.run.path / "issues.json"
+    prepared = prepare(config.data, seed=config.seed, issues=issues)
     config = _resolve(config, prepared)
     for note in prepared.notes:
         say(note)
@@ -155,7 +163,9 @@ def train(request: TrainRequest) -> dict[str, Any] | None:
     identity = _identity(config, prepared)
     warnings = [f"{i.place}: {i.problem}" for i in prepared.scan.issues if i.severity == "warning"]
     if request.resume:
-        warnings += _changed_surroundings(request, surroundings)
+        for line in _changed_surroundings(request, surroundings):
+            say(line)
+            warnings.append(line)
 
     train_samples = prepared.decoded("train")
     val_samples = prepared.decoded("val") if prepared.indices("val") else None
@@ -197,6 +207,7 @@ def train(request: TrainRequest) -> dict[str, Any] | None:
     if request.resume:
         for line in loop.restore(extend=request.extend):
             say(line)
+        began -= loop.state.elapsed  # the wall time of a run has the training of all sittings
     with StopRequest() as stop:
         state = loop.run(stop)
     timing = {"set up": setup, "train": state.elapsed}
@@ -398,7 +409,7 @@ def _reserve(config, prepared: Prepared, step: TrainStep, model) -> float:
         return 0.0
     size = config.data.batch_size
     image = tf.zeros((size, *prepared.size, prepared.channels))
-    run = tf.function(lambda x: model(x, training=False))
+    run = tf.function(lambda x: logits_of(model, x))
     run(image)
     began = time.monotonic()
     run(image)
@@ -427,29 +438,42 @@ def _record(request, config, prepared: Prepared, surroundings) -> None:
                 + "\nStart a new run instead: --config "
                 + str(run.config)
             )
-    write_text(run.config, dump_config(config))
     run.write_json("env.json", surroundings)
     run.write_json("data.json", prepared.record())
-    run.write_json("issues.json", prepared.scan.to_json())
     write_splits(run.path / "splits.csv", prepared.source.records, prepared.splits)
+    write_text(run.config, dump_config(config))  # last: with it the folder is a run
 
 
 def data_differences(before: dict[str, Any], prepared: Prepared) -> list[str]:
     """What differs between `data.json` of a run and a data set as it is now."""
     now = prepared.record()
-    if before["fingerprint"] == now["fingerprint"]:
+    if all(before[key] == now[key] for key in ("fingerprint", "splits")):
         return []
     lines = differences(
         {k: before[k] for k in ("class_names", "channels", "image_size", "counts")},
         {k: now[k] for k in ("class_names", "channels", "image_size", "counts")},
     )
-    old = {i for ids in before["splits"].values() for i in ids}
-    new = {i for ids in now["splits"].values() for i in ids}
-    for what, ids in (("gone", old - new), ("new", new - old)):
+    old, new = (_samples_of(record) for record in (before, now))
+    both = old.keys() & new.keys()
+    for what, ids in (
+        ("gone", old.keys() - both),
+        ("new", new.keys() - both),
+        ("in another split", {i for i in both if old[i].keys() != new[i].keys()}),
+        ("changed", {i for i in both if set(old[i].values()) != set(new[i].values())}),
+    ):
         if ids:
             shown = ", ".join(sorted(ids)[:10])
             lines.append(f"{len(ids)} samples are {what}: {shown}{' ...' if len(ids) > 10 else ''}")
-    return lines or ["the pixels of some images or masks have changed (fingerprints differ)"]
+    return lines or ["the fingerprints differ"]
+
+
+def _samples_of(record: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Id -> split -> hash, of a `data.json`; a test row of an npz shares its id with another."""
+    found: dict[str, dict[str, str]] = {}
+    for split, ids in record["splits"].items():
+        for i, content in zip(ids, record["hashes"][split], strict=True):
+            found.setdefault(i, {})[split] = content
+    return found
 
 
 def _changed_surroundings(request, now) -> list[str]:
@@ -517,12 +541,3 @@ def _dry_run(recipe: Recipe, step: TrainStep, batches, validate, prepared: Prepa
         f"checkpoints {disk / 2**20:.0f} MiB. Nothing was written."
     )
     return summary
-
-
-def _speaker(request: TrainRequest, progress: Progress) -> Callable[[str], None]:
-    def say(text: str) -> None:
-        progress.line(text)
-        if not request.dry_run and request.run.path.is_dir():
-            request.run.log(text)
-
-    return say

@@ -1,0 +1,226 @@
+"""The stream of batches is a pure function of (seed, step), and loses or repeats no sample."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfvision.augment import brightness, compose, cutmix, flip_lr, mixup, noise, rotate
+from tfvision.data.pipeline import Samples, fold_in, scoring_batches, training_batches
+
+COUNT = 10
+AUGMENT = compose([flip_lr(p=0.5), rotate(max_degrees=20), brightness(max_delta=0.3), noise()])
+
+
+def make(count=COUNT, *, dtype=np.uint8, boxes=False, size=(6, 8)):
+    rng = np.random.default_rng(count)
+    images = rng.integers(0, 256, (count, *size, 1)).astype(dtype)
+    masks = rng.integers(0, 3, (count, *size)).astype(np.uint8)
+    found = {}
+    if boxes:
+        numbers = [i % 4 for i in range(count)]
+        corners = [rng.integers(0, 3, (n, 2)) for n in numbers]
+        found["boxes"] = [np.hstack([c, c + 3]).astype(np.float32) for c in corners]
+        found["classes"] = [rng.integers(0, 3, n).astype(np.int32) for n in numbers]
+    return Samples([f"id{i}" for i in range(count)], images, 1 / 255, masks, **found)
+
+
+def first(stream, count):
+    """The first batches of a stream, as dicts of arrays."""
+    return [{k: v.numpy() for k, v in batch.items()} for batch in stream.take(count)]
+
+
+def orders(samples, *, batch_size, epochs, **options):
+    """(epochs, N) the samples a stream draws, epoch of the data by epoch."""
+    total = epochs * len(samples)
+    assert total % batch_size == 0
+    stream = training_batches(samples, batch_size=batch_size, **{"seed": 0, **options})
+    drawn = np.concatenate([batch["index"] for batch in first(stream, total // batch_size)])
+    return drawn.reshape(epochs, len(samples))
+
+
+def assert_equal(one, other):
+    assert len(one) == len(other) > 0
+    for a, b in zip(one, other, strict=True):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert a[key].dtype == b[key].dtype
+            assert a[key].tobytes() == b[key].tobytes(), key
+
+
+@pytest.mark.parametrize("mix", [None, mixup(alpha=0.4), cutmix(p=0.7)])
+def test_a_stream_from_step_k_is_the_whole_stream_without_its_first_k_batches(mix):
+    options = {"batch_size": 4, "seed": 5, "augment": AUGMENT, "mix": mix}
+    whole = first(training_batches(make(boxes=True), **options), 9)
+    for k in (1, 2, 3, 7):
+        later = training_batches(make(boxes=True), first_step=k, **options)
+        assert_equal(first(later, 9 - k), whole[k:])
+    assert ("mix" in whole[0]) == (mix is not None and "mask_other" in whole[0])
+
+
+def test_a_repeated_stream_is_the_same_whatever_the_number_of_workers():
+    options = {"batch_size": 4, "seed": 5, "augment": AUGMENT, "mix": mixup()}
+    one = first(training_batches(make(), workers=1, **options), 6)
+    assert_equal(first(training_batches(make(), workers=5, **options), 6), one)
+
+
+def test_another_seed_gives_another_order_and_another_chance():
+    one = first(training_batches(make(), batch_size=10, seed=1, augment=AUGMENT), 1)[0]
+    other = first(training_batches(make(), batch_size=10, seed=2, augment=AUGMENT), 1)[0]
+    assert one["index"].tolist() != other["index"].tolist()
+    back, back_other = np.argsort(one["index"]), np.argsort(other["index"])
+    same = np.isclose(one["image"][back], other["image"][back_other]).all(axis=(1, 2, 3))
+    assert not same.any()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 10])
+def test_every_sample_is_seen_once_an_epoch_and_every_epoch_has_its_own_order(batch_size):
+    drawn = orders(make(), batch_size=batch_size, epochs=8)
+    assert (np.sort(drawn, axis=1) == np.arange(COUNT)).all()
+    assert len({tuple(order) for order in drawn}) == 8
+
+
+def test_batches_straddle_epochs_so_that_all_are_full():
+    batches = first(training_batches(make(), batch_size=4, seed=0), 5)
+    assert [len(batch["index"]) for batch in batches] == [4] * 5
+    # The third batch has the last two samples of one epoch and the first two of the next.
+    seen = np.concatenate([batch["index"] for batch in batches[:2]])
+    assert set(batches[2]["index"][:2]) == set(range(COUNT)) - set(seen)
+
+
+def test_a_batch_may_be_larger_than_the_data_set():
+    drawn = orders(make(3), batch_size=8, epochs=8)
+    assert (np.sort(drawn, axis=1) == np.arange(3)).all()
+
+
+def test_one_sample_alone_is_a_data_set():
+    assert orders(make(1), batch_size=2, epochs=4).tolist() == [[0]] * 4
+
+
+def test_no_two_places_of_the_stream_share_their_chance():
+    stream = training_batches(
+        make(), batch_size=5, seed=0, augment=lambda sample, seed: {**sample, "seed": seed}
+    )
+    seeds = np.concatenate([batch["seed"] for batch in first(stream, 10)])
+    assert len({tuple(seed) for seed in seeds}) == 50
+
+
+def test_chance_of_mixing_is_neither_that_of_a_sample_nor_of_another_step():
+    stream = training_batches(
+        make(),
+        batch_size=5,
+        seed=0,
+        augment=lambda sample, seed: {**sample, "seed": seed},
+        mix=lambda batch, seed: {**batch, "own": seed[None]},
+    )
+    batches = first(stream, 8)
+    own = {tuple(batch["own"][0]) for batch in batches}
+    assert len(own) == 8
+    assert not own & {tuple(seed) for batch in batches for seed in batch["seed"]}
+
+
+def test_fold_in_depends_on_every_number_and_on_their_order():
+    cases = itertools.product([0, 1], [0, 1, -1], [0, 1])
+    seeds = {tuple(fold_in(seed, a, b).numpy()) for seed, a, b in cases}
+    assert len(seeds) == 12
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [(np.uint8, 1 / 255), (np.uint16, 1 / 65535), (np.float32, 1.0)]
+)
+def test_images_are_scaled_to_float32_and_masks_are_int32(dtype, scale):
+    samples = make(dtype=dtype)
+    highest = 1.0 if dtype == np.float32 else np.iinfo(dtype).max
+    images = (samples.images / 255 * highest).astype(dtype)
+    images[0, 0, 0], images[0, 0, 1] = 0, highest
+    samples = Samples(samples.ids, images, scale, samples.masks)
+    for stream in (
+        training_batches(samples, batch_size=5, seed=0),
+        scoring_batches(samples, batch_size=5),
+    ):
+        batch = first(stream, 1)[0]
+        assert batch["image"].dtype == np.float32
+        assert batch["mask"].dtype == np.int32
+        np.testing.assert_array_equal(
+            batch["image"], images[batch["index"]].astype(np.float32) * np.float32(scale)
+        )
+        np.testing.assert_array_equal(batch["mask"], samples.masks[batch["index"]])
+    whole = first(scoring_batches(samples, batch_size=COUNT), 1)[0]["image"]
+    assert (whole.min(), whole.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 10, 16])
+def test_scoring_batches_hold_each_sample_once_in_order_and_have_one_size(batch_size):
+    samples = make()
+    batches = first(scoring_batches(samples, batch_size=batch_size), 100)
+    assert {len(batch["index"]) for batch in batches} == {batch_size}
+    assert len(batches) == -(-COUNT // batch_size)
+    index, valid, image = (
+        np.concatenate([batch[key] for batch in batches]) for key in ("index", "valid", "image")
+    )
+    assert valid.tolist() == [True] * COUNT + [False] * (len(valid) - COUNT)
+    assert index[valid].tolist() == list(range(COUNT))
+    np.testing.assert_array_equal(image, samples.images[index] * np.float32(1 / 255))
+
+
+def test_boxes_are_padded_with_class_minus_one():
+    samples = make(boxes=True)
+    for stream in (
+        training_batches(samples, batch_size=COUNT, seed=0),
+        scoring_batches(samples, batch_size=COUNT),
+    ):
+        batch = first(stream, 1)[0]
+        assert batch["boxes"].shape == (COUNT, 3, 4)
+        assert batch["classes"].shape == (COUNT, 3)
+        for row, i in enumerate(batch["index"]):
+            count = len(samples.boxes[i])
+            np.testing.assert_array_equal(batch["boxes"][row, :count], samples.boxes[i])
+            np.testing.assert_array_equal(batch["classes"][row, :count], samples.classes[i])
+            assert (batch["boxes"][row, count:] == 0).all()
+            assert (batch["classes"][row, count:] == -1).all()
+
+
+def test_a_data_set_without_masks_or_boxes_has_no_such_keys():
+    samples = Samples(["a", "b"], np.zeros((2, 4, 4, 3), np.uint8), 1 / 255)
+    assert first(training_batches(samples, batch_size=2, seed=0), 1)[0].keys() == {
+        "image",
+        "index",
+    }
+
+
+def test_autotune_is_off_and_the_order_deterministic():
+    for stream in (
+        training_batches(make(), batch_size=4, seed=0, augment=AUGMENT, mix=mixup()),
+        scoring_batches(make(), batch_size=4),
+    ):
+        options = stream.options()
+        assert options.autotune.enabled is False
+        assert options.deterministic is True
+        assert options.threading.private_threadpool_size == 2
+
+
+def test_shapes_are_static_so_that_a_step_is_traced_once():
+    stream = training_batches(make(boxes=True), batch_size=4, seed=0, augment=AUGMENT)
+    assert stream.element_spec["image"].shape == (4, 6, 8, 1)
+    assert stream.element_spec["mask"].shape == (4, 6, 8)
+    assert stream.element_spec["boxes"].shape == (4, 3, 4)
+    assert scoring_batches(make(), batch_size=4).element_spec["image"].shape == (4, 6, 8, 1)
+
+
+def test_training_batches_never_end_and_scoring_batches_do():
+    for mix in (None, mixup()):
+        stream = training_batches(make(), batch_size=4, seed=0, mix=mix)
+        assert stream.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert scoring_batches(make(), batch_size=4).cardinality() == 3
+
+
+def test_take_keeps_what_belongs_together():
+    samples = make(boxes=True)
+    part = samples.take([7, 2])
+    assert part.ids == ["id7", "id2"]
+    assert len(part) == 2
+    np.testing.assert_array_equal(part.images, samples.images[[7, 2]])
+    np.testing.assert_array_equal(part.masks, samples.masks[[7, 2]])
+    np.testing.assert_array_equal(part.boxes[0], samples.boxes[7])
+    np.testing.assert_array_equal(part.classes[1], samples.classes[2])
