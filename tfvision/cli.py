@@ -102,8 +102,10 @@ def _main_parser() -> argparse.ArgumentParser:
     models.set_defaults(run=_models)
     doctor = commands.add_parser("doctor", help="what is installed, and what is supported")
     doctor.set_defaults(run=_doctor)
-    for command in (evaluate, predict, export, models, doctor):
+    for command in (evaluate, predict, export):
         _add_common(command)
+    for command in (models, doctor):
+        _add_output(command)
     return parser
 
 
@@ -115,6 +117,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="auto (all GPUs, else the CPU), cpu, gpu, gpu:0,1, cpu:2 (logical CPUs)",
     )
     parser.add_argument("--quiet", action="store_true", help="print less")
+    _add_output(parser)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="the last line on standard output is the summary"
     )
@@ -147,8 +153,7 @@ def _new_request(task, arguments, command):
     if arguments.arch and arguments.config:
         raise InputError("Give --arch or --config, not both.")
     folder, default = TASKS[task]
-    arch = arguments.arch or (None if arguments.config else default)
-    path = arguments.config or _config_of(arch, folder)
+    path = arguments.config or _config_of(arguments.arch or default, folder)
     overrides = list(arguments.overrides)
     if arguments.data is not None:
         if not arguments.data.exists():
@@ -157,7 +162,7 @@ def _new_request(task, arguments, command):
         overrides.insert(0, f"data.source={json.dumps(source, ensure_ascii=False)}")
     config = load_config(SCHEMAS[task], path, overrides)
     check_names(config, tables())
-    arch = arch or config.model.name
+    arch = config.model.name if arguments.config else arguments.arch or default
     run = RunFolder(arguments.out or free_folder(Path("runs") / folder, arch))
     if not arguments.dry_run:
         run.check_free(overwrite=arguments.overwrite)

@@ -58,69 +58,69 @@ class DataConfig(_Section):
 
     source: Spec = Spec(name="embedded")
     image_size: tuple[Pixels, Pixels] | None = Field(
-        None, description="(height, width) in pixels; null: the size of the images."
+        default=None, description="(height, width) in pixels; null: the size of the images."
     )
-    channels: Literal[1, 3] | None = Field(None, description="null: as in the images.")
-    class_names: tuple[str, ...] | None = Field(None, description="null: from the data.")
-    ignore_label: int | None = Field(255, description="Pixels of this label do not count.")
-    splits: Path | None = Field(None, description="CSV of id,split: a split of your own.")
-    exclude: Path | None = Field(None, description="CSV of id,reason,evidence: left out.")
-    val_fraction: float = Field(0.2, ge=0, lt=1)
+    channels: Literal[1, 3] | None = Field(default=None, description="null: as in the images.")
+    class_names: tuple[str, ...] | None = Field(default=None, description="null: from the data.")
+    ignore_label: int | None = Field(default=255, description="Pixels of this label do not count.")
+    splits: Path | None = Field(default=None, description="CSV of id,split: a split of your own.")
+    exclude: Path | None = Field(default=None, description="CSV of id,reason,evidence: left out.")
+    val_fraction: float = Field(default=0.2, ge=0, lt=1)
     test_fraction: float | None = Field(
-        None, ge=0, lt=1, description="null: 0.2, and 0 where the data has a test set."
+        default=None, ge=0, lt=1, description="null: 0.2, and 0 where the data has a test set."
     )
-    batch_size: int = Field(32, gt=0, description="Images a step, over all devices.")
-    augment: tuple[Spec, ...] = Field((), description="Ops on one sample, top to bottom.")
-    mix: tuple[Spec, ...] = Field((), description="Ops on a batch: mixup, cutmix.")
-    workers: int = Field(2, gt=0, description="Threads that prepare samples.")
+    batch_size: int = Field(default=32, gt=0, description="Images a step, over all devices.")
+    augment: tuple[Spec, ...] = Field(default=(), description="Ops on one sample, top to bottom.")
+    mix: tuple[Spec, ...] = Field(default=(), description="Ops on a batch: mixup, cutmix.")
+    workers: int = Field(default=2, gt=0, description="Threads that prepare samples.")
 
 
 class TrainConfig(_Section):
     """How long and how fast to learn."""
 
-    epochs: int = Field(40, gt=0, description="Without effect under a time_budget.")
+    epochs: int = Field(default=40, gt=0, description="Without effect under a time_budget.")
     time_budget: Duration | None = Field(
-        None, gt=0, description="Wall time of the whole run: seconds, 10m, 8h30m."
+        default=None, gt=0, description="Wall time of the whole run: seconds, 10m, 8h30m."
     )
     optimizer: Spec = Spec(name="adamw", learning_rate=1e-3)
     schedule: Spec = Spec(name="cosine")
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     xla: bool = False
     deterministic: Literal["auto"] | bool = Field(
-        "auto", description="Bitwise repeatable; auto: on the CPU, not on GPUs."
+        default="auto", description="Bitwise repeatable; auto: on the CPU, not on GPUs."
     )
-    clip_norm: float | None = Field(None, gt=0, description="Bound of the gradient's norm.")
-    accumulate: int = Field(1, gt=0, description="Parts a batch is worked through in.")
+    clip_norm: float | None = Field(default=None, gt=0, description="Bound of the gradient's norm.")
+    accumulate: int = Field(default=1, gt=0, description="Parts a batch is worked through in.")
     ema: float | None = Field(
-        None, gt=0, lt=1, description="Decay of the averaged weights that are scored."
+        default=None, gt=0, lt=1, description="Decay of the averaged weights that are scored."
     )
-    early_stopping: int = Field(0, ge=0, description="Epochs without gain; 0 is never.")
+    early_stopping: int = Field(default=0, ge=0, description="Epochs without gain; 0 is never.")
     checkpoint_every: Duration = Field(
-        300.0, gt=0, description="Longest time between two checkpoints."
+        default=300.0, gt=0, description="Longest time between two checkpoints."
     )
 
 
 class LossTerm(Spec):
     """One summand of the loss: `focal(gamma=2.0, weight=0.5)`."""
 
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0)
 
 
 class SegmentationConfig(_Section):
     """Everything `train_seg.py` needs to know. A run saves it as `config.yaml`."""
 
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     data: DataConfig = DataConfig()
     model: Spec
-    loss: tuple[LossTerm, ...] = Field((LossTerm(name="cross_entropy"),), min_length=1)
+    loss: tuple[LossTerm, ...] = Field(default=(LossTerm(name="cross_entropy"),), min_length=1)
     metrics: tuple[Spec, ...] = Field(
-        (Spec(name="mean_iou"),), min_length=1, description="The first is the contract."
+        default=(Spec(name="mean_iou"),), min_length=1, description="The first is the contract."
     )
     postprocess: tuple[Spec, ...] = ()
     train: TrainConfig = TrainConfig()
 
 
-SCHEMAS: dict[str, type[BaseModel]] = {"segmentation": SegmentationConfig}
+SCHEMAS: dict[str, type[SegmentationConfig]] = {"segmentation": SegmentationConfig}
 
 
 def load_config(schema: type[C], path: Path, overrides: Sequence[str] = ()) -> C:

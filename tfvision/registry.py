@@ -6,7 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
 
@@ -21,6 +21,10 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     name: str
+
+    if TYPE_CHECKING:  # type checkers know nothing of extra="allow"
+
+        def __init__(self, *, name: str, **arguments: Any): ...
 
     @property
     def kwargs(self) -> dict[str, Any]:

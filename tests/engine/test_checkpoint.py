@@ -141,7 +141,7 @@ def test_what_is_no_checkpoint_is_not_listed(tmp_path):
     assert steps_in(tmp_path) == [5]
 
 
-# K01 to K05: damage
+# Damage
 
 
 @pytest.mark.parametrize("name", ALL_FILES)
@@ -290,7 +290,7 @@ def test_leftovers_of_a_killed_save_are_ignored_and_removed(tmp_path):
     assert names_in(tmp_path) == ["ckpt-00000003", "ckpt-00000006"]
 
 
-# K09: what is kept
+# What is kept
 
 
 def test_the_newest_two_and_the_best_are_kept(tmp_path):
@@ -366,13 +366,14 @@ def test_killed_while_a_step_is_saved_again_one_of_both_is_there(tmp_path, monke
     assert names_in(tmp_path) == ["ckpt-00000006", "ckpt-00000009"]
 
 
-# T04, T05: writes that fail
+# Writes that fail
 
 
 @pytest.mark.parametrize(
     ("owner", "call", "at", "number"),
     [
-        (np, "savez", 0, errno.ENOSPC),
+        (np.lib.format, "write_array", 0, errno.ENOSPC),
+        (np.lib.format, "write_array", 1, errno.ENOSPC),
         (os, "fsync", 0, errno.ENOSPC),
         (os, "fsync", 1, errno.EDQUOT),
         (os, "fsync", 2, errno.EIO),
@@ -481,7 +482,7 @@ def test_killed_at_any_moment_the_newest_that_was_announced_is_there(tmp_path):
     assert last > 4
 
 
-# K13, K14: places
+# Places
 
 
 def test_a_copied_folder_and_odd_paths(tmp_path):
@@ -497,11 +498,11 @@ def test_a_copied_folder_and_odd_paths(tmp_path):
         assert str(tmp_path) not in path.read_text()
 
 
-# K06: another model
+# Another model
 
 
-def dense(units, name="head"):
-    layer = keras.layers.Dense(units, name=name)
+def dense(units, name="head", dtype="float32"):
+    layer = keras.layers.Dense(units, name=name, dtype=dtype)
     layer.build((None, 3))
     return layer
 
@@ -524,7 +525,7 @@ def test_values_return_into_variables_of_the_same_names():
     [
         (
             lambda: dense(5).variables,
-            r"\(2 differences\):\n  model/0000/head/kernel: \(\(3, 4\), 'float32'\) there, \(\(3, 5\)",
+            r"\(2 differences\):\n  model/0000/head/kernel: \(\(3, 4\), 'float32'\) there, \(\(3,",
         ),
         (lambda: dense(4).variables[:1], r"not in this model: model/0001/head/bias"),
         (
@@ -536,10 +537,8 @@ def test_values_return_into_variables_of_the_same_names():
             r"\(4 differences\):\n  missing there: model/0000/tail/kernel",
         ),
         (
-            lambda: [
-                keras.Variable(np.zeros((3, 4), "float16"), name="head/kernel", dtype="float16")
-            ],
-            "'float16'",
+            lambda: dense(4, dtype="float16").variables,
+            r"head/bias: \(\(4,\), 'float32'\) there, \(\(4,\), 'float16'\) here",
         ),
     ],
 )

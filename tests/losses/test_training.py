@@ -98,14 +98,15 @@ def test_metric_under_two_replicas_equals_one():
 
 JAX_STEP = """
 import keras, numpy as np
-from tfvision import losses, metrics
+from tfvision import losses, metrics, models
 assert keras.backend.backend() == "jax"
 rng = np.random.default_rng(0)
 images = rng.random((4, 8, 8, 1), np.float32)
 labels = (images[..., 0] > 0.5).astype(np.uint8)
 labels[:, 0] = 255
 for name in losses.LOSSES:
-    model = keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(2, 1)])
+    builder = models.UNet if name == "dice" else models.UNetPlusPlus
+    model = builder((8, 8, 1), 2, width=4, depth=1)
     counting = [
         metrics.METRICS[m](num_classes=2, ignore_labels=[255], average=average, name=m + average)
         for m in metrics.METRICS for average in ("dataset", "image")

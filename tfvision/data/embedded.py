@@ -26,7 +26,7 @@ HEIGHT, WIDTH = 64, 128
 SPLITS = {"train": 400, "val": 100, "test": 100}
 CLASS_NAMES = ["background", "zero", "one", "three", "four"]
 DIGITS = {0: 1, 1: 2, 3: 3, 4: 4}  # digit -> class
-RARE = 0  # drawn in place of a common digit once in ten
+RARE = 0  # drawn in place of a common digit once in eight
 DECOYS = [8, 5]
 SHARE = {"train": (0.0, 0.56), "val": (0.56, 0.78), "test": (0.78, 1.0)}
 
@@ -134,9 +134,9 @@ def _place(rng, ink, owner):
 
 
 def _choose_digit(rng):
-    if rng.random() < 0.1:
+    if rng.random() < 0.06:
         return int(rng.choice(DECOYS))
-    if rng.random() < 0.1:
+    if rng.random() < 0.12:
         return RARE
     return int(rng.choice([digit for digit in DIGITS if digit != RARE]))
 

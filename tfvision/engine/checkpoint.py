@@ -12,9 +12,10 @@ import os
 import re
 import shutil
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -179,9 +180,8 @@ def restore_variables(named: dict[str, Any], saved: dict[str, np.ndarray], where
 
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
-    arrays = {f"v{i:05d}": value for i, value in enumerate(checkpoint.variables.values())}
     with open(folder / "variables.npz", "wb") as file:
-        np.savez(file, **arrays)
+        _write_npz(file, checkpoint.variables.values())
         _sync(file)
     state = {
         "format": FORMAT,
@@ -200,6 +200,15 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
         json.dump(manifest, file)
         _sync(file)
     sync_folder(folder)
+
+
+def _write_npz(file: BinaryIO, values: Iterable[np.ndarray]) -> None:
+    """Writes what `np.savez` writes, but closes the archive also when a write fails (NumPy
+    2.0 leaves that to the garbage collector, which then complains), and never pickles."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for i, value in enumerate(values):
+            with archive.open(f"v{i:05d}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(value), allow_pickle=False)
 
 
 def _put_back(folder: Path) -> None:

@@ -33,14 +33,19 @@ def parse_device(text: str) -> tuple[str, tuple[int, ...] | None]:
 def make_strategy(device: str):
     """The `tf.distribute` strategy for a `--device` value; call it before any tensor is made.
 
-    One device gives TensorFlow's default strategy, several `MirroredStrategy`, and a
-    TF_CONFIG with several workers `MultiWorkerMirroredStrategy`: the same loop drives all.
+    One device gives TensorFlow's default strategy, several `MirroredStrategy`. The step and
+    the loop take `MultiWorkerMirroredStrategy` too, but nothing here starts its workers.
 
     Raises:
-        InputError: The text is no device.
+        InputError: The text is no device, or TF_CONFIG asks for several machines.
         EnvironmentFault: There is no such device here.
     """
     kind, which = parse_device(device)
+    if "TF_CONFIG" in os.environ:
+        raise InputError(
+            "TF_CONFIG is set, but the command line trains on one machine: its workers would "
+            "all write to one run folder. Unset TF_CONFIG."
+        )
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -60,14 +65,10 @@ def make_strategy(device: str):
     tf.config.set_visible_devices(chosen, "GPU")
     for gpu in chosen:
         tf.config.experimental.set_memory_growth(gpu, True)
-    if "TF_CONFIG" in os.environ:
-        return tf.distribute.MultiWorkerMirroredStrategy()
     return _mirrored(tuple(f"GPU:{i}" for i in range(len(chosen))))
 
 
 def _cpu_strategy(tf, count: int):
-    if "TF_CONFIG" in os.environ:
-        return tf.distribute.MultiWorkerMirroredStrategy()
     cpu = tf.config.list_physical_devices("CPU")[0]
     have = tf.config.get_logical_device_configuration(cpu)
     if len(have or [1]) < count:

@@ -91,6 +91,7 @@ def write_export(
         description: For `export.json`: what rebuilds the model, class names.
     """
     temporary = folder.with_name(f".{folder.name}-{os.getpid()}.tmp")
+    old = folder.with_name(f".{folder.name}-{os.getpid()}.old")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
@@ -103,10 +104,11 @@ def write_export(
         fixed.save_weights(temporary / "model.weights.h5")
         (temporary / "export.json").write_text(json.dumps(description, indent=1))
         if folder.exists():
-            shutil.rmtree(folder)
+            os.replace(folder, old)
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def load_exported(folder: str | Path) -> keras.Model:

@@ -164,6 +164,11 @@ class Loop:
         if self.state.schedule:
             self.plan.schedule.restore(self.state.schedule)
         if extend:
+            if self.plan.done(self.state):
+                raise InputError(
+                    f"The run has {self.state.epoch} epochs already; train.epochs must be more "
+                    f"to extend it. Received: {self.plan.epochs}."
+                )
             self.state.finished = False
         self._on_epoch(self.state.history)
         return [*notes, f"goes on after step {self.state.step}, in epoch {self.state.epoch + 1}"]

@@ -11,8 +11,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tfvision.engine.files import write_json, write_text
 from tfvision.errors import EnvironmentFault, InputError
 
@@ -196,10 +194,6 @@ class RunFolder:
         for row in history:
             writer.writerow({k: f"{v:.9g}" if isinstance(v, float) else v for k, v in row.items()})
         write_text(self.path / "metrics.csv", text.getvalue())
-
-    def read_config(self) -> dict[str, Any]:
-        """The raw `config.yaml`, for comparing."""
-        return yaml.safe_load(self.config.read_text(encoding="utf-8"))
 
     def log(self, text: str) -> None:
         """Adds a line to `log.txt`; a log that cannot be written never stops a run."""

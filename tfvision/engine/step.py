@@ -64,9 +64,7 @@ class TrainStep:
                 v for v in model.variables if ema and v.dtype in ("float32", "float64")
             ]
             self.averages = [
-                keras.Variable(
-                    keras.ops.convert_to_numpy(v), trainable=False, name=f"average_{i}"
-                )
+                keras.Variable(keras.ops.convert_to_numpy(v), trainable=False, name=f"average_{i}")
                 for i, v in enumerate(self._averaged)
             ]
         self._gradients = (

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from tfvision.errors import InputError
+from tfvision.metrics import contract
 from tfvision.metrics.contract import Contract
 from tfvision.metrics.graph import confusion_matrices
 
@@ -120,6 +121,7 @@ class MeanIoU(SegmentationMetric):
     """Mean over the classes of intersection over union: TP / (TP + FP + FN)."""
 
     default_name = "mean_iou"
+    from_counts = staticmethod(contract.mean_iou)
 
     def score(self, cms):
         hit, truth, predicted = _marginals(cms)
@@ -131,6 +133,7 @@ class MeanDice(SegmentationMetric):
     """Mean over the classes of 2 TP / (2 TP + FP + FN)."""
 
     default_name = "mean_dice"
+    from_counts = staticmethod(contract.mean_dice)
 
     def score(self, cms):
         hit, truth, predicted = _marginals(cms)
@@ -146,6 +149,7 @@ class PixelAccuracy(SegmentationMetric):
     """
 
     default_name = "pixel_accuracy"
+    from_counts = staticmethod(contract.pixel_accuracy)
 
     def score(self, cms):
         hit, truth, _ = _marginals(cms)

@@ -1,5 +1,6 @@
 """What a trained segmentation run leaves behind: scores, predictions, exports, report."""
 
+import io
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ import tensorflow as tf
 
 from tfvision.config import dump_config
 from tfvision.data.pipeline import Samples
+from tfvision.data.split import absent_classes
 from tfvision.engine.evaluate import Scored, as_float, score
 from tfvision.engine.export import check_export, write_export
+from tfvision.engine.files import write_bytes
 from tfvision.engine.inference import Inference
 from tfvision.engine.loop import Loop
 from tfvision.engine.predictions import write_predictions
@@ -160,7 +163,9 @@ def save_scored(run, split: str, scored: Scored) -> None:
         arrays["processed"] = scored.processed
     run.predictions.mkdir(parents=True, exist_ok=True)
     write_predictions(run.predictions / split, scored.ids, scored.labels)
-    np.savez_compressed(run.predictions / f"{split}_confusion.npz", **arrays)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_bytes(run.predictions / f"{split}_confusion.npz", content.getvalue())
 
 
 def export_run(
@@ -364,6 +369,10 @@ def _own_warnings(prepared: Prepared, scored, state, summary) -> list[str]:
     lines = []
     if "val" not in scored:
         lines.append("There is no validation split: the last weights are used, and none selected.")
+    absent = absent_classes(prepared.scan, prepared.source.records, prepared.splits)
+    for split, names in absent.items():
+        if names:
+            lines.append(f"No image of the {split} split holds: {', '.join(names)}.")
     for split, result in scored.items():
         if len(result.ids) < 30:
             lines.append(

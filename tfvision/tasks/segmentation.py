@@ -1,7 +1,7 @@
 """Segmentation, from a config to a run folder, read from top to bottom."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,12 +38,6 @@ from tfvision.registry import Spec
 from tfvision.tasks.data import Prepared, prepare, resolved_source
 from tfvision.tasks.environment import environment, peak_memory
 from tfvision.tasks.request import TrainRequest
-
-SCORES: dict[str, Callable] = {
-    "mean_iou": contract.mean_iou,
-    "mean_dice": contract.mean_dice,
-    "pixel_accuracy": contract.pixel_accuracy,
-}
 
 
 @dataclass(frozen=True)
@@ -105,6 +99,11 @@ def make_recipe(
     Raises:
         InputError: A metric or a rule does not fit the classes.
     """
+    if num_classes > 256:
+        raise InputError(
+            f"The masks have {num_classes} classes; labels are written as bytes, so at most 256 "
+            "can be trained. Check data.ignore_label and the mask values."
+        )
     ignored = {config.data.ignore_label} - {None}
     if num_classes <= 255:
         ignored.add(255)  # what geometric ops fill with
@@ -135,8 +134,15 @@ def make_recipe(
     )
 
 
-def train(request: TrainRequest) -> dict[str, Any] | None:
-    """Trains, scores, exports and reports a run. Returns what `summary.json` holds."""
+def train(
+    request: TrainRequest, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> dict[str, Any]:
+    """Trains, scores, exports and reports a run. Returns what `summary.json` holds.
+
+    Args:
+        request: What the command line asks.
+        callbacks: Keras callbacks for the loop. What they remember is not in checkpoints.
+    """
     began = time.monotonic()
     keras.utils.clear_session()  # names of layers start again: a second run here is the first
     config = request.config
@@ -200,6 +206,7 @@ def train(request: TrainRequest) -> dict[str, Any] | None:
         plan=plan,
         folder=request.run.checkpoints,
         identity=identity,
+        callbacks=callbacks,
         batch_names=lambda s: _ids_of(next(iter(batches(s).take(1))), train_samples),
         on_epoch=request.run.write_history,
         progress=progress,
@@ -367,8 +374,8 @@ def _validation(recipe: Recipe, samples: Samples | None, step: TrainStep, terms)
             if counts is None:
                 continue
             for name, agreed in [(config.metrics[0].name, recipe.contract), *others]:
-                scores[prefix + name] = SCORES[name](counts, agreed)
-        scores.setdefault("val_pixel_accuracy", SCORES["pixel_accuracy"](plain, recipe.contract))
+                scores[prefix + name] = METRICS[name].from_counts(counts, agreed)
+        scores.setdefault("val_pixel_accuracy", contract.pixel_accuracy(plain, recipe.contract))
         for k, value in enumerate(contract.iou_per_class(plain.sum(axis=0))):
             scores[f"val_iou_{k}"] = float(value)
         return scores

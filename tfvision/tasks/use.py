@@ -12,7 +12,7 @@ from tfvision.config import SegmentationConfig, load_config
 from tfvision.data.image_io import read_mask
 from tfvision.data.recognise import open_source
 from tfvision.data.scan import scan
-from tfvision.data.source import Source
+from tfvision.data.source import Source, to_labels
 from tfvision.engine.checkpoint import load_checkpoint, newest_checkpoint
 from tfvision.engine.distribute import make_strategy
 from tfvision.engine.evaluate import (
@@ -223,47 +223,75 @@ def _score_labels(loaded: LoadedRun, request: UseRequest) -> Scored:
     indices = [i for i, r in enumerate(source.records) if r.split == split and not r.labelled]
     if not indices:
         raise InputError(f"{source.layout}: it has no unlabelled `{split}` images to score.")
-    truth = read_labels(request.labels, [source.records[i].id for i in indices])
+    truth = read_labels(request.labels, [source.records[i].id for i in indices], source)
 
     def samples():
         for i, mask in zip(indices, truth, strict=True):
             if mask is not None:
                 image, scale = _image_of(source, i, loaded)
+                if mask.shape != image.shape[:2]:
+                    raise InputError(
+                        f"--labels {request.labels}: the mask of {source.records[i].id} is "
+                        f"{mask.shape[0]}x{mask.shape[1]}, its image "
+                        f"{image.shape[0]}x{image.shape[1]}."
+                    )
                 yield source.records[i].id, image, mask, scale
 
     return _scored(loaded, samples())
 
 
-def read_labels(path: Path, ids: list[str]) -> list[np.ndarray | None]:
+def read_labels(path: Path, ids: list[str], source: Source) -> list[np.ndarray | None]:
     """Masks by id: an npz (`labels`, `masks` or `y`, with `ids` or in order) or a folder.
+
+    Args:
+        path: The file, or a folder of mask files named as the images.
+        ids: Of the images.
+        source: Its `mask_values` and `ignore_label` say what a mask's values mean.
 
     Returns:
         One (H, W) int32 an id, None where there is none.
 
     Raises:
-        InputError: The file holds no such array, or none of the ids.
+        InputError: The file holds no such array, none of the ids, or unknown values.
     """
-    if path.is_dir():
-        files = {p.stem: p for p in sorted(path.iterdir()) if p.is_file()}
-        found = [files.get(Path(name).name) for name in ids]
-        masks = [None if p is None else read_mask(p).pixels for p in found]
-    else:
-        with np.load(path, allow_pickle=False) as file:
-            key = next((k for k in ("labels", "masks", "y") if k in file.files), None)
-            if key is None:
-                raise InputError(
-                    f"--labels {path} must hold `labels`, `masks` or `y`. It has: "
-                    f"{', '.join(file.files)}."
-                )
-            values = file[key]
-            names = file["ids"].tolist() if "ids" in file.files else ids
-        if len(names) != len(values):
-            raise InputError(f"--labels {path}: {len(values)} masks for {len(names)} images.")
-        by_id = dict(zip(map(str, names), values, strict=True))
-        masks = [by_id.get(name) for name in ids]
+    masks = _masks_of_folder(path, ids) if path.is_dir() else _masks_of_file(path, ids)
     if all(mask is None for mask in masks):
         raise InputError(f"--labels {path} has none of the ids, such as {ids[0]!r}.")
-    return [None if mask is None else np.asarray(mask, np.int32) for mask in masks]
+    if source.mask_values is None:
+        return masks
+    return [
+        None
+        if mask is None
+        else to_labels(mask, source.mask_values, source.ignore_label, place=f"{path}, id {name}")
+        for name, mask in zip(ids, masks, strict=True)
+    ]
+
+
+def _masks_of_folder(path: Path, ids: list[str]) -> list[np.ndarray | None]:
+    files = [p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+    by_path = {p.relative_to(path).with_suffix("").as_posix(): p for p in files}
+    found = [by_path.get(name) for name in ids]
+    if all(file is None for file in found):  # ids with a folder in front, files without
+        found = [by_path.get(Path(name).name) for name in ids]
+    return [None if file is None else read_mask(file).pixels for file in found]
+
+
+def _masks_of_file(path: Path, ids: list[str]) -> list[np.ndarray | None]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"--labels {path} cannot be read as npz: {error}.") from error
+    key = next((k for k in ("labels", "masks", "y") if k in arrays), None)
+    if key is None:
+        raise InputError(
+            f"--labels {path} must hold `labels`, `masks` or `y`. It has: {', '.join(arrays)}."
+        )
+    names = arrays["ids"].tolist() if "ids" in arrays else ids
+    if len(names) != len(arrays[key]):
+        raise InputError(f"--labels {path}: {len(arrays[key])} masks for {len(names)} images.")
+    by_id = {str(name): np.asarray(m, np.int32) for name, m in zip(names, arrays[key], strict=True)}
+    return [by_id.get(name) for name in ids]
 
 
 def _score(loaded: LoadedRun, source: Source, indices: list[int]) -> Scored:

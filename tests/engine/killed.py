@@ -1,0 +1,44 @@
+"""A run to be killed: `python -m tests.engine.killed FOLDER DEVICES`.
+
+It takes its time between the steps, saves often, and prints the SHA-256 of its last state.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import keras
+
+from tests.engine import toy
+from tfvision.engine.distribute import make_strategy
+
+PAUSE = 0.02  # seconds a step
+
+
+class Slow(keras.callbacks.Callback):
+    """Says that training has begun, and takes its time."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        print("step", flush=True)
+        time.sleep(PAUSE)
+
+
+def make(folder: Path, devices: int, *, callbacks=(), checkpoint_every=0.05):
+    """The loop: dropout, batch normalisation, averages; 4 epochs of 40 steps."""
+    strategy = make_strategy(f"cpu:{devices}") if devices > 1 else None
+    step = toy.train_step(strategy, ema=0.9)
+    return toy.loop(
+        folder,
+        step=step,
+        the_plan=toy.plan(epochs=4, steps_per_epoch=40, checkpoint_every=checkpoint_every),
+        validate=lambda: {"val_score": -abs(float(step.model.variables[0].numpy().sum()))},
+        callbacks=callbacks,
+    )
+
+
+if __name__ == "__main__":
+    loop = make(Path(sys.argv[1]), int(sys.argv[2]), callbacks=[Slow()])
+    for line in loop.restore():
+        print(line, flush=True)
+    state = loop.run()
+    print("end", loop.variables_sha256, state.best_epoch, flush=True)

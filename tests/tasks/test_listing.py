@@ -1,0 +1,148 @@
+"""The cost of a model against a count by hand, the list of models, the doctor."""
+
+import keras
+import pytest
+from keras import layers
+
+from tfvision.errors import EnvironmentFault
+from tfvision.models import MODELS
+from tfvision.tasks import environment, listing
+from tfvision.tasks.listing import doctor, models, multiply_adds
+
+
+def test_multiply_adds_of_a_small_net():
+    image = keras.Input((8, 12, 3))
+    x = layers.Conv2D(4, 3, padding="same")(image)  # 8 x 12 places, 3 x 3 x 3 x 4 each
+    x = layers.BatchNormalization()(x)
+    x = layers.ReLU()(x)
+    x = layers.Conv2D(6, 3, strides=2, padding="same")(x)  # 4 x 6 places, 3 x 3 x 4 x 6
+    x = layers.DepthwiseConv2D(3, padding="same")(x)  # 4 x 6 places, 3 x 3 x 6
+    x = layers.Conv2DTranspose(5, 2, strides=2)(x)  # 4 x 6 places of its input, 2 x 2 x 6 x 5
+    x = layers.Conv2D(4, 1, padding="valid")(layers.UpSampling2D(1)(x))  # 8 x 12, 5 x 4
+    x = layers.Dense(7)(layers.GlobalAveragePooling2D()(x))  # 4 x 7
+    by_hand = (
+        8 * 12 * 3 * 3 * 3 * 4
+        + 4 * 6 * 3 * 3 * 4 * 6
+        + 4 * 6 * 3 * 3 * 6
+        + 4 * 6 * 2 * 2 * 6 * 5
+        + 8 * 12 * 5 * 4
+        + 4 * 7
+    )
+    assert multiply_adds(keras.Model(image, x)) == by_hand
+
+
+def test_an_unpadded_and_a_grouped_convolution():
+    image = keras.Input((8, 8, 4))
+    x = layers.Conv2D(6, 3, padding="valid", groups=2)(image)  # 6 x 6 places, 3 x 3 x 2 x 6
+    assert multiply_adds(keras.Model(image, x)) == 6 * 6 * 3 * 3 * 2 * 6
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_twice_the_width_costs_about_four_times(name):
+    small, large = (
+        multiply_adds(MODELS[name]((32, 32, 1), 3, width=width, depth=2)) for width in (16, 32)
+    )
+    assert 3.5 < large / small < 4
+
+
+def test_the_list_has_a_row_a_model(capsys, monkeypatch):
+    small = {name: MODELS[name]((16, 16, 1), 2, width=4, depth=2) for name in MODELS}
+
+    class Table(dict):
+        def __getitem__(self, name):
+            def build(shape, num_classes):
+                assert (shape, num_classes) == ((64, 128, 1), 5)
+                return small[name]
+
+            build.__doc__ = MODELS[name].__doc__
+            return build
+
+    monkeypatch.setattr(listing, "MODELS", Table(small))
+    rows = models()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("at 64x128x1, default width")
+    assert [row["name"] for row in rows] == list(MODELS)
+    for row, line in zip(rows, lines[1:], strict=True):
+        assert row["num_parameters"] == small[row["name"]].count_params()
+        assert line.startswith(row["name"])
+        assert f"{row['num_parameters']:,}" in line
+        assert row["about"]
+        assert line.endswith(row["about"])
+
+
+def with_versions(monkeypatch, **changes):
+    found = {**environment.versions(), "keras-cv": "0.9.0", **changes}
+    monkeypatch.setattr(listing, "versions", lambda: found)
+    return found
+
+
+def test_the_doctor_finds_nothing_in_a_good_installation(capsys, monkeypatch):
+    found = with_versions(monkeypatch, tensorflow="2.21.0", keras="3.13.2")
+    result = doctor()
+    out = capsys.readouterr().out
+    assert result["versions"] == found
+    assert result["problems"] == []
+    assert out.endswith("no problems found\n")
+    assert all(name in out for name in (*found, "CPU cores", "free disk here", "TFVISION_CACHE"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"keras": "3.12.0"}, "keras: outside the tested window 3.13 to 3.15"),
+        ({"keras": "4.0rc1"}, "keras: outside the tested window 3.13 to 3.15"),
+        ({"tensorflow": "2.22.0-dev1"}, "tensorflow: outside the tested window 2.20 to 2.21"),
+        ({"albumentations": None}, "albumentations: missing: pip install -r requirements.txt"),
+    ],
+)
+def test_the_doctor_says_what_is_amiss(capsys, monkeypatch, changes, problem):
+    with_versions(monkeypatch, **{"tensorflow": "2.21.0", "keras": "3.15.1", **changes})
+    assert doctor()["problems"] == [problem]
+    out = capsys.readouterr().out
+    assert f"! {problem}\n" in out
+    assert out.endswith("1 problem(s)\n")
+
+
+def test_the_doctor_of_an_installation_without_tensorflow(capsys, monkeypatch):
+    with_versions(monkeypatch, tensorflow=None)
+    monkeypatch.setitem(__import__("sys").modules, "tensorflow", None)  # importing it fails
+    with pytest.raises(EnvironmentFault, match="Not installed: tensorflow"):
+        doctor()
+    assert "missing: pip install -r requirements.txt" in capsys.readouterr().out
+
+
+def test_the_doctor_warns_of_a_full_disk_and_a_cache_that_cannot_be_written(monkeypatch):
+    with_versions(monkeypatch, tensorflow="2.21.0", keras="3.15.1")
+    monkeypatch.setattr(listing.shutil, "disk_usage", lambda _: type("U", (), {"free": 2**29}))
+    monkeypatch.setattr(listing.os, "access", lambda *_: False)
+    problems = doctor()["problems"]
+    assert problems[0].startswith("only 0.5 GiB are free here")
+    assert problems[1].endswith("cannot be written: set TFVISION_CACHE")
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
+    monkeypatch.setattr(environment, "PACKAGES", ("numpy", "no-such-package-anywhere"))
+    found = environment.versions()
+    assert found["no-such-package-anywhere"] is None
+    assert found["numpy"].count(".") >= 1
+
+
+def test_what_a_run_was_made_with():
+    import tensorflow as tf
+
+    from tfvision import __version__
+
+    found = environment.environment(tf.distribute.get_strategy(), "train_seg.py --arch unet")
+    assert found["tfvision"] == __version__
+    assert found["command"] == "train_seg.py --arch unet"
+    assert found["tensorflow"] == tf.__version__
+    assert found["keras"] == keras.__version__
+    assert {"python", "replicas", "strategy", "gpus", "machine"} <= set(found)
+
+
+def test_peak_memory_is_in_bytes_and_never_falls():
+    before = environment.peak_memory()
+    block = bytearray(200 * 2**20)
+    block[::4096] = b"x" * len(block[::4096])
+    after = environment.peak_memory()
+    assert 100 * 2**20 < before <= after < 2**40
