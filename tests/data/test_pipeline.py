@@ -53,7 +53,7 @@ def assert_equal(one, other):
 def test_a_stream_from_step_k_is_the_whole_stream_without_its_first_k_batches(mix):
     options = {"batch_size": 4, "seed": 5, "augment": AUGMENT, "mix": mix}
     whole = first(training_batches(make(boxes=True), **options), 9)
-    for k in (1, 2, 3, 7):
+    for k in (1, 7):
         later = training_batches(make(boxes=True), first_step=k, **options)
         assert_equal(first(later, 9 - k), whole[k:])
     assert ("mix" in whole[0]) == (mix is not None and "mask_other" in whole[0])

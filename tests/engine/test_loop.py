@@ -258,3 +258,24 @@ def test_without_validation_the_last_weights_are_the_runs(tmp_path):
     loop = toy.loop(tmp_path, validate=None)
     loop.run()
     assert (loop.state.best_epoch, loop.state.best_step) == (4, 12)
+
+
+def test_a_damaged_best_checkpoint_leaves_the_last_weights_and_says_so(tmp_path):
+    toy.loop(tmp_path).run()
+    (tmp_path / "ckpt-00000006/state.json").write_text("{}")
+    again = toy.loop(tmp_path)
+    again.restore()
+    again.run()
+    assert "The best checkpoint is damaged; the last weights are used" in again.problems[0]
+    last = load_checkpoint(tmp_path, 12).variables
+    averages = [v for name, v in last.items() if name.startswith("average/")]
+    floats = [v for v in again.model.variables if v.dtype == "float32"]
+    for variable, value in zip(floats, averages, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_extending_to_fewer_epochs_is_refused(tmp_path):
+    toy.loop(tmp_path).run()
+    again = toy.loop(tmp_path, the_plan=toy.plan(epochs=3))
+    with pytest.raises(ValueError, match="has 4 epochs already; train.epochs must be more"):
+        again.restore(extend=True)

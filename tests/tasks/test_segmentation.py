@@ -1,7 +1,5 @@
 """Whole runs: what they leave behind, repeat, resume, and what they refuse."""
 
-import csv
-import hashlib
 import json
 import re
 
@@ -157,7 +155,7 @@ def _one_less(content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_other_pixel, "the pixels of some images or masks have changed"),
+        (_other_pixel, "1 samples are changed: 0"),
         (_one_less, "counts.train: 10 -> 9"),
     ],
 )
@@ -190,65 +188,6 @@ def test_a_run_killed_before_its_first_checkpoint_is_the_same_run_when_resumed(
     assert "no checkpoint had been written yet: the run starts at step 0" in log
     assert runs.summary(run)["variables_sha256"] == runs.summary(whole)["variables_sha256"]
     assert names(run) == FILES - {"export"}
-
-
-@pytest.fixture(scope="module")
-def without_val(tmp_path_factory):
-    """A run with a split of its own, which has no val, and an exclude list."""
-    folder = tmp_path_factory.mktemp("without-val")
-    images, masks = runs.arrays(12)
-    np.savez(folder / "set.npz", images=images, masks=masks)
-    rows = [f"{i},{'train' if i < 8 else 'test'}\n" for i in range(12)]
-    (folder / "splits.csv").write_text("id,split\n" + "".join(rows))
-    (folder / "exclude.csv").write_text("id,reason,evidence\n2,blurred,\n9,double,of 3\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TFVISION_CACHE", str(folder / "cache"))
-        patch.setattr("tfvision.tasks.finish.export_run", lambda *args, **options: [])
-        return runs.new_run(
-            folder / "run",
-            folder / "set.npz",
-            data={
-                "splits": str(folder / "splits.csv"),
-                "exclude": str(folder / "exclude.csv"),
-            },
-        )
-
-
-def test_without_a_validation_split_the_last_weights_are_the_runs(without_val):
-    summary = runs.summary(without_val)
-    assert set(summary["metrics"]) == {"test"}
-    assert summary["best_epoch"] == summary["epochs"] == 2
-    assert not any(key.startswith("val") for row in runs.history(without_val) for key in row)
-    assert "There is no validation split" in (without_val / "report.html").read_text()
-
-
-def test_excluded_ids_are_left_out_and_the_list_is_on_record(without_val):
-    record = runs.data(without_val)
-    assert record["excluded"] == ["2", "9"]
-    content = (without_val.parent / "exclude.csv").read_bytes()
-    assert record["exclude_sha256"] == hashlib.sha256(content).hexdigest()
-    assert record["splits"] == {"train": list("0134567"), "val": [], "test": ["8", "10", "11"]}
-    assert list(runs.labels(without_val / "predictions/test.npz")) == ["8", "10", "11"]
-    with open(without_val / "splits.csv", newline="") as file:
-        left_out = [row["id"] for row in csv.DictReader(file) if not row["split"]]
-    assert left_out == ["2", "9"]
-
-
-def test_resume_refuses_a_split_file_that_has_changed(without_val, tmp_path, capsys):
-    given = without_val.parent / "splits.csv"
-    (tmp_path / "splits.csv").write_text(given.read_text().replace("11,test", "11,train"))
-    run = runs.copy(without_val, tmp_path / "run", **{str(given): str(tmp_path / "splits.csv")})
-    assert runs.train("--resume", run) == 2
-    assert "1 samples are in another split: 11" in capsys.readouterr().err
-
-
-def test_an_unknown_id_in_the_exclude_list_is_an_error_with_its_line(dataset, tmp_path, capsys):
-    (tmp_path / "exclude.csv").write_text("id,reason,evidence\n0,dark,\nnope,dark,\n")
-    config = runs.write_config(
-        tmp_path / "c.yaml", dataset, data={"exclude": str(tmp_path / "exclude.csv")}
-    )
-    assert runs.train("--config", config, "--out", tmp_path / "run") == 2
-    assert "exclude.csv, line 3: there is no labelled sample 'nope'" in capsys.readouterr().err
 
 
 def test_a_start_that_failed_leaves_a_folder_that_can_be_used_again(dataset, tmp_path, quick):

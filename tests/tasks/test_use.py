@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -10,12 +11,9 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.tasks import runs
-from tfvision.config import DataConfig
 from tfvision.engine.checkpoint import load_checkpoint
 from tfvision.engine.run_folder import RunFolder
-from tfvision.registry import Spec
 from tfvision.tasks import finish
-from tfvision.tasks.data import decode, prepare
 from tfvision.tasks.use import best_weights, load_run, read_labels
 
 
@@ -161,22 +159,40 @@ def test_labels_that_training_never_saw_are_scored_when_given(mars, tmp_path, ca
 
 def test_labels_are_matched_by_id_and_refused_where_they_do_not_fit(tmp_path):
     _, masks = runs.arrays(3)
+    source = SimpleNamespace(mask_values=None, ignore_label=255)
+
+    def read(name, ids):
+        return read_labels(tmp_path / name, ids, source)
+
     np.savez(tmp_path / "order.npz", y=masks)
-    in_order = read_labels(tmp_path / "order.npz", ["a", "b", "c"])
-    np.testing.assert_array_equal(in_order, masks)
-    for name, mask in zip("ca", masks, strict=False):
-        Image.fromarray(mask).save(tmp_path / f"{name}.png")
-    by_name = read_labels(tmp_path, ["sub/a", "b", "c"])
+    np.testing.assert_array_equal(read("order.npz", ["a", "b", "c"]), masks)
+    for name, mask in zip("ca", masks[:2], strict=True):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / f"folder/{name}.png")
+    by_name = read("folder", ["sub/a", "sub/b", "sub/c"])
     np.testing.assert_array_equal(by_name[0], masks[1])
     assert by_name[1] is None
     np.savez(tmp_path / "wrong.npz", truth=masks)
-    with pytest.raises(ValueError, match=r"must hold `labels`, `masks` or `y`. It has: truth"):
-        read_labels(tmp_path / "wrong.npz", ["a"])
+    with pytest.raises(ValueError, match=r"must hold `labels`, `masks` or `y`\. It has: truth"):
+        read("wrong.npz", ["a"])
     with pytest.raises(ValueError, match="3 masks for 2 images"):
-        read_labels(tmp_path / "order.npz", ["a", "b"])
+        read("order.npz", ["a", "b"])
     np.savez(tmp_path / "others.npz", ids=np.array(["x", "y", "z"]), labels=masks)
     with pytest.raises(ValueError, match="has none of the ids, such as 'a'"):
-        read_labels(tmp_path / "others.npz", ["a"])
+        read("others.npz", ["a"])
+
+
+def test_labels_given_later_are_read_with_the_mask_values_of_the_run(tmp_path):
+    _, masks = runs.arrays(3)
+    values = np.array([10, 20, 30])
+    stored = values[masks]
+    stored[0, 0, 0] = 255
+    np.savez(tmp_path / "raw.npz", labels=stored)
+    source = SimpleNamespace(mask_values=values.tolist(), ignore_label=255)
+    found = np.stack(read_labels(tmp_path / "raw.npz", ["a", "b", "c"], source))
+    assert found[0, 0, 0] == 255
+    found[0, 0, 0] = masks[0, 0, 0]
+    np.testing.assert_array_equal(found, masks)
 
 
 def test_images_of_several_sizes_are_predicted_each_at_its_own(tmp_path, quick):
@@ -206,18 +222,6 @@ def test_images_of_several_sizes_are_predicted_each_at_its_own(tmp_path, quick):
     assert runs.use("predict", run, one, "--out", tmp_path / "one") == 0
     (alone,) = runs.labels(tmp_path / "one/predictions.npz").values()
     np.testing.assert_array_equal(alone, found["c"])
-
-
-def test_files_of_8_and_16_bits_are_scaled_each_by_its_own_white(tmp_path):
-    data = runs.write_folder(tmp_path / "data", [(16, 16)] * 4)
-    image = np.asarray(Image.open(data / "images/a.png"))
-    Image.fromarray(image.astype(np.uint16) * 257).save(data / "images/a.png")
-    config = DataConfig(source=Spec(name="folder", path=str(data)), val_fraction=0)
-    prepared = prepare(config, seed=0)
-    samples = decode(prepared, [0, 1, 2, 3])
-    pixels = samples.images * samples.scale
-    for i in range(4):
-        np.testing.assert_allclose(pixels[i, ..., 0], runs.scene(i)[0] / 255, atol=1e-6)
 
 
 @pytest.fixture(scope="module")

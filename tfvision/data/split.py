@@ -137,7 +137,7 @@ def read_splits(
     seen: dict[int, int] = {}
     problems = []
     for row in rows:
-        index, problem = _find(row, places, records)
+        index, problem = find_record(row, places, records)
         if problem is None and row.values["split"] not in ("", *SPLITS):
             problem = f"unknown split {row.values['split']!r}; known: {', '.join(SPLITS)}, or empty"
         if problem is None and index in seen:
@@ -165,10 +165,16 @@ def read_splits(
     return splits
 
 
-def _find(
+def find_record(
     row: Row, places: dict[str, list[int]], records: Sequence[Record]
 ) -> tuple[int, str | None]:
-    """The index of the record a row means, and what is wrong with it."""
+    """The index of the record a row means, and what is wrong with it.
+
+    Args:
+        row: With the columns `id` and `part`.
+        places: Id -> indices of the labelled records that have it.
+        records: Those of the source.
+    """
     identity = unicodedata.normalize("NFC", row.values["id"])
     found = places.get(identity, [])
     if len(found) > 1:

@@ -110,16 +110,21 @@ def load_checkpoint(folder: Path, step: int) -> Checkpoint:
         raise EnvironmentFault(f"{path} cannot be read: {error!r}") from error
 
 
-def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+def newest_checkpoint(folder: Path, *, tidy: bool = True) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that is whole, and a line for each that is not.
+
+    Args:
+        folder: The run's `checkpoints/`.
+        tidy: Move damaged ones aside, as who goes on with the run must; False only reads.
 
     Raises:
         EnvironmentFault: There are checkpoints, but none is whole: a run is never
             started over in silence.
         OtherFormat: The newest is whole, but in a format of another version.
     """
-    with contextlib.suppress(OSError):  # reading works on a disk that is read-only, too
-        _put_back(folder)
+    if tidy:
+        with contextlib.suppress(OSError):  # reading works on a disk that is read-only, too
+            _put_back(folder)
     notes = []
     for step in reversed(steps_in(folder)):
         try:
@@ -129,10 +134,11 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         except EnvironmentFault as error:
             aside = folder / f"damaged-{step:08d}"
             moved = "left where it is"
-            with contextlib.suppress(OSError):
-                shutil.rmtree(aside, ignore_errors=True)
-                os.rename(folder / f"ckpt-{step:08d}", aside)
-                moved = f"moved to {aside.name}"
+            if tidy:
+                with contextlib.suppress(OSError):
+                    shutil.rmtree(aside, ignore_errors=True)
+                    os.rename(folder / f"ckpt-{step:08d}", aside)
+                    moved = f"moved to {aside.name}"
             notes.append(f"checkpoint of step {step} is damaged, {moved}: {error}")
     damaged = sorted(path.name for path in folder.glob("damaged-*"))  # by earlier attempts, too
     if notes or damaged:
@@ -143,6 +149,32 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
             "--config <run>/config.yaml."
         )
     return None, notes
+
+
+def best_weights(folder: Path, newest: Checkpoint) -> tuple[list[np.ndarray], str | None]:
+    """The values of all model variables at the best epoch, averaged where the run averages.
+
+    Args:
+        folder: The run's `checkpoints/`.
+        newest: Its newest checkpoint, which knows the best.
+
+    Returns:
+        The values in the model's order, and what went wrong: a damaged best checkpoint
+        leaves the newest one's weights.
+    """
+    best, problem = newest, None
+    step = newest.state["best_step"]
+    if step not in (None, newest.step):
+        try:
+            best = load_checkpoint(folder, step)
+        except EnvironmentFault as error:
+            problem = f"The best checkpoint is damaged; the last weights are used instead: {error}"
+    averages = [v for name, v in best.variables.items() if name.startswith("average/")]
+    weights = [v for name, v in best.variables.items() if name.startswith("model/")]
+    if not averages:
+        return weights, problem
+    floats = iter(averages)  # one for each variable of a floating type, in order
+    return [next(floats) if v.dtype.kind == "f" else v for v in weights], problem
 
 
 def steps_in(folder: Path) -> list[int]:

@@ -19,7 +19,7 @@ import tensorflow as tf
 from tfvision.config import differences
 from tfvision.engine.checkpoint import (
     Checkpoint,
-    load_checkpoint,
+    best_weights,
     newest_checkpoint,
     restore_variables,
     save_checkpoint,
@@ -134,6 +134,7 @@ class Loop:
             self.model.compile(optimizer=train_step.optimizer, loss=None)
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         self.state.rate = plan.learning_rate
+        self.problems: list[str] = []  # what a reader of the run must know
 
     def restore(self, *, extend: bool = False) -> list[str]:
         """Takes up the newest whole checkpoint, if there is one.
@@ -295,14 +296,11 @@ class Loop:
         state = self.state
         values = self.train_step.scored_values()
         if self.folder is not None and state.best_step not in (None, state.step):
-            saved = load_checkpoint(self.folder, state.best_step).variables
-            averages = iter([v for name, v in saved.items() if name.startswith("average/")])
-            values = [v for name, v in saved.items() if name.startswith("model/")]
-            averaged = {id(v) for v in self.train_step._averaged}
-            values = [
-                next(averages) if id(v) in averaged else value
-                for v, value in zip(self.model.variables, values, strict=True)
-            ]
+            last = Checkpoint(state.step, self._arrays(), asdict(state))
+            values, problem = best_weights(self.folder, last)
+            if problem:
+                self.problems.append(problem)
+                self._progress.line(problem)
         _assign(self.model, values)
 
     def _take(self, pending):
@@ -339,13 +337,13 @@ class Loop:
         if self.folder is None:
             return
         self.state.schedule = self.plan.schedule.state()
-        variables = {
-            name: keras.ops.convert_to_numpy(v)
-            for name, v in self.train_step.named_variables().items()
-        }
-        checkpoint = Checkpoint(self.state.step, variables, asdict(self.state))
+        checkpoint = Checkpoint(self.state.step, self._arrays(), asdict(self.state))
         save_checkpoint(self.folder, checkpoint, best_step=self.state.best_step)
         self._saved_at = time.monotonic()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        named = self.train_step.named_variables()
+        return {name: keras.ops.convert_to_numpy(v) for name, v in named.items()}
 
     def _show_step(self):
         state, plan = self.state, self.plan

@@ -1,6 +1,5 @@
 """Opening, scanning, splitting and decoding a run's data."""
 
-import csv
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,8 @@ from tfvision.data.issue import listing
 from tfvision.data.pipeline import Samples
 from tfvision.data.scan import Scan, scan
 from tfvision.data.source import Source
-from tfvision.data.split import holdout, read_splits
+from tfvision.data.split import find_record, holdout, read_splits
+from tfvision.data.table import read_table
 from tfvision.engine.files import write_json
 from tfvision.engine.inference import resize_image, resize_labels
 from tfvision.errors import InputError
@@ -147,19 +147,17 @@ def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Pre
     notes = [source.layout, *found.notes]
     excluded, digest = _excluded(config.exclude, source)
     splits, how = _split(config, source, found, excluded, seed, notes)
-    used = [i for i, name in enumerate(splits) if name is not None]
-    size, resized, said = _size(config, found, used)
-    notes += said
-    channels = config.channels or int(max(found.channels[i] for i in used))
-    prepared = Prepared(
-        source, found, splits, how, size, resized, channels, sorted(excluded), digest, notes
-    )
-    if not prepared.indices("train"):
+    if not any(r.labelled and s == "train" for r, s in zip(source.records, splits, strict=True)):
         raise InputError(
             "No labelled sample is left to train on. Check data.splits, data.exclude and the "
             "fractions."
         )
-    return prepared
+    used = [i for i, name in enumerate(splits) if name is not None]
+    size, resized, said = _size(config, found, used)
+    notes += said
+    channels = config.channels or int(max(found.channels[i] for i in used))
+    names = sorted(excluded.values())
+    return Prepared(source, found, splits, how, size, resized, channels, names, digest, notes)
 
 
 def decode(prepared: Prepared, indices: list[int]) -> Samples:
@@ -259,38 +257,30 @@ def _split(config, source, found, excluded, seed, notes):
             else f"hold-out, seed {seed}, stratified by class presence; exact duplicates "
             "stay together"
         )
-    ids = [record.id for record in source.records]
-    splits = [
-        None if i in excluded and r.labelled else s
-        for i, r, s in zip(ids, source.records, splits, strict=True)
-    ]
-    return splits, how
+    return [None if i in excluded else split for i, split in enumerate(splits)], how
 
 
-def _excluded(path: Path | None, source: Source) -> tuple[set[str], str | None]:
-    """Ids of an exclude list (`id,reason,evidence`) and the file's SHA-256."""
+def _excluded(path: Path | None, source: Source) -> tuple[dict[int, str], str | None]:
+    """Place and name of each sample of an exclude list, and the file's SHA-256.
+
+    The list has the columns `id`, `reason` and `evidence`, and `part` where ids alone are
+    not unique.
+    """
     if path is None:
-        return set(), None
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"data.exclude {path} cannot be read: {error.strerror}.") from error
-    reader = csv.DictReader(content.decode("utf-8-sig").splitlines())
-    if "id" not in (reader.fieldnames or ()):
-        raise InputError(
-            f"data.exclude {path} needs a column `id` (and reason, evidence). It has: "
-            f"{', '.join(reader.fieldnames or ()) or 'nothing'}."
-        )
-    known = {record.id for record in source.records if record.labelled}
-    found = set()
-    for row in reader:
-        if row["id"] not in known:
-            raise InputError(
-                f"data.exclude {path}, line {reader.line_num}: there is no labelled sample "
-                f"{row['id']!r}."
-            )
-        found.add(row["id"])
-    return found, hashlib.sha256(content).hexdigest()
+        return {}, None
+    rows, _ = read_table(path, required=["id"], optional=["part"])
+    places: dict[str, list[int]] = {}
+    for index, record in enumerate(source.records):
+        if record.labelled:
+            places.setdefault(record.id, []).append(index)
+    found = {}
+    for row in rows:
+        index, problem = find_record(row, places, source.records)
+        if problem is not None:
+            raise InputError(f"data.exclude {path}, line {row.line}: {problem}.")
+        record = source.records[index]
+        found[index] = record.id if len(places[record.id]) == 1 else f"{record.part}/{record.id}"
+    return found, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _size(config, found, used):

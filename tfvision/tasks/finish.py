@@ -98,7 +98,7 @@ def finish(
             baselines=baselines,
             contract=asdict(recipe.contract),
             overlays=_overlays(recipe, prepared, scored),
-            warnings=warnings + _own_warnings(prepared, scored, state, summary),
+            warnings=warnings + loop.problems + _own_warnings(prepared, scored, state, summary),
             issues=prepared.scan.to_json()["issues"],
             exports=summary["exports"],
             timing=timing,

@@ -13,7 +13,7 @@ from tfvision.data.image_io import read_mask
 from tfvision.data.recognise import open_source
 from tfvision.data.scan import scan
 from tfvision.data.source import Source, to_labels
-from tfvision.engine.checkpoint import load_checkpoint, newest_checkpoint
+from tfvision.engine.checkpoint import best_weights, newest_checkpoint
 from tfvision.engine.distribute import make_strategy
 from tfvision.engine.evaluate import (
     Scored,
@@ -77,27 +77,18 @@ def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
         size=tuple(data["image_size"]),
         resized=data["resized"],
     )
+    newest, _ = newest_checkpoint(folder.checkpoints, tidy=False)
+    if newest is None:
+        raise InputError(f"{folder.path} has no checkpoint yet. Train it first.")
+    weights, problem = best_weights(folder.checkpoints, newest)
+    if problem:
+        print(problem, file=sys.stderr)
     model = recipe.build((None, None, recipe.channels))
-    for variable, value in zip(model.variables, best_weights(folder), strict=True):
+    for variable, value in zip(model.variables, weights, strict=True):
         variable.assign(value)
     if depth is not None:
         model = prune(model, depth)
     return LoadedRun(folder, config, data, recipe, recipe.inference(model))
-
-
-def best_weights(folder: RunFolder) -> list[np.ndarray]:
-    """The values of all model variables at the best epoch, averaged where the run averages."""
-    newest, _ = newest_checkpoint(folder.checkpoints)
-    if newest is None:
-        raise InputError(f"{folder.path} has no checkpoint yet. Train it first.")
-    step = newest.state["best_step"]
-    saved = newest if step in (None, newest.step) else load_checkpoint(folder.checkpoints, step)
-    averages = iter([v for n, v in saved.variables.items() if n.startswith("average/")])
-    averaged = any(n.startswith("average/") for n in saved.variables)
-    model = [v for n, v in saved.variables.items() if n.startswith("model/")]
-    return [
-        next(averages) if averaged and v.dtype in (np.float32, np.float64) else v for v in model
-    ]
 
 
 def evaluate(request: UseRequest) -> dict[str, Any]:
