@@ -8,8 +8,8 @@ program by SIGKILL at random moments (while it starts, trains, saves, scores, ex
 on each time with --resume, and compares what is there in the end: the SHA-256 over all
 variables, the best epoch, all scores, and metrics.csv without its columns of time.
 
-The moments are spread over the duration of the undisturbed run. Ten of them take about
-fifteen minutes a device setting on two cores.
+The moments are spread over the duration of the undisturbed run. Ten of them take about ten
+minutes a device setting on two idle cores.
 """
 
 import argparse
@@ -163,26 +163,26 @@ def undisturbed(program: Program, run: Path) -> Durations:
 
 
 def plan(count: int, durations: Durations, chance: random.Random) -> list[Moment]:
-    """Moments spread over the duration of the run, in the order they are to come.
+    """Moments spread over start and training, and of five or more one after it.
 
-    Those in the start are mixed among the others: resuming starts, too.
+    They come in the order of the training; those in the start are mixed among the others,
+    because resuming starts, too.
     """
-    total = durations.start + durations.train + durations.finish
+    last = [Moment("finish", chance.uniform(0, 0.5), 0.0)] if count >= 5 else []
+    total = durations.start + durations.train
     moments, starts = [], []
-    for i in range(count):
-        at = (i + chance.random()) / count * total
+    for i in range(count - len(last)):
+        at = (i + chance.random()) / (count - len(last)) * total
         delay = chance.uniform(0, 2 * SAVE_EVERY)
         if at < durations.start:
             starts.append(Moment("start", at / durations.start, delay))
-        elif at < durations.start + durations.train:
-            share = (at - durations.start) / durations.train
-            moments.append(Moment("train", share, delay))
         else:
-            share = (at - durations.start - durations.train) / durations.finish
-            moments.append(Moment("finish", share, delay))
+            # What lies near the end might end before it is killed.
+            share = 0.9 * (at - durations.start) / durations.train
+            moments.append(Moment("train", share, delay))
     for moment in starts:
         moments.insert(chance.randint(0, len(moments)), moment)
-    return moments
+    return moments + last
 
 
 def disturbed(
@@ -224,7 +224,7 @@ def kill_at(program: Program, run: Path, moment: Moment, durations: Durations) -
             program.check(process)
             return None
         time.sleep(0.005)
-    delays = {"start": 0.0, "train": moment.delay, "finish": moment.share * durations.finish * 0.8}
+    delays = {"start": 0.0, "train": moment.delay, "finish": moment.share * durations.finish}
     time.sleep(delays[moment.phase])
     process.send_signal(signal.SIGKILL)
     if process.wait() != -signal.SIGKILL:

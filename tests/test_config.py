@@ -411,3 +411,12 @@ def test_differences_name_the_keys(read):
 def test_a_config_cannot_be_changed(read):
     with pytest.raises(ValueError, match="frozen"):
         read(MINIMAL).train.epochs = 3
+
+
+def test_a_part_of_a_default_can_be_set(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("model: unet\n")
+    overrides = ["train.schedule.warmup=.1", "train.optimizer.weight_decay=0.1"]
+    train = load_config(SegmentationConfig, path, overrides).train
+    assert (train.schedule.name, train.schedule.kwargs) == ("cosine", {"warmup": 0.1})
+    assert train.optimizer.kwargs == {"learning_rate": 1e-3, "weight_decay": 0.1}

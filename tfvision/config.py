@@ -136,12 +136,25 @@ def load_config(schema: type[C], path: Path, overrides: Sequence[str] = ()) -> C
     if not isinstance(raw, dict):
         raise InputError(f"The config {path} must hold keys and values. Received: {brief(raw)}.")
     places = _key_places(text)
+    if overrides:
+        _fill_specs(schema, raw)
     for override in overrides:
         apply_override(raw, override)
         key = override.partition("=")[0].strip()
         places = {k: v for k, v in places.items() if not f"{k}.".startswith(f"{key}.")}
         places[key] = "--set"
     return validate(schema, raw, where=str(path), places=places)
+
+
+def _fill_specs(schema: type[BaseModel], raw: dict[str, Any]) -> None:
+    """Writes the defaults that have named parts into `raw`, for overrides of single parts."""
+    for key, field in schema.model_fields.items():
+        if isinstance(field.default, Spec):
+            raw.setdefault(key, {"name": field.default.name, **field.default.kwargs})
+        elif isinstance(field.default, BaseModel):
+            section = raw.setdefault(key, {})
+            if isinstance(section, dict):
+                _fill_specs(type(field.default), section)
 
 
 def _read(path: Path) -> str:

@@ -14,7 +14,7 @@ from tests.tasks import runs
 from tfvision.engine.checkpoint import load_checkpoint
 from tfvision.engine.run_folder import RunFolder
 from tfvision.tasks import finish
-from tfvision.tasks.use import best_weights, load_run, read_labels
+from tfvision.tasks.use import load_run, read_labels
 
 
 @pytest.fixture
@@ -83,7 +83,8 @@ def test_the_weights_in_use_are_the_averages_of_the_best_epoch(run):
     assert (state["best_epoch"], state["best_step"]) == (1, 2)  # so they are not the last
     saved = load_checkpoint(run / "checkpoints", 2).variables
     averages = [v for name, v in saved.items() if name.startswith("average/")]
-    used = [v for v in best_weights(RunFolder(run)) if v.dtype == np.float32]
+    variables = load_run(RunFolder(run)).inference.model.variables
+    used = [v.numpy() for v in variables if v.dtype == "float32"]
     assert len(used) == len(averages) > 0
     for one, other in zip(used, averages, strict=True):
         np.testing.assert_array_equal(one, other)

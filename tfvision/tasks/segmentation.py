@@ -422,7 +422,7 @@ def _reserve(config, prepared: Prepared, step: TrainStep, model) -> float:
     run(image)
     per_image = (time.monotonic() - began) / size
     scored = 2 * len(prepared.indices("val")) + len(prepared.indices("test", labelled=False))
-    return min(0.25 * config.train.time_budget, 40 + 1.5 * scored * per_image)
+    return min(0.25 * config.train.time_budget, 50 + 1.5 * scored * per_image)
 
 
 def _identity(config: SegmentationConfig, prepared: Prepared) -> dict[str, Any]:
