@@ -277,5 +277,5 @@ def test_a_damaged_best_checkpoint_leaves_the_last_weights_and_says_so(tmp_path)
 def test_extending_to_fewer_epochs_is_refused(tmp_path):
     toy.loop(tmp_path).run()
     again = toy.loop(tmp_path, the_plan=toy.plan(epochs=3))
-    with pytest.raises(ValueError, match="has 4 epochs already; train.epochs must be more"):
+    with pytest.raises(ValueError, match=r"has 4 epochs already; train.epochs must be more"):
         again.restore(extend=True)

@@ -76,7 +76,7 @@ def test_xla_gives_the_same_step():
 def test_a_batch_that_does_not_divide_is_refused_with_one_that_does():
     with pytest.raises(ValueError, match=r"batch_size 5 must divide by 2 device\(s\).*Try 4"):
         toy.train_step(two_devices(), batch_size=5)
-    with pytest.raises(ValueError, match="times train.accumulate 3. Try 3"):
+    with pytest.raises(ValueError, match=r"times train.accumulate 3. Try 3"):
         toy.train_step(batch_size=4, accumulate=3)
 
 

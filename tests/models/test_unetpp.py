@@ -60,7 +60,7 @@ def test_pruning_needs_deep_supervision_and_an_existing_depth():
     with pytest.raises(ValueError, match="trained with deep_supervision=True"):
         prune(UNetPlusPlus(SHAPE, 5, width=4, depth=2), 1)
     model = UNetPlusPlus(SHAPE, 5, width=4, depth=2, deep_supervision=True)
-    with pytest.raises(ValueError, match="depth must be 1 to 2. Received: 3"):
+    with pytest.raises(ValueError, match=r"depth must be 1 to 2. Received: 3"):
         prune(model, 3)
 
 
