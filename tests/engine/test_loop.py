@@ -2,6 +2,7 @@
 
 import math
 import signal
+import time
 
 import keras
 import numpy as np
@@ -252,6 +253,18 @@ def test_a_time_limit_ends_the_run_as_a_finished_one_with_the_schedule_at_its_en
     assert state.finished
     assert 4.0 <= state.elapsed < 8.0
     assert state.history[-1]["learning_rate"] < 1e-3
+
+
+def test_what_happens_between_epochs_counts_for_a_time_limit(tmp_path):
+    loop = toy.loop(
+        tmp_path,
+        the_plan=toy.plan(steps_per_epoch=1, time_limit=2.0),
+        validate=lambda: {"val_score": 0.5},
+        on_epoch=lambda history: time.sleep(0.5),
+    )
+    state = loop.run()
+    assert 2.0 <= state.elapsed
+    assert 1 <= len(state.history) <= 5
 
 
 def test_without_validation_the_last_weights_are_the_runs(tmp_path):

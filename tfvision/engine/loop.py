@@ -266,8 +266,10 @@ class Loop:
         state.epoch_first_step, state.epoch_loss, state.epoch_seconds = state.step, 0.0, 0.0
         stalled = plan.early_stopping and state.waited >= plan.early_stopping
         state.finished = bool(plan.done(state) or stalled or self.model.stop_training)
+        began = time.monotonic()
         self._save()
         self._on_epoch(state.history)
+        state.elapsed += time.monotonic() - began  # a time limit holds for saving, too
 
     def _scores(self) -> Scores:
         """Validates with the weights that a score belongs to, then puts the others back."""
