@@ -263,7 +263,7 @@ def test_what_happens_between_epochs_counts_for_a_time_limit(tmp_path):
         on_epoch=lambda history: time.sleep(0.5),
     )
     state = loop.run()
-    assert 2.0 <= state.elapsed
+    assert state.elapsed >= 2.0
     assert 1 <= len(state.history) <= 5
 
 

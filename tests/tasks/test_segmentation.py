@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from tests.tasks import runs
+from tfvision.config import SegmentationConfig, load_config
 from tfvision.engine.checkpoint import load_checkpoint, steps_in
 from tfvision.engine.run_folder import RunFolder
+from tfvision.tasks.segmentation import make_recipe
 
 FILES = {
     "config.yaml",
@@ -285,3 +287,15 @@ def test_a_time_budget_ends_a_run_as_a_finished_one(dataset, tmp_path, quick):
     sha = summary["variables_sha256"]
     assert runs.train("--resume", run) == 0
     assert runs.summary(run)["variables_sha256"] == sha
+
+
+def test_rules_that_leave_no_class_to_predict_are_refused(dataset, tmp_path):
+    path = runs.write_config(
+        tmp_path / "c.yaml",
+        dataset,
+        metrics=["mean_iou(ignore_labels=[0])"],
+        postprocess=["drop_class(index=1)", "drop_class(index=2)"],
+    )
+    config = load_config(SegmentationConfig, path)
+    with pytest.raises(ValueError, match="leave no class that may be predicted"):
+        make_recipe(config, num_classes=3, channels=1, size=(16, 16), resized=False)

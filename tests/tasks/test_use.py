@@ -13,7 +13,8 @@ from PIL import Image
 from tests.tasks import runs
 from tfvision.engine.checkpoint import load_checkpoint
 from tfvision.engine.run_folder import RunFolder
-from tfvision.tasks import finish
+from tfvision.registry import Spec
+from tfvision.tasks import finish, use
 from tfvision.tasks.use import load_run, read_labels
 
 
@@ -291,3 +292,16 @@ def test_a_model_of_one_output_has_no_smaller_depth(whole, dataset, tmp_path, ca
 def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
     assert runs.use("evaluate", tmp_path) == 2
     assert "is no run: it has no config.yaml" in capsys.readouterr().err
+
+
+def test_other_data_is_read_with_the_options_of_the_runs_source(tmp_path):
+    colours = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8)
+    image, mask = runs.scene(0)
+    for folder, array in (("images", image), ("masks", colours[mask])):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(array).save(tmp_path / folder / "a.png")
+    palette = {"#000000": 0, "#ff0000": 1, "#00ff00": 2}
+    given = Spec(name="folder", path="elsewhere", mask_palette=palette)
+    config = SimpleNamespace(data=SimpleNamespace(source=given, ignore_label=255))
+    loaded = SimpleNamespace(config=config, data={"mask_values": None, "white": None})
+    np.testing.assert_array_equal(use._open_like(loaded, tmp_path).read(0).mask, mask)

@@ -122,6 +122,12 @@ def make_recipe(
     never = [k for k in agreed.ignore_labels if 0 <= k < num_classes]
     specs = [Spec(name="drop_class", index=k) for k in never]
     specs += [spec for spec in config.postprocess if spec not in specs]
+    dropped = {spec.kwargs.get("index") for spec in specs if spec.name == "drop_class"}
+    if dropped >= set(range(num_classes)):
+        raise InputError(
+            "The metric contract and postprocess together leave no class that may be predicted. "
+            "Drop or ignore fewer."
+        )
     return Recipe(
         config,
         num_classes,

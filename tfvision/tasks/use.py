@@ -1,5 +1,6 @@
 """Using a run that is there: evaluate, predict, export."""
 
+import inspect
 import json
 import sys
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from tfvision.config import SegmentationConfig, load_config
+from tfvision.data import SOURCES
 from tfvision.data.image_io import read_mask
-from tfvision.data.recognise import open_source
+from tfvision.data.recognise import open_source, recognise
 from tfvision.data.scan import scan
 from tfvision.data.source import Source, to_labels
 from tfvision.engine.checkpoint import best_weights, newest_checkpoint
@@ -312,8 +314,11 @@ def _data_path(loaded: LoadedRun) -> Path:
 
 
 def _open_like(loaded: LoadedRun, path: Path) -> Source:
-    """A data set read as the run's was: its mask values and its white."""
-    source = open_source(path)
+    """A data set read as the run's was: its options, its mask values and its white."""
+    known = inspect.signature(SOURCES[recognise(path)]).parameters
+    given = loaded.config.data.source.kwargs
+    options = {k: v for k, v in given.items() if k in known and k != "path"}
+    source = open_source(path, **options)
     source.mask_values = loaded.data["mask_values"]
     source.white = source.white or loaded.data["white"]
     source.ignore_label = loaded.config.data.ignore_label
