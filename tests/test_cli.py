@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tfvision import cli
+from tfvision import cli, commands
 from tfvision.config import SegmentationConfig, dump_config, load_config
 from tfvision.engine.signals import Interrupted
 from tfvision.errors import EnvironmentFault, InputError
@@ -54,7 +54,7 @@ def run(tmp_path):
 
 
 def main(*flags):
-    return cli.main(list(map(str, flags)))
+    return commands.main(list(map(str, flags)))
 
 
 # Help
@@ -501,9 +501,9 @@ def test_what_an_import_says_is_shown_only_if_it_fails(monkeypatch, capfd, tmp_p
     monkeypatch.delitem(sys.modules, "keras")
     if ending:
         with pytest.raises(ZeroDivisionError):
-            cli._import_tensorflow()
+            cli.import_tensorflow()
     else:
-        cli._import_tensorflow()
+        cli.import_tensorflow()
         monkeypatch.delitem(sys.modules, "keras")
     assert capfd.readouterr().err == shown
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from tfvision.cli import main
+from tfvision.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

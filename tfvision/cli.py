@@ -5,7 +5,6 @@ Nothing heavy is imported before the flags and the config are known to be right,
 """
 
 import argparse
-import contextlib
 import json
 import os
 import shlex
@@ -23,14 +22,7 @@ def train(task: str, argv: Sequence[str] | None = None) -> int:
     parser = _train_parser(task)
     arguments = parser.parse_args(argv)
     command = shlex.join([Path(sys.argv[0]).name, *(sys.argv[1:] if argv is None else argv)])
-    return _guarded(lambda: _train(task, arguments, command), arguments)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `python -m tfvision`. Returns the exit code."""
-    parser = _main_parser()
-    arguments = parser.parse_args(argv)
-    return _guarded(lambda: arguments.run(arguments), arguments)
+    return guarded(lambda: _train(task, arguments, command), arguments)
 
 
 def _train_parser(task: str) -> argparse.ArgumentParser:
@@ -64,52 +56,11 @@ def _train_parser(task: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run", action="store_true", help="check, build, take one step, estimate; no run"
     )
-    _add_common(parser)
+    add_common(parser)
     return parser
 
 
-def _main_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tfvision", description="What can be done with runs and data besides training."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    evaluate = commands.add_parser("evaluate", help="score a run, into the run")
-    evaluate.add_argument("run_folder", metavar="RUN", type=Path)
-    evaluate.add_argument("--data", metavar="PATH", type=Path, help="another data set")
-    evaluate.add_argument(
-        "--labels", metavar="FILE", type=Path, help="npz or folder of masks that training had not"
-    )
-    evaluate.add_argument("--split", choices=["train", "val", "test"])
-    evaluate.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
-    evaluate.set_defaults(run=_evaluate)
-
-    predict = commands.add_parser("predict", help="write the labels of images")
-    predict.add_argument("run_folder", metavar="RUN", type=Path)
-    predict.add_argument("input", metavar="INPUT", type=Path, help="folder, file or data set")
-    predict.add_argument("--out", metavar="FOLDER", type=Path, required=True)
-    predict.add_argument("--split", choices=["train", "val", "test", "all"])
-    predict.add_argument("--probabilities", action="store_true", help="write these too")
-    predict.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
-    predict.set_defaults(run=_predict)
-
-    export = commands.add_parser("export", help="SavedModel, weights and .keras, checked")
-    export.add_argument("run_folder", metavar="RUN", type=Path)
-    export.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
-    export.set_defaults(run=_export)
-
-    models = commands.add_parser("models", help="list the architectures with their cost")
-    models.set_defaults(run=_models)
-    doctor = commands.add_parser("doctor", help="what is installed, and what is supported")
-    doctor.set_defaults(run=_doctor)
-    for command in (evaluate, predict, export):
-        _add_common(command)
-    for command in (models, doctor):
-        _add_output(command)
-    return parser
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         default="auto",
@@ -117,10 +68,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="auto (all GPUs, else the CPU), cpu, gpu, gpu:0,1, cpu:2 (logical CPUs)",
     )
     parser.add_argument("--quiet", action="store_true", help="print less")
-    _add_output(parser)
+    add_output(parser)
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="the last line on standard output is the summary"
     )
@@ -135,7 +86,7 @@ def _train(task: str, arguments: argparse.Namespace, command: str):
     request = request(task, arguments, command)
     if not (arguments.quiet or arguments.dry_run):
         print(f"run folder: {request.run.path}", file=sys.stderr)
-    _import_tensorflow()
+    import_tensorflow()
     from tfvision.tasks import segmentation
 
     try:
@@ -247,73 +198,7 @@ def _config_of(arch: str, folder: str) -> Path:
     return path
 
 
-def _evaluate(arguments):
-    request = _use_request(
-        arguments,
-        data=arguments.data,
-        labels=arguments.labels,
-        split=arguments.split,
-        depth=arguments.depth,
-    )
-    from tfvision.tasks import use
-
-    return use.evaluate(request)
-
-
-def _predict(arguments):
-    request = _use_request(
-        arguments,
-        input=arguments.input,
-        out=arguments.out,
-        split=arguments.split,
-        probabilities=arguments.probabilities,
-        depth=arguments.depth,
-    )
-    from tfvision.tasks import use
-
-    return use.predict(request)
-
-
-def _export(arguments):
-    request = _use_request(arguments, depth=arguments.depth)
-    from tfvision.tasks import use
-
-    return use.export(request)
-
-
-def _use_request(arguments, **options):
-    from tfvision.engine.distribute import parse_device
-    from tfvision.engine.run_folder import RunFolder
-    from tfvision.errors import InputError
-    from tfvision.tasks.request import UseRequest
-
-    parse_device(arguments.device)
-    for key in ("data", "labels", "input"):
-        if options.get(key) is not None and not options[key].exists():
-            raise InputError(f"{options[key]}: there is no such file or folder.")
-    run = RunFolder.existing(arguments.run_folder)
-    _import_tensorflow()
-    return UseRequest(run=run, device=arguments.device, quiet=arguments.quiet, **options)
-
-
-def _models(arguments):
-    _import_tensorflow()
-    from tfvision.tasks import listing
-
-    return listing.models()
-
-
-def _doctor(arguments):
-    from tfvision.errors import EnvironmentFault
-    from tfvision.tasks import listing
-
-    with contextlib.suppress(EnvironmentFault):  # the doctor says himself what is missing
-        _import_tensorflow()
-
-    return listing.doctor()
-
-
-def _import_tensorflow() -> None:
+def import_tensorflow() -> None:
     """Imports TensorFlow without its chatter, which says nothing a user can act on.
 
     Some of it is written straight to file descriptor 2 before any log level counts. If the
@@ -348,7 +233,7 @@ def _import_tensorflow() -> None:
             os.close(kept)
 
 
-def _guarded(action: Callable[[], dict | None], arguments: argparse.Namespace) -> int:
+def guarded(action: Callable[[], dict | None], arguments: argparse.Namespace) -> int:
     """Runs `action`; turns what it raises into a sentence and an exit code."""
     from tfvision.errors import EnvironmentFault, InputError
 

@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from tfvision import cli
+from tfvision import cli, commands
 
 CLASSES = 3
 TIMES = {"seconds", "images_per_second"}
@@ -69,7 +69,7 @@ def train(*argv) -> int:
 
 
 def use(*argv) -> int:
-    return cli.main([*map(str, argv), "--device", "cpu", "--debug"])
+    return commands.main([*map(str, argv), "--device", "cpu", "--debug"])
 
 
 def new_run(folder: Path, source: Path, /, **sections) -> Path:

@@ -10,7 +10,8 @@ from PIL import Image
 from tests.tasks import runs
 from tfvision.config import DataConfig
 from tfvision.registry import Spec
-from tfvision.tasks.data import decode, prepare
+from tfvision.tasks.data import prepare
+from tfvision.tasks.decode import decode
 
 
 @pytest.fixture(scope="module")

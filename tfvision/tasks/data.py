@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfvision.config import DataConfig
 from tfvision.data import SOURCES
@@ -18,9 +17,9 @@ from tfvision.data.source import Source
 from tfvision.data.split import find_record, holdout, read_splits
 from tfvision.data.table import read_table
 from tfvision.engine.files import write_json
-from tfvision.engine.inference import resize_image, resize_labels
 from tfvision.errors import InputError
 from tfvision.registry import Spec
+from tfvision.tasks.decode import decode
 
 LARGEST_SIDE = 512  # of the size chosen for images of different sizes
 
@@ -158,74 +157,6 @@ def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Pre
     channels = config.channels or int(max(found.channels[i] for i in used))
     names = sorted(excluded.values())
     return Prepared(source, found, splits, how, size, resized, channels, names, digest, notes)
-
-
-def decode(prepared: Prepared, indices: list[int]) -> Samples:
-    """Reads samples and brings them to the run's size and channels."""
-    images, masks, scales = [], [], []
-    for i in indices:
-        image, mask, scale = read_native(prepared.source, i, prepared.channels)
-        if prepared.source.stamp(i) != prepared.scan.stamps[i]:
-            raise InputError(
-                f"{prepared.source.records[i].place} was changed after it had been scanned. Leave "
-                "the data alone while a run starts, and start it again."
-            )
-        if image.shape[:2] != prepared.size:
-            image, mask = _resized(image, mask, prepared.size)
-        images.append(image)
-        masks.append(mask)
-        scales.append(scale)
-    if len(set(scales)) > 1:  # 8-bit and 16-bit files, say
-        images = [x.astype(np.float32) * np.float32(s) for x, s in zip(images, scales, strict=True)]
-        scales = [1.0]
-    small = prepared.num_classes <= 255
-    return Samples(
-        ids=[prepared.source.records[i].id for i in indices],
-        images=np.stack(images),
-        scale=scales[0],
-        masks=np.stack(masks).astype(np.uint8 if small else np.int32) if masks else None,
-    )
-
-
-def read_native(
-    source: Source, index: int, channels: int
-) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """One sample at its own size.
-
-    Args:
-        source: Where from.
-        index: Which.
-        channels: 1 or 3.
-
-    Returns:
-        The image (H, W, channels) as stored, its mask (H, W) int32 or None, and what a pixel
-        is multiplied by to lie in [0, 1].
-    """
-    sample = source.read(index)
-    dtype = sample.image.dtype
-    largest = np.iinfo(dtype).max if dtype.kind in "iu" else 1.0
-    scale = 1.0 / (source.white or largest)
-    return to_channels(sample.image, channels), sample.mask, scale
-
-
-def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """Grey repeated to three channels, or colour weighed to grey (ITU-R BT.601)."""
-    if image.shape[-1] == channels:
-        return image
-    if channels == 3:
-        return np.repeat(image, 3, axis=-1)
-    gray = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-    if image.dtype.kind in "iu":
-        gray = np.rint(gray)
-    return gray[..., None].astype(image.dtype)
-
-
-def _resized(image, mask, size):
-    resized = resize_image(tf.constant(image[None], tf.float32), size)[0].numpy()
-    if image.dtype.kind in "iu":
-        resized = np.clip(np.rint(resized), 0, np.iinfo(image.dtype).max)
-    labels = None if mask is None else resize_labels(tf.constant(mask[None]), size)[0].numpy()
-    return resized.astype(image.dtype), labels
 
 
 def _split(config, source, found, excluded, seed, notes):

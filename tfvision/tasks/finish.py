@@ -27,7 +27,8 @@ from tfvision.metrics.confusion import confusion_matrix
 from tfvision.models import prune
 from tfvision.report.html import Report, SplitScores, write_report
 from tfvision.report.overlay import Overlay
-from tfvision.tasks.data import Prepared, read_native
+from tfvision.tasks.data import Prepared
+from tfvision.tasks.decode import read_native
 from tfvision.tasks.environment import peak_memory
 from tfvision.tasks.request import TrainRequest
 from tfvision.tasks.segmentation import Recipe

@@ -30,7 +30,8 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.models import prune
 from tfvision.postprocess.pixelwise import decode
-from tfvision.tasks.data import Prepared, prepare, read_native
+from tfvision.tasks.data import Prepared, prepare
+from tfvision.tasks.decode import read_native
 from tfvision.tasks.finish import (
     export_run,
     save_scored,

@@ -1,0 +1,64 @@
+"""What an audit can find, in words a person can check."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+KINDS = {
+    "leak": "the same image in two splits",
+    "near_leak": "nearly the same image in two splits",
+    "duplicate_images": "the same image more than once in one split, with the same mask",
+    "conflicting_masks": "the same image with different masks",
+    "near_duplicates": "nearly the same image more than once",
+    "chain": "a run of neighbouring frames or slices, each nearly the one before",
+    "shared_mask": "one mask under different images",
+    "uniform_masks": "equal masks that are rightly equal: one class throughout",
+    "shifted_mask": "a mask that fits its image only when it is moved",
+    "doubtful_mask": "a mask that does not fit its image, where others fit theirs",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing an audit found.
+
+    Attributes:
+        kind: A key of `KINDS`.
+        severity: "error" (scores would be untrue), "warning" (look at it), "note".
+        members: Indices of all records that take part, in the order of the source.
+        suspects: Those among them that the audit holds for the faulty ones; empty where
+            it cannot tell, or where nothing is faulty.
+        reading: What it holds the finding for, and why; or that it cannot tell. A sentence.
+        evidence: Measured values behind the reading, ready for JSON.
+    """
+
+    kind: str
+    severity: str
+    members: tuple[int, ...]
+    suspects: tuple[int, ...] = ()
+    reading: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind of finding: {self.kind!r}")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All findings on one data set.
+
+    Attributes:
+        findings: Worst first.
+        pairs: (i, j, similarity) of near-duplicate records, i < j; exact ones have 1.0.
+        clusters: Connected groups of exact and near-duplicates, chains among them; each
+            sorted, two members or more.
+        chains: Those of the clusters that are runs of neighbours in the order of the
+            source, as frames of a video or slices of a volume are.
+        notes: Lines to print.
+    """
+
+    findings: list[Finding]
+    pairs: list[tuple[int, int, float]]
+    clusters: list[list[int]]
+    chains: list[list[int]]
+    notes: list[str] = field(default_factory=list)
