@@ -10,7 +10,7 @@ import pytest
 from tfvision import cli, commands
 from tfvision.config import SegmentationConfig, dump_config, load_config
 from tfvision.engine.signals import Interrupted
-from tfvision.errors import EnvironmentFault, InputError
+from tfvision.errors import EnvironmentFault, InputError, PartFailed
 from tfvision.registry import Spec
 
 ROOT = Path(__file__).parents[1]
@@ -75,6 +75,7 @@ def test_help_names_every_flag(capsys):
         "--resume RUN",
         "--device WHERE",
         "--dry-run",
+        "--lr-range",
         "--quiet",
         "--json",
         "--debug",
@@ -88,9 +89,9 @@ def test_help_of_the_other_commands(capsys):
         main("--help")
     assert end.value.code == 0
     text = capsys.readouterr().out
-    for command in ("evaluate", "predict", "export", "models", "doctor"):
+    for command in ("evaluate", "predict", "submit", "export", "models", "doctor"):
         assert command in text
-    for command in ("evaluate", "predict", "export"):
+    for command in ("evaluate", "predict", "submit", "export"):
         with pytest.raises(SystemExit):
             main(command, "--help")
         assert "RUN" in capsys.readouterr().out
@@ -323,7 +324,7 @@ def test_resume_refuses_another_config_with_the_difference(train, requests, run)
         *("--set", "seed=1", "--set", "train.ema=0.9"),
     )
     assert code == 2
-    assert "only train.epochs may change. Refused:" in said
+    assert "only train.epochs and train.sentinel may change. Refused:" in said
     assert "model.width: 4 -> 3" in said
     assert "seed: 0 -> 1" in said
     assert "train.ema: None -> 0.9" in said
@@ -340,6 +341,7 @@ def test_resume_refuses_another_config_with_the_difference(train, requests, run)
         ["--out", "o"],
         ["--overwrite"],
         ["--dry-run"],
+        ["--lr-range"],
     ],
 )
 def test_resume_takes_everything_from_the_run(train, requests, run, flags):
@@ -418,12 +420,19 @@ def test_flags_reach_the_other_commands(monkeypatch, capsys, run, flags, name, e
 
 
 def test_models_and_doctor_give_what_they_found(monkeypatch, capsys):
-    from tfvision.tasks import listing
+    from tfvision.tasks import doctor, listing
 
-    for name in ("models", "doctor"):
-        monkeypatch.setattr(listing, name, lambda name=name: {"asked": name})
-        assert main(name, "--json") == 0
-        assert json.loads(capsys.readouterr().out) == {"asked": name}
+    monkeypatch.setattr(listing, "models", lambda: {"asked": "models"})
+    assert main("models", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"asked": "models"}
+    monkeypatch.setattr(doctor, "doctor", lambda benchmark: {"speed": benchmark, "stops": []})
+    assert main("doctor", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"speed": True, "stops": []}
+    monkeypatch.setattr(doctor, "doctor", lambda benchmark: {"speed": benchmark, "stops": ["x"]})
+    assert main("doctor", "--json", "--no-benchmark") == 3
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"speed": False, "stops": ["x"]}
+    assert said.err == "tfvision: 1 of these would stop a run.\n"
 
 
 # Exit codes
@@ -431,6 +440,18 @@ def test_models_and_doctor_give_what_they_found(monkeypatch, capsys):
 
 class ResourceExhaustedError(Exception):
     """As TensorFlow's, which is known by its name so that it need not be imported."""
+
+
+class OpError(Exception):
+    """As TensorFlow's."""
+
+
+class AbortedError(OpError):
+    """As what oneDNN's failures become."""
+
+
+class ArrayMemoryError(MemoryError):
+    """As NumPy's."""
 
 
 @pytest.mark.parametrize(
@@ -441,8 +462,15 @@ class ResourceExhaustedError(Exception):
         (
             MemoryError(),
             3,
-            "tfvision: out of memory; lower data.batch_size or raise train.accumulate\n",
+            "tfvision: out of memory; lower data.batch_size or raise train.accumulate, or",
         ),
+        (
+            AbortedError("Operation received an exception: could not create a primitive, in file"),
+            3,
+            "tfvision: out of memory; lower data.batch_size",
+        ),
+        (ArrayMemoryError("Unable to allocate"), 3, "tfvision: out of memory; lower data.batch_"),
+        (PartFailed("the report failed"), 4, "tfvision: the report failed  (--debug"),
         (
             ResourceExhaustedError("OOM"),
             3,

@@ -14,6 +14,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+MAY_CHANGE = ("train.epochs: ", "train.sentinel: ")  # when a run is resumed
+OUT_OF_MEMORY = (
+    "out of memory; lower data.batch_size or raise train.accumulate, or make data.image_size or "
+    "model.width smaller. Checkpoints written so far are whole: where other programs took the "
+    "memory, go on with --resume."
+)
 TASKS = {"segmentation": ("seg", "unetpp")}  # folder of configs and runs, default config
 
 
@@ -39,6 +45,11 @@ def _train_parser(task: str) -> argparse.ArgumentParser:
         "--data", metavar="PATH", type=Path, help="folder, npz or CSV; its layout is recognised"
     )
     parser.add_argument(
+        "--on-bad-sample",
+        choices=["fail", "quarantine"],
+        help="quarantine: leave out samples that cannot be used, and list them in quarantine.csv",
+    )
+    parser.add_argument(
         "--set",
         metavar="key.path=VALUE",
         action="append",
@@ -55,6 +66,12 @@ def _train_parser(task: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="check, build, take one step, estimate; no run"
+    )
+    parser.add_argument(
+        "--lr-range",
+        action="store_true",
+        help="learning-rate range test: 100 steps at rising rates, a rate to start from; no run, "
+        "but with --out its curve",
     )
     add_common(parser)
     return parser
@@ -84,9 +101,13 @@ def _train(task: str, arguments: argparse.Namespace, command: str):
     parse_device(arguments.device)
     request = _resume_request if arguments.resume else _new_request
     request = request(task, arguments, command)
-    if not (arguments.quiet or arguments.dry_run):
+    if not (arguments.quiet or request.dry_run):
         print(f"run folder: {request.run.path}", file=sys.stderr)
     import_tensorflow()
+    if arguments.lr_range:
+        from tfvision.tasks import lr_range
+
+        return lr_range.lr_range_test(request, out=arguments.out)
     from tfvision.tasks import segmentation
 
     try:
@@ -107,15 +128,20 @@ def _new_request(task, arguments, command):
     path = arguments.config or _config_of(arguments.arch or default, folder)
     overrides = list(arguments.overrides)
     if arguments.data is not None:
-        if not arguments.data.exists():
+        if not os.path.exists(arguments.data):
             raise InputError(f"--data {arguments.data}: there is no such file or folder.")
         source = {"name": "auto", "path": str(arguments.data.resolve())}
         overrides.insert(0, f"data.source={json.dumps(source, ensure_ascii=False)}")
+    if arguments.on_bad_sample is not None:
+        overrides.insert(0, f"data.on_bad_sample={arguments.on_bad_sample}")
     config = load_config(SCHEMAS[task], path, overrides)
     check_names(config, tables())
     arch = config.model.name if arguments.config else arguments.arch or default
     run = RunFolder(arguments.out or free_folder(Path("runs") / folder, arch))
-    if not arguments.dry_run:
+    if arguments.lr_range and arguments.dry_run:
+        raise InputError("Give --dry-run or --lr-range, not both.")
+    dry_run = arguments.dry_run or arguments.lr_range
+    if not dry_run:
         run.check_free(overwrite=arguments.overwrite)
     return TrainRequest(
         config=config,
@@ -123,7 +149,7 @@ def _new_request(task, arguments, command):
         arch=arch,
         command=command,
         device=arguments.device,
-        dry_run=arguments.dry_run,
+        dry_run=dry_run,
         overwrite=arguments.overwrite,
         quiet=arguments.quiet,
     )
@@ -135,7 +161,8 @@ def _resume_request(task, arguments, command):
     from tfvision.errors import InputError
     from tfvision.tasks.request import TrainRequest
 
-    for flag in ("arch", "config", "data", "out", "overwrite", "dry_run"):
+    alone = ("arch", "config", "data", "on_bad_sample", "out", "overwrite", "dry_run", "lr_range")
+    for flag in alone:
         if getattr(arguments, flag):
             raise InputError(
                 f"--resume takes everything from the run; leave out --{flag.replace('_', '-')}."
@@ -145,11 +172,12 @@ def _resume_request(task, arguments, command):
     config = load_config(SCHEMAS[task], run.config, arguments.overrides)
     check_names(config, tables())
     changed = differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
-    refused = [line for line in changed if not line.startswith("train.epochs: ")]
+    longer = any(line.startswith("train.epochs: ") for line in changed)
+    refused = [line for line in changed if not line.startswith(MAY_CHANGE)]
     if refused:
         raise InputError(
-            "--resume goes on with the run's own config; only train.epochs may change. "
-            "Refused:\n  " + "\n  ".join(refused)
+            "--resume goes on with the run's own config; only train.epochs and train.sentinel may "
+            "change. Refused:\n  " + "\n  ".join(refused)
         )
     return TrainRequest(
         config=config,
@@ -157,7 +185,7 @@ def _resume_request(task, arguments, command):
         arch=run.path.name,
         command=command,
         resume=True,
-        extend=bool(changed),
+        extend=longer,
         device=arguments.device,
         quiet=arguments.quiet,
     )
@@ -235,14 +263,14 @@ def import_tensorflow() -> None:
 
 def guarded(action: Callable[[], dict | None], arguments: argparse.Namespace) -> int:
     """Runs `action`; turns what it raises into a sentence and an exit code."""
-    from tfvision.errors import EnvironmentFault, InputError
+    from tfvision.errors import EnvironmentFault, InputError, PartFailed, out_of_memory
 
     try:
         summary = action()
         if arguments.json and summary is not None:
             print(json.dumps(summary, ensure_ascii=False), flush=True)
         return 0
-    except (InputError, EnvironmentFault) as error:
+    except (InputError, EnvironmentFault, PartFailed) as error:
         return _failed(error, error.exit_code, arguments)
     except KeyboardInterrupt as error:
         return _failed(error, 130, arguments, "interrupted")
@@ -250,9 +278,8 @@ def guarded(action: Callable[[], dict | None], arguments: argparse.Namespace) ->
         code = getattr(error, "exit_code", 4)  # a signal's, or internal
         if code != 4:
             return _failed(error, code, arguments, f"stopped by {error}; its state is saved")
-        if type(error).__name__ in ("ResourceExhaustedError", "MemoryError"):
-            advice = "out of memory; lower data.batch_size or raise train.accumulate"
-            return _failed(error, 3, arguments, advice)
+        if out_of_memory(error):
+            return _failed(error, 3, arguments, OUT_OF_MEMORY)
         return _failed(error, 4, arguments, f"internal error: {type(error).__name__}: {error}")
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,20 +41,141 @@ def _main_parser() -> argparse.ArgumentParser:
     predict.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
     predict.set_defaults(run=_predict)
 
+    submit = commands.add_parser("submit", help="write a contest's submission file, checked")
+    _add_submit(submit)
+    submit.set_defaults(run=_submit)
+
     export = commands.add_parser("export", help="SavedModel, weights and .keras, checked")
     export.add_argument("run_folder", metavar="RUN", type=Path)
     export.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
     export.set_defaults(run=_export)
 
+    compare = commands.add_parser("compare", help="which run is better, or that none can be told")
+    _add_compare(compare)
+    compare.set_defaults(run=_compare)
+
+    audit = commands.add_parser("audit", help="look at data: duplicates, leaks, doubtful masks")
+    _add_audit(audit)
+    audit.set_defaults(run=_audit)
+
     models = commands.add_parser("models", help="list the architectures with their cost")
     models.set_defaults(run=_models)
     doctor = commands.add_parser("doctor", help="what is installed, and what is supported")
+    doctor.add_argument("--no-benchmark", action="store_true", help="leave out the speed")
     doctor.set_defaults(run=_doctor)
-    for command in (evaluate, predict, export):
+    for command in (evaluate, predict, submit, export):
         add_common(command)
-    for command in (models, doctor):
+    for command in (compare, audit, models, doctor):
         add_output(command)
     return parser
+
+
+def _add_submit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", type=Path)
+    parser.add_argument("input", metavar="INPUT", type=Path, help="folder, file or data set")
+    parser.add_argument(
+        "--format",
+        required=True,
+        choices=["mars", "rle", "labels"],
+        help="mars: a row an image, a column a pixel; rle: run-length codes; labels: an image's "
+        "most frequent label",
+    )
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True)
+    parser.add_argument(
+        "--sample", metavar="FILE", type=Path, help="the contest's; header and ids must fit"
+    )
+    parser.add_argument("--split", choices=["train", "val", "test", "all"])
+    parser.add_argument("--columns", metavar="A,B", help="names of the columns")
+    parser.add_argument("--id-suffix", metavar="TEXT", help="behind every id, such as .png")
+    parser.add_argument("--rows", choices=["image", "class"], help="of rle: a row for each")
+    parser.add_argument("--classes", metavar="1,2", help="labels to code (rle; all but 0)")
+    parser.add_argument("--class-as", choices=["number", "name"], help="in the file (number)")
+    parser.add_argument("--rle-order", choices=["column", "row"], help="of pixels (column)")
+    parser.add_argument("--rle-base", choices=[0, 1], type=int, help="of the first pixel (1)")
+    parser.add_argument("--rle-empty", metavar="TEXT", help="code of no pixel (nothing)")
+    parser.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", type=Path, help="a folder, npz or CSV")
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        help="for audit.html, audit.json and exclude.csv (default: runs/audit/<name of DATA>)",
+    )
+    parser.add_argument(
+        "--clean",
+        metavar="FOLDER",
+        type=Path,
+        help="write a copy of the data without what --exclude lists, else without the suspects",
+    )
+    parser.add_argument(
+        "--exclude", metavar="FILE", type=Path, help="an exclude list: what it names is left out"
+    )
+    parser.add_argument("--splits", metavar="FILE", type=Path, help="CSV of id,split to check")
+    parser.add_argument(
+        "--set",
+        metavar="data.KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="how the data is read, as a training has it: data.class_names, data.source.exif, ...",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print less")
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "runs", metavar="RUN", type=Path, nargs="+", help="finished runs, the baseline first"
+    )
+    parser.add_argument(
+        "--split",
+        choices=["train", "val", "test"],
+        help="default: test where all runs have it, else val",
+    )
+    parser.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="mean_iou, mean_dice, pixel_accuracy, or a convention of mean IoU such as plain "
+        "(default: the metric contract of the runs)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        help="for compare.html and compare.json (default: runs/compare/<a>-vs-<b>)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print less")
+
+
+def _compare(arguments):
+    from tfvision.tasks.compare import compare
+
+    return compare(
+        arguments.runs,
+        split=arguments.split,
+        metric=arguments.metric,
+        out=arguments.out,
+        quiet=arguments.quiet,
+    )
+
+
+def _audit(arguments):
+    from tfvision.config import AuditConfig, apply_override, validate
+    from tfvision.errors import InputError
+    from tfvision.tasks import audit
+
+    raw = {"data": {"source": {"name": "auto", "path": str(arguments.data)}}}
+    for key in ("exclude", "splits"):
+        if getattr(arguments, key) is not None:
+            raw["data"][key] = str(getattr(arguments, key))
+    for override in arguments.overrides:
+        if not override.strip().startswith("data."):
+            raise InputError(f"--set of an audit sets keys of data. Received: {override!r}.")
+        apply_override(raw, override)
+    config = validate(AuditConfig, raw, where="--set").data
+    return audit.audit_data(config, out=arguments.out, copy=arguments.clean, quiet=arguments.quiet)
 
 
 def _evaluate(arguments):
@@ -81,6 +203,20 @@ def _predict(arguments):
     from tfvision.tasks import use
 
     return use.predict(request)
+
+
+def _submit(arguments):
+    from tfvision.engine.submission.options import FORMATS, make_options
+
+    choices = dict.fromkeys(key for known in FORMATS.values() for key in known)
+    given = {key: getattr(arguments, key) for key in choices}
+    options = make_options(arguments.format, arguments.out, arguments.sample, given)
+    request = _use_request(
+        arguments, input=arguments.input, split=arguments.split, depth=arguments.depth
+    )
+    from tfvision.tasks import submit
+
+    return submit.submit(request, options)
 
 
 def _export(arguments):
@@ -114,9 +250,13 @@ def _models(arguments):
 
 def _doctor(arguments):
     from tfvision.errors import EnvironmentFault
-    from tfvision.tasks import listing
+    from tfvision.tasks import doctor
 
     with contextlib.suppress(EnvironmentFault):  # the doctor says himself what is missing
         import_tensorflow()
-
-    return listing.doctor()
+    result = doctor.doctor(benchmark=not arguments.no_benchmark)
+    if result["stops"]:
+        if arguments.json:
+            print(json.dumps(result, ensure_ascii=False))
+        raise EnvironmentFault(f"{len(result['stops'])} of these would stop a run.")
+    return result

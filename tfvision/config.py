@@ -14,6 +14,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from tfvision.errors import InputError
@@ -65,14 +66,65 @@ class DataConfig(_Section):
     ignore_label: int | None = Field(default=255, description="Pixels of this label do not count.")
     splits: Path | None = Field(default=None, description="CSV of id,split: a split of your own.")
     exclude: Path | None = Field(default=None, description="CSV of id,reason,evidence: left out.")
-    val_fraction: float = Field(default=0.2, ge=0, lt=1)
+    on_bad_sample: Literal["fail", "quarantine"] = Field(
+        default="fail", description="quarantine: leave out samples that cannot be used, and say so."
+    )
+    groups: str | None = Field(
+        default=None, description="Regular expression that finds a sample's group in its id."
+    )
+    near_duplicates: Literal["together", "ignore"] = Field(
+        default="together", description="together: in one split, chains of them in blocks."
+    )
+    val_fraction: float = Field(
+        default=0.2, ge=0, lt=1, description="Without effect under data.folds."
+    )
     test_fraction: float | None = Field(
         default=None, ge=0, lt=1, description="null: 0.2, and 0 where the data has a test set."
     )
+    folds: int | None = Field(
+        default=None, ge=2, description="Deals samples into so many folds; one of them is val."
+    )
+    fold: int | None = Field(default=None, ge=0, description="That one, counted from 0.")
     batch_size: int = Field(default=32, gt=0, description="Images a step, over all devices.")
     augment: tuple[Spec, ...] = Field(default=(), description="Ops on one sample, top to bottom.")
-    mix: tuple[Spec, ...] = Field(default=(), description="Ops on a batch: mixup, cutmix.")
+    mix: tuple[Spec, ...] = Field(
+        default=(), description="Ops on a batch: copy_paste, mixup, cutmix."
+    )
+    repeat: int = Field(
+        default=1, gt=0, description="Times an epoch has each sample; exact duplicates left out."
+    )
+    balance: Literal["none", "images"] = Field(
+        default="none", description="images: those with rare classes are drawn more often."
+    )
     workers: int = Field(default=2, gt=0, description="Threads that prepare samples.")
+
+    @field_validator("groups")
+    @classmethod
+    def _groups_compile(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"{brief(value)} is no regular expression: {error}") from error
+        return value
+
+    @model_validator(mode="after")
+    def _folds_fit(self) -> "DataConfig":
+        if (self.folds is None) != (self.fold is None):
+            raise ValueError(
+                "data.folds and data.fold go together: how many folds, and which of them, from 0 "
+                f"on, validates; got folds {self.folds} and fold {self.fold}"
+            )
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(
+                f"data.fold counts from 0 to {self.folds - 1} under data.folds {self.folds}; got "
+                f"{self.fold}"
+            )
+        if self.folds is not None and self.splits is not None:
+            raise ValueError(
+                "data.splits says itself what validates: set data.folds and data.fold to null "
+                "beside it"
+            )
+        return self
 
 
 class TrainConfig(_Section):
@@ -98,6 +150,9 @@ class TrainConfig(_Section):
     checkpoint_every: Duration = Field(
         default=300.0, gt=0, description="Longest time between two checkpoints."
     )
+    sentinel: Literal["warn", "fail", "off"] = Field(
+        default="warn", description="What an alarm of the watch over the training does."
+    )
 
 
 class LossTerm(Spec):
@@ -118,6 +173,12 @@ class SegmentationConfig(_Section):
     )
     postprocess: tuple[Spec, ...] = ()
     train: TrainConfig = TrainConfig()
+
+
+class AuditConfig(_Section):
+    """What `python -m tfvision audit` takes from a config."""
+
+    data: DataConfig = DataConfig()
 
 
 SCHEMAS: dict[str, type[SegmentationConfig]] = {"segmentation": SegmentationConfig}
@@ -183,7 +244,7 @@ def validate(
         schema: The config's class.
         raw: Keys and values as YAML gives them.
         where: What to call the config in a message.
-        places: Key path to where its value was written, such as `line 3`.
+        places: Key path to where its value was written, such as `line 3, column 5`.
     """
     try:
         return schema.model_validate(raw)
@@ -295,7 +356,7 @@ def _check_tree(node: Any, where: str, depth: int = 0) -> None:
 
 
 def _key_places(text: str) -> dict[str, str]:
-    """Line of every key path of a YAML text; items of a list are numbered from 0."""
+    """Line and column of every key path of a YAML text; items of a list are numbered from 0."""
     places: dict[str, str] = {}
 
     def walk(node: Any, path: str) -> None:
@@ -307,7 +368,8 @@ def _key_places(text: str) -> dict[str, str]:
             return
         for name, start, value in items:
             name = f"{path}.{name}" if path else str(name)
-            places[name] = f"line {start.start_mark.line + 1}"
+            mark = start.start_mark
+            places[name] = f"line {mark.line + 1}, column {mark.column + 1}"
             walk(value, name)
 
     walk(yaml.compose(text, Loader=_Loader), "")

@@ -9,11 +9,24 @@ from tfvision.augment import MIXERS, cutmix, mixup
 from tfvision.errors import InputError
 
 each_mixer = pytest.mark.parametrize("name", list(MIXERS))
-ADDED = {"mixup": {"mix", "mask_other", "label_other"}, "cutmix": {"mix", "label_other"}}
+by_share = pytest.mark.parametrize("name", ["mixup", "cutmix"])
+ADDED = {
+    "mixup": {"mix", "mask_other", "label_other"},
+    "cutmix": {"mix", "label_other"},
+    "copy_paste": set(),
+}
+ARGUMENTS = {"mixup": {"alpha": 1.0}, "cutmix": {"alpha": 1.0}, "copy_paste": {"classes": [1, 3]}}
 
 
-def build(name, p=1.0, **arguments):
-    return MIXERS[name](p=p, alpha=1.0, **arguments)
+def build(name, p=1.0):
+    return MIXERS[name](p=p, **ARGUMENTS[name])
+
+
+def batch_for(name, **options):
+    """A batch with all that the mixer takes."""
+    batch = make_batch(**options)
+    without = ("boxes", "classes") if name == "copy_paste" else ()
+    return {key: value for key, value in batch.items() if key not in without}
 
 
 def partner(value):
@@ -21,13 +34,13 @@ def partner(value):
 
 
 def test_every_mixer_is_tested():
-    assert set(ADDED) == set(MIXERS)
+    assert set(ADDED) == set(ARGUMENTS) == set(MIXERS)
 
 
 @each_mixer
 @pytest.mark.parametrize("channels", [1, 3])
 def test_eager_and_tf_data_agree(name, channels):
-    op, batch = build(name, p=0.6), make_batch(channels=channels)
+    op, batch = build(name, p=0.6), batch_for(name, channels=channels)
     pairs = [[s, 2] for s in range(4)]
     pipe = tf.data.Dataset.from_tensor_slices(pairs).map(lambda seed: op(batch, seed))
     for seed, out in zip(pairs, pipe, strict=True):
@@ -36,19 +49,22 @@ def test_eager_and_tf_data_agree(name, channels):
 
 @each_mixer
 def test_any_batch_size_and_image_size_at_run_time(name):
-    op, batch = build(name), make_batch(channels=3)
+    op, batch = build(name), batch_for(name, channels=3)
     signature = {
         key: tf.TensorSpec([None] * value.shape.rank, value.dtype) for key, value in batch.items()
     }
     traced = tf.function(op, input_signature=[signature, tf.TensorSpec([2], tf.int32)])
     assert_same(traced(batch, [3, 4]), op(batch, [3, 4]))
     one = {key: value[:1] for key, value in batch.items()}
-    np.testing.assert_allclose(traced(one, [3, 4])["image"], one["image"], atol=1e-6)
+    alone = traced(one, [3, 4])  # its own partner
+    assert_same(alone, op(one, [3, 4]))
+    if name != "copy_paste":  # that moves what it pastes
+        np.testing.assert_allclose(alone["image"], one["image"], atol=1e-6)
 
 
 @each_mixer
 def test_same_seed_same_batch_other_seed_other_batch(name):
-    op, batch = build(name), make_batch()
+    op, batch = build(name), batch_for(name)
     assert_same(op(batch, [1, 2]), op(batch, [1, 2]))
     outcomes = {op(batch, [s, 2])["image"].numpy().tobytes() for s in range(6)}
     assert len(outcomes) == 6
@@ -57,19 +73,21 @@ def test_same_seed_same_batch_other_seed_other_batch(name):
 @each_mixer
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_keys_shapes_and_dtypes_do_not_depend_on_chance(name, p):
-    batch = make_batch()
+    batch = batch_for(name)
     pipe = tf.data.Dataset.from_tensors(batch).map(lambda b: build(name, p=p)(b, [0, 1]))
     spec = pipe.element_spec
     assert set(spec) == set(batch) | ADDED[name]
     assert spec["image"] == tf.TensorSpec([4, 8, 10, 1], tf.float32)
     assert spec["mask"] == tf.TensorSpec([4, 8, 10], tf.int32)
+    if name == "copy_paste":
+        return
     assert spec["mix"] == tf.TensorSpec([4], tf.float32)
     assert spec["label_other"] == tf.TensorSpec([4], tf.int32)
     assert spec["boxes"] == tf.TensorSpec([4, 8, 4], tf.float32)
     assert spec["classes"] == tf.TensorSpec([4, 8], tf.int32)
 
 
-@each_mixer
+@by_share
 def test_p_0_changes_nothing_and_gives_the_own_image_all_the_weight(name):
     batch = make_batch()
     out = build(name, p=0.0)(batch, [5, 6])
@@ -82,7 +100,7 @@ def test_p_0_changes_nothing_and_gives_the_own_image_all_the_weight(name):
     np.testing.assert_array_equal(out["label_other"], [3, 0, 1, 2])
 
 
-@each_mixer
+@by_share
 def test_p_is_the_share_of_mixed_rows(name):
     batch = make_batch(count=400)
     out = build(name, p=0.3)(batch, [5, 6])
@@ -92,7 +110,7 @@ def test_p_is_the_share_of_mixed_rows(name):
     assert changed.mean() == pytest.approx(0.3, abs=0.08)
 
 
-@each_mixer
+@by_share
 def test_only_what_the_batch_has_is_mixed(name):
     batch = {"image": make_batch()["image"]}
     assert set(build(name)(batch, [0, 0])) == {"image"} | ({"mix"} if name == "mixup" else set())
@@ -220,7 +238,7 @@ def test_a_batch_is_mixed_once(name):
         build(name)(mixup()(make_batch(), [0, 0]), [0, 0])
 
 
-@each_mixer
+@by_share
 def test_bad_arguments(name):
     with pytest.raises(InputError, match=f"{name}: alpha must be above 0.*set p=0"):
         MIXERS[name](alpha=0)

@@ -1,11 +1,24 @@
+import io
+
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tests.augment.samples import make_sample
-from tfvision.augment import blur, brightness, contrast, gamma, negative, noise
-from tfvision.augment.photometric import _mirrored
+from tfvision.augment import (
+    blur,
+    brightness,
+    contrast,
+    gamma,
+    jpeg_quality,
+    negative,
+    noise,
+    sharpen,
+)
+from tfvision.augment.smoothing import _mirrored
+from tfvision.errors import InputError
 
 
 def images(op, sample, count=300):
@@ -108,3 +121,52 @@ def test_mask_and_boxes_are_not_touched(op):
     out = op(sample, [0, 0])
     for key in set(sample) - {"image"}:
         assert out[key] is sample[key]
+
+
+def test_sharpen_is_the_unsharp_mask_of_opencv():
+    """image + amount * (image - blurred), its amount solved for from one pixel."""
+    sample = make_sample(20, 24, channels=3)
+    sample["image"] = 0.3 + 0.4 * sample["image"]
+    image = sample["image"].numpy()
+    blurred = cv2.GaussianBlur(image, (7, 7), 1.0, borderType=cv2.BORDER_REFLECT_101)
+    detail = image - blurred
+    place = np.unravel_index(np.abs(detail).argmax(), detail.shape)
+    out = images(sharpen(max_amount=0.8, sigma=1.0, p=1.0), sample, 60)
+    amounts = (out[(..., *place)] - image[place]) / detail[place]
+    for sharp, amount in zip(out, amounts, strict=True):
+        np.testing.assert_allclose(sharp, np.clip(image + amount * detail, 0, 1), atol=1e-5)
+    assert 0 <= amounts.min() < 0.1
+    assert 0.7 < amounts.max() <= 0.8 + 1e-4
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("quality", [5, 40, 90])
+def test_jpeg_quality_is_that_of_pillow(channels, quality):
+    """Both use libjpeg-turbo, maybe of two versions: at most two of 255 levels apart."""
+    smooth = cv2.resize(make_sample(5, 6, channels)["image"].numpy(), (37, 29))
+    smooth = smooth.reshape(29, 37, channels)
+    levels = np.rint(smooth * 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(levels[..., 0] if channels == 1 else levels)
+    picture.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    expected = np.asarray(Image.open(buffer), np.float32).reshape(29, 37, channels)
+    op = jpeg_quality(minimum=quality, maximum=quality, p=1.0)
+    out = op({"image": tf.constant(smooth)}, [0, 1])["image"].numpy() * 255
+    np.testing.assert_allclose(out, np.rint(out), atol=1e-4)  # 256 levels
+    assert np.abs(out - expected).max() <= 2
+    assert np.abs(out - levels).mean() > 0.2  # something was lost
+
+
+def test_jpeg_qualities_are_whole_numbers_of_the_range():
+    sample = make_sample(16, 16)
+    all_of_them = {
+        images(jpeg_quality(minimum=q, maximum=q, p=1.0), sample, 1).tobytes() for q in (40, 41, 42)
+    }
+    assert len(all_of_them) == 3
+    drawn = images(jpeg_quality(minimum=40, maximum=42, p=1.0), sample, 40)
+    assert {image.tobytes() for image in drawn} == all_of_them
+
+
+def test_jpeg_holds_one_or_three_channels():
+    with pytest.raises(InputError, match="1 or 3 channels, this one has 4"):
+        jpeg_quality(p=1.0)({"image": tf.zeros([4, 4, 4])}, [0, 0])

@@ -37,6 +37,7 @@ def test_images_and_masks_match_by_stem(tmp_path):
 
 @pytest.mark.parametrize("inner", ["", "images"])
 def test_test_folder_without_masks(tmp_path, inner):
+    """D28: one name in train and test is normal."""
     pairs(tmp_path, 2)
     save(tmp_path / "test" / inner / "s0.png", image(50))
     source = folder(tmp_path)
@@ -74,6 +75,7 @@ def test_images_alone_and_one_image(tmp_path):
 
 
 def test_hidden_and_system_files_are_counted(tmp_path):
+    """D29"""
     pairs(tmp_path, 2)
     for name in (".DS_Store", "Thumbs.db", "._s0.png"):
         (tmp_path / "images" / name).write_bytes(b"x")
@@ -86,6 +88,7 @@ def test_hidden_and_system_files_are_counted(tmp_path):
 
 
 def test_missing_masks_and_images_are_listed(tmp_path):
+    """D12"""
     pairs(tmp_path, 3)
     (tmp_path / "masks" / "s1.png").unlink()
     (tmp_path / "images" / "s2.png").unlink()
@@ -99,6 +102,7 @@ def test_missing_masks_and_images_are_listed(tmp_path):
 
 
 def test_one_stem_twice_is_an_error(tmp_path):
+    """D28"""
     pairs(tmp_path, 2)
     save(tmp_path / "images" / "s0.jpg", image(1))
     save(tmp_path / "masks" / "s1.tif", mask(1))
@@ -108,6 +112,7 @@ def test_one_stem_twice_is_an_error(tmp_path):
 
 
 def test_names_of_all_kinds(tmp_path):
+    """D28"""
     composed, decomposed = (unicodedata.normalize(f, "käse") for f in ("NFC", "NFD"))
     names = ["with space", "ünï", "🙂", "a" * 240, "x,y;z", "s.1"]
     for seed, name in enumerate(names):
@@ -139,6 +144,7 @@ def test_name_that_is_not_utf8(tmp_path):
 
 
 def test_links_and_folders_named_like_images(tmp_path):
+    """D11, D33"""
     root = pairs(tmp_path / "data", 2)
     outside = save(tmp_path / "secret.png", image(1))
     (root / "images" / "out.png").symlink_to(outside)
@@ -203,6 +209,7 @@ def test_wrong_class_files(tmp_path, text, message):
 
 
 def test_empty_folders(tmp_path):
+    """D16"""
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
     found = scan(folder(tmp_path))
@@ -222,12 +229,14 @@ def test_stamp_follows_image_and_mask(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_unreadable_folder(tmp_path):
+    """D33"""
     pairs(tmp_path, 1)
     (tmp_path / "masks").chmod(0)
     assert "masks: cannot be read (Permission denied)" in problems(folder(tmp_path))
 
 
 def test_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    """D33"""
     pairs(tmp_path, 1)
     listed = type(tmp_path).iterdir
 

@@ -50,6 +50,7 @@ def smooth(height=64, width=96) -> np.ndarray:
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
 @pytest.mark.parametrize("orientation", STORED)
 def test_exif_turns_image_and_mask_together(tmp_path, orientation, suffix):
+    """D06: all eight orientations."""
     picture, labels = image(1), mask(1)
     options = {"exif": exif(orientation), **({"lossless": True} if suffix == ".webp" else {})}
     path = save(
@@ -66,6 +67,7 @@ def test_exif_turns_image_and_mask_together(tmp_path, orientation, suffix):
 
 
 def test_exif_of_a_jpeg_and_the_policy_fail(tmp_path):
+    """D06"""
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg(smooth(), exif=exif(6)))
     read = read_image(path)
@@ -84,6 +86,7 @@ def test_exif_of_a_jpeg_and_the_policy_fail(tmp_path):
 
 
 def test_exif_turns_a_palette_mask_without_touching_indices(tmp_path):
+    """D06, D08"""
     labels = mask(2)
     stored = Image.fromarray(np.ascontiguousarray(STORED[6](labels)), "P")
     stored.putpalette([0, 0, 0, 200, 10, 10, 200, 10, 10])  # two labels of one colour
@@ -92,6 +95,7 @@ def test_exif_turns_a_palette_mask_without_touching_indices(tmp_path):
 
 
 def test_16_bit_grey_stays_16_bit(tmp_path):
+    """D07"""
     values = (np.arange(96, dtype=np.uint16) * 624).reshape(8, 12)
     for name in ("a.png", "a.tif"):
         read = read_image(save(tmp_path / name, values)).pixels
@@ -101,6 +105,7 @@ def test_16_bit_grey_stays_16_bit(tmp_path):
 
 
 def test_float_tiff_is_read_and_nan_is_named(tmp_path):
+    """D17"""
     values = np.linspace(0, 1, 96, dtype=np.float32).reshape(8, 12)
     read = read_image(save(tmp_path / "a.tif", values)).pixels
     np.testing.assert_array_equal(read, values[..., None])
@@ -113,6 +118,7 @@ def test_float_tiff_is_read_and_nan_is_named(tmp_path):
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK"])
 def test_every_mode_becomes_one_or_three_channels(tmp_path, mode):
+    """D09"""
     picture = Image.fromarray(image(3)).convert(mode)
     if mode in ("RGBA", "LA"):
         picture.putalpha(255)
@@ -126,6 +132,7 @@ def test_every_mode_becomes_one_or_three_channels(tmp_path, mode):
 
 
 def test_partial_transparency_is_laid_on_black_and_said(tmp_path):
+    """D09"""
     pixels = np.full((2, 2, 4), 200, np.uint8)
     pixels[..., 3] = [[255, 0], [128, 51]]
     read = read_image(save(tmp_path / "a.png", pixels))
@@ -141,6 +148,7 @@ def test_transparent_palette_colour_is_laid_on_black(tmp_path):
 
 
 def test_masks_keep_their_numbers(tmp_path):
+    """D08"""
     labels = mask(4)
     np.testing.assert_array_equal(read_mask(save(tmp_path / "l.png", labels)).pixels, labels)
     grey = np.repeat(labels[..., None], 3, -1)
@@ -153,6 +161,7 @@ def test_masks_keep_their_numbers(tmp_path):
 
 
 def test_coloured_mask_needs_a_palette(tmp_path):
+    """D08"""
     colours = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
     labels = mask(5)
     path = save(tmp_path / "m.png", colours[labels])
@@ -191,6 +200,7 @@ def test_transparent_and_jpeg_masks(tmp_path):
 
 
 def test_jpeg_without_end_marker_is_whole_and_the_file_stays(tmp_path):
+    """D02"""
     for progressive in (False, True):
         data = jpeg(smooth(), progressive=progressive)
         path = tmp_path / "a.jpg"
@@ -206,6 +216,7 @@ def test_jpeg_without_end_marker_is_whole_and_the_file_stays(tmp_path):
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_truncated_jpeg_is_refused_wherever_it_is_cut(tmp_path, progressive):
+    """D01"""
     data = jpeg(smooth(), progressive=progressive)
     path = tmp_path / "a.jpg"
     for keep in (len(data) // 2, len(data) * 9 // 10, *range(len(data) - 12, len(data) - 3)):
@@ -215,6 +226,7 @@ def test_truncated_jpeg_is_refused_wherever_it_is_cut(tmp_path, progressive):
 
 
 def test_damaged_png_is_refused(tmp_path):
+    """D03"""
     path = save(tmp_path / "a.png", image(6, 64, 96))
     data = path.read_bytes()
     flipped = bytearray(data)
@@ -239,12 +251,14 @@ def test_damaged_png_is_refused(tmp_path):
     ],
 )
 def test_not_an_image(tmp_path, content, message):
+    """D04"""
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(BadSample, match=message):
         read_image(tmp_path / "a.jpg")
 
 
 def test_content_decides_and_the_extension_is_noted(tmp_path):
+    """D05"""
     path = tmp_path / "a.jpg"
     Image.fromarray(image(7)).save(path, "PNG")
     read = read_image(path)
@@ -275,6 +289,8 @@ def png_header(width: int, height: int, depth: int = 1, colour: int = 0) -> byte
 
 @pytest.mark.parametrize("side", [9500, 15000, 100000])
 def test_size_bomb_is_refused_before_decoding(tmp_path, side, monkeypatch):
+    """D10"""
+
     def load(self):
         raise AssertionError("the image was decoded")
 
@@ -292,6 +308,7 @@ def test_the_pixel_limit_can_be_set(tmp_path):
 
 
 def test_16_bit_colour_is_said_to_lose_its_lower_byte(tmp_path):
+    """D07"""
     data = png_header(4, 100, depth=16, colour=2)
     rows = zlib.compress(bytes((4 * 6 + 1) * 100))
     chunk = struct.pack(">I", len(rows)) + b"IDAT" + rows
@@ -302,6 +319,7 @@ def test_16_bit_colour_is_said_to_lose_its_lower_byte(tmp_path):
 
 
 def test_what_is_no_regular_file(tmp_path):
+    """D33"""
     with pytest.raises(BadSample, match=r"none.png: no such file"):
         read_image(tmp_path / "none.png")
     (tmp_path / "folder.jpg").mkdir()
@@ -313,6 +331,7 @@ def test_what_is_no_regular_file(tmp_path):
 
 
 def test_a_pipe_does_not_hang(tmp_path):
+    """D33"""
     os.mkfifo(tmp_path / "pipe.png")
     caught = []
 
@@ -331,6 +350,7 @@ def test_a_pipe_does_not_hang(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_unreadable_file(tmp_path):
+    """D33"""
     path = save(tmp_path / "a.png", image(9))
     path.chmod(0)
     with pytest.raises(BadSample, match=r"a.png: permission denied"):
@@ -338,6 +358,8 @@ def test_unreadable_file(tmp_path):
 
 
 def test_denied_file(tmp_path, monkeypatch):
+    """D33"""
+
     def denied(*_):
         raise PermissionError(13, "Permission denied")
 
@@ -348,6 +370,7 @@ def test_denied_file(tmp_path, monkeypatch):
 
 
 def test_tiny_images(tmp_path):
+    """D31"""
     for height, width in [(1, 1), (1, 9), (9, 1)]:
         path = save(tmp_path / "a.png", image(1, height, width))
         assert read_image(path).pixels.shape == (height, width, 3)

@@ -17,6 +17,7 @@ def write(root, text, name="data.csv", encoding="utf-8"):
 
 
 def test_manifest(tmp_path):
+    """D19, D20"""
     pairs(tmp_path, 4)
     path = write(
         tmp_path,
@@ -39,6 +40,7 @@ def test_manifest(tmp_path):
 
 
 def test_manifest_dialects(tmp_path):
+    """D19"""
     pairs(tmp_path, 2)
     rows = [
         ["Image", "mask"],
@@ -77,11 +79,13 @@ def test_manifest_train_without_val(tmp_path):
     ],
 )
 def test_manifest_tables_that_cannot_be_read(tmp_path, text, message):
+    """D19"""
     with pytest.raises(InputError, match=message):
         manifest(write(tmp_path, text))
 
 
 def test_manifest_encoding(tmp_path):
+    """D21"""
     pairs(tmp_path, 1)
     text = "image,mask,group\nimages/s0.png,masks/s0.png,käse\n"
     path = write(tmp_path, text, encoding="cp1252")
@@ -111,6 +115,7 @@ def test_manifest_encoding(tmp_path):
     ],
 )
 def test_manifest_paths_that_leave_the_root(tmp_path, cell, message):
+    """D11"""
     root = pairs(tmp_path / "data", 1)
     save(tmp_path / "secret.png", image(1))
     (root / "images" / "out.png").symlink_to(tmp_path / "secret.png")
@@ -125,6 +130,7 @@ def test_manifest_paths_that_leave_the_root(tmp_path, cell, message):
 
 
 def test_manifest_rows_are_reported_together(tmp_path):
+    """D12, D19: all rows at once, each by its physical line."""
     pairs(tmp_path, 3)
     path = write(
         tmp_path,

@@ -27,6 +27,7 @@ def data():
 
 @pytest.mark.parametrize("keys", [("images", "masks"), ("x", "y"), ("X", "Y"), ("masks", "images")])
 def test_images_and_masks(tmp_path, data, keys):
+    """D18: the order of keys does not matter."""
     images, masks = data
     content = dict(zip(keys, (masks, images) if keys[0] == "masks" else data, strict=True))
     source = open_source(write(tmp_path / "a.npz", **content))
@@ -59,6 +60,7 @@ def test_colour_and_one_channel(tmp_path, data):
 
 
 def test_mars_layout(tmp_path, data):
+    """D18"""
     images, masks = data
     training = np.stack([images, masks], 1)
     path = write(tmp_path / "mars.npz", training_set=training, test_set=images[:2] // 2)
@@ -117,6 +119,7 @@ def test_images_alone_are_for_prediction(tmp_path, data):
     ],
 )
 def test_wrong_content(tmp_path, data, content, message):
+    """D18: keys, shapes, lengths and dtypes."""
     images, masks = data
     big = images.astype(np.int64)
     big[2, 1, 3] = 70000
@@ -138,6 +141,8 @@ def test_wrong_content(tmp_path, data, content, message):
 
 
 def test_object_arrays_are_never_unpickled(tmp_path, data):
+    """D18"""
+
     class Bomb:
         def __reduce__(self):
             return (open, (str(tmp_path / "pickle was run"), "w"))
@@ -152,6 +157,7 @@ def test_object_arrays_are_never_unpickled(tmp_path, data):
 
 
 def test_bomb_is_refused_before_memory_is_taken(tmp_path):
+    """D10"""
     path = tmp_path / "a.npz"
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -205,6 +211,7 @@ def test_damaged_files(tmp_path, data):
 
 @pytest.mark.parametrize("where", ["images", "masks"])
 def test_nan_is_named_by_key_row_and_pixel(tmp_path, data, where):
+    """D17"""
     content = {"images": data[0] / 255, "masks": data[1].astype(float)}
     content[where][3, 2, 5] = np.nan
     found = scan(npz(write(tmp_path / "a.npz", **content)))

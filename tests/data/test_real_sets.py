@@ -58,6 +58,14 @@ def test_rgba_microscope_images(shared):
     assert set(found.channels) == {3}
 
 
+def test_images_and_masks_side_by_side(shared):
+    source = open_source(shared / "masked_cells" / "train_data")
+    assert source.layout.endswith("told apart by their names (img_*, mask_*)")
+    assert not source.problems
+    assert [record.id for record in source.records] == [f"{i:04}" for i in range(299)]
+    assert source.read_raw(7).mask.shape == source.read_raw(7).image.shape[:2]
+
+
 def test_a_folder_of_two_npz_files_says_what_to_do(shared):
     with pytest.raises(ValueError, match=r"Or give the path of mars_tiles\.npz itself"):
         open_source(shared / "mars_shaped")

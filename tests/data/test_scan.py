@@ -59,6 +59,7 @@ def test_counts_against_numpy(tmp_path):
 
 
 def test_hash_is_of_pixels_not_of_files(tmp_path):
+    """D26"""
     pairs(tmp_path, 3)
     Image.fromarray(image(1)).save(tmp_path / "images" / "s0.png", compress_level=0)
     found = scan(folder(tmp_path))
@@ -86,6 +87,7 @@ def test_fingerprint_is_of_content(tmp_path):
 
 
 def test_0_and_255_read_as_0_and_1():
+    """D08"""
     source = source_of(np.uint8(arrays(classes=2)[1]) * 255)
     found = scan(source)
     assert not found.errors
@@ -100,6 +102,7 @@ def test_0_and_255_read_as_0_and_1():
 
 @pytest.mark.parametrize("values", [[0, 128, 255], [0, 2], [1, 2, 3], [0, 1, 5]])
 def test_other_gaps_need_mask_values(values):
+    """D08"""
     masks = np.array(values, np.uint8)[arrays(classes=len(values))[1]]
     found = scan(source_of(masks))
     with pytest.raises(
@@ -133,6 +136,7 @@ def test_mask_values_leave_the_ignore_label(tmp_path):
 
 
 def test_label_beyond_the_declared_classes():
+    """D14"""
     masks = arrays()[1]
     masks[4, 3, 7] = 7
     masks[5, 0, 0] = 9
@@ -191,6 +195,7 @@ def test_class_names_are_checked():
 
 
 def test_masks_that_teach_nothing():
+    """D15"""
     masks = arrays()[1]
     blank = scan(source_of(np.full_like(masks, 255)))
     assert "every pixel of every mask is 255" in texts(blank.errors)
@@ -207,6 +212,7 @@ def test_masks_that_teach_nothing():
 
 
 def test_class_in_no_mask():
+    """D15"""
     found = scan(source_of(arrays()[1]), class_names=["a", "b", "c", "d"])
     assert not found.errors
     assert "the class 'd' (3) stands in no mask" in texts(found.warnings)
@@ -216,6 +222,7 @@ def test_class_in_no_mask():
 
 
 def test_all_problems_are_reported_together(tmp_path):
+    """D04, D12, D13"""
     pairs(tmp_path, 6)
     (tmp_path / "images" / "s0.png").write_bytes(b"<html>")
     save(tmp_path / "masks" / "s1.png", mask(1, 8, 11))
@@ -256,6 +263,7 @@ def test_a_readers_bug_still_names_the_file(monkeypatch):
 
 
 def test_warnings_of_the_reader_are_kept(tmp_path):
+    """D05"""
     pairs(tmp_path, 3)
     Image.fromarray(image(0)).save(tmp_path / "images" / "s0.jpg", "PNG")
     (tmp_path / "images" / "s0.png").unlink()
@@ -265,6 +273,7 @@ def test_warnings_of_the_reader_are_kept(tmp_path):
 
 
 def test_exif_is_counted(tmp_path):
+    """D06"""
     pairs(tmp_path, 3)
     block = Image.Exif()
     block[0x0112] = 3
@@ -276,6 +285,7 @@ def test_exif_is_counted(tmp_path):
 
 
 def test_16_bit_images_that_stay_dark(tmp_path):
+    """D07"""
     images, masks = arrays()
     part = {"": {"images": images.astype(np.uint16) * 16, "masks": masks}}
     assert "16-bit images reach" in scan(ArraySource(part)).notes[0]
@@ -287,6 +297,7 @@ def test_16_bit_images_that_stay_dark(tmp_path):
 
 
 def test_empty_and_unlabelled():
+    """D16"""
     none = scan(ArraySource({"": {"images": np.zeros((0, 4, 4), np.uint8)}}))
     assert "arrays: holds no sample" in texts(none.errors)
     found = scan(ArraySource({"": {"images": arrays()[0]}}))
@@ -299,6 +310,7 @@ def test_empty_and_unlabelled():
 
 
 def test_same_image_in_two_given_splits_is_an_error(tmp_path):
+    """D26"""
     for seed, part in enumerate(("train", "val", "test")):
         pairs(tmp_path / part, 3, first=10 * seed)
     assert not scan(folder(tmp_path)).issues
@@ -322,6 +334,7 @@ def test_same_image_in_an_unlabelled_test_set_is_a_warning(tmp_path):
 
 
 def test_a_group_in_two_given_splits_is_an_error(tmp_path):
+    """D26"""
     pairs(tmp_path, 3)
     rows = ["image,mask,split,group"]
     for number, split in enumerate(("train", "val", "train")):
@@ -333,6 +346,7 @@ def test_a_group_in_two_given_splits_is_an_error(tmp_path):
 
 
 def test_one_mask_under_many_images():
+    """D27"""
     masks = arrays()[1]
     masks[2:5] = masks[1]
     assert "4 different images have the very mask of this one" in texts(

@@ -6,43 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tests.data.dealt import data, groups_of, random_data, random_near, straddles
 from tests.data.make import pairs, save
+from tfvision.data.blocks import Near
 from tfvision.data.folder import folder
 from tfvision.data.scan import scan
 from tfvision.data.source import Record
 from tfvision.data.split import absent_classes, holdout, read_splits, write_splits
 from tfvision.errors import InputError
-
-
-def data(present, *, hashes=None, groups=None, splits=None, labelled=None):
-    """A scan and records of samples that hold the given classes (N, K) bool."""
-    present = np.asarray(present)
-    count = len(present)
-    found = SimpleNamespace(
-        source_name="data",
-        class_pixels=present.astype(np.int64) * 7,
-        image_sha256=hashes or [f"h{i}" for i in range(count)],
-        num_classes=present.shape[1],
-        class_names=[f"c{k}" for k in range(present.shape[1])],
-    )
-    records = [
-        Record(
-            str(i),
-            "",
-            splits[i] if splits else None,
-            labelled[i] if labelled else True,
-            groups[i] if groups else None,
-            f"row {i}",
-        )
-        for i in range(count)
-    ]
-    return found, records
-
-
-def random_data(seed=0, count=200, **options):
-    """Five classes: two common, two less, one in 4 % of the samples."""
-    rng = np.random.default_rng(seed)
-    return data(rng.random((count, 5)) < [0.95, 0.7, 0.3, 0.2, 0.04], **options)
 
 
 def test_sizes_and_strata():
@@ -251,3 +222,65 @@ def test_a_test_image_without_mask_is_not_spoken_about(tmp_path):
     source = folder(tmp_path)
     (tmp_path / "s.csv").write_text("id,split\ns0,val\ns1,train\n")
     assert read_splits(tmp_path / "s.csv", source.records) == ["val", "train", "test"]
+
+
+# ---------------------------------------------------------------- near-duplicates
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_no_group_double_or_near_pair_straddles_splits(seed):
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(60, 140))
+    near = random_near(rng, count)
+    hashes = [f"h{rng.integers(count)}" if i < 20 else f"own {i}" for i in range(count)]
+    groups = [f"g{i // 5}" if i > count - 20 else None for i in range(count)]
+    given = ["test" if i % 2 and i > count - 8 else None for i in range(count)]
+    given = given if seed % 2 else [None] * count
+    groups = [None] * count if seed % 2 else groups
+    found, records = random_data(seed, count=count, hashes=hashes, groups=groups, splits=given)
+    splits = holdout(found, records, seed=seed, near=near)
+    assert not straddles(splits, near.pairs)
+    assert all(len(side) == 1 for side in groups_of(hashes, splits).values())
+    assert all(len(side) == 1 for side in groups_of(groups, splits).values())
+    assert {"train", "val", "test"} <= set(splits)
+    assert all(splits[i] == split for i, split in enumerate(given) if split)
+    assert splits.count(None) <= 0.25 * count
+
+
+def test_near_duplicates_that_are_no_chain_stay_together():
+    found, records = random_data(1, count=100)
+    clusters = [[i, 99 - i] for i in range(30)]
+    near = Near(clusters, clusters)
+    for seed in range(3):
+        splits = holdout(found, records, seed=seed, near=near)
+        assert all(splits[i] == splits[j] for i, j in clusters)
+        assert None not in splits
+        alone = holdout(found, records, seed=seed)
+        assert any(alone[i] != alone[j] for i, j in clusters)
+
+
+def test_near_duplicates_of_given_samples_stand_beside_them():
+    given = ["val", "test", "train", "train", *[None] * 36]
+    found, records = random_data(2, count=40, splits=given)
+    clusters = [[0, 9], [1, 10, 2], [3, 11]]  # the second: both in test and in train
+    near = Near([(0, 9), (1, 10), (2, 10), (3, 11)], clusters)
+    splits = holdout(found, records, seed=0, near=near, test_fraction=0.2)
+    assert splits[:4] == given[:4]
+    assert (splits[9], splits[10], splits[11]) == ("val", None, "train")
+
+
+def test_near_duplicates_of_everything_leave_nothing_to_share_out():
+    found, records = random_data(0, count=20)
+    near = Near([(0, i) for i in range(1, 20)], [range(20)])
+    with pytest.raises(InputError, match=r"1 independent ones, near-duplicates aside.*: ignore"):
+        holdout(found, records, seed=0, near=near)
+    still = Near([(i, j) for j in range(20) for i in range(j)], [range(20)], [range(20)])
+    with pytest.raises(InputError, match="cannot be shared out to 3 splits"):
+        holdout(found, records, seed=0, near=still)
+
+
+def test_data_that_only_lacks_what_its_doubles_bring():
+    """Every free sample is the double of a given one: nothing is left to deal."""
+    hashes = ["a", "b", "c", "a", "b"]
+    found, records = data([[1]] * 5, hashes=hashes, splits=["train", "val", "test", None, None])
+    assert holdout(found, records, seed=0) == ["train", "val", "test", "train", "val"]

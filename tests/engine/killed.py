@@ -1,6 +1,7 @@
-"""A run to be killed: `python -m tests.engine.killed FOLDER DEVICES`.
+"""A run to be killed: `python -m tests.engine.killed FOLDER DEVICES [STAGE]`.
 
-It takes its time between the steps, saves often, and prints a line a step.
+It takes its time between the steps, saves often, and prints a line a step. With a stage of
+experiments/kill_in_save.py it kills itself there, in its third save.
 """
 
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import keras
 
+from experiments import kill_in_save
 from tests.engine import toy
 from tfvision.engine.distribute import make_strategy
 
@@ -40,4 +42,6 @@ if __name__ == "__main__":
     loop = make(Path(sys.argv[1]), int(sys.argv[2]), callbacks=[Slow()])
     for line in loop.restore():
         print(line, flush=True)
+    if len(sys.argv) > 3:
+        kill_in_save.arm(sys.argv[3], nth=3)
     loop.run()

@@ -77,20 +77,30 @@ def test_one_device_is_tensorflows_default(device):
     json.dumps(describe(strategy))
 
 
+def pretend(monkeypatch, *names):
+    """TensorFlow sees these devices and no others."""
+    devices = [SimpleNamespace(name=f"/physical_device:{n}", kind=n[:3]) for n in names]
+    monkeypatch.setattr(
+        tf.config,
+        "list_physical_devices",
+        lambda kind=None: [d for d in devices if kind in (None, d.kind)],
+    )
+
+
 @pytest.mark.parametrize("device", ["gpu", "gpu:0", "gpu:0,1"])
 def test_a_gpu_that_is_not_there(monkeypatch, device):
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    pretend(monkeypatch, "CPU:0")
     with pytest.raises(
-        EnvironmentFault, match=r"sees no GPU here\. Run with --device cpu, or see"
+        EnvironmentFault, match=r"sees no GPU here, only CPU:0\. Run with --device cpu, or see"
     ) as e:
         make_strategy(device)
     assert e.value.exit_code == 3
 
 
 def test_more_gpus_than_there_are(monkeypatch):
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU"])
+    pretend(monkeypatch, "CPU:0", "GPU:0")
     with pytest.raises(
-        EnvironmentFault, match=r"--device gpu:0,1: TensorFlow sees 1 GPU\(s\), numbered"
+        EnvironmentFault, match=r"--device gpu:0,1: TensorFlow sees 1 GPU\(s\).*: CPU:0, GPU:0\."
     ):
         make_strategy("gpu:0,1")
 

@@ -17,15 +17,19 @@ from tests.engine import killed
 from tests.engine.test_loop import without_times
 from tfvision.engine.checkpoint import steps_in
 
-KILLS = 2
 DEVICES = (1, 2)
+INSIDE = {1: "manifest", 2: "renamed"}  # stage of a save at which the second kill comes
 STEPS = 160
 
 
-def killed_sitting(folder: Path, devices: int, steps: int, seconds: float) -> list[str]:
-    """Starts the program; SIGKILL so many steps and seconds after it has begun to train."""
+def killed_sitting(
+    folder: Path, devices: int, steps: int = 0, seconds: float = 0.0, stage: str | None = None
+) -> list[str]:
+    """Starts the program; SIGKILL so many steps and seconds after it has begun to train, or at
+    a stage of a save."""
+    inside = [] if stage is None else [stage]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.engine.killed", str(folder), str(devices)],
+        [sys.executable, "-m", "tests.engine.killed", str(folder), str(devices), *inside],
         cwd=Path(__file__).parents[2],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
         stdout=subprocess.PIPE,
@@ -34,7 +38,7 @@ def killed_sitting(folder: Path, devices: int, steps: int, seconds: float) -> li
     lines = []
     for line in process.stdout:
         lines.append(line.strip())
-        if lines.count("step") == steps:
+        if stage is None and lines.count("step") == steps:
             time.sleep(seconds)
             process.kill()
             break
@@ -47,8 +51,11 @@ def kill_and_resume(folder: Path, devices: int) -> list[int]:
     """The step at which each kill left the run."""
     chance = random.Random(devices)
     left_at = [0]
-    for _ in range(KILLS):
-        lines = killed_sitting(folder, devices, chance.randint(20, 60), chance.uniform(0, 0.1))
+    for moment in (
+        {"steps": chance.randint(20, 60), "seconds": chance.uniform(0, 0.1)},
+        {"stage": INSIDE[devices]},
+    ):
+        lines = killed_sitting(folder, devices, **moment)
         assert any(f"the run starts at step {left_at[-1]}" in line for line in lines) or any(
             f"goes on after step {left_at[-1]}," in line for line in lines
         )
@@ -58,7 +65,8 @@ def kill_and_resume(folder: Path, devices: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
-    """Both runs, killed twice each, side by side: most of the time is Python's start."""
+    """Both runs, killed twice each, once inside a save, side by side (T01): most of the time
+    is Python's start."""
     folders = {n: tmp_path_factory.mktemp(f"devices-{n}") for n in DEVICES}
     with ThreadPoolExecutor(len(DEVICES)) as pool:
         found = {n: pool.submit(kill_and_resume, folders[n], n) for n in DEVICES}

@@ -3,6 +3,7 @@
 import csv
 import errno
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def test_create_makes_a_locked_folder_with_its_parents(tmp_path):
     run = RunFolder(tmp_path / "runs" / "seg" / "x")
     run.create()
     assert names_in(run.path) == [".lock"]
-    assert (run.path / ".lock").read_text() == str(os.getpid())
+    assert (run.path / ".lock").read_text() == f"{os.getpid()} on {platform.node()}"
     run.unlock()
 
 
@@ -154,7 +155,8 @@ def test_a_second_process_is_refused_until_the_first_has_died(tmp_path):
         (path / "config.yaml").write_text("model: unet\n")
         for call in (RunFolder(path).lock, lambda: RunFolder(path).create(overwrite=True)):
             with pytest.raises(
-                InputError, match=rf"x is in use by another process \(pid {holder.pid}\)\. Wait"
+                InputError,
+                match=rf"x is in use by another process \(pid {holder.pid} on .*\)\. Wait",
             ):
                 call()
         assert (path / "config.yaml").read_text() == "model: unet\n"
@@ -164,7 +166,7 @@ def test_a_second_process_is_refused_until_the_first_has_died(tmp_path):
     run = RunFolder(path)
     run.lock()
     run.lock()  # once more is no error
-    assert (path / ".lock").read_text() == str(os.getpid())
+    assert (path / ".lock").read_text() == f"{os.getpid()} on {platform.node()}"
     run.unlock()
     run.unlock()
 

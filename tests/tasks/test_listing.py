@@ -1,13 +1,12 @@
-"""The cost of a model against a count by hand, the list of models, the doctor."""
+"""The cost of a model against a count by hand, the list of models, what a run was made with."""
 
 import keras
 import pytest
 from keras import layers
 
-from tfvision.errors import EnvironmentFault
 from tfvision.models import MODELS
 from tfvision.tasks import environment, listing
-from tfvision.tasks.listing import doctor, models, multiply_adds
+from tfvision.tasks.listing import models, multiply_adds
 
 
 def test_multiply_adds_of_a_small_net():
@@ -68,56 +67,6 @@ def test_the_list_has_a_row_a_model(capsys, monkeypatch):
         assert f"{row['num_parameters']:,}" in line
         assert row["about"]
         assert line.endswith(row["about"])
-
-
-def with_versions(monkeypatch, **changes):
-    found = {**environment.versions(), "keras-cv": "0.9.0", **changes}
-    monkeypatch.setattr(listing, "versions", lambda: found)
-    return found
-
-
-def test_the_doctor_finds_nothing_in_a_good_installation(capsys, monkeypatch):
-    found = with_versions(monkeypatch, tensorflow="2.21.0", keras="3.13.2")
-    result = doctor()
-    out = capsys.readouterr().out
-    assert result["versions"] == found
-    assert result["problems"] == []
-    assert out.endswith("no problems found\n")
-    assert all(name in out for name in (*found, "CPU cores", "free disk here", "TFVISION_CACHE"))
-
-
-@pytest.mark.parametrize(
-    ("changes", "problem"),
-    [
-        ({"keras": "3.12.0"}, "keras: outside the tested window 3.13 to 3.15"),
-        ({"keras": "4.0rc1"}, "keras: outside the tested window 3.13 to 3.15"),
-        ({"tensorflow": "2.22.0-dev1"}, "tensorflow: outside the tested window 2.20 to 2.21"),
-        ({"albumentations": None}, "albumentations: missing: pip install -r requirements.txt"),
-    ],
-)
-def test_the_doctor_says_what_is_amiss(capsys, monkeypatch, changes, problem):
-    with_versions(monkeypatch, **{"tensorflow": "2.21.0", "keras": "3.15.1", **changes})
-    assert doctor()["problems"] == [problem]
-    out = capsys.readouterr().out
-    assert f"! {problem}\n" in out
-    assert out.endswith("1 problem(s)\n")
-
-
-def test_the_doctor_of_an_installation_without_tensorflow(capsys, monkeypatch):
-    with_versions(monkeypatch, tensorflow=None)
-    monkeypatch.setitem(__import__("sys").modules, "tensorflow", None)  # importing it fails
-    with pytest.raises(EnvironmentFault, match="Not installed: tensorflow"):
-        doctor()
-    assert "missing: pip install -r requirements.txt" in capsys.readouterr().out
-
-
-def test_the_doctor_warns_of_a_full_disk_and_a_cache_that_cannot_be_written(monkeypatch):
-    with_versions(monkeypatch, tensorflow="2.21.0", keras="3.15.1")
-    monkeypatch.setattr(listing.shutil, "disk_usage", lambda _: type("U", (), {"free": 2**29}))
-    monkeypatch.setattr(listing.os, "access", lambda *_: False)
-    problems = doctor()["problems"]
-    assert problems[0].startswith("only 0.5 GiB are free here")
-    assert problems[1].endswith("cannot be written: set TFVISION_CACHE")
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch):

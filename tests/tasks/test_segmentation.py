@@ -193,7 +193,9 @@ def test_a_run_killed_before_its_first_checkpoint_is_the_same_run_when_resumed(
 
 
 def test_a_start_that_failed_leaves_a_folder_that_can_be_used_again(dataset, tmp_path, quick):
-    config = runs.write_config(tmp_path / "c.yaml", dataset, data={"splits": "nowhere.csv"})
+    wrong = tmp_path / "splits.csv"
+    wrong.write_text("id,split\nno such image,train\n")
+    config = runs.write_config(tmp_path / "c.yaml", dataset, data={"splits": str(wrong)})
     assert runs.train("--config", config, "--out", tmp_path / "run") == 2
     assert names(tmp_path / "run") <= {".lock", "log.txt", "issues.json"}
     runs.new_run(tmp_path / "run", dataset, train={"epochs": 1})

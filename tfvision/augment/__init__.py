@@ -10,14 +10,21 @@ OPS = Registry(
         "translate": "tfvision.augment.geometric:translate",
         "rotate": "tfvision.augment.geometric:rotate",
         "scale": "tfvision.augment.geometric:scale",
+        "perspective": "tfvision.augment.geometric:perspective",
+        "elastic": "tfvision.augment.warping:elastic",
+        "grid_distortion": "tfvision.augment.warping:grid_distortion",
         "crop": "tfvision.augment.cropping:crop",
         "brightness": "tfvision.augment.photometric:brightness",
         "contrast": "tfvision.augment.photometric:contrast",
         "gamma": "tfvision.augment.photometric:gamma",
         "noise": "tfvision.augment.photometric:noise",
         "blur": "tfvision.augment.photometric:blur",
+        "sharpen": "tfvision.augment.photometric:sharpen",
+        "jpeg_quality": "tfvision.augment.photometric:jpeg_quality",
         "negative": "tfvision.augment.photometric:negative",
         "cutout": "tfvision.augment.erasing:cutout",
+        "coarse_dropout": "tfvision.augment.erasing:coarse_dropout",
+        "grid_dropout": "tfvision.augment.erasing:grid_dropout",
         "albumentations": "tfvision.augment.albumentations_op:albumentations",
     },
 )
@@ -27,6 +34,7 @@ MIXERS = Registry(
     {
         "mixup": "tfvision.augment.mixing:mixup",
         "cutmix": "tfvision.augment.mixing:cutmix",
+        "copy_paste": "tfvision.augment.pasting:copy_paste",
     },
 )
 
@@ -37,5 +45,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "compose": "tfvision.augment.op:compose",
         "mixup": "tfvision.augment.mixing:mixup",
         "cutmix": "tfvision.augment.mixing:cutmix",
+        "copy_paste": "tfvision.augment.pasting:copy_paste",
     },
 )

@@ -7,7 +7,8 @@ multiplies the matrices of neighbours and resamples once.
 The matrices are 3x3 float64, take column vectors (x, y, 1) in pixels *with the origin in
 the middle of the image*, and map a place in the output to the place in the input that it
 is read from. With that origin a flip, a rotation or a scaling needs no shift. float64, as
-a GPU may multiply float32 matrices in reduced precision (TF32).
+a GPU may multiply float32 matrices in reduced precision (TF32). The last row is (0, 0, 1)
+but for perspective, where x and y are divided by its result w.
 """
 
 import dataclasses
@@ -50,10 +51,17 @@ class Border:
 
 @dataclasses.dataclass(frozen=True)
 class Affine:
-    """A geometric op: call it like any op, or merge its `matrix(seed, size)` with others."""
+    """A geometric op: call it like any op, or merge its `matrix(seed, size)` with others.
+
+    Attributes:
+        matrix: `matrix(seed, (height, width))`, (3, 3) float64; see the module.
+        border: What comes in from beyond the border.
+        projective: Whether the matrix may have another last row than (0, 0, 1).
+    """
 
     matrix: Callable[[tf.Tensor, Size], tf.Tensor]
     border: Border
+    projective: bool = False
 
     def __call__(self, sample: Sample, seed: tf.Tensor) -> Sample:
         return apply_run([self], sample, [seed])
@@ -119,7 +127,9 @@ def apply_run(run: Sequence[Affine | Flip], sample: Sample, seeds: Sequence[tf.T
     size = image_size(sample["image"])
     matrices = [op.matrix(seed, size) for op, seed in zip(run, seeds, strict=True)]
     # Output to input: the last op is undone first, so it stands rightmost.
-    return _resample(sample, functools.reduce(tf.linalg.matmul, matrices), border)
+    matrix = functools.reduce(tf.linalg.matmul, matrices)
+    projective = any(isinstance(op, Affine) and op.projective for op in run)
+    return _resample(sample, matrix, border, projective)
 
 
 def _mirror(run: Sequence[Flip], sample: Sample, seeds: Sequence[tf.Tensor]) -> Sample:
@@ -145,7 +155,7 @@ def _where_pair(condition, then, otherwise):
     return [tf.where(condition, a, b) for a, b in zip(then, otherwise, strict=True)]
 
 
-def _resample(sample: Sample, matrix: tf.Tensor, border: Border) -> Sample:
+def _resample(sample: Sample, matrix: tf.Tensor, border: Border, projective: bool) -> Sample:
     """Reads the output through `matrix`: the image bilinear, the mask nearest."""
     image = sample["image"]
     size = image_size(image)
@@ -168,9 +178,28 @@ def _resample(sample: Sample, matrix: tf.Tensor, border: Border) -> Sample:
             **settings,
         )[0, :, :, 0]
         out["mask"].set_shape(mask.shape)
+    if projective and border.mode == "constant":
+        out = _hide_behind_horizon(out, matrix, size, border)
     if "boxes" in sample:
-        out |= _move_boxes(sample, matrix, size, border.min_visibility)
+        out |= _move_boxes(sample, matrix, size, border.min_visibility, projective)
     return {**sample, **out}
+
+
+def _hide_behind_horizon(out: Sample, matrix: tf.Tensor, size: Size, border: Border) -> Sample:
+    """Fills where w is not positive: there TensorFlow shows the image a second time.
+
+    A perspective alone never gets there; followed by a strong shrinking it may.
+    """
+    rows, columns = (tf.range(side, dtype=tf.float64) - (side - 1) / 2 for side in _float64(size))
+    w = matrix[2, 0] * columns[None] + matrix[2, 1] * rows[:, None] + matrix[2, 2]
+    out = {**out, "image": tf.where((w > 0)[..., None], out["image"], border.fill)}
+    if "mask" in out:
+        out["mask"] = tf.where(w > 0, out["mask"], border.fill_label)
+    return out
+
+
+def _float64(size: Size) -> list[tf.Tensor]:
+    return [tf.cast(side, tf.float64) for side in size]
 
 
 def _between_pixel_indices(matrix: tf.Tensor, size: Size) -> tf.Tensor:
@@ -179,23 +208,31 @@ def _between_pixel_indices(matrix: tf.Tensor, size: Size) -> tf.Tensor:
     The middle of the image lies at index (W - 1) / 2: between two pixels where W is even.
     So a flip reads column W - 1 - x, in whole numbers throughout.
     """
-    height, width = (tf.cast(side, tf.float64) for side in size)
+    height, width = _float64(size)
     x, y = (width - 1) / 2, (height - 1) / 2
     to_middle = tf.reshape(tf.stack([1, 0, -x, 0, 1, -y, 0, 0, 1]), [3, 3])
     from_middle = tf.reshape(tf.stack([1, 0, x, 0, 1, y, 0, 0, 1]), [3, 3])
     whole = from_middle @ matrix @ to_middle
-    return tf.cast(tf.reshape(whole, [1, 9])[:, :8], tf.float32)
+    return tf.cast(tf.reshape(whole / whole[2, 2], [1, 9])[:, :8], tf.float32)
 
 
-def _move_boxes(sample: Sample, matrix: tf.Tensor, size: Size, min_visibility: float) -> Sample:
+def _move_boxes(
+    sample: Sample, matrix: tf.Tensor, size: Size, min_visibility: float, projective: bool
+) -> Sample:
     """The upright hull of each box's moved corners, clipped to the image."""
     boxes = tf.cast(sample["boxes"], tf.float64)
-    height, width = (tf.cast(side, tf.float64) for side in size)
+    height, width = _float64(size)
     middle = tf.stack([width, height]) / 2
     x1, y1, x2, y2 = tf.unstack(boxes, axis=-1)
     corners = tf.stack([tf.stack([x1, x1, x2, x2]), tf.stack([y1, y2, y1, y2])], axis=-1)
     forward = tf.linalg.inv(matrix)
-    corners = (corners - middle) @ tf.transpose(forward[:2, :2]) + forward[:2, 2] + middle
+    corners -= middle
+    moved = corners @ tf.transpose(forward[:2, :2]) + forward[:2, 2]
+    if projective:
+        w = tf.linalg.matvec(corners, forward[2, :2]) + forward[2, 2]
+        # Beyond the horizon there is no place: such a corner goes very far out.
+        moved /= tf.maximum(w, 1e-6)[..., None]
+    corners = moved + middle
     hull = tf.concat([tf.reduce_min(corners, 0), tf.reduce_max(corners, 0)], axis=-1)
     # Where every draw missed, boxes stay as they came, even those that reach over the edge.
     still = tf.reduce_all(matrix == tf.eye(3, dtype=tf.float64))

@@ -1,7 +1,7 @@
 """Transforms of albumentations (2.0.8, MIT) as an op: the only module that imports it.
 
 Slower than the native ops, two to four times (benchmarks/augmentation.py): each sample
-goes through Python. Use it for what they lack, such as elastic deformation.
+goes through Python. Use it for what they lack, such as fog or median filters.
 """
 
 import inspect

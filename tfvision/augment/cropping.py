@@ -13,6 +13,7 @@ from tfvision.augment.sample import (
     draw,
     image_size,
 )
+from tfvision.errors import InputError
 
 
 def crop(
@@ -23,6 +24,8 @@ def crop(
     fill: float = 0.0,
     fill_label: int = 255,
     min_visibility: float = 0.25,
+    balance: float = 0.0,
+    ignore_label: int | None = 255,
 ) -> Op:
     """Cuts a window of (height, width) pixels; nothing is resampled.
 
@@ -37,6 +40,14 @@ def crop(
         fill_label: Mask label of the padding; 255 is ignored.
         min_visibility: Boxes are clipped to the window; one of which less than this share
             of its area is in view is dropped, with its class.
+        balance: Of the random places, the share that is chosen by the mask: a class drawn
+            evenly among those present, a pixel drawn evenly among the class's, and the
+            window's middle as near to it as the image's edge allows. So small classes are
+            seen as often as large ones. 0 needs no mask.
+        ignore_label: Label that `balance` does not count as a class; None: all count.
+
+    Raises:
+        InputError: When called, where `balance` is above 0 and the sample has no mask.
     """
     height = check_integer("crop", "height", height, 1)
     width = check_integer("crop", "width", width, 1)
@@ -44,6 +55,9 @@ def crop(
     fill = check_number("crop", "fill", fill, 0.0, 1.0)
     fill_label = check_fill_label("crop", fill_label)
     min_visibility = check_number("crop", "min_visibility", min_visibility, 0.0, 1.0)
+    balance = check_number("crop", "balance", balance, 0.0, 1.0)
+    if ignore_label is not None:
+        ignore_label = check_fill_label("crop", ignore_label)
 
     def op(sample: Sample, seed: tf.Tensor) -> Sample:
         image = sample["image"]
@@ -52,6 +66,13 @@ def crop(
         hit = u_hit < p
         top = _window_start(u_y, hit, rows - height)
         left = _window_start(u_x, hit, columns - width)
+        if balance > 0:
+            own = tf.random.experimental.stateless_fold_in(seed, 1)
+            u_balance, u_pixel = draw(own, 2, tf.float64)
+            row, column, found = _pixel_of_a_class(_mask_of(sample), u_pixel, ignore_label)
+            chosen = hit & found & (u_balance < balance)
+            top = tf.where(chosen, _start_around(row, height, rows), top)
+            left = tf.where(chosen, _start_around(column, width, columns), left)
         window = _Window(top, left, height, width)
         out = {"image": window.cut(image, fill)}
         if "mask" in sample:
@@ -78,6 +99,46 @@ def _window_start(u: tf.Tensor, hit: tf.Tensor, room: int | tf.Tensor) -> tf.Ten
     places = tf.abs(room) + 1
     place = tf.cast(tf.floor(u * tf.cast(places, tf.float32)), tf.int32)
     return tf.sign(room) * tf.where(hit, place, tf.abs(room) // 2)
+
+
+def _mask_of(sample: Sample) -> tf.Tensor:
+    if "mask" not in sample:
+        raise InputError(
+            "crop: balance chooses places by the mask, and the sample has none. Leave balance out."
+        )
+    return sample["mask"]
+
+
+def _pixel_of_a_class(
+    mask: tf.Tensor, u: tf.Tensor, ignore_label: int | None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Row and column of a pixel whose class is drawn evenly among those present.
+
+    Args:
+        mask: (H, W) int32.
+        u: () float64, uniform in [0, 1).
+        ignore_label: Label that is no class, or None.
+
+    Returns:
+        () int32, () int32, and () bool: whether any pixel has a class.
+    """
+    labels, which, counts = tf.unique_with_counts(tf.reshape(mask, [-1]))
+    share = 1 / tf.cast(counts, tf.float64)
+    if ignore_label is not None:
+        share = tf.where(labels == ignore_label, tf.zeros_like(share), share)
+    # Pixels weigh 1 / (pixels of their class), so that all classes weigh the same.
+    reached = tf.cumsum(tf.gather(share, which))
+    total = reached[-1]
+    place = tf.searchsorted(reached, [u * total], side="right")[0]
+    place = tf.minimum(place, tf.size(mask) - 1)
+    width = tf.shape(mask)[1]
+    return place // width, place % width, total > 0
+
+
+def _start_around(middle: tf.Tensor, length: int, side: int | tf.Tensor) -> tf.Tensor:
+    """() int32: start of a window around pixel `middle`, moved inside the image's side."""
+    room = tf.convert_to_tensor(side - length, tf.int32)
+    return tf.clip_by_value(middle - length // 2, tf.minimum(room, 0), tf.maximum(room, 0))
 
 
 class _Window:

@@ -140,6 +140,59 @@ def scale(
     return Affine(matrix, border)
 
 
+def perspective(
+    max_shift: float = 0.05,
+    p: float = 1.0,
+    *,
+    mode: str = "constant",
+    fill: float = 0.0,
+    fill_label: int = 255,
+    min_visibility: float = 0.25,
+) -> Affine:
+    """Looks at the sample at a slant: its corners are read from places nearby.
+
+    Args:
+        max_shift: How far each corner's place lies from it, as a fraction of the image's
+            height and of its width, 0 to 0.15; uniform, each corner and axis for itself.
+            0.25 would let three corners fall on one line.
+        p: With the others, see the module.
+    """
+    max_shift = check_number("perspective", "max_shift", max_shift, 0.0, 0.15)
+    p = check_probability("perspective", p)
+
+    def matrix(seed: tf.Tensor, size: Size) -> tf.Tensor:
+        u_hit, *places = draw(seed, 9, tf.float64)
+        sides = tf.stack([tf.cast(side, tf.float64) for side in reversed(size)])
+        moves = between(tf.reshape(tf.stack(places), [4, 2]), -max_shift, max_shift)
+        corners = tf.constant([[0, 0], [1, 0], [1, 1], [0, 1]], tf.float64)
+        square = tf.linalg.diag(tf.concat([1 / sides, [1.0]], 0)) + _HALF
+        slanted = _square_to_corners((corners + moves - 0.5) * sides) @ square
+        return tf.where(u_hit < p, slanted / slanted[2, 2], tf.eye(3, dtype=tf.float64))
+
+    border = make_border(
+        "perspective", mode=mode, fill=fill, fill_label=fill_label, min_visibility=min_visibility
+    )
+    return Affine(matrix, border, projective=True)
+
+
+_HALF = [[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]]
+
+
+def _square_to_corners(corners: tf.Tensor) -> tf.Tensor:
+    """(3, 3) float64: the homography of the unit square to `corners` (4, 2).
+
+    Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989, section 2.2.3.
+    The corners are those of (0, 0), (1, 0), (1, 1), (0, 1), in that order.
+    """
+    p0, p1, p2, p3 = tf.unstack(corners)
+    d1, d2, total = p1 - p2, p3 - p2, p0 - p1 + p2 - p3
+    area = d1[0] * d2[1] - d2[0] * d1[1]
+    g = (total[0] * d2[1] - d2[0] * total[1]) / area
+    h = (d1[0] * total[1] - total[0] * d1[1]) / area
+    columns = tf.stack([p1 - p0 + g * p1, p3 - p0 + h * p3, p0], axis=1)
+    return tf.concat([columns, tf.stack([g, h, tf.ones_like(g)])[None]], axis=0)
+
+
 def _whole_shift(u: tf.Tensor, max_shift: float, side: int | tf.Tensor) -> tf.Tensor:
     """() float64: a whole number of pixels, each from -k to k as likely as the other."""
     # 1e-9: 0.29 * 100 is 28.999999999999996, and 29 pixels are meant.

@@ -32,17 +32,17 @@ def mixup(alpha: float = 0.2, p: float = 1.0) -> Op:
     p = check_probability("mixup", p)
 
     def op(batch: Sample, seed: tf.Tensor) -> Sample:
-        _check_batch("mixup", batch)
+        check_batch("mixup", batch)
         image = batch["image"]
         hit, share = _draw_shares(seed, tf.shape(image)[0], alpha, p)
         share = tf.cast(share, tf.float32)
         weight = share[:, None, None, None]
-        out = {"image": weight * image + (1 - weight) * _partner(image), "mix": share}
-        out |= {f"{key}_other": _partner(batch[key]) for key in ("mask", "label") if key in batch}
+        out = {"image": weight * image + (1 - weight) * partner(image), "mix": share}
+        out |= {f"{key}_other": partner(batch[key]) for key in ("mask", "label") if key in batch}
         if "boxes" in batch:
             own = batch["classes"] >= 0
-            other = _partner(own) & hit[:, None]
-            boxes, classes = _partner(batch["boxes"]), _partner(batch["classes"])
+            other = partner(own) & hit[:, None]
+            boxes, classes = partner(batch["boxes"]), partner(batch["classes"])
             out |= _join_boxes(batch, own, boxes, classes, other)
         return {**batch, **out}
 
@@ -67,7 +67,7 @@ def cutmix(alpha: float = 1.0, p: float = 0.5, *, min_visibility: float = 0.25) 
     min_visibility = check_number("cutmix", "min_visibility", min_visibility, 0.0, 1.0)
 
     def op(batch: Sample, seed: tf.Tensor) -> Sample:
-        _check_batch("cutmix", batch)
+        check_batch("cutmix", batch)
         image = batch["image"]
         count, height, width = tf.unstack(tf.shape(image)[:3])
         top, bottom, left, right = _draw_rectangles(seed, count, height, width, alpha, p)
@@ -75,13 +75,13 @@ def cutmix(alpha: float = 1.0, p: float = 0.5, *, min_visibility: float = 0.25) 
         inside_rows = (rows >= top[:, None]) & (rows < bottom[:, None])
         inside_columns = (columns >= left[:, None]) & (columns < right[:, None])
         inside = inside_rows[:, :, None] & inside_columns[:, None, :]
-        out = {"image": tf.where(inside[..., None], _partner(image), image)}
+        out = {"image": tf.where(inside[..., None], partner(image), image)}
         if "mask" in batch:
-            out["mask"] = tf.where(inside, _partner(batch["mask"]), batch["mask"])
+            out["mask"] = tf.where(inside, partner(batch["mask"]), batch["mask"])
         if "label" in batch:
             pasted = tf.cast((bottom - top) * (right - left), tf.float32)
             out["mix"] = 1 - pasted / tf.cast(height * width, tf.float32)
-            out["label_other"] = _partner(batch["label"])
+            out["label_other"] = partner(batch["label"])
         if "boxes" in batch:
             corners = tf.cast(tf.stack([left, top, right, bottom], axis=-1), tf.float32)
             out |= _cutmix_boxes(batch, corners, min_visibility)
@@ -96,7 +96,8 @@ def _check_alpha(op: str, alpha: float) -> float:
     return float(alpha)
 
 
-def _check_batch(op: str, batch: Sample) -> None:
+def check_batch(op: str, batch: Sample) -> None:
+    """Raises an `InputError` where `batch` is a sample, or mixed by shares already."""
     if batch["image"].shape.rank != 4:
         raise InputError(
             f"{op}: mixes batches, so image must be (B, H, W, C), got shape "
@@ -105,11 +106,12 @@ def _check_batch(op: str, batch: Sample) -> None:
     if "mix" in batch:
         raise InputError(
             f"{op}: the batch is mixed already (it has the key 'mix'), and a row has room for "
-            "one partner. Use one mixing op."
+            "one partner. Use one mixing op; copy_paste may stand before it."
         )
 
 
-def _partner(x: tf.Tensor) -> tf.Tensor:
+def partner(x: tf.Tensor) -> tf.Tensor:
+    """Each row's partner, the row before it."""
     return tf.roll(x, shift=1, axis=0)
 
 
@@ -146,7 +148,7 @@ def _draw_rectangles(
 def _cutmix_boxes(batch: Sample, rectangle: tf.Tensor, min_visibility: float) -> Sample:
     """Boxes after a paste into `rectangle` (B, 4)."""
     own = batch["boxes"]
-    other = _partner(own)
+    other = partner(own)
     window = rectangle[:, None]
     hidden = area(_intersection(own, window))
     left_over = area(own) - hidden
@@ -155,7 +157,7 @@ def _cutmix_boxes(batch: Sample, rectangle: tf.Tensor, min_visibility: float) ->
     keep_own = (keep_own | (hidden == 0)) & (batch["classes"] >= 0)
     clipped = _intersection(other, window)
     seen = area(clipped)
-    classes = _partner(batch["classes"])
+    classes = partner(batch["classes"])
     keep_other = (seen > 0) & (seen >= min_visibility * area(other)) & (classes >= 0)
     return _join_boxes(batch, keep_own, clipped, classes, keep_other)
 

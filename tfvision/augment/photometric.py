@@ -13,12 +13,14 @@ from tfvision.augment.sample import (
     Sample,
     between,
     check_factors,
+    check_integer,
     check_number,
     check_probability,
     draw,
     factor_between,
-    image_size,
 )
+from tfvision.augment.smoothing import fixed_gaussian, gaussian_weights, smooth_image
+from tfvision.errors import InputError
 
 
 def brightness(max_delta: float = 0.2, p: float = 1.0) -> Op:
@@ -113,25 +115,84 @@ def blur(max_sigma: float = 1.0, p: float = 1.0) -> Op:
     max_sigma = check_number("blur", "max_sigma", max_sigma, 1e-3, 100.0)
     p = check_probability("blur", p)
     reach = math.ceil(3 * max_sigma)
-    steps = tf.range(-reach, reach + 1, dtype=tf.float32)
+
+    def op(sample: Sample, seed: tf.Tensor) -> Sample:
+        u_hit, u = draw(seed, 2)
+        # At 0.001 every weight beside the middle one is 0: an exact copy, and no tf.cond.
+        sigma = tf.maximum(tf.where(u_hit < p, u * max_sigma, 0.0), 1e-3)
+        blurred = smooth_image(sample["image"], gaussian_weights(sigma, reach))
+        return {**sample, "image": _clip(blurred)}
+
+    return op
+
+
+def sharpen(max_amount: float = 1.0, sigma: float = 1.0, p: float = 0.5) -> Op:
+    """Unsharp masking: image + amount * (image - blurred), then clips.
+
+    Args:
+        max_amount: Greatest amount, above 0 to 10; they are uniform from 0.
+        sigma: Of the Gaussian blur, in pixels, 0.1 to 100; beyond its edge the image is
+            mirrored (c b | a b c).
+        p: Probability that the op happens.
+    """
+    max_amount = check_number("sharpen", "max_amount", max_amount, 1e-3, 10.0)
+    sigma = check_number("sharpen", "sigma", sigma, 0.1, 100.0)
+    p = check_probability("sharpen", p)
+    weights = fixed_gaussian(sigma)
 
     def op(sample: Sample, seed: tf.Tensor) -> Sample:
         image = sample["image"]
         u_hit, u = draw(seed, 2)
-        # At 0.001 every weight beside the middle one is 0: an exact copy, and no tf.cond.
-        sigma = tf.maximum(tf.where(u_hit < p, u * max_sigma, 0.0), 1e-3)
-        weights = tf.exp(-tf.square(steps / sigma) / 2)
-        weights /= tf.reduce_sum(weights)
-        height, width = image_size(image)
-        wide = tf.gather(image, _mirrored(height, reach), axis=0)
-        wide = tf.gather(wide, _mirrored(width, reach), axis=1)[None]
-        kernel = tf.tile(weights[:, None, None, None], [1, 1, tf.shape(image)[2], 1])
-        strides = [1, 1, 1, 1]
-        tall = tf.nn.depthwise_conv2d(wide, kernel, strides, "VALID")
-        kernel = tf.transpose(kernel, [1, 0, 2, 3])
-        blurred = tf.nn.depthwise_conv2d(tall, kernel, strides, "VALID")[0]
-        blurred.set_shape(image.shape)
-        return {**sample, "image": _clip(blurred)}
+        amount = tf.where(u_hit < p, u * max_amount, 0.0)
+        detail = image - smooth_image(image, weights)
+        return {**sample, "image": _clip(image + amount * detail)}
+
+    return op
+
+
+def jpeg_quality(minimum: int = 40, maximum: int = 95, p: float = 0.5) -> Op:
+    """Stores the image as JPEG and reads it back: blocks, ringing, smeared colour.
+
+    JPEG knows 8 bits a channel, so where it happens the image is rounded to 256 levels
+    first; chroma is halved in size (4:2:0), as cameras and editors do.
+
+    Args:
+        minimum: Least quality, 1 to 100. Qualities are whole numbers, all as likely.
+        maximum: Greatest quality.
+        p: Probability that the op happens.
+
+    Raises:
+        InputError: When called, where the image has neither 1 nor 3 channels.
+    """
+    for name, quality in (("minimum", minimum), ("maximum", maximum)):
+        if check_integer("jpeg_quality", name, quality, 1) > 100:
+            raise InputError(f"jpeg_quality: {name} must be at most 100, got {quality}.")
+    if minimum > maximum:
+        raise InputError(
+            f"jpeg_quality: minimum must not be above maximum, got {minimum} and {maximum}."
+        )
+    p = check_probability("jpeg_quality", p)
+
+    def op(sample: Sample, seed: tf.Tensor) -> Sample:
+        image = sample["image"]
+        channels = image.shape[-1]
+        if channels not in (1, 3):
+            raise InputError(
+                f"jpeg_quality: JPEG holds images of 1 or 3 channels, this one has {channels}. "
+                "Leave the op out, or set data.channels."
+            )
+        u_hit, u = draw(seed, 2)
+        quality = minimum + tf.cast(tf.floor(u * (maximum - minimum + 1)), tf.int32)
+
+        def stored() -> tf.Tensor:
+            # The fast DCT differs between builds of the library; this one does not.
+            levels = tf.cast(tf.round(_clip(image) * 255.0), tf.uint8)
+            content = tf.raw_ops.EncodeJpegVariableQuality(images=levels, quality=quality)
+            read = tf.io.decode_jpeg(content, channels=channels, dct_method="INTEGER_ACCURATE")
+            # A product, as graphs make one of a division by a constant, and eager code not.
+            return tf.ensure_shape(tf.cast(read, tf.float32) * (1 / 255), image.shape)
+
+        return {**sample, "image": tf.cond(u_hit < p, stored, lambda: tf.identity(image))}
 
     return op
 
@@ -153,13 +214,3 @@ def negative(p: float = 0.5) -> Op:
 
 def _clip(image: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(image, 0.0, 1.0)
-
-
-def _mirrored(size: int | tf.Tensor, reach: int) -> tf.Tensor:
-    """(size + 2 * reach,) int32: indices into `size` pixels, mirrored at both ends.
-
-    Unlike tf.pad it goes back and forth where the image is smaller than the reach.
-    """
-    period = tf.maximum(2 * (size - 1), 1)
-    places = tf.math.floormod(tf.range(-reach, size + reach), period)
-    return tf.minimum(places, period - places) if size != 1 else tf.zeros_like(places)

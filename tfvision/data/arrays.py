@@ -75,6 +75,11 @@ class ArraySource(Source):
         record = self.records[index]
         return f"{self._stamp}|{record.part}|{record.id}"
 
+    def arrays(self, index: int) -> tuple[str, str | None, int]:
+        """What a sample stands in: the names of its images, of its masks, and its row."""
+        data, row = self._rows[index]
+        return data["key"], None if data["masks"] is None else data["mask_key"], row
+
     def read_raw(self, index: int) -> RawSample:
         data, row = self._rows[index]
         place = self.records[index].place

@@ -120,7 +120,7 @@ def _infer(classes: Classes, first: dict[int, int], records, first_pixel) -> Non
         classes.issues.append(
             Issue(
                 "error",
-                record.id,
+                "",  # about all masks: this is where the odd value is first seen
                 record.place,
                 f"the masks hold {_some(list(first))}, classes are 0, 1, 2, ... without a gap; "
                 f"{odd} first stands here, at pixel (y, x) = ({y}, {x})",

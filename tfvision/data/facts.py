@@ -2,18 +2,20 @@
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import PIL
 
+from tfvision.data.audit.fit import Fit
+from tfvision.data.audit.sketch import Sketch, make_sketch
 from tfvision.data.cache import read_json, write_json
+from tfvision.data.in_time import map_in_time
 from tfvision.data.issue import BadSample, Issue
 from tfvision.data.source import Source
 
-FORMAT = 1  # of the kept facts; another number looks again
+FORMAT = 2  # of the kept facts; another number looks again
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Facts:
         mask_sha256: The same of the raw mask; "" without one.
         values: Raw mask value -> number of pixels.
         warnings: What was done to read it.
+        sketch: What the audit needs of its pixels.
     """
 
     height: int
@@ -44,15 +47,16 @@ class Facts:
     mask_sha256: str
     values: dict[int, int]
     warnings: tuple[str, ...]
+    sketch: Sketch
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """`facts[i]` is None where sample i cannot be read; an issue then says why."""
+    """`facts[i]` is None where sample i cannot be read; `issues[i]` then says why."""
 
     facts: list[Facts | None]
     stamps: list[str]
-    issues: list[Issue]
+    issues: dict[int, Issue]
     notes: list[str]
 
 
@@ -60,36 +64,46 @@ def gather(source: Source, *, cache: bool = True, workers: int = 2) -> Gathered:
     """Looks at every sample, or takes what an earlier look at the same file found.
 
     Failures are never kept: they may be mended without a trace in the file.
+
+    Raises:
+        Stalled: A sample is not read in time; see `tfvision.data.in_time`.
     """
     name = _cache_name(source)
     known = _known(name) if cache else {}
-    stamps = [source.stamp(i) for i in range(len(source))]
-    fresh = 0
 
-    def one(index: int) -> tuple[Facts | None, Issue | None, bool]:
+    def one(index: int) -> tuple[str, Facts | None, Issue | None, bool]:
+        stamp = source.stamp(index)
         kept = known.get(_key(source, index))
-        if kept is not None and kept[0] == stamps[index] != "":
-            return kept[1], None, False
+        if kept is not None and kept[0] == stamp != "":
+            return stamp, kept[1], None, False
         try:
-            return look(source, index), None, True
+            fact = look(source, index)
         except BadSample as error:
-            return None, _issue(source, index, error), True
+            return stamp, None, _issue(source, index, error), True
         except Exception as error:  # a reader's bug must still name the file
             text = f"cannot be read ({type(error).__name__}: {error})"
-            place = source.records[index].place
-            return None, _issue(source, index, BadSample(place, text, "Check the file.")), True
+            bad = BadSample(source.records[index].place, text, "Check the file.")
+            return stamp, None, _issue(source, index, bad), True
+        if source.stamp(index) != stamp:
+            text, advice = "was changed while it was scanned", "Leave the data alone meanwhile."
+            bad = BadSample(source.records[index].place, text, advice)
+            return stamp, None, _issue(source, index, bad), True
+        return stamp, fact, None, True
 
-    with ThreadPoolExecutor(workers) as pool:
-        results = list(pool.map(one, range(len(source))))
-    facts = [result[0] for result in results]
-    fresh = sum(result[2] for result in results)
+    results = map_in_time(
+        one, len(source), workers=workers, place=lambda i: source.records[i].place
+    )
+    stamps = [result[0] for result in results]
+    facts = [result[1] for result in results]
+    issues = {i: result[2] for i, result in enumerate(results) if result[2] is not None}
+    fresh = any(result[3] for result in results)
     notes = []
     if cache and fresh and any(stamps):
         try:
             write_json(name, _to_json(source, stamps, facts))
         except OSError as error:
             notes.append(f"the scan cannot be kept for the next run ({error})")
-    return Gathered(facts, stamps, [r[1] for r in results if r[1] is not None], notes)
+    return Gathered(facts, stamps, issues, notes)
 
 
 def look(source: Source, index: int) -> Facts:
@@ -123,6 +137,7 @@ def look(source: Source, index: int) -> Facts:
         mask_sha256="" if mask is None else _sha256(mask),
         values={} if mask is None else _count(mask),
         warnings=sample.warnings,
+        sketch=make_sketch(image, mask),
     )
 
 
@@ -176,4 +191,7 @@ def _to_json(
 
 def _from_json(fact: dict[str, Any]) -> Facts:
     values = {int(value): count for value, count in fact["values"].items()}
-    return Facts(**{**fact, "values": values, "warnings": tuple(fact["warnings"])})
+    kept = fact["sketch"]
+    sketch = Sketch(**{**kept, "fit": None if kept["fit"] is None else Fit(**kept["fit"])})
+    warnings = tuple(fact["warnings"])
+    return Facts(**{**fact, "values": values, "warnings": warnings, "sketch": sketch})

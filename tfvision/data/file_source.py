@@ -45,6 +45,10 @@ class FileSource(Source):
         self._files, self._mask_places = list(files), list(mask_places)
         self._palette, self._exif, self._max_pixels = palette, exif, max_pixels
 
+    def files(self, index: int) -> tuple[Path, Path | None]:
+        """The image file of a sample, and its mask file where it has one."""
+        return self._files[index]
+
     def stamp(self, index: int) -> str:
         return "|".join(stamp_of(path) for path in self._files[index] if path is not None)
 

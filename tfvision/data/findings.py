@@ -89,7 +89,12 @@ def find_warnings(source: Source, facts: Sequence[Facts | None], result: "Scan")
         name = result.class_names[0]
         problem = f"{only_first} of {len(pixels)} masks hold nothing but {name!r}"
         issues.append(Issue("warning", "", "masks", problem, "Check that they are finished."))
-    return issues + _doubles(records, result) + _repeated_masks(records, result)
+    return issues + repeats(records, result)
+
+
+def repeats(records: Sequence[Record], result: "Scan") -> list[Issue]:
+    """What equal hashes alone say of doubles; an audit says more."""
+    return _doubles(records, result) + _repeated_masks(records, result)
 
 
 def _doubles(records: Sequence[Record], result: "Scan") -> list[Issue]:

@@ -3,10 +3,12 @@
 - `images/` and `masks/`: samples to be split; optionally `test/`, which holds images, or
   `images/` and `masks/`;
 - `train/`, `val/` (`valid/`, `validation/`), `test/`, each with `images/` and `masks/`;
+- images and masks side by side, told apart by a word in their names: `img_1.png` and
+  `mask_1.png`, `a.png` and `a_mask.png`; see `tfvision.data.side_by_side`;
 - images alone, or one image file: samples without masks, for prediction.
 
-An image and its mask have the same path below their folders, extension aside. Folders
-inside are read too. `classes.txt` names the classes, one a line.
+An image and its mask have the same path below their folders, extension and word aside.
+Folders inside are read too. `classes.txt` names the classes, one a line.
 """
 
 import unicodedata
@@ -18,6 +20,7 @@ from tfvision.data.file_source import FileSource, Listing, list_images, show, st
 from tfvision.data.files import read_bytes
 from tfvision.data.image_io import EXTENSIONS, MAX_PIXELS
 from tfvision.data.issue import Issue
+from tfvision.data.side_by_side import Pairs, pair
 from tfvision.data.source import Record
 from tfvision.errors import InputError
 
@@ -50,6 +53,7 @@ class _Found:
     records: list[Record] = field(default_factory=list)
     files: list[tuple[Path, Path | None]] = field(default_factory=list)
     mask_places: list[str] = field(default_factory=list)
+    side_by_side: str = ""
 
 
 def folder(
@@ -89,7 +93,7 @@ def folder(
         found.mask_places,
         name="folder",
         path=path,
-        layout=_layout(path, parts, found.records),
+        layout=_layout(path, parts, found),
         class_names=_class_names(root),
         mask_values=mask_values,
         mask_palette=mask_palette,
@@ -169,6 +173,9 @@ def _add_part(found: _Found, part: Part, *, split: str | None, only: Path) -> No
     labelled = part.masks is not None
     masks = _by_key(found, part.masks) if labelled else {}
     twice = _report_doubles(found, images, paths, by_stem=labelled)
+    if part.name == "images" and (pairs := pair(paths, folder=str(part.images))):
+        _add_pairs(found, pairs)
+        return
     for file, identity in zip(images, unique_ids([_key(p) for p in paths.values()]), strict=True):
         if file in twice:
             continue
@@ -176,30 +183,39 @@ def _add_part(found: _Found, part: Part, *, split: str | None, only: Path) -> No
         mask = masks.pop(key, None)
         place = show(file, found.root)
         if labelled and mask is None:
-            expected = show(part.masks, found.root)
-            found.problems.append(
-                Issue(
-                    "error",
-                    identity,
-                    place,
-                    f"has no mask: no file {stem(paths[file])}.* in {expected}/",
-                    "Add the mask, or take the image out (images without masks go to test/).",
-                )
-            )
+            expected = f"no file {stem(paths[file])}.* in {show(part.masks, found.root)}/"
+            found.problems.append(_no_mask(identity, place, expected))
             continue
         found.records.append(Record(identity, part.name, split, labelled, None, place))
         found.files.append((file, mask))
         found.mask_places.append(show(mask, found.root) if mask else "")
-    for mask in masks.values():
-        found.problems.append(
-            Issue(
-                "warning",
-                "",
-                show(mask, found.root),
-                "a mask without an image of its name",
-                "Add the image, or delete the mask.",
-            )
-        )
+    found.problems += [_no_image(show(mask, found.root)) for mask in masks.values()]
+
+
+def _add_pairs(found: _Found, pairs: Pairs) -> None:
+    """Samples of images and masks that lie side by side; the pair's name is the id."""
+    found.side_by_side = pairs.convention
+    masks = dict(pairs.masks)
+    for name, file in pairs.images.items():
+        place, mask = show(file, found.root), masks.pop(name, None)
+        if mask is None:
+            expected = f"no such file beside it (names here: {pairs.convention})"
+            found.problems.append(_no_mask(name, place, expected))
+            continue
+        found.records.append(Record(name, "", None, True, None, place))
+        found.files.append((file, mask))
+        found.mask_places.append(show(mask, found.root))
+    found.problems += [_no_image(show(mask, found.root)) for mask in masks.values()]
+
+
+def _no_mask(identity: str, place: str, expected: str) -> Issue:
+    advice = "Add the mask, or take the image out (images without masks go to test/)."
+    return Issue("error", identity, place, f"has no mask: {expected}", advice)
+
+
+def _no_image(place: str) -> Issue:
+    advice = "Add the image, or delete the mask."
+    return Issue("warning", "", place, "a mask without an image of its name", advice)
 
 
 def _list(found: _Found, where: Path, only: Path) -> list[Path]:
@@ -267,10 +283,15 @@ def _child(path: Path, names: Sequence[str]) -> Path | None:
     return found[0] if found else None
 
 
-def _layout(path: Path, parts: list[Part], records: list[Record]) -> str:
+def _layout(path: Path, parts: list[Part], found: _Found) -> str:
+    if found.side_by_side:
+        return (
+            f"{path.name or path}: {len(found.records)} images with masks side by side, told "
+            f"apart by their names ({found.side_by_side})"
+        )
     pieces = []
     for part in parts:
-        count = sum(record.part == part.name for record in records)
+        count = sum(record.part == part.name for record in found.records)
         kind = "images with masks" if part.masks else "images without masks"
         where = f" in {show(part.images, path)}/" if part.images != path else ""
         pieces.append(f"{count} {kind}{where}")

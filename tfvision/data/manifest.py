@@ -8,6 +8,7 @@
 without labels, an empty `split` one that is to be split, an empty `group` one on its own.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -138,7 +139,7 @@ def _splits(rows: list[Row]) -> tuple[list[str | None], list[str]]:
 def _unlisted(root: Path, kept, allow_outside_root: bool) -> list[Issue]:
     """A warning where images lie beside the listed ones that no row names."""
     listed = {path.resolve() for _, image, mask in kept for path in (image, mask) if path}
-    folders = {image.parent for _, image, _ in kept if image.parent.is_dir()}
+    folders = {image.parent for _, image, _ in kept if os.path.isdir(image.parent)}
     found = Listing()
     for folder in sorted(folders):
         list_images(folder, root=root, allow_outside_root=allow_outside_root, into=found)

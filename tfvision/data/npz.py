@@ -35,6 +35,7 @@ PARTS = {
 }
 CLASS_NAMES = ("class_names", "classes")
 SMALL_BYTES = 64 * 2**20
+MAX_HEADER_BYTES = 2**16
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError)
 
 EXPECTED = (
@@ -133,19 +134,27 @@ def _header(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> He
     with archive.open(member) as file:
         try:
             version = np.lib.format.read_magic(file)
+            if version != (1, 0):  # four bytes of length: NumPy would read up to 4 GiB
+                _check_header_length(file)
             reader = (
                 np.lib.format.read_array_header_1_0
                 if version == (1, 0)
                 else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = reader(file)
-        except ValueError as error:
+        except _DAMAGE:
+            raise
+        except Exception as error:  # a hostile header raises what Python's parser knows
             raise InputError(f"{path}: key {key} is not an array ({error}).") from error
         start = file.tell()
     if dtype.hasobject:
         raise InputError(
             f"{path}: key {key} {shape} holds Python objects, which are never unpickled. "
             "Save arrays of numbers, all images of one shape."
+        )
+    if dtype.itemsize == 0:
+        raise InputError(
+            f"{path}: key {key} declares {shape} values of no bytes ({dtype}). Save it again."
         )
     declared = start + dtype.itemsize * math.prod(shape)
     if declared != member.file_size:
@@ -154,6 +163,14 @@ def _header(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> He
             f"{member.file_size:,}. The file is damaged: save it again."
         )
     return Header(tuple(shape), dtype)
+
+
+def _check_header_length(file) -> None:
+    start = file.tell()
+    length = int.from_bytes(file.read(4), "little")
+    if length > MAX_HEADER_BYTES:
+        raise ValueError(f"its header declares {length:,} bytes, the limit is {MAX_HEADER_BYTES:,}")
+    file.seek(start)
 
 
 def _free_bytes() -> int:

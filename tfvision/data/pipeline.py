@@ -1,9 +1,10 @@
 """From decoded arrays to batches: tf.data without a shuffle buffer or hidden state.
 
 What stands at place `g` of the stream of training samples is a pure function of (seed,
-g): the epoch of the data is `g // N`, the order inside it a permutation keyed by (seed,
-epoch), the chance of the augmentation keyed by (seed, epoch, position). So a run can be
-resumed at any step by starting the stream there, bit for bit.
+g): the epoch of the data is `g // N`, N being the samples times `repeat`, the order inside
+it a permutation keyed by (seed, epoch), the chance of the augmentation keyed by (seed,
+epoch, position). So a run can be resumed at any step by starting the stream there, bit for
+bit.
 
 Autotuning is off and parallelism explicit: its wake-ups round every pass over a data set
 up to 0.63, 1.27, 2.55 ... s. A run has one iterator, from its first step to its last.
@@ -63,11 +64,14 @@ def training_batches(
     augment: Callable[[Batch, tf.Tensor], Batch] | None = None,
     mix: Callable[[Batch, tf.Tensor], Batch] | None = None,
     workers: int = 2,
+    repeat: int = 1,
+    weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """The endless stream of training batches, from step `first_step` on.
 
     Batches straddle the data's epochs, so that all have `batch_size` samples and every
-    sample is seen once before any is seen again.
+    sample is seen once before any is seen again. With `repeat` an epoch has each sample that
+    often, in one order; with `weights` about as often as they say, see `_drawn_by`.
 
     Args:
         samples: What to draw from.
@@ -77,6 +81,8 @@ def training_batches(
         augment: Op on one sample, `op(sample, seed) -> sample`.
         mix: Op on a batch, `op(batch, seed) -> batch`.
         workers: Threads that prepare samples.
+        repeat: How often an epoch of the data has each sample, each time augmented anew.
+        weights: (N,) above 0, how often a sample is drawn relative to the others, or None.
 
     Returns:
         A data set of dicts: `image` (B, H, W, C) float32 in [0, 1], `index` (B,) int64 into
@@ -85,12 +91,15 @@ def training_batches(
     """
     fetch = _fetcher(samples)
     count = len(samples)
+    total = repeat * count
     most = _most_boxes(samples)
+    drawn = None if weights is None else _drawn_by(weights, total)
 
     def prepare(place: tf.Tensor) -> Batch:
-        epoch, position = place // count, place % count
+        epoch, position = place // total, place % total
         order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
-        index = tf.random.experimental.index_shuffle(position, order_seed, count - 1)
+        number = tf.random.experimental.index_shuffle(position, order_seed, total - 1)
+        index = number % count if drawn is None else drawn(number, fold_in(seed, epoch, -2))
         sample = fetch(index)
         if augment is not None:
             sample = augment(sample, fold_in(seed, epoch, position))
@@ -134,6 +143,26 @@ def fold_in(seed: int, *numbers: tf.Tensor | int) -> tf.Tensor:
     for number in numbers:
         folded = tf.random.experimental.stateless_fold_in(folded, tf.cast(number, tf.int64))
     return folded
+
+
+def _drawn_by(weights: np.ndarray, total: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """`(number, epoch's seed) -> index` of the sample that a number 0..total-1 stands for.
+
+    Systematic sampling: the samples lie side by side on a line of `total`, each as long as
+    it should be drawn often, and are read off at number + u, u one draw an epoch. So in
+    each epoch a sample comes as often as it should, rounded up or down, and over the
+    epochs exactly so often in the mean.
+    """
+    ends = np.cumsum(np.asarray(weights, np.float64) / np.sum(weights) * total)
+    with tf.device("CPU:0"):
+        ends = tf.constant(ends[:-1])  # behind the last but one comes the last
+
+    def index(number: tf.Tensor, epoch_seed: tf.Tensor) -> tf.Tensor:
+        place = tf.cast(number, tf.float64)
+        place += tf.random.stateless_uniform([], epoch_seed, dtype=tf.float64)
+        return tf.searchsorted(ends, place[None], side="right", out_type=tf.int64)[0]
+
+    return index
 
 
 def _fetcher(samples: Samples) -> Callable[[tf.Tensor], Batch]:

@@ -12,8 +12,9 @@ from tfvision.registry import Spec
 
 KNOWN = (
     "Known: a folder with images/ and masks/; a folder with train/, val/ and test/; a folder "
-    "of images, or one image, without masks; an npz file with images and masks, x and y, or "
-    "training_set and test_set; a CSV file with the columns image, mask, split, group"
+    "of img_1.png, mask_1.png, ...; a folder of images, or one image, without masks; an npz "
+    "file with images and masks, x and y, or training_set and test_set; a CSV file with the "
+    "columns image, mask, split, group"
 )
 
 
@@ -38,7 +39,8 @@ def open_source(
 
     Raises:
         InputError: Nothing there, or nothing known; says what was found and what is known.
-            Also an argument that the source in question does not take.
+            Also an argument that the source in question does not take, and a folder that
+            may not be read.
     """
     path = Path(path)
     options = {
@@ -52,7 +54,13 @@ def open_source(
         "max_expansion": max_expansion,
     }
     given = {key: value for key, value in options.items() if value is not None}
-    return SOURCES.build(Spec(name=recognise(path), path=path, **given))
+    try:
+        return SOURCES.build(Spec(name=recognise(path), path=path, **given))
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or path} cannot be read ({error.strerror}). Make it readable "
+            "(chmod u+rx for folders, u+r for files), or check the disk."
+        ) from error
 
 
 def recognise(path: Path) -> str:

@@ -15,6 +15,7 @@ from tfvision.data.duplicates import leaks
 from tfvision.data.facts import Facts, gather
 from tfvision.data.findings import find_notes, find_warnings, settle_white, value_range
 from tfvision.data.issue import Issue, listing
+from tfvision.data.quarantine import POLICIES, LeftOut, set_aside
 from tfvision.data.source import Source
 from tfvision.errors import InputError
 
@@ -38,9 +39,12 @@ class Scan:
         value_range: dtype -> (lowest, highest) pixel value.
         white: The pixel value that means 1.0; None: 255, 65535 or 1.0, by the dtype.
         stamps: What `source.stamp` said before each sample was read.
+        facts: What was measured of each sample; None where it cannot be read.
         fingerprint: Of ids, parts, pixels, masks, class names and ignore label.
         issues: Errors and warnings.
         notes: Lines to print.
+        left_out: Samples with an error of their own, set aside (`on_bad_sample`); they have
+            zeros and "" as those that cannot be read, and a warning each.
     """
 
     source_name: str
@@ -62,6 +66,8 @@ class Scan:
     fingerprint: str
     issues: list[Issue] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    facts: list[Facts | None] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     @property
     def num_classes(self) -> int:
@@ -106,6 +112,7 @@ def scan(
     *,
     class_names: Sequence[str] | None = None,
     ignore_label: int | None = 255,
+    on_bad_sample: str = "fail",
     cache: bool = True,
     workers: int = 2,
 ) -> Scan:
@@ -118,9 +125,14 @@ def scan(
         source: The samples.
         class_names: The classes; by default what the source says, else as found in masks.
         ignore_label: The mask value that means "no label"; None: every value is a class.
+        on_bad_sample: "fail": an error of a single sample is an error of the scan;
+            "quarantine": the sample is left out, unless more than half would go; see
+            `tfvision.data.quarantine`.
         cache: Whether to keep what was found for the next scan of the same files.
         workers: Threads that read.
     """
+    if on_bad_sample not in POLICIES:
+        raise InputError(f"on_bad_sample must be fail or quarantine; got {on_bad_sample!r}.")
     gathered = gather(source, cache=cache, workers=workers)
     facts, records = gathered.facts, source.records
 
@@ -137,9 +149,13 @@ def scan(
         first_pixel=first_pixel,
     )
     source.mask_values, source.ignore_label = classes.mask_values, classes.ignore_label
-    class_pixels, ignored = _count_pixels(facts, classes)
     white, white_issues, white_notes = settle_white(source, facts)
     source.white = white
+    judged = [*classes.issues, *white_issues]
+    issues, left_out = [*source.problems, *gathered.issues.values(), *judged], []
+    if on_bad_sample == "quarantine":
+        facts, issues, left_out = set_aside(source, facts, gathered.issues, judged)
+    class_pixels, ignored = _count_pixels(facts, classes)
     hashes = ["" if fact is None else fact.image_sha256 for fact in facts]
     result = Scan(
         source_name=str(source.path or source.name),
@@ -159,13 +175,16 @@ def scan(
         white=white,
         stamps=gathered.stamps,
         fingerprint=_fingerprint(source, facts, classes),
+        facts=facts,
         notes=[*source.notes, *gathered.notes, *classes.notes, *white_notes],
     )
-    result.issues = [*source.problems, *gathered.issues, *classes.issues, *white_issues]
+    result.issues, result.left_out = issues, left_out
     if not records:
         problem, advice = "holds no sample", "Check the path."
         result.issues.append(Issue("error", "", result.source_name, problem, advice))
-    result.issues += leaks(records, hashes, [record.split for record in records])
+    gone = {left.index for left in left_out}
+    splits = [None if i in gone else record.split for i, record in enumerate(records)]
+    result.issues += leaks(records, hashes, splits)
     result.issues += find_warnings(source, facts, result)
     result.notes += find_notes(facts, result)
     return result

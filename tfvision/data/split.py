@@ -4,10 +4,12 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from tfvision.data.blocks import Near, leave_out
 from tfvision.data.cache import write_atomic
+from tfvision.data.deal import deal
 from tfvision.data.scan import Scan
 from tfvision.data.source import SPLITS, Record
-from tfvision.data.stratify import make_units, share_out
+from tfvision.data.stratify import make_units
 from tfvision.data.table import Row, read_table
 from tfvision.errors import InputError
 
@@ -19,14 +21,17 @@ def holdout(
     val_fraction: float = 0.2,
     test_fraction: float | None = None,
     seed: int,
+    near: Near | None = None,
 ) -> list[str | None]:
     """A split for each record.
 
     A record with a split keeps it. The others with a mask are shared out: to "val" only
     where the data has no "val" of its own, to "test" as `test_fraction` says. Without a
     mask and a split of its own a record is left out (None). Equal images and equal groups
-    stay together, beside a given split where one of them has it. A class that at least
-    three such units hold stands in every split where their sizes allow it.
+    stay together, beside a given split where one of them has it, and so do near-duplicates.
+    Chains of these are cut into blocks, see `deal`; samples that are then too near to
+    another split are left out (None), see `leave_out`. A class that at least three such
+    units hold stands in every split where their sizes allow it.
 
     Args:
         scan: The scan of these records.
@@ -34,10 +39,12 @@ def holdout(
         val_fraction, test_fraction: Shares of the samples that are shared out;
             `test_fraction` is 0.2 by default where the data has no test part, else 0.
         seed: Of all chance.
+        near: The near-duplicates that count; None: none.
 
     Raises:
         InputError: Fractions that leave nothing to train on, no or too few samples.
     """
+    near = near or Near()
     splits: list[str | None] = [record.split for record in records]
     given = {record.split for record in records if record.labelled}
     fractions = _fractions(val_fraction, test_fraction, given, has_test="test" in splits)
@@ -54,7 +61,54 @@ def holdout(
                 "split of its own. Leave test_fraction out."
             )
         return splits
-    open_units = []
+    given_rows = [i for i, split in enumerate(splits) if split is not None]
+    _join_given(scan, records, splits, seed, near)
+    links = near.links(records)
+    free = [i for i in free if splits[i] is None]
+    if not free:
+        return leave_out(splits, links, given=given_rows)
+
+    def finish(dealt: dict[int, str]) -> list[list[str | None]]:
+        whole = [dealt.get(i, split) for i, split in enumerate(splits)]
+        return [leave_out(whole, links, given=given_rows)]
+
+    shares = {**fractions, "train": 1 - sum(fractions.values())}
+    needed = len(fractions) + ("train" not in given)
+    dealt, units = deal(
+        scan, records, free, shares, seed=seed, near=near, finish=finish, least=needed
+    )
+    if dealt is None:
+        names = ", ".join(["train", *fractions])
+        raise InputError(
+            f"{too_few(scan, free, units, near)} cannot be shared out to {needed} splits "
+            f"({names}). Add samples, or set val_fraction or test_fraction to 0{ignoring(near)}."
+        )
+    return finish(dealt)[0]
+
+
+def too_few(scan: Scan, free: Sequence[int], units: int, near: Near) -> str:
+    """The begin of the sentence that samples cannot be dealt out, and why not."""
+    return (
+        f"{scan.source_name}: {len(free)} samples with masks, {units} independent ones"
+        f"{', near-duplicates aside,' if near.pairs else ','}"
+    )
+
+
+def ignoring(near: Near) -> str:
+    """The way out of near-duplicates, where there are any."""
+    return "; data.near_duplicates: ignore deals near-duplicates out singly" if near.pairs else ""
+
+
+def _join_given(scan, records, splits, seed, near: Near) -> None:
+    """Puts free records beside equal ones, or ones of their group, whose split is given.
+
+    Near-duplicates that are no chain count as equal where only one split is given among
+    them; where there are several, `leave_out` keeps them apart.
+    """
+    of_one = []
+    for cluster in near.loose(records):
+        if len({splits[i] for i in cluster if records[i].labelled} - {None}) == 1:
+            of_one.append(cluster)
     for unit in make_units(scan, records, seed):
         own = {records[i].split for i in unit.members} - {None}
         if len(own) > 1:
@@ -63,22 +117,15 @@ def holdout(
                 f"{records[unit.members[0]].place} stands in {first} and in {second} (the same "
                 "image or group). Put both in one split, or leave one out."
             )
-        for index in unit.members if own else ():
-            splits[index] = next(iter(own))
-        if not own:
-            open_units.append(unit)
-    needed = len(fractions) + ("train" not in given)
-    if len(open_units) < needed:
-        raise InputError(
-            f"{scan.source_name}: {len(free)} samples with masks, {len(open_units)} independent "
-            f"ones, cannot be shared out to {needed} splits ({', '.join(['train', *fractions])}). "
-            "Add samples, or set val_fraction or test_fraction to 0."
-        )
-    for side in share_out(open_units, fractions, scan.num_classes):
-        for unit in side.units:
-            for index in unit.members:
-                splits[index] = side.name
-    return splits
+        _beside(unit.members, splits)
+    for unit in make_units(scan, records, seed, together=of_one):
+        _beside(unit.members, splits)
+
+
+def _beside(members: Sequence[int], splits: list[str | None]) -> None:
+    own = {splits[i] for i in members} - {None}
+    for index in members if len(own) == 1 else ():
+        splits[index] = next(iter(own))
 
 
 def absent_classes(

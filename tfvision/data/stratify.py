@@ -2,12 +2,13 @@
 
 Several labels at once: K. Sechidis, G. Tsoumakas, I. Vlahavas, "On the Stratification of
 Multi-Label Data", ECML PKDD 2011, algorithm 1. A sample's labels are the classes that
-its mask holds. What must stay together (equal images, equal groups) moves as one unit.
+its mask holds. What must stay together (equal images, equal groups, near-duplicates,
+the block of a chain) moves as one unit.
 Chance comes from a hash of seed and id: the same on every machine, whatever the order.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,10 +49,26 @@ class Side:
         return self.size - sum(len(unit.members) for unit in self.units)
 
 
-def make_units(scan: Scan, records: Sequence[Record], seed: int) -> list[Unit]:
-    """Labelled samples, joined where image or group is the same, in an order by chance."""
-    labelled = [i for i, record in enumerate(records) if record.labelled]
-    root = {i: i for i in labelled}
+def make_units(
+    scan: Scan,
+    records: Sequence[Record],
+    seed: int | str,
+    *,
+    among: Iterable[int] | None = None,
+    together: Iterable[Sequence[int]] = (),
+) -> list[Unit]:
+    """Samples joined where image or group is the same, in an order by chance.
+
+    Args:
+        scan: The scan of these records.
+        records: Those of the source.
+        seed: Of the order.
+        among: Indices of the samples; None: all labelled ones.
+        together: Indices of what else stays together; those not in `among` are passed over.
+    """
+    if among is None:
+        among = (i for i, record in enumerate(records) if record.labelled)
+    root = {i: i for i in among}
 
     def find(index: int) -> int:
         while root[index] != index:
@@ -60,34 +77,40 @@ def make_units(scan: Scan, records: Sequence[Record], seed: int) -> list[Unit]:
         return index
 
     groups: dict[str, list[int]] = {}
-    for index in labelled:
+    for index in root:
         if records[index].group is not None:
             groups.setdefault(records[index].group, []).append(index)
-    for together in [*identical(scan.image_sha256), *groups.values()]:
-        together = [i for i in together if i in root]
-        for index in together[1:]:
-            root[find(index)] = find(together[0])
+    for joined in [*identical(scan.image_sha256), *groups.values(), *together]:
+        joined = [i for i in joined if i in root]
+        for index in joined[1:]:
+            root[find(index)] = find(joined[0])
     members: dict[int, list[int]] = {}
-    for index in labelled:
+    for index in root:
         members.setdefault(find(index), []).append(index)
     present = scan.class_pixels > 0
     units = [
-        Unit(group, present[group].sum(axis=0), _chance(seed, group, records))
+        Unit(group, present[group].sum(axis=0), chance(seed, group, records))
         for group in members.values()
     ]
     return sorted(units, key=lambda unit: unit.chance)
 
 
-def _chance(seed: int, group: list[int], records: Sequence[Record]) -> str:
+def chance(seed: int | str, group: Sequence[int], records: Sequence[Record]) -> str:
+    """64 hexadecimal digits drawn by the seed and the ids of some samples, in any order."""
     names = sorted(f"{records[i].part}\n{records[i].id}" for i in group)
     return hashlib.sha256("\n".join([str(seed), *names]).encode()).hexdigest()
 
 
-def share_out(units: list[Unit], fractions: dict[str, float], num_classes: int) -> list[Side]:
-    """Every unit on one side: first rare classes to all sides, then Sechidis et al."""
+def share_out(units: list[Unit], shares: dict[str, float], num_classes: int) -> list[Side]:
+    """Every unit on one side: first rare classes to all sides, then Sechidis et al.
+
+    Args:
+        units: What is dealt, in an order by chance.
+        shares: Name of each side -> its share of the samples; they sum to 1.
+        num_classes: K.
+    """
     total = sum(len(unit.members) for unit in units)
     labels = sum((unit.labels for unit in units), np.zeros(num_classes, np.int64))
-    shares = {**fractions, "train": 1 - sum(fractions.values())}
     sides = [
         Side(name, max(1, round(share * total)), share * total, share * labels)
         for name, share in shares.items()
@@ -137,10 +160,10 @@ def _spread_rare(rest: list[Unit], sides: list[Side]) -> list[Unit]:
 
 
 def _fill_empty(sides: list[Side]) -> None:
-    """Moves a smallest unit to each side that got none."""
+    """Moves a smallest unit to each side that got none, from one that keeps another."""
     for side in sides:
-        if not side.units:
-            donor = max(sides, key=lambda other: len(other.units))
+        donor = max(sides, key=lambda other: len(other.units))
+        if not side.units and len(donor.units) > 1:
             unit = min(donor.units, key=lambda unit: (len(unit.members), unit.chance))
             donor.units = [other for other in donor.units if other is not unit]
             side.take(unit)

@@ -8,6 +8,7 @@ and the one that holds the best weights.
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -103,8 +104,8 @@ def load_checkpoint(folder: Path, step: int) -> Checkpoint:
                 f"{path} has checkpoint format {state['format']}; this tfvision reads {FORMAT}. "
                 "Use the version that wrote it (see env.json in the run)."
             )
-        with np.load(path / "variables.npz", allow_pickle=False) as file:
-            variables = {name: file[f"v{i:05d}"] for i, name in enumerate(state["variables"])}
+        values = _read_npz(path / "variables.npz", len(state["variables"]))
+        variables = dict(zip(state["variables"], values, strict=True))
         return Checkpoint(step, variables, state["loop"])
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise EnvironmentFault(f"{path} cannot be read: {error!r}") from error
@@ -241,6 +242,46 @@ def _write_npz(file: BinaryIO, values: Iterable[np.ndarray]) -> None:
         for i, value in enumerate(values):
             with archive.open(f"v{i:05d}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(value), allow_pickle=False)
+
+
+def _read_npz(path: Path, count: int) -> list[np.ndarray]:
+    """The first `count` arrays of `_write_npz`.
+
+    A manifest vouches for what it was made of, not for who made it. So nothing is read that
+    was not written here: no compressed member, which could unfold to any size, no shape that
+    its bytes do not fill, no objects. What is read is never larger than the file.
+
+    Raises:
+        ValueError: There is such a thing in the file.
+    """
+    size, values = path.stat().st_size, []
+    with zipfile.ZipFile(path) as archive:
+        members = [archive.getinfo(f"v{i:05d}.npy") for i in range(count)]
+        if sum(member.file_size for member in members) > size:
+            raise ValueError(f"{path.name} declares more than its {size:,} bytes")
+        for member in members:
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{path.name}: {member.filename} is compressed")
+            with archive.open(member) as file:
+                _check_header(file, member)
+            with archive.open(member) as file:
+                values.append(np.lib.format.read_array(file, allow_pickle=False))
+    return values
+
+
+def _check_header(file: IO[bytes], member: zipfile.ZipInfo) -> None:
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    version = np.lib.format.read_magic(file)
+    if version not in readers:
+        raise ValueError(f"{member.filename} has npy format {version}")
+    shape, _, dtype = readers[version](file)
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds objects, which are not read")
+    if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+        raise ValueError(f"{member.filename} does not fill its shape {shape} of {dtype}")
 
 
 def _put_back(folder: Path) -> None:

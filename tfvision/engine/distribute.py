@@ -51,12 +51,12 @@ def make_strategy(device: str):
     gpus = tf.config.list_physical_devices("GPU")
     if kind == "gpu" and not gpus:
         raise EnvironmentFault(
-            "--device gpu: TensorFlow sees no GPU here. Run with --device cpu, or see "
-            "`python -m tfvision doctor`."
+            f"--device {device}: TensorFlow sees no GPU here, only {_seen(tf)}. Run with --device "
+            "cpu, or see `python -m tfvision doctor`."
         )
     if kind == "gpu" and which and max(which) >= len(gpus):
         raise EnvironmentFault(
-            f"--device {device}: TensorFlow sees {len(gpus)} GPU(s), numbered from 0."
+            f"--device {device}: TensorFlow sees {len(gpus)} GPU(s), numbered from 0: {_seen(tf)}."
         )
     if kind == "cpu" or not gpus:
         tf.config.set_visible_devices([], "GPU")
@@ -66,6 +66,12 @@ def make_strategy(device: str):
     for gpu in chosen:
         tf.config.experimental.set_memory_growth(gpu, True)
     return _mirrored(tuple(f"GPU:{i}" for i in range(len(chosen))))
+
+
+def _seen(tf) -> str:
+    """The devices there are, as `CPU:0, GPU:0`."""
+    devices = tf.config.list_physical_devices()
+    return ", ".join(d.name.removeprefix("/physical_device:") for d in devices)
 
 
 def _cpu_strategy(tf, count: int):

@@ -43,7 +43,7 @@ for i in range(int(data["count"])):
 found["saved_model"] = {"max_difference": max(differences), "labels_equal": equal}
 found["saved_model"]["loaded_with"] = "TensorFlow " + tf.__version__ + " alone"
 import keras
-model = keras.models.load_model(folder + "/model.keras")
+model = keras.models.load_model(folder + "/model.keras", safe_mode=True)
 logits = keras.tree.flatten(model(data["network_image"], training=False))[-1]
 found["model.keras"] = {
     "max_difference": far(logits, data["network_logits"]),

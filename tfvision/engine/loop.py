@@ -7,6 +7,7 @@ stateless stream of `data/pipeline.py` a resumed run is then the uninterrupted r
 
 import hashlib
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,9 +27,9 @@ from tfvision.engine.checkpoint import (
 )
 from tfvision.engine.progress import Progress, duration
 from tfvision.engine.schedules import Schedule
-from tfvision.engine.signals import StopRequest
+from tfvision.engine.signals import Interrupted, StopRequest
 from tfvision.engine.step import TrainStep
-from tfvision.errors import InputError
+from tfvision.errors import EnvironmentFault, InputError, PartFailed, out_of_memory
 
 Scores = dict[str, float]
 
@@ -52,6 +53,7 @@ class LoopState:
     rate_factor: float = 1.0  # by which Keras callbacks have changed the learning rate
     finished: bool = False
     history: list[dict] = field(default_factory=list)
+    alarms: dict[str, str] = field(default_factory=dict)  # of the watch, by kind
     identity: dict = field(default_factory=dict)
 
 
@@ -107,6 +109,9 @@ class Loop:
         callbacks: Keras callbacks; logs hold `loss`, `learning_rate` and, at the end of
             an epoch, the validation's scores.
         on_epoch: Called with the history after every epoch.
+        watch: `(history, share of the training done) -> alarms by kind`, after every epoch;
+            an alarm is said once.
+        stop_on_alarm: Stop at an alarm, after the checkpoint of its epoch.
         progress: Where to print.
     """
 
@@ -122,19 +127,23 @@ class Loop:
         batch_names: Callable[[int], Sequence[str]] = lambda step: [],
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_epoch: Callable[[list[dict]], None] = lambda history: None,
+        watch: Callable[[list[dict], float], dict[str, str]] = lambda history, done: {},
+        stop_on_alarm: bool = False,
         progress: Progress | None = None,
     ):
         self.train_step, self.model = train_step, train_step.model
         self.plan, self.folder = plan, folder
         self.state = LoopState(identity=identity or {})
         self._batches, self._validate, self._names = batches, validate, batch_names
-        self._on_epoch = on_epoch
+        self._on_epoch, self._watch, self._stop_on_alarm = on_epoch, watch, stop_on_alarm
         self._progress = progress or Progress(quiet=True)
         with train_step.strategy.scope():
             self.model.compile(optimizer=train_step.optimizer, loss=None)
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         self.state.rate = plan.learning_rate
         self.problems: list[str] = []  # what a reader of the run must know
+        # Step and loss of the step before: it is read while the next one runs.
+        self._pending: tuple[int, tf.Tensor] | None = None
 
     def restore(self, *, extend: bool = False) -> list[str]:
         """Takes up the newest whole checkpoint, if there is one.
@@ -179,19 +188,21 @@ class Loop:
 
         Raises:
             Interrupted: `stop` was requested; a checkpoint of this very step is on disk.
-            InputError: The loss is not finite; says at which step and names the batch.
+            InputError: The loss or the weights are not finite, or a batch cannot be made;
+                says at which step and names the images.
+            PartFailed: A callback failed; the state is saved.
         """
         strategy, state = self.train_step.strategy, self.state
         if not state.finished:
             self.model.stop_training = False
             stream = strategy.experimental_distribute_dataset(self._batches(state.step))
             batches = iter(stream)
-            self._callbacks.on_train_begin()
+            self._call("on_train_begin")
             self._saved_at = time.monotonic()
             while not state.finished:
                 self._train_epoch(batches, stop)
                 self._end_epoch()
-            self._callbacks.on_train_end()
+            self._call("on_train_end")
         self.variables_sha256 = variables_sha256(
             [*self.model.variables, *self.train_step.optimizer.variables]
         )
@@ -201,20 +212,21 @@ class Loop:
     def _train_epoch(self, batches, stop):
         state, plan = self.state, self.plan
         if state.step == state.epoch_first_step:
-            self._callbacks.on_epoch_begin(state.epoch)
+            self._call("on_epoch_begin", state.epoch)
             self._follow_callbacks()
-        pending = None  # the loss of the step before: read while the next one runs
         began = time.monotonic()
         last = state.epoch_first_step + plan.steps_per_epoch
         while state.step < last:
             rate = self._rate()
-            self._callbacks.on_train_batch_begin(state.step - state.epoch_first_step)
-            loss = self.train_step(next(batches), rate)
+            self._call("on_train_batch_begin", state.step - state.epoch_first_step)
+            loss = self.train_step(self._next(batches), rate)
             state.step += 1
-            self._take(pending)
-            pending = (state.step - 1, loss)
-            self._callbacks.on_train_batch_end(
-                state.step - 1 - state.epoch_first_step, {"loss": loss, "learning_rate": rate}
+            self._take()
+            self._pending = (state.step - 1, loss)
+            self._call(
+                "on_train_batch_end",
+                state.step - 1 - state.epoch_first_step,
+                {"loss": loss, "learning_rate": rate},
             )
             now = time.monotonic()
             state.elapsed += now - began
@@ -223,15 +235,44 @@ class Loop:
             self._show_step()
             requested = stop is not None and stop.number is not None
             if requested or now - self._saved_at >= plan.checkpoint_every:
-                self._take(pending)
-                pending = None
                 self._save()
                 if requested:
                     stop.check()
             if plan.time_limit is not None and state.elapsed >= plan.time_limit:
                 break
-        self._take(pending)
+        self._take()
         self._check_count()
+
+    def _call(self, hook: str, *arguments):
+        """Calls the Keras callbacks; one that fails costs no step."""
+        try:
+            getattr(self._callbacks, hook)(*arguments)
+        except (InputError, EnvironmentFault, Interrupted):
+            raise
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            self._save()
+            kept = f"The state after step {self.state.step} is saved; mend it and --resume."
+            raise PartFailed(
+                f"A Keras callback failed in {hook}: {type(error).__name__}: {error}. "
+                + (kept if self.folder is not None else "No checkpoints are kept.")
+            ) from error
+
+    def _next(self, batches):
+        """The next batch; where it cannot be made, its images are named, as tf.data does not."""
+        try:
+            return next(batches)
+        except StopIteration:
+            raise RuntimeError(f"the stream of batches ends at step {self.state.step}") from None
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            step = self.state.step
+            raise cannot_make(step, error, self._names(step)) from error
+
+    def _images_of(self, step: int) -> str:
+        return _images(self._names(step))
 
     def _check_count(self):
         state = self.state
@@ -253,7 +294,7 @@ class Loop:
         }
         if self._validate is not None:
             row.update(self._scores())
-        self._callbacks.on_epoch_end(state.epoch, dict(row))
+        self._call("on_epoch_end", state.epoch, dict(row))
         self._follow_callbacks()
         gain = self._note_best(row)
         plan.schedule.observe(gain)
@@ -267,9 +308,24 @@ class Loop:
         stalled = plan.early_stopping and state.waited >= plan.early_stopping
         state.finished = bool(plan.done(state) or stalled or self.model.stop_training)
         began = time.monotonic()
+        alarms = self._new_alarms()
         self._save()
         self._on_epoch(state.history)
         state.elapsed += time.monotonic() - began  # a time limit holds for saving, too
+        if alarms and self._stop_on_alarm:
+            raise InputError(
+                "train.sentinel is fail, and:\n  " + "\n  ".join(alarms) + "\nThe checkpoint of "
+                "this epoch is kept; --resume with --set train.sentinel=warn goes on all the same."
+            )
+
+    def _new_alarms(self) -> list[str]:
+        """What the watch has to say that it has not said before."""
+        found = self._watch(self.state.history, self.plan.progress(self.state))
+        new = {kind: text for kind, text in found.items() if kind not in self.state.alarms}
+        self.state.alarms.update(new)
+        for text in new.values():
+            self._progress.line(f"warning: {text}")
+        return list(new.values())
 
     def _scores(self) -> Scores:
         """Validates with the weights that a score belongs to, then puts the others back."""
@@ -305,16 +361,15 @@ class Loop:
                 self._progress.line(problem)
         _assign(self.model, values)
 
-    def _take(self, pending):
+    def _take(self):
         """Waits for the loss of a step and adds it to the epoch's."""
-        if pending is None:
+        if self._pending is None:
             return
-        step, loss = pending
+        (step, loss), self._pending = self._pending, None
         value = float(loss)
         if not math.isfinite(value):
-            names = ", ".join(map(str, self._names(step)))
             raise InputError(
-                f"The loss of step {step + 1} is {value}. The images of that batch: {names}. "
+                f"The loss of step {step + 1} is {value}. {self._images_of(step)} "
                 "Look at them, lower train.optimizer.learning_rate, or set train.clip_norm=1. "
                 "The checkpoints before it are untouched."
             )
@@ -336,12 +391,28 @@ class Loop:
         return float(keras.ops.convert_to_numpy(self.train_step.optimizer.learning_rate))
 
     def _save(self):
+        self._take()
         if self.folder is None:
             return
         self.state.schedule = self.plan.schedule.state()
-        checkpoint = Checkpoint(self.state.step, self._arrays(), asdict(self.state))
+        checkpoint = Checkpoint(self.state.step, self._finite_arrays(), asdict(self.state))
         save_checkpoint(self.folder, checkpoint, best_step=self.state.best_step)
         self._saved_at = time.monotonic()
+
+    def _finite_arrays(self) -> dict[str, np.ndarray]:
+        """All variables. A step whose loss was finite can still have broken the weights; they
+        must neither be saved nor be the best."""
+        arrays = self._arrays()
+        for name, value in arrays.items():
+            of_model = name.startswith(("model/", "average/")) and value.dtype.kind == "f"
+            if of_model and not np.isfinite(value).all():
+                last = self.state.step - 1
+                raise InputError(
+                    f"After step {last + 1} the weights {name} are not finite, though the loss "
+                    f"was. {self._images_of(last)} Lower train.optimizer.learning_rate, or set "
+                    "train.clip_norm=1. The checkpoints before it are untouched."
+                )
+        return arrays
 
     def _arrays(self) -> dict[str, np.ndarray]:
         named = self.train_step.named_variables()
@@ -385,6 +456,32 @@ def variables_sha256(variables) -> str:
         digest.update(f"{variable.path} {value.dtype} {value.shape}\n".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
+
+
+def cannot_make(step: int, error: Exception, names: Sequence[str]) -> InputError:
+    """The error for a batch that cannot be made, with its images, which tf.data does not name.
+
+    Args:
+        step: Of the batch, from 0.
+        error: What tf.data raised.
+        names: Ids of the batch's images.
+    """
+    return InputError(
+        f"The batch of step {step + 1} cannot be made: {_cause(error)}. {_images(names)} Look at "
+        "data.augment and data.mix, which are what acts on them. Checkpoints are untouched."
+    )
+
+
+def _images(names: Sequence[str]) -> str:
+    return f"The images of that batch: {', '.join(map(str, names))}."
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong, without the stack that TensorFlow adds to an error inside tf.data."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    plain = [line for line in lines if line and not line.startswith(("Traceback", "File "))]
+    raised = [line for line in plain if re.match(r"(\w+\.)*\w*(Error|Exception)\b", line)]
+    return (raised or plain or [type(error).__name__])[0].rstrip(".")[:300]
 
 
 def _assign(model, values):

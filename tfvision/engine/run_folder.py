@@ -6,6 +6,7 @@ import fcntl
 import io
 import json
 import os
+import platform
 import re
 import shutil
 from pathlib import Path
@@ -24,6 +25,7 @@ KNOWN = (
     "report.html",
     "log.txt",
     "issues.json",
+    "quarantine.csv",
     "checkpoints",
     "evaluation.json",
     "predictions",
@@ -31,7 +33,10 @@ KNOWN = (
     ".lock",
 )
 # What a start that was killed before its first step can leave: no run yet.
-BEGINNING = {".lock", ".probe", "log.txt", "env.json", "data.json", "issues.json", "splits.csv"}
+BEGINNING = {
+    *(".lock", ".probe", "log.txt", "env.json", "data.json", "issues.json", "splits.csv"),
+    "quarantine.csv",
+}
 # What a process that is killed in the middle of a write leaves beside the file.
 _UNFINISHED = re.compile(r"\..+[.-]\d+(\.tmp|-[0-9a-f]{8})")
 
@@ -56,6 +61,11 @@ class RunFolder:
     def existing(cls, path: Path) -> "RunFolder":
         """The run in a folder that must hold one."""
         run = cls(path)
+        if run.path.is_file() or (run.path / "saved_model.pb").is_file():
+            raise InputError(
+                f"{path} is a model file, not a run. A model file of others can hold code, so none "
+                "is ever loaded; give the folder of a run, in which config.yaml stands."
+            )
         if not run.config.is_file():
             if (run.path / ".lock").exists():
                 raise InputError(
@@ -144,7 +154,7 @@ class RunFolder:
             ) from error
         file.seek(0)
         file.truncate()
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} on {platform.node()}")
         file.flush()
         self._lock = file
         for folder in (self.path, self.predictions):
@@ -153,6 +163,24 @@ class RunFolder:
                     shutil.rmtree(path)
                 elif _UNFINISHED.fullmatch(path.name):
                     path.unlink()
+
+    def check_space(self, needed: int) -> None:
+        """Refuses to begin what the disk has no room for.
+
+        Args:
+            needed: Bytes the finished run will take. What lies in the folder already counts.
+
+        Raises:
+            EnvironmentFault: There is less; the message has both numbers.
+        """
+        there = sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file())
+        free = shutil.disk_usage(self.path).free
+        if free < needed - there:
+            raise EnvironmentFault(
+                f"No space for the run in {self.path}: it needs about {needed - there:,} bytes "
+                f"more (checkpoints, exports, predictions); {free:,} are free there. Free some "
+                "space, or choose another folder with --out."
+            )
 
     def _taken(self) -> bool:
         """Whether there is anything but the beginning of a start that was killed."""

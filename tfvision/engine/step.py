@@ -48,13 +48,7 @@ class TrainStep:
         ema: float | None = None,
         xla: bool = False,
     ):
-        replicas = strategy.num_replicas_in_sync
-        if batch_size % (replicas * accumulate):
-            raise InputError(
-                f"data.batch_size {batch_size} must divide by {replicas} device(s) times "
-                f"train.accumulate {accumulate}. Try "
-                f"{max(1, batch_size // (replicas * accumulate)) * replicas * accumulate}."
-            )
+        check_batch_size(batch_size, strategy.num_replicas_in_sync, accumulate)
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
         self._loss, self._batch_size, self._accumulate = loss, batch_size, accumulate
         self._clip_norm, self._ema = clip_norm, ema
@@ -135,6 +129,16 @@ class TrainStep:
         gradients, _ = tf.clip_by_global_norm(gradients, bound)
         # `apply` sums over the replicas again.
         return [g / self.strategy.num_replicas_in_sync for g in gradients]
+
+
+def check_batch_size(batch_size: int, replicas: int, accumulate: int) -> None:
+    """Raises an `InputError` where a batch does not divide by devices times parts."""
+    if batch_size % (replicas * accumulate):
+        raise InputError(
+            f"data.batch_size {batch_size} must divide by {replicas} device(s) times "
+            f"train.accumulate {accumulate}. Try "
+            f"{max(1, batch_size // (replicas * accumulate)) * replicas * accumulate}."
+        )
 
 
 def batch_loss(terms: Sequence[tuple[keras.losses.Loss, float]]) -> BatchLoss:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from tfvision.engine.files import write_bytes
-from tfvision.report import overlay, tables
+from tfvision.report import augment_page, overlay, tables
 from tfvision.report.plots import Line, column, line_chart, number, short
 
 _MAX_CURVES = 12  # classes drawn in one chart
 _MAX_MATRIX = 30  # classes of a confusion matrix that is still legible
+_MAX_FINDINGS = 20  # of the audit; issues.json has all
 _MAX_ISSUES = 50  # rows of the table of issues; issues.json has all
 
 
@@ -65,6 +66,9 @@ class Report:
         exports: {file, bytes, loaded_with, max_difference, labels_equal} each.
         timing: Seconds by phase.
         depths: Rows of UNet++'s pruning table, or None.
+        audit: {severity, meaning, reading, members, suspects} of each finding, worst first;
+            members and suspects have an `id`.
+        augmented: Training samples and what augmentation makes of them; None without any.
     """
 
     task: str
@@ -85,6 +89,8 @@ class Report:
     exports: list[dict[str, Any]]
     timing: dict[str, float]
     depths: list[dict[str, Any]] | None = None
+    audit: list[dict[str, Any]] = field(default_factory=list)
+    augmented: augment_page.Augmented | None = None
 
 
 def write_report(path: str | os.PathLike[str], report: Report) -> None:
@@ -143,6 +149,8 @@ def _context(report: Report) -> dict[str, Any]:
         "seconds": sum(report.timing.values()),
         "environment": tables.flatten(report.env),
         "issues": report.issues[:_MAX_ISSUES],
+        "audit": report.audit[:_MAX_FINDINGS],
+        "augmentation": report.augmented and augment_page.picture_uri(report.augmented),
     }
 
 

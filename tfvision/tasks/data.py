@@ -9,17 +9,21 @@ import numpy as np
 
 from tfvision.config import DataConfig
 from tfvision.data import SOURCES
-from tfvision.data.duplicates import leaks
-from tfvision.data.issue import listing
+from tfvision.data.audit.finding import Audit
+from tfvision.data.blocks import Near
+from tfvision.data.exclude import ExcludeList, read_exclude
+from tfvision.data.groups import group_by
 from tfvision.data.pipeline import Samples
+from tfvision.data.quarantine import left_out_ids, quarantine_csv
 from tfvision.data.scan import Scan, scan
 from tfvision.data.source import Source
-from tfvision.data.split import find_record, holdout, read_splits
-from tfvision.data.table import read_table
-from tfvision.engine.files import write_json
+from tfvision.data.split import read_splits
+from tfvision.engine.files import write_json, write_text
 from tfvision.errors import InputError
 from tfvision.registry import Spec
+from tfvision.tasks import findings
 from tfvision.tasks.decode import decode
+from tfvision.tasks.splits import make_splits
 
 LARGEST_SIDE = 512  # of the size chosen for images of different sizes
 
@@ -36,8 +40,8 @@ class Prepared:
         size: (height, width) images are trained at.
         resized: Whether that is not the size of every image.
         channels: 1 or 3.
-        excluded: Ids left out by `data.exclude`.
-        exclude_sha256: Of that file, or None.
+        audit: What is doubtful in it, of what is not left out.
+        exclude: What `data.exclude` leaves out.
         notes: Lines for the user.
     """
 
@@ -48,8 +52,8 @@ class Prepared:
     size: tuple[int, int]
     resized: bool
     channels: int
-    excluded: list[str] = field(default_factory=list)
-    exclude_sha256: str | None = None
+    audit: Audit
+    exclude: ExcludeList = field(default_factory=ExcludeList)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -96,8 +100,10 @@ class Prepared:
             "labelled": {split: len(self.indices(split)) for split in parts},
             "class_pixels": {s: self.class_pixels(s).sum(axis=0).tolist() for s in parts},
             "class_images": {s: (self.class_pixels(s) > 0).sum(axis=0).tolist() for s in parts},
-            "excluded": self.excluded,
-            "exclude_sha256": self.exclude_sha256,
+            "excluded": self.exclude.names,
+            "exclude_sha256": self.exclude.sha256,
+            "quarantined": left_out_ids(self.scan.left_out),
+            "source_options": self.source.options,
             "splits": {
                 split: [self.source.records[i].id for i in self.indices(split, labelled=False)]
                 for split in parts
@@ -106,8 +112,21 @@ class Prepared:
                 split: [self._hash(i) for i in self.indices(split, labelled=False)]
                 for split in parts
             },
+            "groups": self._groups(parts),
             "notes": self.notes,
         }
+
+    def write_quarantine(self, path: Path) -> None:
+        """Writes the table of samples left out for an error of their own, where there are any."""
+        if self.scan.left_out:
+            write_text(path, quarantine_csv(self.scan.left_out))
+
+    def _groups(self, parts) -> dict[str, list[str | None]] | None:
+        """The group of each sample of a split, in the order of its ids; None without groups."""
+        records = self.source.records
+        if all(record.group is None for record in records):
+            return None
+        return {s: [records[i].group for i in self.indices(s, labelled=False)] for s in parts}
 
     def _hash(self, index: int) -> str:
         """Tells one sample's image and mask from any others', short."""
@@ -116,8 +135,11 @@ class Prepared:
 
 
 def open_source(config: DataConfig) -> Source:
-    """The source a config names."""
-    return SOURCES.build(config.source)
+    """The source a config names, with the groups that `data.groups` finds in the ids."""
+    source = SOURCES.build(config.source)
+    if config.groups is not None:
+        source.records = group_by(source.records, config.groups)
+    return source
 
 
 def resolved_source(config: DataConfig, source: Source) -> Spec:
@@ -139,13 +161,25 @@ def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Pre
         InputError: The data cannot be used; the message lists up to 20 problems.
     """
     source = open_source(config)
-    found = scan(source, class_names=config.class_names, ignore_label=config.ignore_label)
+    found = scan(
+        source,
+        class_names=config.class_names,
+        ignore_label=config.ignore_label,
+        on_bad_sample=config.on_bad_sample,
+    )
+    exclude = read_exclude(config.exclude, source.records)
+    found = findings.without_issues_of(found, source.records, exclude.reasons)
     if issues is not None:
         write_json(issues, found.to_json())
     found.raise_for_errors(full_list=issues)
-    notes = [source.layout, *found.notes]
-    excluded, digest = _excluded(config.exclude, source)
-    splits, how = _split(config, source, found, excluded, seed, notes)
+    left_out = {*exclude.reasons, *(x.index for x in found.left_out if x.index is not None)}
+    audit = _audit(config, source, found, left_out, issues)
+    notes = [source.layout, *found.notes, *_quarantine_note(found), *exclude.notes()]
+    notes += [*audit.notes, *findings.warning_lines(audit, config)]
+    near = Near(audit.pairs, audit.clusters, audit.chains)
+    splits, how = make_splits(
+        config, source.records, found, near, left_out=left_out, seed=seed, notes=notes
+    )
     if not any(r.labelled and s == "train" for r, s in zip(source.records, splits, strict=True)):
         raise InputError(
             "No labelled sample is left to train on. Check data.splits, data.exclude and the "
@@ -155,63 +189,31 @@ def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Pre
     size, resized, said = _size(config, found, used)
     notes += said
     channels = config.channels or int(max(found.channels[i] for i in used))
-    names = sorted(excluded.values())
-    return Prepared(source, found, splits, how, size, resized, channels, names, digest, notes)
+    return Prepared(source, found, splits, how, size, resized, channels, audit, exclude, notes)
 
 
-def _split(config, source, found, excluded, seed, notes):
+def _audit(config: DataConfig, source: Source, found: Scan, left_out, issues) -> Audit:
+    """The audit of what is not left out; its findings join what the scan found, on disk."""
+    given = [record.split for record in source.records]
     if config.splits is not None:
-        splits = read_splits(config.splits, source.records, notes=notes)
-        leaking = [
-            issue
-            for issue in leaks(source.records, found.image_sha256, splits)
-            if issue.severity == "error"
-        ]
-        if leaking:
-            raise InputError(
-                f"data.splits {config.splits} puts what belongs together into different splits; "
-                f"{len(leaking)} times:\n{listing(leaking)}"
-            )
-        how = f"given by {config.splits}"
-    else:
-        splits = holdout(
-            found,
-            source.records,
-            val_fraction=config.val_fraction,
-            test_fraction=config.test_fraction,
-            seed=seed,
-        )
-        given = any(r.labelled and r.split is not None for r in source.records)
-        how = (
-            "as the data set gives it"
-            if given
-            else f"hold-out, seed {seed}, stratified by class presence; exact duplicates "
-            "stay together"
-        )
-    return [None if i in excluded else split for i, split in enumerate(splits)], how
+        given = read_splits(config.splits, source.records)
+    audit = findings.find(source, found, splits=given, excluded=left_out)
+    if issues is not None:
+        listed = findings.to_json(audit, source.records, given)
+        write_json(issues, {**found.to_json(), "audit": listed})
+    return audit
 
 
-def _excluded(path: Path | None, source: Source) -> tuple[dict[int, str], str | None]:
-    """Place and name of each sample of an exclude list, and the file's SHA-256.
-
-    The list has the columns `id`, `reason` and `evidence`, and `part` where ids alone are
-    not unique.
-    """
-    if path is None:
-        return {}, None
-    rows, _ = read_table(path, required=["id"], optional=["part"])
-    places: dict[str, list[int]] = {}
-    for index, record in enumerate(source.records):
-        if record.labelled:
-            places.setdefault(record.id, []).append(index)
-    found = {}
-    for row in rows:
-        index, problem = find_record(row, places, source.records)
-        if problem is not None:
-            raise InputError(f"data.exclude {path}, line {row.line}: {problem}.")
-        record = source.records[index]
-        found[index] = record.id if len(places[record.id]) == 1 else f"{record.part}/{record.id}"
-    return found, hashlib.sha256(path.read_bytes()).hexdigest()
+def _quarantine_note(found: Scan) -> list[str]:
+    """One line on the samples that were left out for an error of their own."""
+    if not found.left_out:
+        return []
+    ids = left_out_ids(found.left_out)
+    shown = ", ".join(ids[:3]) + ", ..." * (len(ids) > 3)
+    return [
+        f"{len(ids)} sample{'s' * (len(ids) > 1)} left out for errors of their own "
+        f"(on_bad_sample: quarantine): {shown}; quarantine.csv of a run lists them"
+    ]
 
 
 def _size(config, found, used):

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from tfvision.data.in_time import Stalled, in_time
+from tfvision.data.issue import BadSample
 from tfvision.data.pipeline import Samples
 from tfvision.data.source import Source
 from tfvision.engine.inference import resize_image, resize_labels
@@ -18,12 +20,7 @@ def decode(prepared: "Prepared", indices: list[int]) -> Samples:
     """Reads samples and brings them to the run's size and channels."""
     images, masks, scales = [], [], []
     for i in indices:
-        image, mask, scale = read_native(prepared.source, i, prepared.channels)
-        if prepared.source.stamp(i) != prepared.scan.stamps[i]:
-            raise InputError(
-                f"{prepared.source.records[i].place} was changed after it had been scanned. Leave "
-                "the data alone while a run starts, and start it again."
-            )
+        image, mask, scale = read_scanned(prepared, i)
         if image.shape[:2] != prepared.size:
             image, mask = _resized(image, mask, prepared.size)
         images.append(image)
@@ -41,10 +38,39 @@ def decode(prepared: "Prepared", indices: list[int]) -> Samples:
     )
 
 
+def read_scanned(prepared: "Prepared", index: int) -> tuple[np.ndarray, np.ndarray | None, float]:
+    """What `read_native` gives of a sample that still is what the scan saw.
+
+    Raises:
+        InputError: Its files were changed or removed since the scan.
+    """
+    source, stamp = prepared.source, prepared.scan.stamps[index]
+    place = source.records[index].place
+
+    def changed() -> bool:
+        return in_time(lambda: source.stamp(index), place) != stamp
+
+    def error() -> InputError:
+        return InputError(
+            f"{place} was changed or removed since it was scanned (its time or size is another). "
+            "Leave the data alone while a run uses it, and start again."
+        )
+
+    try:
+        found = read_native(source, index, prepared.channels)
+    except BadSample as problem:
+        if not isinstance(problem, Stalled) and changed():
+            raise error() from problem
+        raise
+    if changed():
+        raise error()
+    return found
+
+
 def read_native(
     source: Source, index: int, channels: int
 ) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """One sample at its own size.
+    """One sample at its own size, read in time (see `tfvision.data.in_time`).
 
     Args:
         source: Where from.
@@ -55,7 +81,7 @@ def read_native(
         The image (H, W, channels) as stored, its mask (H, W) int32 or None, and what a pixel
         is multiplied by to lie in [0, 1].
     """
-    sample = source.read(index)
+    sample = in_time(lambda: source.read(index), source.records[index].place)
     dtype = sample.image.dtype
     largest = np.iinfo(dtype).max if dtype.kind in "iu" else 1.0
     scale = 1.0 / (source.white or largest)

@@ -1,5 +1,6 @@
 """What a trained segmentation run leaves behind: scores, predictions, exports, report."""
 
+import contextlib
 import io
 import shlex
 import time
@@ -21,16 +22,20 @@ from tfvision.engine.inference import Inference
 from tfvision.engine.loop import Loop
 from tfvision.engine.predictions import write_predictions
 from tfvision.engine.progress import duration
+from tfvision.engine.run_folder import RunFolder
+from tfvision.errors import EnvironmentFault, InputError, PartFailed, out_of_memory
 from tfvision.metrics import contract
 from tfvision.metrics.baselines import IntensityLookup, level_counts, majority
 from tfvision.metrics.confusion import confusion_matrix
 from tfvision.models import prune
 from tfvision.report.html import Report, SplitScores, write_report
 from tfvision.report.overlay import Overlay
+from tfvision.tasks import findings
 from tfvision.tasks.data import Prepared
-from tfvision.tasks.decode import read_native
+from tfvision.tasks.decode import read_scanned
 from tfvision.tasks.environment import peak_memory
 from tfvision.tasks.request import TrainRequest
+from tfvision.tasks.sampling import augmented
 from tfvision.tasks.segmentation import Recipe
 
 SHOWN = 6  # overlays each of the worst and the best
@@ -77,7 +82,7 @@ def finish(
     }
     run.write_json("summary.json", summary)
     depths = _depths(recipe, prepared, model)
-    summary["exports"] = export_run(request.run, recipe, prepared, inference)
+    summary["exports"], failure = _try_export(request.run, recipe, prepared, inference)
     clock.lap("export")
     summary["wall_seconds"] = time.monotonic() - began
     run.write_json("summary.json", summary)
@@ -99,16 +104,70 @@ def finish(
             baselines=baselines,
             contract=asdict(recipe.contract),
             overlays=_overlays(recipe, prepared, scored),
-            warnings=warnings + loop.problems + _own_warnings(prepared, scored, state, summary),
+            augmented=augmented(recipe.config, prepared, recipe.ignored),
+            warnings=[
+                *warnings,
+                *loop.problems,
+                *state.alarms.values(),
+                *findings.warning_lines(prepared.audit, recipe.config.data),
+                *_own_warnings(prepared, scored, state, summary),
+                *([] if failure is None else [f"The export failed: {failure}"]),
+            ],
             issues=prepared.scan.to_json()["issues"],
             exports=summary["exports"],
             timing=timing,
             depths=depths,
+            audit=findings.to_json(prepared.audit, prepared.source.records, prepared.splits),
         ),
     )
     clock.lap("report")
+    if failure is not None:
+        raise _part_failed("the export", run, failure)
     say(_closing(run, summary, baselines, timing))
     return summary
+
+
+@contextlib.contextmanager
+def weights_are_kept(run: RunFolder, timing: dict[str, float]):
+    """Says, where a part after the training fails, which one, and that nothing is lost.
+
+    Args:
+        run: The run.
+        timing: `finish` notes here what it has done.
+
+    Raises:
+        PartFailed: In place of an error that the user can do nothing about.
+    """
+    try:
+        yield
+    except (InputError, EnvironmentFault, PartFailed):
+        raise  # they say it themselves
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        part = next((name for name in ("score", "export") if name not in timing), "report")
+        raise _part_failed("scoring" if part == "score" else f"the {part}", run, error) from error
+
+
+def _part_failed(part: str, run: RunFolder, error: Exception) -> PartFailed:
+    return PartFailed(
+        f"Training is complete and its weights are kept, but {part} failed: "
+        f"{type(error).__name__}: {error}. Try that part again with --resume {run.path}; it "
+        "trains no further."
+    )
+
+
+def _try_export(run, recipe, prepared, inference) -> tuple[list[dict[str, Any]], Exception | None]:
+    """The export's checks, and what kept it from being made: the report is written all the
+    same."""
+    try:
+        return export_run(run, recipe, prepared, inference), None
+    except (EnvironmentFault, OSError):
+        raise  # the disk: the report would fare no better
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        return [], error
 
 
 def open_model(recipe: Recipe, model: keras.Model) -> keras.Model:
@@ -124,11 +183,7 @@ def native_samples(
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray | None, float]]:
     """(id, image, mask, scale) at each image's own size."""
     for i in indices:
-        record = prepared.source.records[i]
-        yield (
-            record.id,
-            *read_native(prepared.source, i, prepared.channels),
-        )
+        yield (prepared.source.records[i].id, *read_scanned(prepared, i))
 
 
 def score_split(recipe: Recipe, prepared: Prepared, inference: Inference, split: str) -> Scored:
@@ -318,6 +373,7 @@ def _report_data(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
         **{k: record[k] for k in ("class_pixels", "class_images")},
         "splits": record["counts"],
         "excluded": len(record["excluded"]),
+        "left_out": "; ".join(prepared.exclude.notes()) or None,
     }
 
 

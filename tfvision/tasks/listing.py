@@ -1,18 +1,11 @@
-"""What there is to choose from, and what is installed."""
+"""What there is to choose from."""
 
-import os
-import re
-import shutil
 from typing import Any
 
-from tfvision.data.cache import cache_folder
-from tfvision.errors import EnvironmentFault
 from tfvision.models import MODELS
-from tfvision.tasks.environment import versions
 
 SHAPE = (64, 128, 1)
 NUM_CLASSES = 5
-WINDOW = {"tensorflow": ((2, 20), (2, 21)), "keras": ((3, 13), (3, 15))}  # first, last tested
 
 
 def models() -> list[dict[str, Any]]:
@@ -56,62 +49,3 @@ def multiply_adds(model) -> int:
             size *= side
         total += places * size
     return total
-
-
-def doctor() -> dict[str, Any]:
-    """Prints versions, devices, disk and memory, with what to do where something is amiss.
-
-    Raises:
-        EnvironmentFault: What nothing works without is missing.
-    """
-    found = versions()
-    problems = []
-    for package, version in found.items():
-        note = _note(package, version)
-        if note:
-            problems.append(f"{package}: {note}")
-        print(f"{package:24}{version or '-':12}{note}")
-    broken = [name for name in ("tensorflow", "keras", "numpy") if found[name] is None]
-    if broken:
-        raise EnvironmentFault(
-            f"Not installed: {', '.join(broken)}. Install what requirements.txt names."
-        )
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    print(f"{'GPUs':24}{len(gpus)}")
-    print(f"{'CPU cores':24}{os.cpu_count()}")
-    free = shutil.disk_usage(os.getcwd()).free / 2**30
-    print(f"{'free disk here':24}{free:.1f} GiB")
-    if free < 1:
-        problems.append(f"only {free:.1f} GiB are free here: checkpoints and exports need space")
-    cache = cache_folder()
-    print(f"{'cache (TFVISION_CACHE)':24}{cache}")
-    parent = next(p for p in [cache, *cache.parents] if p.exists())
-    if not os.access(parent, os.W_OK):
-        problems.append(f"the cache {cache} cannot be written: set TFVISION_CACHE")
-    result = {"versions": found, "gpus": len(gpus), "problems": problems}
-    for problem in problems:
-        print(f"! {problem}")
-    print("no problems found" if not problems else f"{len(problems)} problem(s)")
-    return result
-
-
-def _note(package: str, version: str | None) -> str:
-    """What is amiss with a package's version, or nothing."""
-    if version is None:
-        return "missing: pip install -r requirements.txt"
-    if package in WINDOW:
-        first, last = WINDOW[package]
-        if not first <= _numbers(version) <= last:
-            return f"outside the tested window {_text(first)} to {_text(last)}"
-    return ""
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """`2.21.0` and `2.21rc1` -> (2, 21)."""
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-
-
-def _text(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))

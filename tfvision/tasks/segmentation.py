@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.augment import MIXERS, OPS
-from tfvision.augment.op import compose
 from tfvision.config import DataConfig, SegmentationConfig, differences, dump_config
-from tfvision.data.pipeline import Samples, scoring_batches, training_batches
+from tfvision.data.pipeline import Samples, scoring_batches
 from tfvision.data.split import write_splits
 from tfvision.engine import OPTIMIZERS, SCHEDULES
+from tfvision.engine.checkpoint import KEEP
 from tfvision.engine.distribute import (
     describe,
     make_strategy,
@@ -24,20 +24,25 @@ from tfvision.engine.distribute import (
 from tfvision.engine.evaluate import Validation
 from tfvision.engine.files import write_text
 from tfvision.engine.inference import Inference, logits_of
-from tfvision.engine.loop import Loop, Plan
+from tfvision.engine.loop import Loop, Plan, cannot_make
 from tfvision.engine.progress import Progress, duration
 from tfvision.engine.signals import StopRequest
 from tfvision.engine.step import TrainStep, batch_loss
-from tfvision.errors import InputError
+from tfvision.errors import InputError, out_of_memory
 from tfvision.losses import LOSSES
 from tfvision.losses.weights import class_weights
 from tfvision.metrics import METRICS, contract
 from tfvision.models import MODELS
 from tfvision.postprocess import POSTPROCESS
 from tfvision.registry import Spec
+from tfvision.report.augment_page import write_picture
+from tfvision.tasks.check import check_settings
 from tfvision.tasks.data import Prepared, prepare, resolved_source
+from tfvision.tasks.decode import decode
 from tfvision.tasks.environment import environment, peak_memory
 from tfvision.tasks.request import TrainRequest
+from tfvision.tasks.sampling import augmented, training_set, training_stream
+from tfvision.tasks.sentinel import make_watch, start_alarms
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,11 @@ class Recipe:
     contract: contract.Contract
     rules: tuple
     void: tuple[int, ...]
+
+    @property
+    def ignored(self) -> tuple[int, ...]:
+        """Labels that never count, inside 0..K-1 or not."""
+        return tuple(sorted({*self.void, *self.contract.ignore_labels}))
 
     @property
     def monitor(self) -> str:
@@ -141,13 +151,18 @@ def make_recipe(
 
 
 def train(
-    request: TrainRequest, callbacks: Sequence[keras.callbacks.Callback] = ()
+    request: TrainRequest,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    *,
+    trial: Callable[..., dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Trains, scores, exports and reports a run. Returns what `summary.json` holds.
 
     Args:
         request: What the command line asks.
         callbacks: Keras callbacks for the loop. What they remember is not in checkpoints.
+        trial: `(recipe, step, batches, say) -> summary`, to be done with what was built in
+            place of the training; `request` must be a dry run.
     """
     began = time.monotonic()
     keras.utils.clear_session()  # names of layers start again: a second run here is the first
@@ -157,6 +172,7 @@ def train(
 
     strategy = make_strategy(request.device)
     _check_arguments(config)
+    check_settings(config, strategy.num_replicas_in_sync)
     _open_run(request)
     issues = None if request.dry_run else request.run.path / "issues.json"
     prepared = prepare(config.data, seed=config.seed, issues=issues)
@@ -179,13 +195,18 @@ def train(
             say(line)
             warnings.append(line)
 
-    train_samples = prepared.decoded("train")
+    chosen = training_set(config, prepared, recipe.ignored)
+    for note in chosen.notes:
+        say(note)
+    prepared = replace(prepared, notes=[*prepared.notes, *chosen.notes])
+    train_samples = decode(prepared, chosen.indices)
     val_samples = prepared.decoded("val") if prepared.indices("val") else None
-    batches = _training_stream(config, train_samples)
+    batches = training_stream(config, train_samples, chosen)
+    plain = training_stream(config, train_samples, chosen, vary=False)  # names them, cannot fail
     with _precision(config), strategy.scope():
         model = recipe.build(_input_shape(recipe, batches))
         optimizer = _make_optimizer(config)
-    terms = _losses(config, recipe, prepared.class_pixels("train"))
+    terms = _losses(config, recipe, chosen.class_pixels)
     step = TrainStep(
         model,
         optimizer,
@@ -199,12 +220,27 @@ def train(
     )
     validate = _validation(recipe, val_samples, step, terms)
     say(_overview(recipe, prepared, model, strategy))
+    names = prepared.class_names
+    _check_first_batch(batches, plain, train_samples)
+    for alarm in start_alarms(recipe, step, batches(0), terms, train_samples, names):
+        say(f"warning: {alarm}")
+        warnings.append(alarm)
+    if len(train_samples) < config.data.batch_size:
+        few = (
+            f"data.batch_size {config.data.batch_size} is more than the {len(train_samples)} "
+            "training images: a batch holds some of them several times."
+        )
+        say(f"warning: {few}")
+        warnings.append(few)
+    if trial is not None:
+        return trial(recipe, step, batches, say)
     if request.dry_run:
-        return _dry_run(recipe, step, batches, validate, prepared, say)
+        return _dry_run(request, recipe, step, batches, validate, prepared, chosen, say)
 
+    request.run.check_space(_bytes_needed(recipe, prepared, step))
     _record(request, config, prepared, surroundings)
     setup = time.monotonic() - began
-    plan = _plan(config, recipe, len(train_samples), setup, _reserve(config, prepared, step, model))
+    plan = _plan(config, recipe, chosen.per_epoch, setup, _reserve(config, prepared, step, model))
     loop = Loop(
         step,
         batches,
@@ -213,8 +249,10 @@ def train(
         folder=request.run.checkpoints,
         identity=identity,
         callbacks=callbacks,
-        batch_names=lambda s: _ids_of(next(iter(batches(s).take(1))), train_samples),
+        batch_names=lambda s: _ids_of(next(iter(plain(s).take(1))), train_samples),
         on_epoch=request.run.write_history,
+        watch=make_watch(recipe, val_samples, names),
+        stop_on_alarm=config.train.sentinel == "fail",
         progress=progress,
     )
     if request.resume:
@@ -225,11 +263,12 @@ def train(
         state = loop.run(stop)
     timing = {"set up": setup, "train": state.elapsed}
 
-    from tfvision.tasks.finish import finish
+    from tfvision.tasks.finish import finish, weights_are_kept
 
-    return finish(
-        request, recipe, prepared, model, loop, surroundings, warnings, timing, began, say
-    )
+    with weights_are_kept(request.run, timing):
+        return finish(
+            request, recipe, prepared, model, loop, surroundings, warnings, timing, began, say
+        )
 
 
 def _check_arguments(config: SegmentationConfig) -> None:
@@ -321,10 +360,9 @@ def _input_shape(recipe: Recipe, batches) -> tuple:
 
 def _losses(config, recipe: Recipe, class_pixels: np.ndarray) -> list:
     """(loss, weight) of each term, class weights computed, ignored labels as the contract's."""
-    ignored = tuple(sorted({*recipe.void, *recipe.contract.ignore_labels}))
     terms = []
     for term in config.loss:
-        arguments = {"ignore_labels": ignored, **term.kwargs}
+        arguments = {"ignore_labels": recipe.ignored, **term.kwargs}
         if "class_weights" in arguments:
             arguments["class_weights"] = class_weights(
                 arguments["class_weights"], class_pixels, ignore_labels=arguments["ignore_labels"]
@@ -332,24 +370,6 @@ def _losses(config, recipe: Recipe, class_pixels: np.ndarray) -> list:
         loss = LOSSES.build(Spec(name=term.name, **arguments))
         terms.append((loss, term.weight))
     return terms
-
-
-def _training_stream(config, samples: Samples) -> Callable[[int], tf.data.Dataset]:
-    augment = compose([OPS.build(spec) for spec in config.data.augment])
-    mixers = [MIXERS.build(spec) for spec in config.data.mix]
-
-    def stream(first_step: int) -> tf.data.Dataset:
-        return training_batches(
-            samples,
-            batch_size=config.data.batch_size,
-            seed=config.seed,
-            first_step=first_step,
-            augment=augment if config.data.augment else None,
-            mix=compose(mixers) if mixers else None,
-            workers=config.data.workers,
-        )
-
-    return stream
 
 
 def _validation(recipe: Recipe, samples: Samples | None, step: TrainStep, terms):
@@ -382,8 +402,11 @@ def _validation(recipe: Recipe, samples: Samples | None, step: TrainStep, terms)
             for name, agreed in [(config.metrics[0].name, recipe.contract), *others]:
                 scores[prefix + name] = METRICS[name].from_counts(counts, agreed)
         scores.setdefault("val_pixel_accuracy", contract.pixel_accuracy(plain, recipe.contract))
-        for k, value in enumerate(contract.iou_per_class(plain.sum(axis=0))):
+        pooled = plain.sum(axis=0)
+        for k, value in enumerate(contract.iou_per_class(pooled)):
             scores[f"val_iou_{k}"] = float(value)
+        for k, count in enumerate(pooled.sum(axis=0)):
+            scores[f"val_predicted_{k}"] = float(count) / max(float(pooled.sum()), 1.0)
         return scores
 
     return validate
@@ -416,6 +439,25 @@ def _plan(config, recipe: Recipe, num_train: int, setup: float, reserve: float) 
     )
 
 
+def _bytes_needed(recipe: Recipe, prepared: Prepared, step: TrainStep) -> int:
+    """About what a run takes on disk at its largest, in bytes."""
+    weights = sum(int(np.prod(v.shape)) * 4 for v in step.model.variables)
+    scored = [i for s in ("val", "test") for i in prepared.indices(s)]
+    pixels = sum(prepared.scan.heights[i] * prepared.scan.widths[i] for i in scored)
+    counts = 2 * 8 * recipe.num_classes**2 * len(scored)
+    exports = 3 * weights + 4_000_000  # three files, the SavedModel's graph
+    report = 3_000_000
+    # Labels are compressed, to a tenth or less.
+    return _checkpoint_bytes(step) + exports + int(pixels) // 10 + counts + report
+
+
+def _checkpoint_bytes(step: TrainStep) -> int:
+    """The newest ones, the best, and the one being written."""
+    return (KEEP + 2) * sum(
+        int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in step.named_variables().values()
+    )
+
+
 def _reserve(config, prepared: Prepared, step: TrainStep, model) -> float:
     """Seconds that scoring, exporting and reporting will take, for a time budget."""
     if config.train.time_budget is None:
@@ -434,7 +476,7 @@ def _reserve(config, prepared: Prepared, step: TrainStep, model) -> float:
 def _identity(config: SegmentationConfig, prepared: Prepared) -> dict[str, Any]:
     """What must be the same when a run is resumed."""
     fixed = config.model_dump(mode="json")
-    del fixed["train"]["epochs"]
+    del fixed["train"]["epochs"], fixed["train"]["sentinel"]
     return {"config": fixed, "data_fingerprint": prepared.scan.fingerprint}
 
 
@@ -454,6 +496,7 @@ def _record(request, config, prepared: Prepared, surroundings) -> None:
     run.write_json("env.json", surroundings)
     run.write_json("data.json", prepared.record())
     write_splits(run.path / "splits.csv", prepared.source.records, prepared.splits)
+    prepared.write_quarantine(run.path / "quarantine.csv")
     write_text(run.config, dump_config(config))  # last: with it the folder is a run
 
 
@@ -499,6 +542,20 @@ def _changed_surroundings(request, now) -> list[str]:
     return ["The resumed run is not bit for bit the uninterrupted one: " + ", ".join(changed)]
 
 
+def _check_first_batch(batches, plain, samples: Samples) -> None:
+    """Makes one batch before anything depends on it.
+
+    Raises:
+        InputError: The augmentation fails on it; its images are named.
+    """
+    try:
+        next(iter(batches(0)))
+    except tf.errors.OpError as error:
+        if out_of_memory(error):
+            raise
+        raise cannot_make(0, error, _ids_of(next(iter(plain(0))), samples)) from error
+
+
 def _ids_of(batch, samples: Samples) -> list[str]:
     return [samples.ids[i] for i in batch["index"].numpy()]
 
@@ -506,7 +563,7 @@ def _ids_of(batch, samples: Samples) -> list[str]:
 def _overview(recipe: Recipe, prepared: Prepared, model, strategy) -> str:
     counts = " / ".join(str(len(prepared.indices(s))) for s in ("train", "val", "test"))
     devices = describe(strategy)
-    where = ", ".join(devices["gpus"]) or f"{devices['cpus']} CPU cores"
+    where = ", ".join(devices["gpus"]) or f"{devices['cpus']} CPU cores (no GPU in use)"
     return (
         f"{recipe.config.model.name}: {model.count_params():,} parameters, "
         f"{recipe.num_classes} classes ({', '.join(prepared.class_names)})\n"
@@ -517,8 +574,8 @@ def _overview(recipe: Recipe, prepared: Prepared, model, strategy) -> str:
     )
 
 
-def _dry_run(recipe: Recipe, step: TrainStep, batches, validate, prepared: Prepared, say):
-    """One step and one validation, timed; what a whole run would take."""
+def _dry_run(request, recipe: Recipe, step: TrainStep, batches, validate, prepared, chosen, say):
+    """One step and one validation, timed; what a whole run would take. Writes a picture only."""
     config = recipe.config
     stream = iter(step.strategy.experimental_distribute_dataset(batches(0)))
     rate = 1e-4
@@ -530,10 +587,8 @@ def _dry_run(recipe: Recipe, step: TrainStep, batches, validate, prepared: Prepa
     if validate is not None:
         validate()
     scoring = time.monotonic() - began
-    steps = max(1, round(len(prepared.indices("train")) / config.data.batch_size))
-    disk = 3 * sum(
-        int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in step.named_variables().values()
-    )
+    steps = max(1, round(chosen.per_epoch / config.data.batch_size))
+    disk = _checkpoint_bytes(step)
     summary = {
         "task": "segmentation",
         "arch": config.model.name,
@@ -546,11 +601,24 @@ def _dry_run(recipe: Recipe, step: TrainStep, batches, validate, prepared: Prepa
         or config.train.epochs * (steps * seconds + scoring),
         "peak_memory_bytes": peak_memory(),
         "checkpoint_bytes": disk,
+        "augmentation_picture": _augmentation_picture(request, recipe, prepared, say),
     }
     say(
         f"dry run: a step takes {seconds:.2f} s, an epoch of {steps} steps with validation about "
         f"{duration(summary['estimated_epoch_seconds'])}, the run about "
         f"{duration(summary['estimated_seconds'])}; peak memory {peak_memory() / 2**30:.1f} GiB, "
-        f"checkpoints {disk / 2**20:.0f} MiB. Nothing was written."
+        f"checkpoints {disk / 2**20:.0f} MiB. No run was written."
     )
     return summary
+
+
+def _augmentation_picture(request, recipe: Recipe, prepared: Prepared, say) -> str | None:
+    """Writes a dry run's picture beside the run folder, which does not exist; its path."""
+    examples = augmented(recipe.config, prepared, recipe.ignored)
+    if examples is None:
+        say("data.augment and data.mix are empty: there is no augmentation to show")
+        return None
+    path = request.run.path.with_name(f"{request.run.path.name}-augmentation.png")
+    write_picture(path, examples)
+    say(f"what the augmentation makes of training samples: {path}")
+    return str(path)

@@ -1,0 +1,196 @@
+"""The audit of a data set: doubles, leaks, chains, masks of other images."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tfvision.data.audit import masks
+from tfvision.data.audit.finding import KINDS, Audit, Finding
+from tfvision.data.audit.fit import Calibration
+from tfvision.data.audit.near import compare
+from tfvision.data.audit.pictures import Pictures, find_pictures
+from tfvision.data.audit.sketch import hash_distance, read_thumb
+from tfvision.data.audit.stains import stained
+from tfvision.data.facts import Facts
+from tfvision.data.scan import Scan
+from tfvision.data.source import Record, Source
+
+SEVERITIES = ("error", "warning", "note")
+LOOKS = 200  # pairs of a cluster in which a stain is looked for
+FIT_MARGIN = 0.3  # of two fits that are alike
+
+
+def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = None) -> Audit:
+    """Looks for what spoils scores, in what the scan kept of each sample; reads no file.
+
+    Args:
+        source: The samples.
+        scan: What `tfvision.data.scan.scan` found in them.
+        splits: "train", "val", "test" or None of each sample; by default what the records
+            say. Samples of None are in no split: they leak nowhere.
+    """
+    records, facts = source.records, scan.facts
+    splits = [record.split for record in records] if splits is None else list(splits)
+    pictures = find_pictures(facts, [record.part for record in records], scan.image_sha256)
+    groups = masks.masks_under(facts, [record.labelled for record in records])
+    usual = masks.settle(facts, groups, pictures.unit)
+    findings = [
+        *_exact(pictures, facts, records, splits, usual),
+        *_near(pictures, facts, records, splits),
+        *_chains(pictures, records, splits),
+        *masks.shared(groups, facts, pictures.unit, usual),
+        *masks.misfits(groups, facts, pictures.unit, usual),
+    ]
+    kinds = list(KINDS)
+    findings.sort(key=lambda f: (SEVERITIES.index(f.severity), kinds.index(f.kind), f.members))
+    return Audit(findings, pictures.pairs(), pictures.clusters, pictures.chains, pictures.notes)
+
+
+def _exact(
+    pictures: Pictures,
+    facts: Sequence[Facts | None],
+    records: Sequence[Record],
+    splits: Sequence[str | None],
+    usual: Calibration | None,
+) -> list[Finding]:
+    findings = []
+    for group in pictures.exact:
+        members = tuple(group)
+        labelled = [i for i in group if records[i].labelled and facts[i].mask_sha256]
+        hashes = {facts[i].mask_sha256 for i in labelled}
+        evidence = {"image_sha256": facts[group[0]].image_sha256, "different_masks": len(hashes)}
+        severity, where = _leak(group, records, splits)
+        if severity:
+            reading = f"the very same image stands in {where}"
+            findings.append(Finding("leak", severity, members, (), reading, evidence))
+        if len(hashes) > 1:
+            suspects, text, more = masks.better_mask(labelled, facts, usual)
+            reading = f"the very same image with {len(hashes)} different masks; {text}"
+            evidence = {**evidence, **more}
+            findings.append(
+                Finding("conflicting_masks", "warning", members, tuple(suspects), reading, evidence)
+            )
+        elif not severity:
+            same = ", with the same mask" if len(labelled) > 1 else ""
+            reading = f"the very same image {len(group)} times{same}: none is wrong, all but one "
+            reading += "are superfluous"
+            severity = "warning" if len(labelled) > 1 else "note"
+            findings.append(Finding("duplicate_images", severity, members, (), reading, evidence))
+    return findings
+
+
+def _leak(
+    group: Sequence[int], records: Sequence[Record], splits: Sequence[str | None]
+) -> tuple[str, str]:
+    """Severity, "" where nothing leaks, and the splits in words.
+
+    An error where labelled samples stand in two splits; a warning where one does that has
+    no labels: nobody's score is known to be untrue, but its predictions are no test.
+    """
+    with_labels = {splits[i] for i in group if records[i].labelled} - {None}
+    without = {splits[i] for i in group if not records[i].labelled} - {None}
+    where = [split for split in ("train", "val", "test") if split in with_labels | without]
+    words = " and ".join(where)
+    if len(with_labels) > 1:
+        return "error", words
+    labelled = any(records[i].labelled for i in group)
+    # What is still to be split will be trained on; a test set without labels stays apart.
+    if labelled and without - with_labels:
+        return "warning", words if with_labels else f"{words}, and among samples still to be split"
+    return "", ""
+
+
+def _near(
+    pictures: Pictures,
+    facts: Sequence[Facts | None],
+    records: Sequence[Record],
+    splits: Sequence[str | None],
+) -> list[Finding]:
+    """A finding for each cluster of near-duplicates that is no chain."""
+    findings = []
+    for cluster, inside in zip(pictures.clusters, pictures.inside, strict=True):
+        if not inside or cluster in pictures.chains:
+            continue
+        severity, where = _leak(cluster, records, splits)
+        suspects, told, evidence = _altered(inside, pictures, facts)
+        masks_of = {facts[i].mask_sha256 for i in cluster if records[i].labelled} - {""}
+        labelled = sum(records[i].labelled for i in cluster)
+        reading = f"{len(cluster)} images show nearly the same" * (len(cluster) > 2)
+        reading = reading or "two images show nearly the same"
+        if labelled > 1:
+            reading += ", with different masks" if len(masks_of) > 1 else ", with the same mask"
+        if severity:
+            reading += f", and stand in {where}"
+        kind = "near_leak" if severity else "near_duplicates"
+        members, suspects = tuple(cluster), tuple(suspects)
+        reading += f"; {told}"
+        findings.append(Finding(kind, "warning", members, suspects, reading, evidence))
+    return findings
+
+
+def _altered(
+    inside: Sequence[tuple[int, int]], pictures: Pictures, facts: Sequence[Facts | None]
+) -> tuple[list[int], str, dict[str, Any]]:
+    """Which members of a cluster hold a stain: suspects, the reading's end, evidence.
+
+    A member is named where a pair holds it for stained, and no pair holds it for clean. A
+    picture whose mask lies on its edges better than on the other's is not the stained one.
+    """
+    held, cleared, regions = set(), set(), 0
+    first, second = min(inside)
+    evidence: dict[str, Any] = {
+        "similarity": round(max(pictures.near[pair] for pair in inside), 4),
+        "hash_distance": hash_distance(facts[first].sketch.phash, facts[second].sketch.phash),
+    }
+    for pair in sorted(inside)[:LOOKS]:
+        thumbs = [read_thumb(facts[i].sketch.thumb) for i in pair]
+        same = pictures.looks.get(pair) or compare(*thumbs)
+        if same is None or not same.altered.any():
+            continue
+        regions += 1
+        answer, measured = stained(*thumbs, same)
+        evidence.update(measured)
+        if answer is not None and not _fits_better(facts, pair[answer], pair[1 - answer]):
+            held.add(pair[answer])
+            cleared.add(pair[1 - answer])
+    suspects = sorted(held - cleared)
+    if suspects:
+        text = (
+            "they differ in one region, whose outline is an edge in one of them only: that one "
+            "is held for the stained copy"
+        )
+    elif regions:
+        text = "they differ in one region; which one is altered cannot be told"
+    else:
+        text = "they may be one picture, saved or cut twice; which came first cannot be told"
+    return suspects, text, evidence
+
+
+def _fits_better(facts: Sequence[Facts | None], i: int, j: int) -> bool:
+    """Whether the mask both hold lies better on i than on j."""
+    if facts[i].mask_sha256 != facts[j].mask_sha256:
+        return False
+    one, other = facts[i].sketch.fit, facts[j].sketch.fit
+    return one is not None and other is not None and one.here > other.here + FIT_MARGIN
+
+
+def _chains(
+    pictures: Pictures, records: Sequence[Record], splits: Sequence[str | None]
+) -> list[Finding]:
+    findings = []
+    for cluster, inside in zip(pictures.clusters, pictures.inside, strict=True):
+        if cluster not in pictures.chains:
+            continue
+        values = sorted(pictures.near[pair] for pair in inside)
+        evidence = {"pairs": len(inside), "median_similarity": values[len(values) // 2]}
+        reading = (
+            f"{len(cluster)} samples in a row are nearly the same as those next to them, like "
+            "frames of a video or slices of a volume: nothing is wrong with them, but a split "
+            "must not cut between them at random"
+        )
+        findings.append(Finding("chain", "note", tuple(cluster), (), reading, evidence))
+        severity, where = _leak(cluster, records, splits)
+        if severity:
+            reading = f"a run of {len(cluster)} neighbours, each nearly the same as the next, "
+            reading += f"stands in {where}"
+            findings.append(Finding("near_leak", "warning", tuple(cluster), (), reading, evidence))
+    return findings

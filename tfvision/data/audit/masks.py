@@ -1,0 +1,224 @@
+"""Masks that belong to another image, or slipped: what the fit of mask and image tells."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tfvision.data.audit.finding import Finding
+from tfvision.data.audit.fit import Calibration, Fit, calibrate, measure_fit
+from tfvision.data.audit.sketch import unpack_map
+from tfvision.data.facts import Facts
+
+CONTROLS = 300  # masks laid on images that are not theirs
+OWNER, STRANGER = 3.0, 0.5  # ratios: fits on its own; fits rather worse than own masks do
+POSSIBLE = 0.02  # probability of being the owner below which a member is named
+NO_EDGES = Fit(0.0, 0.0, 0.0, 0.0)
+SLIPPED = 2.0  # pixels that a mask must be off at least
+
+AllFacts = Sequence[Facts | None]
+
+
+def masks_under(facts: AllFacts, labelled: Sequence[bool]) -> dict[str, list[int]]:
+    """Mask hash -> the labelled samples that hold it."""
+    groups: dict[str, list[int]] = {}
+    for index, fact in enumerate(facts):
+        if fact is not None and labelled[index] and fact.mask_sha256:
+            groups.setdefault(fact.mask_sha256, []).append(index)
+    return groups
+
+
+def settle(
+    facts: AllFacts, groups: Mapping[str, Sequence[int]], unit: Sequence[int]
+) -> Calibration | None:
+    """What fits are usual here, from masks that only one picture holds.
+
+    Args:
+        facts: Of each sample.
+        groups: As `masks_under` gives them.
+        unit: A number of each sample's picture; near-duplicates share it.
+    """
+    alone = [members[0] for members in groups.values() if len({unit[i] for i in members}) == 1]
+    alone = [i for i in alone if facts[i].sketch.fit is not None]
+    own = [facts[i].sketch.fit for i in alone]
+    return calibrate(own, _control(facts, alone, unit))
+
+
+def _control(facts: AllFacts, alone: Sequence[int], unit: Sequence[int]) -> list[Fit]:
+    """Fits of masks on images that are not theirs; which ones is a matter of the hashes, so
+    that the order of the samples is not."""
+    order = sorted(alone, key=lambda i: facts[i].image_sha256 + facts[i].mask_sha256)
+    borders = {}
+    for i in order[: 2 * CONTROLS]:
+        borders[i] = unpack_map(facts[i].sketch.borders)
+    fits = []
+    for i, j in [*pairwise(borders), *zip(borders, list(borders)[7:], strict=False)][:CONTROLS]:
+        edges = unpack_map(facts[i].sketch.edges)
+        if edges.shape == borders[j].shape and unit[i] != unit[j]:
+            fit = measure_fit(edges, borders[j])
+            fits += [] if fit is None else [fit]
+    return fits
+
+
+def shared(
+    groups: Mapping[str, Sequence[int]],
+    facts: AllFacts,
+    unit: Sequence[int],
+    usual: Calibration | None,
+) -> list[Finding]:
+    """A finding for each mask under several pictures."""
+    findings = []
+    for members in groups.values():
+        if len({unit[i] for i in members}) > 1:
+            if len(facts[members[0]].values) == 1:
+                findings.append(_uniform(members, facts))
+            else:
+                findings.append(_shared(list(members), facts, unit, usual))
+    return findings
+
+
+def _uniform(members: Sequence[int], facts: AllFacts) -> Finding:
+    value = next(iter(facts[members[0]].values))
+    reading = (
+        f"{len(members)} images have a mask that holds nothing but {value}: such masks are "
+        "equal without being copies, and nothing speaks against them"
+    )
+    return Finding("uniform_masks", "note", tuple(members), (), reading, {"value": int(value)})
+
+
+def _shared(
+    members: list[int], facts: AllFacts, unit: Sequence[int], usual: Calibration | None
+) -> Finding:
+    fits = {i: facts[i].sketch.fit for i in members}
+    head = f"one mask under {len({unit[i] for i in members})} different images; "
+    evidence: dict[str, Any] = {"fit": {i: fit.here for i, fit in fits.items() if fit}}
+    if usual is None or not usual.informative:
+        reading = head + "which of them it belongs to cannot be told: " + why_not(usual)
+        return Finding("shared_mask", "warning", tuple(members), (), reading, evidence)
+    evidence.update(calibration_evidence(usual))
+    # The borders are the same for all: where some have a fit, the others have no edges.
+    ratio = {i: usual.ratio(fit or NO_EDGES) for i, fit in fits.items()}
+    if not any(fits.values()):
+        reading = head + "which it belongs to cannot be told: its borders are too short"
+        return Finding("shared_mask", "warning", tuple(members), (), reading, evidence)
+    by_unit: dict[int, float] = {}
+    for i in members:
+        by_unit[unit[i]] = max(by_unit.get(unit[i], 0.0), ratio[i])
+    owners = [u for u, value in by_unit.items() if value >= OWNER]
+    strangers = _strangers(by_unit, usual, owners)
+    suspects = [i for i in members if unit[i] in strangers]
+    reading = head + _reading(members, suspects, owners, by_unit, unit)
+    severity = "note" if len(owners) == len(by_unit) else "warning"
+    return Finding("shared_mask", severity, tuple(members), tuple(suspects), reading, evidence)
+
+
+def _strangers(by_unit: Mapping[int, float], usual: Calibration, owners: Sequence[int]) -> set[int]:
+    """The pictures a mask does not belong to.
+
+    A mask that is no accident was drawn on one picture, or on none of these; before looking,
+    both are held for equally likely. `by_unit` says how much likelier each fit is for the
+    owner, so Bayes' rule gives the probability of each to be it. Where several fit, the
+    mask may be right for all of them, and only a fit that is far off counts; where none
+    fits, all are named only if own masks never fit so badly here.
+    """
+    if not owners and not usual.sharp:
+        return set()
+    least = STRANGER if len(owners) < 2 else STRANGER / 10
+    whole = 1 + np.mean(list(by_unit.values()))
+    return {
+        u
+        for u, value in by_unit.items()
+        if value < least and value / len(by_unit) / whole < POSSIBLE
+    }
+
+
+def _reading(members, suspects, owners, by_unit, unit) -> str:
+    signal = "told by how the mask's borders lie on edges of the image"
+    if len(owners) == len(by_unit):
+        return f"it fits all of them: it may well be right ({signal})"
+    if not suspects:
+        return "which of them it belongs to cannot be told: the fits are too much alike"
+    if not owners:
+        named = "all of them are" if len(suspects) == len(members) else "those named are"
+        return f"it fits none of them, so {named} held for intruders ({signal})"
+    left = len(by_unit) - len(owners) - len({unit[i] for i in suspects})
+    more = f"; of {left} more it cannot be told" if left else ""
+    count = "one of them" if len(owners) == 1 else f"{len(owners)} of them"
+    return f"it fits {count} and not the {len(suspects)} held for intruders{more} ({signal})"
+
+
+def misfits(
+    groups: Mapping[str, Sequence[int]],
+    facts: AllFacts,
+    unit: Sequence[int],
+    usual: Calibration | None,
+) -> list[Finding]:
+    """Masks of one picture that fit it only when they are moved, or not at all."""
+    if usual is None or not usual.informative:
+        return []
+    findings = []
+    for members in groups.values():
+        if len({unit[i] for i in members}) > 1:
+            continue
+        for i in members:
+            fit = facts[i].sketch.fit
+            if fit is None:
+                continue
+            evidence = {"fit": fit.here, "fit_moved": fit.best, **calibration_evidence(usual)}
+            off = float(np.hypot(fit.dy, fit.dx))
+            clear = max(usual.other_best + 1, fit.here + 3)
+            if off >= max(SLIPPED, 4 * usual.slack) and fit.best >= clear:
+                down, right = round(fit.dy), round(fit.dx)
+                evidence.update(dy=down, dx=right)
+                reading = (
+                    f"the mask fits its image only when it is moved by {down} pixels down and "
+                    f"{right} to the right (told by how its borders lie on edges of the image)"
+                )
+                findings.append(Finding("shifted_mask", "warning", (i,), (i,), reading, evidence))
+            elif usual.sharp and usual.ratio(fit) < POSSIBLE:
+                reading = (
+                    f"the mask's borders lie on edges of its image no better than another "
+                    f"image's mask would (fit {fit.here:.1f}; usual here {usual.own[0]:.1f}, of "
+                    f"other masks {usual.other[0]:.1f})"
+                )
+                findings.append(Finding("doubtful_mask", "warning", (i,), (i,), reading, evidence))
+    return findings
+
+
+def better_mask(
+    members: Sequence[int], facts: AllFacts, usual: Calibration | None
+) -> tuple[list[int], str, dict[str, Any]]:
+    """Which samples of one image hold the wrong mask.
+
+    Returns:
+        The suspects, the end of the reading, and the evidence.
+    """
+    fits = {i: facts[i].sketch.fit for i in members}
+    evidence: dict[str, Any] = {"fit": {i: fit.here for i, fit in fits.items() if fit}}
+    if usual is None or not usual.informative:
+        return [], "which mask is right cannot be told: " + why_not(usual), evidence
+    evidence.update(calibration_evidence(usual))
+    ratio = {i: usual.ratio(fit) for i, fit in fits.items() if fit is not None}
+    best = max(ratio.values(), default=0.0)
+    suspects = [i for i, value in ratio.items() if value < STRANGER and value < best * POSSIBLE]
+    if best < OWNER or not suspects:
+        return [], "which mask is right cannot be told: the masks fit alike", evidence
+    text = (
+        f"{len(suspects)} of the masks lie on edges of the image no better than another image's "
+        "would, while one fits: those are held for wrong"
+    )
+    return suspects, text, evidence
+
+
+def why_not(usual: Calibration | None) -> str:
+    if usual is None:
+        return "there are too few masks to learn from how a mask fits its image here"
+    return "in this data set masks fit other images about as well as their own"
+
+
+def calibration_evidence(usual: Calibration) -> dict[str, Any]:
+    return {
+        "fit_of_own_masks": [round(value, 2) for value in usual.own],
+        "fit_of_other_masks": [round(value, 2) for value in usual.other],
+    }

@@ -1,0 +1,1 @@
+"""Submission files: their layouts, writing them as predictions come, checking them."""

@@ -1,0 +1,159 @@
+"""Settings that contradict each other, all found at once, before any data is opened."""
+
+import inspect
+from collections.abc import Callable
+
+import keras
+
+from tfvision.augment import MIXERS, OPS
+from tfvision.config import SegmentationConfig
+from tfvision.data.classes import check_class_names
+from tfvision.engine import OPTIMIZERS, SCHEDULES
+from tfvision.engine.distribute import resolve_determinism
+from tfvision.engine.step import check_batch_size
+from tfvision.errors import InputError
+from tfvision.losses import LOSSES
+from tfvision.losses.weights import check_class_weights, class_weights
+from tfvision.metrics import METRICS
+from tfvision.models import MODELS
+from tfvision.postprocess import POSTPROCESS
+from tfvision.registry import Registry, Spec
+
+SMALL = 128  # a stride is never larger than this: larger images need no look at the model
+
+
+def check_settings(config: SegmentationConfig, replicas: int) -> None:
+    """Checks a config's settings against each other and against the devices.
+
+    Args:
+        config: Of the run; its names and the names of its arguments are right.
+        replicas: Devices that share a batch.
+
+    Raises:
+        InputError: Some contradict each other; the message lists all that do.
+    """
+    problems: list[str] = []
+
+    def look(check: Callable, *arguments, **options) -> None:
+        try:
+            check(*arguments, **options)
+        except InputError as error:
+            problems.append(str(error))
+
+    look(check_batch_size, config.data.batch_size, replicas, config.train.accumulate)
+    look(resolve_determinism, config.train.deterministic, xla=config.train.xla)
+    look(_fractions, config.data.val_fraction, config.data.test_fraction)
+    for key in ("splits", "exclude"):
+        look(_is_file, key, getattr(config.data, key))
+    for table, spec in _specs(config):
+        look(_no_quotes, table, spec)
+    if not problems:  # what follows builds things, and says less well what is wrong above
+        look(OPTIMIZERS.build, config.train.optimizer)
+        look(_fits_classes, config, look)
+        look(_fits_stride, config)
+    if problems:
+        raise InputError("\n  ".join(dict.fromkeys(problems)))
+
+
+def _fractions(val: float, test: float | None) -> None:
+    if val + (test or 0.0) >= 1:
+        raise InputError(
+            f"data.val_fraction {val} and data.test_fraction {test} together leave nothing to "
+            "train on. Their sum must be below 1."
+        )
+
+
+def _is_file(key: str, path) -> None:
+    if path is not None and not path.is_file():
+        raise InputError(f"data.{key}: there is no file {path}.")
+
+
+def _specs(config: SegmentationConfig) -> list[tuple[Registry, Spec]]:
+    found = [
+        (MODELS, config.model),
+        (OPTIMIZERS, config.train.optimizer),
+        (SCHEDULES, config.train.schedule),
+    ]
+    for table, specs in (
+        (LOSSES, config.loss),
+        (METRICS, config.metrics),
+        (POSTPROCESS, config.postprocess),
+        (OPS, config.data.augment),
+        (MIXERS, config.data.mix),
+    ):
+        found += [(table, spec) for spec in specs]
+    return found
+
+
+def _no_quotes(table: Registry, spec: Spec) -> None:
+    """A number in quotes is text; a builder would fail on it in words of its own, or worse."""
+    parameters = inspect.signature(table[spec.name]).parameters
+    for key, value in spec.kwargs.items():
+        parameter = parameters.get(key)
+        if not isinstance(value, str) or parameter is None:
+            continue
+        takes_text = isinstance(parameter.default, str) or "str" in str(parameter.annotation)
+        try:
+            float(value)
+        except ValueError:
+            continue
+        if not takes_text:
+            raise InputError(
+                f"{table.kind} `{spec.name}`: {key} is the text {value!r}, not a number. Leave "
+                "out the quotes."
+            )
+
+
+def _fits_classes(config: SegmentationConfig, look: Callable) -> None:
+    """Metrics, rules and class weights against the classes, where the config names them."""
+    from tfvision.tasks.segmentation import make_recipe  # which imports this module
+
+    names = config.data.class_names
+    num_classes = None if names is None else len(check_class_names(names))
+    if num_classes is not None:
+        size = config.data.image_size or (1, 1)
+        channels = config.data.channels or 1
+        for spec in config.metrics:
+            look(METRICS.build, spec, num_classes=num_classes)
+        for spec in config.postprocess:
+            look(POSTPROCESS.build, spec, num_classes=num_classes)
+        look(
+            make_recipe,
+            config,
+            num_classes=num_classes,
+            channels=channels,
+            size=size,
+            resized=False,
+        )
+    for term in config.loss:
+        look(_fitting_loss, term, num_classes)
+
+
+def _fitting_loss(term: Spec, num_classes: int | None) -> None:
+    arguments = dict(term.kwargs)
+    weights = arguments.pop("class_weights", None)
+    if isinstance(weights, list | tuple):
+        try:
+            check_class_weights(weights, num_classes=num_classes)
+        except InputError as error:
+            raise InputError(f"loss `{term.name}`: {error}") from error
+    else:  # a rule: its name and arguments, on made-up counts
+        class_weights(weights, [[1] * (num_classes or 2)])
+    LOSSES.build(Spec(name=term.name, **arguments))
+
+
+def _fits_stride(config: SegmentationConfig) -> None:
+    """An image smaller than the model's stride would be mostly padding."""
+    size = config.data.image_size
+    if size is None or min(size) >= SMALL:
+        return
+    names = config.data.class_names
+    shape = (None, None, config.data.channels or 1)
+    model = MODELS.build(config.model, input_shape=shape, num_classes=len(names) if names else 2)
+    keras.utils.clear_session()  # the run's own model gets the names it would have had
+    if min(size) < model.stride:
+        raise InputError(
+            f"data.image_size {size[0]}x{size[1]} is smaller than the stride of "
+            f"{config.model.name}, {model.stride}: the deepest layer would see mostly padding. "
+            "Take larger images, or lower model.depth."
+        )

@@ -1,0 +1,79 @@
+"""What the sentinel is told of a segmentation run."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from tfvision.data.pipeline import Samples
+from tfvision.engine.sentinel import Watch, check_start
+from tfvision.engine.step import TrainStep, batch_loss
+from tfvision.errors import InputError
+from tfvision.metrics import METRICS
+from tfvision.metrics.baselines import majority
+
+if TYPE_CHECKING:  # segmentation.py imports this module
+    from tfvision.tasks.segmentation import Recipe
+
+
+def start_alarms(
+    recipe: "Recipe",
+    step: TrainStep,
+    batches: tf.data.Dataset,
+    terms: Sequence[tuple],
+    samples: Samples,
+    class_names: Sequence[str],
+) -> list[str]:
+    """Alarms before the first step.
+
+    Raises:
+        InputError: There are some, and `train.sentinel` is fail.
+    """
+    mode = recipe.config.train.sentinel
+    if mode == "off":
+        return []
+    names = [spec.name for spec in recipe.config.loss]
+    alarms = check_start(
+        step,
+        batches,
+        loss=batch_loss(terms),
+        terms=[(name, loss) for name, (loss, _) in zip(names, terms, strict=True)],
+        masks=samples.masks,
+        class_names=class_names,
+        ignore_labels=(*recipe.void, *recipe.contract.ignore_labels),
+    )
+    if alarms and mode == "fail":
+        raise InputError(
+            "train.sentinel is fail, and before the first step:\n  " + "\n  ".join(alarms.values())
+        )
+    return list(alarms.values())
+
+
+def make_watch(
+    recipe: "Recipe", samples: Samples | None, class_names: Sequence[str]
+) -> Callable[[list[dict], float], dict[str, str]]:
+    """The watch over the history of a run."""
+    if samples is None or recipe.config.train.sentinel == "off":
+        return lambda history, done: {}
+    void = (*recipe.void, *recipe.contract.ignore_labels)
+    counts = np.stack([_class_pixels(m, recipe.num_classes, void) for m in samples.masks])
+    metric = METRICS[recipe.config.metrics[0].name]
+    constant = np.concatenate(
+        [
+            majority(counts.sum(axis=0), mask[None], recipe.num_classes, recipe.void)
+            for mask in samples.masks
+        ]
+    )
+    return Watch(
+        class_names=class_names,
+        present=counts.sum(axis=0),
+        monitor=recipe.monitor,
+        majority=float(metric.from_counts(constant, recipe.contract)),
+    )
+
+
+def _class_pixels(mask: np.ndarray, num_classes: int, void: Sequence[int]) -> np.ndarray:
+    counts = np.bincount(mask.ravel(), minlength=256)[:num_classes]
+    counts[[k for k in void if 0 <= k < num_classes]] = 0
+    return counts
