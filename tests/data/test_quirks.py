@@ -339,7 +339,7 @@ def test_images_smaller_than_the_stride_are_trained_on_and_predicted(tmp_path, m
 @pytest.mark.parametrize("change", ["rewritten", "removed", "mask"])
 def test_a_file_that_changes_after_the_scan_is_named(tmp_path, change):
     """D32: when it is decoded for training, and when it is scored at the end."""
-    from tfvision.tasks.finish import native_samples
+    from tfvision.tasks.scoring import native_samples
 
     prepared = prepare(config_of(pairs(tmp_path, 3)), seed=0)
     path = tmp_path / ("masks" if change == "mask" else "images") / "s1.png"

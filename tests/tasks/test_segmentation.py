@@ -10,7 +10,7 @@ from tests.tasks import runs
 from tfvision.config import SegmentationConfig, load_config
 from tfvision.engine.checkpoint import load_checkpoint, steps_in
 from tfvision.engine.run_folder import RunFolder
-from tfvision.tasks.segmentation import make_recipe
+from tfvision.tasks.recipe import make_recipe
 
 FILES = {
     "config.yaml",

@@ -22,14 +22,14 @@ def swapped(tmp_path):
 LONG = {"train": {"epochs": 8, "optimizer": {"name": "adamw", "learning_rate": 3e-2}}}
 
 
-def test_an_alarm_is_said_once_and_stands_in_the_report(tmp_path, swapped, capsys):
+def test_an_alarm_is_said_once_and_stands_in_the_report(tmp_path, swapped, quick, capsys):
     run = runs.new_run(tmp_path / "run", swapped, **LONG)
     said = capsys.readouterr().err
     assert said.count("no better than the most frequent class") == 1
     assert "no better than the most frequent class" in (run / "report.html").read_text()
 
 
-def test_fail_stops_at_the_alarm_and_warn_goes_on(tmp_path, swapped, capsys):
+def test_fail_stops_at_the_alarm_and_warn_goes_on(tmp_path, swapped, quick, capsys):
     config = runs.write_config(
         tmp_path / "c.yaml", swapped, train={**LONG["train"], "sentinel": "fail"}
     )

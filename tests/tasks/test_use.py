@@ -304,4 +304,4 @@ def test_other_data_is_read_with_the_options_of_the_runs_source(tmp_path):
     given = Spec(name="folder", path="elsewhere", mask_palette=palette)
     config = SimpleNamespace(data=SimpleNamespace(source=given, ignore_label=255))
     loaded = SimpleNamespace(config=config, data={"mask_values": None, "white": None})
-    np.testing.assert_array_equal(use._open_like(loaded, tmp_path).read(0).mask, mask)
+    np.testing.assert_array_equal(use.open_like(loaded, tmp_path).read(0).mask, mask)

@@ -18,6 +18,7 @@ from tfvision.metrics import METRICS
 from tfvision.models import MODELS
 from tfvision.postprocess import POSTPROCESS
 from tfvision.registry import Registry, Spec
+from tfvision.tasks.recipe import make_recipe
 
 SMALL = 128  # a stride is never larger than this: larger images need no look at the model
 
@@ -106,8 +107,6 @@ def _no_quotes(table: Registry, spec: Spec) -> None:
 
 def _fits_classes(config: SegmentationConfig, look: Callable) -> None:
     """Metrics, rules and class weights against the classes, where the config names them."""
-    from tfvision.tasks.segmentation import make_recipe  # which imports this module
-
     names = config.data.class_names
     num_classes = None if names is None else len(check_class_names(names))
     if num_classes is not None:

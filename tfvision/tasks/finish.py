@@ -1,10 +1,9 @@
 """What a trained segmentation run leaves behind: scores, predictions, exports, report."""
 
 import contextlib
-import io
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,30 +12,32 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.config import dump_config
-from tfvision.data.pipeline import Samples
 from tfvision.data.split import absent_classes
-from tfvision.engine.evaluate import Scored, as_float, score
+from tfvision.engine.evaluate import Scored, as_float
 from tfvision.engine.export import check_export, write_export
-from tfvision.engine.files import write_bytes
 from tfvision.engine.inference import Inference
 from tfvision.engine.loop import Loop
-from tfvision.engine.predictions import write_predictions
 from tfvision.engine.progress import duration
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import EnvironmentFault, InputError, PartFailed, out_of_memory
 from tfvision.metrics import contract
-from tfvision.metrics.baselines import IntensityLookup, level_counts, majority
-from tfvision.metrics.confusion import confusion_matrix
 from tfvision.models import prune
 from tfvision.report.html import Report, SplitScores, write_report
 from tfvision.report.overlay import Overlay
 from tfvision.tasks import findings
+from tfvision.tasks.baselines import baseline_scores
 from tfvision.tasks.data import Prepared
-from tfvision.tasks.decode import read_scanned
 from tfvision.tasks.environment import peak_memory
+from tfvision.tasks.recipe import Recipe
 from tfvision.tasks.request import TrainRequest
 from tfvision.tasks.sampling import augmented
-from tfvision.tasks.segmentation import Recipe
+from tfvision.tasks.scoring import (
+    native_samples,
+    open_model,
+    save_scored,
+    score_split,
+    split_metrics,
+)
 
 SHOWN = 6  # overlays each of the worst and the best
 
@@ -87,7 +88,7 @@ def finish(
     summary["wall_seconds"] = time.monotonic() - began
     run.write_json("summary.json", summary)
 
-    baselines = _baselines(recipe, prepared)
+    baselines = baseline_scores(recipe, prepared)
     write_report(
         run.report,
         Report(
@@ -170,60 +171,6 @@ def _try_export(run, recipe, prepared, inference) -> tuple[list[dict[str, Any]],
         return [], error
 
 
-def open_model(recipe: Recipe, model: keras.Model) -> keras.Model:
-    """The float32 model for images of any size, with the weights of `model`."""
-    opened = recipe.build((None, None, recipe.channels))
-    for target, value in zip(opened.variables, model.variables, strict=True):
-        target.assign(keras.ops.convert_to_numpy(value))
-    return opened
-
-
-def native_samples(
-    prepared: Prepared, indices: list[int]
-) -> Iterator[tuple[str, np.ndarray, np.ndarray | None, float]]:
-    """(id, image, mask, scale) at each image's own size."""
-    for i in indices:
-        yield (prepared.source.records[i].id, *read_scanned(prepared, i))
-
-
-def score_split(recipe: Recipe, prepared: Prepared, inference: Inference, split: str) -> Scored:
-    """Scores the labelled samples of a split, at their own sizes."""
-    return score(
-        inference,
-        native_samples(prepared, prepared.indices(split)),
-        num_classes=recipe.num_classes,
-        rules=recipe.rules,
-        ignore_labels=recipe.void,
-        batch_size=recipe.config.data.batch_size,
-    )
-
-
-def split_metrics(recipe: Recipe, scored: Scored) -> dict[str, Any]:
-    """The entry of a split in `summary.json`."""
-    metrics = contract.scores(scored.plain, recipe.contract)
-    if scored.processed is not None:
-        metrics["post_processed"] = contract.scores(scored.processed, recipe.contract)
-    metrics["conventions"] = {
-        row["name"]: row["mean_iou"]
-        for row in contract.conventions(
-            scored.final, [str(k) for k in range(recipe.num_classes)], recipe.contract
-        )
-    }
-    return metrics
-
-
-def save_scored(run, split: str, scored: Scored) -> None:
-    """Predictions of a split, and its confusion matrices image by image."""
-    arrays = {"ids": np.array(scored.ids), "plain": scored.plain}
-    if scored.processed is not None:
-        arrays["processed"] = scored.processed
-    run.predictions.mkdir(parents=True, exist_ok=True)
-    write_predictions(run.predictions / split, scored.ids, scored.labels)
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    write_bytes(run.predictions / f"{split}_confusion.npz", content.getvalue())
-
-
 def export_run(
     run, recipe: Recipe, prepared: Prepared, inference: Inference, *, depth: int | None = None
 ) -> list[dict[str, Any]]:
@@ -301,68 +248,6 @@ def _depths(recipe: Recipe, prepared: Prepared, model: keras.Model) -> list[dict
             }
         )
     return rows
-
-
-def _baselines(recipe: Recipe, prepared: Prepared) -> list[dict[str, Any]]:
-    """Scores of predictions that need no network, fitted on the training split."""
-    splits = [s for s in ("val", "test") if prepared.indices(s)]
-    void = recipe.void
-    ignored = tuple({*void, *recipe.contract.ignore_labels})
-    if not splits:
-        return []
-    decoded = {split: prepared.decoded(split) for split in ("train", *splits)}
-    counts = sum(
-        level_counts(
-            _floats(decoded["train"], rows),
-            decoded["train"].masks[rows],
-            recipe.num_classes,
-            ignored,
-        )
-        for rows in _chunks(len(decoded["train"]))
-    )
-
-    def scores(predict) -> dict[str, float]:
-        found = {}
-        for split in splits:
-            samples = decoded[split]
-            matrices = [predict(samples, rows) for rows in _chunks(len(samples))]
-            found[split] = contract.mean_iou(np.concatenate(matrices), recipe.contract)
-        return found
-
-    pixels = prepared.class_pixels("train").sum(axis=0).astype(np.float64)
-    pixels[[k for k in ignored if k < len(pixels)]] = 0
-
-    def most_frequent(samples, rows):
-        return majority(pixels, samples.masks[rows], recipe.num_classes, void)
-
-    def lookup(table):
-        return lambda samples, rows: confusion_matrix(
-            samples.masks[rows], table.predict(_floats(samples, rows)), recipe.num_classes, void
-        )
-
-    tables = [IntensityLookup.fit(counts, balanced=balanced) for balanced in (False, True)]
-    best = max((scores(lookup(table)) for table in tables), key=lambda found: found[splits[0]])
-    return [
-        {
-            "name": "majority class",
-            "explanation": f"{prepared.class_names[int(np.argmax(pixels))]} everywhere",
-            **scores(most_frequent),
-        },
-        {
-            "name": "intensity lookup",
-            "explanation": "each pixel by its grey level alone, the best thresholds of the "
-            "training split",
-            **best,
-        },
-    ]
-
-
-def _floats(samples: Samples, rows: slice) -> np.ndarray:
-    return samples.images[rows].astype(np.float32) * np.float32(samples.scale)
-
-
-def _chunks(count: int, size: int = 64) -> list[slice]:
-    return [slice(i, i + size) for i in range(0, count, size)]
 
 
 def _report_data(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tfvision.metrics import METRICS
 from tfvision.metrics.baselines import majority
 
 if TYPE_CHECKING:  # segmentation.py imports this module
-    from tfvision.tasks.segmentation import Recipe
+    from tfvision.tasks.recipe import Recipe
 
 
 def start_alarms(

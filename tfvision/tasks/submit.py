@@ -30,8 +30,8 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
     """
     make_strategy(request.device)
     loaded = use.load_run(request.run, depth=request.depth)
-    source = use._open_like(loaded, request.input)
-    indices = use._predicted(source, request.split)
+    source = use.open_like(loaded, request.input)
+    indices = use.predicted(source, request.split)
     if not indices:
         raise InputError(f"{source.layout}: it has no images to predict.")
     names = _names(source, indices, options)
@@ -39,7 +39,7 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
         options,
         num_classes=loaded.recipe.num_classes,
         class_names=loaded.data["class_names"],
-        shape=use._image_of(source, indices[0], loaded)[0].shape[:2],
+        shape=use.image_of(source, indices[0], loaded)[0].shape[:2],
     )
     keys = [key for name in names for key in layout.keys(name)]
     if options.sample is not None:
@@ -107,7 +107,7 @@ def make_layout(
 def predicted_labels(loaded: use.LoadedRun, source, indices: list[int]) -> Iterator[np.ndarray]:
     """The labels (H, W) uint8 of records of a source, in order, a batch at a time."""
     final = decode(loaded.recipe.rules)
-    images = ((i, *use._image_of(source, i, loaded)) for i in indices)
+    images = ((i, *use.image_of(source, i, loaded)) for i in indices)
     for group in batches_of_one_size(images, loaded.config.data.batch_size):
         _, pictures, scales = (list(column) for column in zip(*group, strict=True))
         found = predict_probabilities(loaded.inference, as_float(pictures, scales))

@@ -33,14 +33,11 @@ from tfvision.models import prune
 from tfvision.postprocess.pixelwise import decode
 from tfvision.tasks.data import Prepared, prepare
 from tfvision.tasks.decode import read_native
-from tfvision.tasks.finish import (
-    export_run,
-    save_scored,
-    score_split,
-    split_metrics,
-)
+from tfvision.tasks.finish import export_run
+from tfvision.tasks.recipe import Recipe, make_recipe
+from tfvision.tasks.record import data_differences
 from tfvision.tasks.request import UseRequest
-from tfvision.tasks.segmentation import Recipe, data_differences, make_recipe
+from tfvision.tasks.scoring import save_scored, score_split, split_metrics
 
 
 @dataclass(frozen=True)
@@ -122,14 +119,14 @@ def predict(request: UseRequest) -> dict[str, Any]:
     """Writes labels for every image of an input, in its order and under its ids."""
     make_strategy(request.device)
     loaded = load_run(request.run, depth=request.depth)
-    source = _open_like(loaded, request.input)
-    indices = _predicted(source, request.split)
+    source = open_like(loaded, request.input)
+    indices = predicted(source, request.split)
     ids = [source.records[i].id for i in indices]
     if len(set(ids)) < len(ids):
         ids = [f"{source.records[i].part}/{source.records[i].id}".lstrip("/") for i in indices]
     labels, probabilities = [], []
     final = decode(loaded.recipe.rules)
-    images = ((str(i), *_image_of(source, i, loaded)) for i in indices)
+    images = ((str(i), *image_of(source, i, loaded)) for i in indices)
     for group in batches_of_one_size(images, loaded.config.data.batch_size):
         _, pictures, scales = (list(column) for column in zip(*group, strict=True))
         found = predict_probabilities(loaded.inference, as_float(pictures, scales))
@@ -194,7 +191,7 @@ def _score_splits(loaded: LoadedRun, request: UseRequest) -> dict[str, Scored]:
 
 
 def _score_data(loaded: LoadedRun, request: UseRequest) -> Scored:
-    source = _open_like(loaded, request.data)
+    source = open_like(loaded, request.data)
     found = scan(
         source,
         class_names=loaded.data["class_names"],
@@ -213,7 +210,7 @@ def _score_data(loaded: LoadedRun, request: UseRequest) -> Scored:
 
 def _score_labels(loaded: LoadedRun, request: UseRequest) -> Scored:
     """The run's own images of a split, against labels that training never opened."""
-    source = _open_like(loaded, request.data or _data_path(loaded))
+    source = open_like(loaded, request.data or _data_path(loaded))
     split = request.split or "test"
     indices = [i for i, r in enumerate(source.records) if r.split == split and not r.labelled]
     if not indices:
@@ -223,7 +220,7 @@ def _score_labels(loaded: LoadedRun, request: UseRequest) -> Scored:
     def samples():
         for i, mask in zip(indices, truth, strict=True):
             if mask is not None:
-                image, scale = _image_of(source, i, loaded)
+                image, scale = image_of(source, i, loaded)
                 if mask.shape != image.shape[:2]:
                     raise InputError(
                         f"--labels {request.labels}: the mask of {source.records[i].id} is "
@@ -290,7 +287,7 @@ def _masks_of_file(path: Path, ids: list[str]) -> list[np.ndarray | None]:
 def _score(loaded: LoadedRun, source: Source, indices: list[int]) -> Scored:
     def samples():
         for i in indices:
-            image, scale = _image_of(source, i, loaded)
+            image, scale = image_of(source, i, loaded)
             yield source.records[i].id, image, source.read(i).mask, scale
 
     return _scored(loaded, samples())
@@ -313,7 +310,7 @@ def _data_path(loaded: LoadedRun) -> Path:
     return Path(loaded.data["path"])
 
 
-def _open_like(loaded: LoadedRun, path: Path) -> Source:
+def open_like(loaded: LoadedRun, path: Path) -> Source:
     """A data set read as the run's was: its options, its mask values and its white."""
     known = inspect.signature(SOURCES[recognise(path)]).parameters
     given = loaded.config.data.source.kwargs
@@ -325,12 +322,12 @@ def _open_like(loaded: LoadedRun, path: Path) -> Source:
     return source
 
 
-def _image_of(source: Source, index: int, loaded: LoadedRun) -> tuple[np.ndarray, float]:
+def image_of(source: Source, index: int, loaded: LoadedRun) -> tuple[np.ndarray, float]:
     image, _, scale = read_native(source, index, loaded.recipe.channels)
     return image, scale
 
 
-def _predicted(source: Source, split: str | None) -> list[int]:
+def predicted(source: Source, split: str | None) -> list[int]:
     """Which records to predict: the test set where there is one, else all."""
     records = source.records
     if split in ("train", "val", "test"):

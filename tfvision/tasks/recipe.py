@@ -1,0 +1,118 @@
+"""What a segmentation config means for a data set."""
+
+from dataclasses import dataclass, replace
+
+import keras
+
+from tfvision.config import SegmentationConfig
+from tfvision.engine.inference import Inference
+from tfvision.errors import InputError
+from tfvision.metrics import METRICS, contract
+from tfvision.models import MODELS
+from tfvision.postprocess import POSTPROCESS
+from tfvision.registry import Spec
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a config means for a data set: everything that does not depend on weights.
+
+    Attributes:
+        config: The run's config.
+        num_classes: K.
+        channels: Of the images, 1 or 3.
+        size: (height, width) images are trained at.
+        resized: Whether that is not the size of every image.
+        contract: What the score counts.
+        rules: Post-processing of single pixels, the contract's own first.
+        void: Labels outside 0..K-1 that never count.
+    """
+
+    config: SegmentationConfig
+    num_classes: int
+    channels: int
+    size: tuple[int, int]
+    resized: bool
+    contract: contract.Contract
+    rules: tuple
+    void: tuple[int, ...]
+
+    @property
+    def ignored(self) -> tuple[int, ...]:
+        """Labels that never count, inside 0..K-1 or not."""
+        return tuple(sorted({*self.void, *self.contract.ignore_labels}))
+
+    @property
+    def monitor(self) -> str:
+        """Key of the validation score that selects the best epoch."""
+        processed = "post_processed_" if self.rules else ""
+        return f"val_{processed}{self.config.metrics[0].name}"
+
+    def build(self, input_shape: tuple) -> keras.Model:
+        """The model, with new weights."""
+        return MODELS.build(
+            self.config.model, input_shape=input_shape, num_classes=self.num_classes
+        )
+
+    def inference(self, open_model: keras.Model) -> Inference:
+        """`open_model` with what stands before and after it."""
+        return Inference(
+            open_model,
+            channels=self.channels,
+            size=self.size if self.resized else None,
+            rules=self.rules,
+        )
+
+
+def make_recipe(
+    config: SegmentationConfig,
+    *,
+    num_classes: int,
+    channels: int,
+    size: tuple[int, int],
+    resized: bool,
+) -> Recipe:
+    """Works out contract and rules for K classes.
+
+    Raises:
+        InputError: A metric or a rule does not fit the classes.
+    """
+    if num_classes > 256:
+        raise InputError(
+            f"The masks have {num_classes} classes; labels are written as bytes, so at most 256 "
+            "can be trained. Check data.ignore_label and the mask values."
+        )
+    ignored = {config.data.ignore_label} - {None}
+    if num_classes <= 255:
+        ignored.add(255)  # what geometric ops fill with
+    names = [spec.name for spec in config.metrics]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"metrics names {', '.join(names)}: each may stand there once. The first is the "
+            "contract; the report shows its score under the other conventions too."
+        )
+    metric = METRICS.build(config.metrics[0], num_classes=num_classes)
+    inside = {label for label in ignored if label < num_classes}
+    agreed = replace(
+        metric.contract, ignore_labels=tuple(sorted({*metric.contract.ignore_labels, *inside}))
+    )
+    # A class whose true pixels do not count can only lose when it is predicted.
+    never = [k for k in agreed.ignore_labels if 0 <= k < num_classes]
+    specs = [Spec(name="drop_class", index=k) for k in never]
+    specs += [spec for spec in config.postprocess if spec not in specs]
+    dropped = {spec.kwargs.get("index") for spec in specs if spec.name == "drop_class"}
+    if dropped >= set(range(num_classes)):
+        raise InputError(
+            "The metric contract and postprocess together leave no class that may be predicted. "
+            "Drop or ignore fewer."
+        )
+    return Recipe(
+        config,
+        num_classes,
+        channels,
+        size,
+        resized,
+        agreed,
+        tuple(POSTPROCESS.build(spec, num_classes=num_classes) for spec in specs),
+        tuple(sorted(ignored - inside)),
+    )
