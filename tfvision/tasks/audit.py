@@ -252,12 +252,7 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
         class_pixels=record["class_pixels"],
         class_images=record["class_images"],
         labelled=record["class_samples"],
-        findings=[
-            Shown(
-                KINDS[f.kind], f.severity, f.reading, members(f), findings.evidence_of(f, records)
-            )
-            for f in audited.audit.findings
-        ],
+        findings=[shown(f) for f in audited.audit.findings],
         issues=record["issues"],
         notes=record["notes"],
         proposed=len(audited.rows),
