@@ -1,6 +1,7 @@
 """Labels and logits that the tests of the losses share."""
 
 import numpy as np
+import tensorflow as tf
 
 from tfvision import losses
 
@@ -22,3 +23,16 @@ def random_case(seed, *, batch=3, size=(5, 6), num_classes=K, scale=3.0):
         ]
     )
     return labels, (scale * rng.standard_normal((batch, *size, num_classes))).astype(np.float32)
+
+
+def perfect_logits(labels, num_classes=K):
+    return 100.0 * np.eye(num_classes, dtype=np.float32)[np.asarray(labels) % num_classes]
+
+
+def gradient(loss, labels, logits):
+    """The sum of the images' losses, and its gradient by the logits."""
+    logits = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = tf.reduce_sum(loss.call(labels, logits))
+    return value.numpy(), tape.gradient(value, logits).numpy()

@@ -33,6 +33,15 @@ def test_bad_common_arguments(name, kwargs, message):
         ("tversky", {"alpha": -0.1}, "alpha >= 0"),
         ("tversky", {"beta": 0}, "beta > 0"),
         ("cross_entropy", {"label_smoothing": 1}, r"label_smoothing must lie in \[0, 1\)"),
+        ("cross_entropy", {"label_smoothing": -0.1}, "received -0.1"),
+        ("cross_entropy", {"label_smoothing": float("nan")}, "received nan"),
+        ("hard_pixels", {"keep": 1.5}, "is a share, 0 to 1; received 1.5"),
+        ("hard_pixels", {"keep": float("nan")}, "is a share, 0 to 1; received nan"),
+        ("hard_pixels", {"minimum": 0}, "whole number of at least 1; received 0"),
+        ("hard_pixels", {"minimum": 0.5}, "received 0.5. A share is `keep`"),
+        ("hard_pixels", {"threshold": 1}, r"a probability in \[0, 1\); received 1"),
+        ("lovasz_softmax", {"classes": "some"}, "'present' or 'all'; received 'some'"),
+        ("lovasz_softmax", {"classes": [0, 1]}, "give it weight 0 in class_weights"),
     ],
 )
 def test_bad_own_arguments(name, kwargs, message):

@@ -5,12 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.losses.cases import NAMES, K, build, random_case
+from tests.losses.cases import NAMES, K, build, gradient, perfect_logits, random_case
 from tfvision import losses
-
-
-def perfect_logits(labels, num_classes=K):
-    return 100.0 * np.eye(num_classes, dtype=np.float32)[np.asarray(labels) % num_classes]
 
 
 def reference(name, labels, logits, weights, ignore):
@@ -21,10 +17,16 @@ def reference(name, labels, logits, weights, ignore):
         return 0.0
     z = z - z.max(axis=1, keepdims=True)
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    if name in ("cross_entropy", "focal"):
+    if name == "lovasz_softmax":
+        return lovasz_reference(truth, p, weights)
+    if name in ("cross_entropy", "focal", "hard_pixels"):
         right = p[np.arange(len(truth)), truth]
         values = -np.log(right) * ((1 - right) ** 2 if name == "focal" else 1)
         w = weights[truth]
+        if name == "hard_pixels":
+            values, w = values[w > 0], w[w > 0]
+            hardest = np.argsort(-values)[: int(np.ceil(len(values) / 4))]
+            values, w = values[hardest], w[hardest]
         return (w * values).sum() / w.sum() if w.sum() else 0.0
     alpha, beta = (0.5, 0.5) if name == "dice" else (0.3, 0.7)
     above = below = 0.0
@@ -36,12 +38,17 @@ def reference(name, labels, logits, weights, ignore):
     return above / below if below else 0.0
 
 
-def gradient(loss, labels, logits):
-    logits = tf.constant(logits)
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        value = tf.reduce_sum(loss.call(labels, logits))
-    return value.numpy(), tape.gradient(value, logits).numpy()
+def lovasz_reference(truth, p, weights):
+    """Equation 9 as written: error times the difference of Jaccard losses, in sorted order."""
+    above = below = 0.0
+    for c in np.unique(truth):
+        order = np.argsort(-np.abs((truth == c) - p[:, c]))
+        t, errors = (truth == c)[order], np.abs((truth == c) - p[:, c])[order]
+        wrong = np.arange(1, len(t) + 1)
+        jaccard = wrong / (t.sum() + np.cumsum(~t))
+        above += weights[c] * (errors * np.diff(jaccard, prepend=0)).sum()
+        below += weights[c]
+    return above / below if below else 0.0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -135,7 +142,7 @@ def test_range_and_scale_of_weights(name, seed):
     weights = np.random.default_rng(seed).uniform(0, 5, K)
     value = build(name, class_weights=weights.tolist()).call(labels, logits).numpy()
     assert np.all(value >= 0)
-    if name in ("dice", "tversky"):
+    if name in ("dice", "lovasz_softmax", "tversky"):
         assert np.all(value <= 1 + 1e-6)
     for scale in (1e-60, 1e60):  # outside float32
         scaled = build(name, class_weights=(weights * scale).tolist()).call(labels, logits)
@@ -204,6 +211,25 @@ def test_graph_with_unknown_sizes_equals_eager(name):
     np.testing.assert_allclose(step(labels, logits), loss.call(labels, logits), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["hard_pixels", "lovasz_softmax"])
+def test_xla_gives_value_and_gradient_where_pixels_are_sorted(name):
+    labels, logits = random_case(6)
+    labels[0, 2:4] = 255
+    loss = build(name, class_weights=[1, 2, 3, 4])
+
+    @tf.function(jit_compile=True)
+    def step(labels, logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = tf.reduce_sum(loss.call(labels, logits))
+        return value, tape.gradient(value, logits)
+
+    for found, expected in zip(
+        step(tf.constant(labels), tf.constant(logits)), gradient(loss, labels, logits), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_gradient_descent_from_an_undecided_start_reaches_zero(name):
     labels, logits = random_case(8, batch=1, scale=0.1)
@@ -221,6 +247,8 @@ def test_gradient_descent_from_an_undecided_start_reaches_zero(name):
         ("cross_entropy", {"label_smoothing": 0.1}),
         ("dice", {}),
         ("focal", {"gamma": 1.5}),
+        ("hard_pixels", {"keep": 0.5, "minimum": 3, "threshold": 0.7}),
+        ("lovasz_softmax", {"classes": "all"}),
         ("tversky", {"alpha": 0.2, "beta": 0.9}),
     ],
 )
@@ -246,6 +274,37 @@ def test_label_smoothing_equals_keras():
     keras_loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2)
     ours = build("cross_entropy", label_smoothing=0.2)(labels, logits)
     np.testing.assert_allclose(ours, keras_loss(np.eye(K)[labels], logits), rtol=1e-5)
+
+
+@pytest.mark.parametrize("ignore", [(255,), (0, 255)])
+def test_smoothed_pixels_weigh_as_their_class_and_share_with_all_classes(ignore):
+    """Keras gives each pixel's loss; ignored labels and weights act as without smoothing."""
+    labels, logits = random_case(14)
+    labels[:, 1] = 255
+    weights = np.array([3.0, 0.5, 0.0, 1.0])
+    of_pixels = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=0.3, reduction=None
+    )(np.eye(K)[np.minimum(labels, K - 1)], logits).numpy()
+    w = np.append(weights, 0)[np.minimum(labels, K)] * ~np.isin(labels, ignore)
+    total = w.sum((1, 2))
+    expected = (w * of_pixels).sum((1, 2)) / np.where(total, total, 1)
+    assert (expected > 0.1).any()
+    loss = build(
+        "cross_entropy", label_smoothing=0.3, class_weights=weights.tolist(), ignore_labels=ignore
+    )
+    np.testing.assert_allclose(loss.call(labels, logits), expected, rtol=1e-5)
+    _, grad = gradient(loss, labels, logits)
+    assert np.all(grad[w == 0] == 0)
+    assert np.all(np.abs(grad[w > 0]).max(-1) > 0)
+
+
+def test_smoothing_has_its_minimum_at_the_smoothed_target():
+    target = np.full(K, 0.2 / K) + 0.8 * np.eye(K)[1]
+    logits = np.log(target).astype(np.float32)[None, None, None]
+    loss = build("cross_entropy", label_smoothing=0.2)
+    value, grad = gradient(loss, np.ones((1, 1, 1), np.int32), logits)
+    np.testing.assert_allclose(grad, 0, atol=1e-6)
+    np.testing.assert_allclose(value, -(target * np.log(target)).sum(), rtol=1e-5)
 
 
 def test_focal_at_gamma_zero_is_cross_entropy_and_small_gamma_has_finite_gradient():

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tfvision.models import UNetPlusPlus, prune
+from tfvision.errors import InputError
+from tfvision.models import MODELS, UNetPlusPlus, prune
 
 SHAPE = (16, 32, 1)  # smallest image with two pixels left at stride 8
 
@@ -71,3 +72,9 @@ def node_shape(model, node):
 def inputs_of(model, name):
     tensors = keras.tree.flatten(model.get_layer(name).input)
     return [t._keras_history.operation.name for t in tensors]
+
+
+def test_only_a_unetpp_is_pruned():
+    model = MODELS["double_unet"]((16, 16, 1), 3, width=4, depth=2, deep_supervision=True)
+    with pytest.raises(InputError, match="Only a UNet\\+\\+ can be pruned"):
+        prune(model, 1)

@@ -11,6 +11,7 @@ from tfvision.engine.inference import Inference, logits_of
 from tfvision.engine.step import BatchLoss
 from tfvision.metrics.confusion import confusion_matrix
 from tfvision.metrics.graph import confusion_matrices
+from tfvision.postprocess.components import ComponentRule, decode_images
 from tfvision.postprocess.pixelwise import Rule, decode
 
 
@@ -105,6 +106,7 @@ def score(
     rules: Sequence[Rule],
     ignore_labels: Sequence[int],
     batch_size: int,
+    component_rules: Sequence[ComponentRule] = (),
 ) -> Scored:
     """Predicts samples at their own size and counts.
 
@@ -115,9 +117,11 @@ def score(
         rules: Post-processing of single pixels.
         ignore_labels: True labels whose pixels are not counted.
         batch_size: Images at a time.
+        component_rules: Post-processing of whole images, after `rules`.
     """
     kept: dict[str, list] = {"ids": [], "plain": [], "processed": [], "labels": []}
-    final = decode(rules)
+    final = decode_images(rules, component_rules)
+    processing = bool(rules or component_rules)
 
     def count(masks, labels):
         return confusion_matrix(np.stack(masks), labels, num_classes, ignore_labels)
@@ -125,11 +129,11 @@ def score(
     def flush(ids, images, masks):
         probabilities = predict_probabilities(inference, images)
         plain = np.argmax(probabilities, -1)
-        labels = np.asarray(final(probabilities)) if rules else plain.astype(np.uint8)
+        labels = final(probabilities) if processing else plain.astype(np.uint8)
         kept["ids"] += ids
         kept["plain"].append(count(masks, plain))
         kept["labels"] += list(labels)
-        if rules:
+        if processing:
             kept["processed"].append(count(masks, labels))
 
     for group in batches_of_one_size(samples, batch_size):
@@ -139,7 +143,7 @@ def score(
     return Scored(
         kept["ids"],
         np.concatenate([empty, *kept["plain"]]),
-        np.concatenate([empty, *kept["processed"]]) if rules else None,
+        np.concatenate([empty, *kept["processed"]]) if processing else None,
         kept["labels"],
     )
 

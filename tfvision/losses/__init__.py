@@ -8,6 +8,8 @@ LOSSES = Registry(
         "cross_entropy": "tfvision.losses.cross_entropy:CrossEntropy",
         "dice": "tfvision.losses.dice:Dice",
         "focal": "tfvision.losses.focal:Focal",
+        "hard_pixels": "tfvision.losses.hard_pixels:HardPixels",
+        "lovasz_softmax": "tfvision.losses.lovasz:LovaszSoftmax",
         "tversky": "tfvision.losses.tversky:Tversky",
     },
 )

@@ -19,7 +19,8 @@ class CrossEntropy(SegmentationLoss):
         class_weights, ignore_labels, reduction, name, dtype: See `SegmentationLoss`.
         label_smoothing: In [0, 1). The target is 1 - s + s / K for the true class and s / K
             for each other (Szegedy et al. 2016, arXiv 1512.00567, section 7). Above 0, a
-            perfect prediction no longer has loss 0.
+            perfect prediction no longer has loss 0. A pixel weighs what its true class
+            weighs, and all K classes share s: also those that are ignored or weigh 0.
     """
 
     def __init__(

@@ -7,9 +7,15 @@ MODELS = Registry(
     {
         "unet": "tfvision.models.unet:UNet",
         "unetpp": "tfvision.models.unetpp:UNetPlusPlus",
+        "attention_unet": "tfvision.models.attention_unet:AttentionUNet",
+        "pan": "tfvision.models.pan:PAN",
+        "gated_unet": "tfvision.models.gated_unet:GatedUNet",
+        "double_unet": "tfvision.models.double_unet:DoubleUNet",
     },
 )
 
 __getattr__, __dir__, __all__ = lazy_names(
-    __name__, MODELS, {"prune": "tfvision.models.unetpp:prune"}
+    __name__,
+    MODELS,
+    {"is_nested": "tfvision.models.unetpp:is_nested", "prune": "tfvision.models.unetpp:prune"},
 )

@@ -35,10 +35,24 @@ def conv_block(
     return conv_unit(x, filters, **style, name=f"{name}_2")
 
 
-def conv_unit(x, filters: int, *, normalization: str, activation: str, name: str):
-    """3x3 convolution, normalisation, activation. (B, H, W, C) -> (B, H, W, filters)."""
+def conv_unit(
+    x,
+    filters: int,
+    *,
+    kernel: int = 3,
+    dilation: int = 1,
+    normalization: str,
+    activation: str,
+    name: str,
+):
+    """Convolution, normalisation, activation. (B, H, W, C) -> (B, H, W, filters)."""
     x = layers.Conv2D(
-        filters, 3, padding="same", use_bias=normalization == "none", name=f"{name}_conv"
+        filters,
+        kernel,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=normalization == "none",
+        name=f"{name}_conv",
     )(x)
     x = normalize(x, normalization, name=f"{name}_norm")
     return layers.Activation(activation, name=f"{name}_act")(x)
@@ -64,6 +78,60 @@ def normalize(x, kind: str, *, name: str):
     raise InputError(unknown("normalization", kind, NORMALIZATIONS))
 
 
+def squeeze_excite(x, ratio: int, *, activation: str, name: str):
+    """Weighs each channel by a sigmoid of all channels' means; the shape stays.
+
+    Hu, Shen, Sun, "Squeeze-and-Excitation Networks", 2018, Equations 2 to 4.
+    https://arxiv.org/abs/1709.01507
+
+    Args:
+        x: (B, H, W, C).
+        ratio: The two dense layers meet in C / ratio units, at least one.
+        activation: That of the first of them; the paper's is `relu`.
+        name: Of the block and its last layer.
+    """
+    filters = x.shape[-1]
+    y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
+    y = layers.Dense(max(1, filters // ratio), activation=activation, name=f"{name}_reduce")(y)
+    y = layers.Dense(filters, activation="sigmoid", name=f"{name}_excite")(y)
+    return layers.Multiply(name=name)([x, y])
+
+
+def global_context(x, filters: int, *, activation: str, name: str):
+    """What a map says as a whole. (B, H, W, C) -> (B, 1, 1, filters), to be broadcast.
+
+    Not normalised: one value an image and channel has no statistics of its own.
+    """
+    x = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(x)
+    return layers.Conv2D(filters, 1, activation=activation, name=name)(x)
+
+
+def attention_gate(skip, gating, *, activation: str, name: str):
+    """Lets a skip through where the coarser map asks for it; the skip's shape stays.
+
+    Oktay et al., 2018, Figure 2 and Equations 1 and 2. https://arxiv.org/abs/1804.03999
+
+        skip ----+--------------------------------------------- (*) -> output
+                 + x: 2x2, stride 2 --+                          |
+                                     add - act - psi: sigmoid - alpha: bilinear, in [0, 1]
+        gating --- g: 1x1 -----------+
+
+    Args:
+        skip: (B, 2H, 2W, C).
+        gating: (B, H, W, G).
+        activation: Sigma 1 of Equation 1; the paper's is `relu`.
+        name: Of the block and its last layer.
+    """
+    filters = skip.shape[-1]
+    x = layers.Conv2D(filters, 2, strides=2, use_bias=False, name=f"{name}_x")(skip)
+    g = layers.Conv2D(filters, 1, name=f"{name}_g")(gating)
+    q = layers.Add(name=f"{name}_add")([x, g])
+    q = layers.Activation(activation, name=f"{name}_act")(q)
+    alpha = layers.Conv2D(1, 1, activation="sigmoid", name=f"{name}_psi")(q)
+    alpha = layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_alpha")(alpha)
+    return layers.Multiply(name=name)([skip, alpha])
+
+
 def upsample(x, filters: int, *, name: str):
     """Learned 2x upsampling. (B, H, W, C) -> (B, 2H, 2W, filters)."""
     return layers.Conv2DTranspose(filters, 2, strides=2, name=name)(x)
@@ -78,7 +146,8 @@ def pad_to_stride(x, stride: int):
 def crop_to(x, size: tuple[int | None, int | None]):
     """Undoes `pad_to_stride`. (B, >=H, >=W, C) -> (B, H, W, C)."""
     cuts = [have - want if want else 0 for have, want in zip(x.shape[1:3], size, strict=True)]
-    return layers.Cropping2D([(0, cuts[0]), (0, cuts[1])])(x) if any(cuts) else x
+    # Of the type of `x`: under mixed precision a layer casts what it is given, logits too.
+    return layers.Cropping2D([(0, cuts[0]), (0, cuts[1])], dtype=x.dtype)(x) if any(cuts) else x
 
 
 def as_model(image, logits, *, stride: int, name: str) -> keras.Model:
@@ -91,8 +160,30 @@ def as_model(image, logits, *, stride: int, name: str) -> keras.Model:
 
 def check_builder(width: int, depth: int, dropout: float, num_classes: int) -> None:
     """Raises an `InputError` for arguments that no model of this package can have."""
-    for key, value in {"width": width, "depth": depth, "num_classes": num_classes}.items():
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"{key} must be a whole number of at least 1. Received: {value!r}.")
+    check_counts(width=width, depth=depth, num_classes=num_classes)
     if not 0 <= dropout < 1:
         raise InputError(f"dropout must be at least 0 and below 1. Received: {dropout!r}.")
+
+
+def check_counts(**counts: int) -> None:
+    """Raises an `InputError` for an argument that is no whole number of at least 1."""
+    for key, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{key} must be a whole number of at least 1. Received: {value!r}.")
+
+
+def squeeze_ratio(value: bool | int) -> int:
+    """The `ratio` of `squeeze_excite` that an argument asks for, 0 for none.
+
+    True is the paper's 16.
+    """
+    if value is True:
+        return 16
+    if value is False:
+        return 0
+    if not isinstance(value, int) or value < 1:
+        raise InputError(
+            "squeeze_excitation must be true, false or a ratio, a whole number of at least 1. "
+            f"Received: {value!r}."
+        )
+    return value

@@ -98,6 +98,11 @@ def UNetPlusPlus(
     return as_model(image, outputs, stride=2**depth, name=name)
 
 
+def is_nested(model: keras.Model) -> bool:
+    """Whether a model has the nodes of a UNet++."""
+    return any(layer.name == "merge_0_1" for layer in model.layers)
+
+
 def prune(model: keras.Model, depth: int) -> keras.Model:
     """Cuts a deeply supervised UNet++ down to its first `depth` columns (section 3.3).
 
@@ -111,8 +116,10 @@ def prune(model: keras.Model, depth: int) -> keras.Model:
         A `keras.Model` with one output, the logits of x_0_depth.
 
     Raises:
-        InputError: The model has one output only, or no such depth.
+        InputError: The model is no UNet++, has one output only, or no such depth.
     """
+    if not is_nested(model):
+        raise InputError(f"Only a UNet++ can be pruned to a depth; `{model.name}` is none.")
     if len(model.outputs) < 2:
         raise InputError(
             f"Only a model trained with deep_supervision=True can be pruned; `{model.name}` "

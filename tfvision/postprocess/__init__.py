@@ -3,9 +3,21 @@
 from tfvision.registry import Registry, lazy_names
 
 POSTPROCESS = Registry(
-    "post-processing rule", {"drop_class": "tfvision.postprocess.pixelwise:drop_class"}
+    "post-processing rule",
+    {
+        "drop_class": "tfvision.postprocess.pixelwise:drop_class",
+        "fill_holes": "tfvision.postprocess.components:fill_holes",
+        "smallest_component": "tfvision.postprocess.components:smallest_component",
+    },
 )
+# These map labels (H, W) to labels, on a whole image; the others scores (..., K) to scores.
+ON_COMPONENTS = {"fill_holes", "smallest_component"}
 
 __getattr__, __dir__, __all__ = lazy_names(
-    __name__, POSTPROCESS, {"decode": "tfvision.postprocess.pixelwise:decode"}
+    __name__,
+    POSTPROCESS,
+    {
+        "decode": "tfvision.postprocess.pixelwise:decode",
+        "decode_images": "tfvision.postprocess.components:decode_images",
+    },
 )

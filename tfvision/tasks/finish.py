@@ -21,7 +21,8 @@ from tfvision.engine.progress import duration
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import EnvironmentFault, InputError, PartFailed, out_of_memory
 from tfvision.metrics import contract
-from tfvision.models import prune
+from tfvision.models import is_nested, prune
+from tfvision.postprocess import ON_COMPONENTS
 from tfvision.report.html import Report, SplitScores, write_report
 from tfvision.report.overlay import Overlay
 from tfvision.tasks import findings
@@ -193,6 +194,7 @@ def export_run(
     for target, value in zip(fixed.variables, inference.model.variables, strict=True):
         target.assign(value)
     never = [k for k in recipe.contract.ignore_labels if 0 <= k < recipe.num_classes]
+    rules = [{"name": s.name, **s.kwargs} for s in recipe.config.postprocess]
     description = {
         "model": {"name": recipe.config.model.name, **recipe.config.model.kwargs},
         "input_shape": list(shape),
@@ -200,8 +202,8 @@ def export_run(
         "class_names": prepared.class_names,
         "image": "serving_default: uint8 in 0..255; serve_float and model.keras: float32 in [0, 1]",
         "never_predicted": never,
-        "postprocess": [{"name": s.name, **s.kwargs} for s in recipe.config.postprocess],
-        "postprocess_left_out": [],
+        "postprocess": [rule for rule in rules if rule["name"] not in ON_COMPONENTS],
+        "postprocess_left_out": [rule for rule in rules if rule["name"] in ON_COMPONENTS],
     }
     write_export(run.export, inference, fixed, description)
     images = _example_images(prepared)
@@ -226,7 +228,7 @@ def _example_images(prepared: Prepared) -> list[np.ndarray]:
 
 def _depths(recipe: Recipe, prepared: Prepared, model: keras.Model) -> list[dict] | None:
     """What each depth of a deeply supervised UNet++ costs and gives on the validation split."""
-    if len(model.outputs) < 2 or not prepared.indices("val"):
+    if len(model.outputs) < 2 or not is_nested(model) or not prepared.indices("val"):
         return None
     whole = open_model(recipe, model)
     rows = []

@@ -9,7 +9,7 @@ from tfvision.engine.inference import Inference
 from tfvision.errors import InputError
 from tfvision.metrics import METRICS, contract
 from tfvision.models import MODELS
-from tfvision.postprocess import POSTPROCESS
+from tfvision.postprocess import ON_COMPONENTS, POSTPROCESS
 from tfvision.registry import Spec
 
 
@@ -25,6 +25,8 @@ class Recipe:
         resized: Whether that is not the size of every image.
         contract: What the score counts.
         rules: Post-processing of single pixels, the contract's own first.
+        component_rules: Post-processing of whole images, after `rules`, in scores at the
+            images' own sizes and in predictions; not in the export, nor in the monitor.
         void: Labels outside 0..K-1 that never count.
     """
 
@@ -35,6 +37,7 @@ class Recipe:
     resized: bool
     contract: contract.Contract
     rules: tuple
+    component_rules: tuple
     void: tuple[int, ...]
 
     @property
@@ -106,6 +109,7 @@ def make_recipe(
             "The metric contract and postprocess together leave no class that may be predicted. "
             "Drop or ignore fewer."
         )
+    rules = [(s.name, POSTPROCESS.build(s, num_classes=num_classes)) for s in specs]
     return Recipe(
         config,
         num_classes,
@@ -113,6 +117,7 @@ def make_recipe(
         size,
         resized,
         agreed,
-        tuple(POSTPROCESS.build(spec, num_classes=num_classes) for spec in specs),
+        tuple(rule for name, rule in rules if name not in ON_COMPONENTS),
+        tuple(rule for name, rule in rules if name in ON_COMPONENTS),
         tuple(sorted(ignored - inside)),
     )

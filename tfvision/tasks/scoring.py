@@ -40,6 +40,7 @@ def score_split(recipe: Recipe, prepared: Prepared, inference: Inference, split:
         native_samples(prepared, prepared.indices(split)),
         num_classes=recipe.num_classes,
         rules=recipe.rules,
+        component_rules=recipe.component_rules,
         ignore_labels=recipe.void,
         batch_size=recipe.config.data.batch_size,
     )

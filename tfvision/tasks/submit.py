@@ -14,7 +14,7 @@ from tfvision.engine.submission.layouts import ImageLabels, Layout, Pixels, Runs
 from tfvision.engine.submission.options import SubmitOptions
 from tfvision.engine.submission.write import write_submission
 from tfvision.errors import InputError
-from tfvision.postprocess.pixelwise import decode
+from tfvision.postprocess.components import decode_images
 from tfvision.tasks import use
 from tfvision.tasks.request import UseRequest
 
@@ -106,12 +106,12 @@ def make_layout(
 
 def predicted_labels(loaded: use.LoadedRun, source, indices: list[int]) -> Iterator[np.ndarray]:
     """The labels (H, W) uint8 of records of a source, in order, a batch at a time."""
-    final = decode(loaded.recipe.rules)
+    final = decode_images(loaded.recipe.rules, loaded.recipe.component_rules)
     images = ((i, *use.image_of(source, i, loaded)) for i in indices)
     for group in batches_of_one_size(images, loaded.config.data.batch_size):
         _, pictures, scales = (list(column) for column in zip(*group, strict=True))
         found = predict_probabilities(loaded.inference, as_float(pictures, scales))
-        yield from np.asarray(final(found))
+        yield from final(found)
 
 
 def _names(source, indices: list[int], options: SubmitOptions) -> list[str]:

@@ -30,7 +30,7 @@ from tfvision.engine.predictions import write_predictions
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.models import prune
-from tfvision.postprocess.pixelwise import decode
+from tfvision.postprocess.components import decode_images
 from tfvision.tasks.data import Prepared, prepare
 from tfvision.tasks.decode import read_native
 from tfvision.tasks.finish import export_run
@@ -125,12 +125,12 @@ def predict(request: UseRequest) -> dict[str, Any]:
     if len(set(ids)) < len(ids):
         ids = [f"{source.records[i].part}/{source.records[i].id}".lstrip("/") for i in indices]
     labels, probabilities = [], []
-    final = decode(loaded.recipe.rules)
+    final = decode_images(loaded.recipe.rules, loaded.recipe.component_rules)
     images = ((str(i), *image_of(source, i, loaded)) for i in indices)
     for group in batches_of_one_size(images, loaded.config.data.batch_size):
         _, pictures, scales = (list(column) for column in zip(*group, strict=True))
         found = predict_probabilities(loaded.inference, as_float(pictures, scales))
-        labels += list(np.asarray(final(found)))
+        labels += list(final(found))
         if request.probabilities:
             probabilities += list(found.astype(np.float16))
     written = write_predictions(
@@ -299,6 +299,7 @@ def _scored(loaded: LoadedRun, samples) -> Scored:
         samples,
         num_classes=loaded.recipe.num_classes,
         rules=loaded.recipe.rules,
+        component_rules=loaded.recipe.component_rules,
         ignore_labels=loaded.recipe.void,
         batch_size=loaded.config.data.batch_size,
     )
