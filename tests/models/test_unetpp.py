@@ -78,3 +78,9 @@ def test_only_a_unetpp_is_pruned():
     model = MODELS["double_unet"]((16, 16, 1), 3, width=4, depth=2, deep_supervision=True)
     with pytest.raises(InputError, match="Only a UNet\\+\\+ can be pruned"):
         prune(model, 1)
+
+
+def test_without_deep_supervision_nothing_is_pruned():
+    model = UNetPlusPlus(SHAPE, 3, width=4, depth=2, deep_supervision=False)
+    with pytest.raises(InputError, match=r"has one output\. Train it with --set model\.deep"):
+        prune(model, 1)

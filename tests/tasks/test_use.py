@@ -284,9 +284,9 @@ def test_a_run_is_used_at_a_smaller_depth(deep, dataset, tmp_path, capsys):
     assert "depth must be 1 to 2. Received: 3." in capsys.readouterr().err
 
 
-def test_a_model_of_one_output_has_no_smaller_depth(whole, dataset, tmp_path, capsys):
+def test_a_model_that_is_no_unetpp_has_no_smaller_depth(whole, dataset, tmp_path, capsys):
     assert runs.use("predict", whole, dataset, "--out", tmp_path, "--depth", 1) == 2
-    assert "Only a model trained with deep_supervision=True" in capsys.readouterr().err
+    assert "Only a UNet++ can be pruned to a depth; `unet` is none." in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
