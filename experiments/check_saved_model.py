@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tfvision.config import SegmentationConfig, load_config
-from tfvision.tasks.data import prepare, read_native
+from tfvision.tasks.data import prepare
+from tfvision.tasks.decode import read_native
 
 ELSEWHERE = """
 import sys

@@ -345,3 +345,18 @@ def spec_paths(schema, prefix: str = "") -> list[str]:
             if issubclass(kind, BaseModel) and not issubclass(kind, Spec):
                 paths += spec_paths(kind, f"{prefix}{key}.")
     return paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted([*ROOT.glob("experiments/*.py"), *ROOT.glob("benchmarks/*.py")]),
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
+def test_what_experiments_and_benchmarks_import_is_there(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tfvision"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
