@@ -97,8 +97,9 @@ def train(
     val_samples = prepared.decoded("val") if prepared.indices("val") else None
     batches = training_stream(config, train_samples, chosen)
     plain = training_stream(config, train_samples, chosen, vary=False)  # names them, cannot fail
+    first = batches(0)  # made once for all looks at it: it holds a copy of the images
     with _precision(config), strategy.scope():
-        model = recipe.build(_input_shape(recipe, batches))
+        model = recipe.build(_input_shape(recipe, first))
         optimizer = _make_optimizer(config)
     terms = _losses(config, recipe, chosen.class_pixels)
     step = TrainStep(
@@ -115,10 +116,11 @@ def train(
     validate = _validation(recipe, val_samples, step, terms)
     say(_overview(recipe, prepared, model, strategy))
     names = prepared.class_names
-    _check_first_batch(batches, plain, train_samples)
-    for alarm in start_alarms(recipe, step, batches(0), terms, train_samples, names):
+    _check_first_batch(first, plain, train_samples)
+    for alarm in start_alarms(recipe, step, first, terms, train_samples, names):
         say(f"warning: {alarm}")
         warnings.append(alarm)
+    del first  # and the copy of the images with it
     if len(train_samples) < config.data.batch_size:
         few = (
             f"data.batch_size {config.data.batch_size} is more than the {len(train_samples)} "
@@ -239,9 +241,9 @@ def _make_optimizer(config: SegmentationConfig) -> keras.optimizers.Optimizer:
     return optimizer
 
 
-def _input_shape(recipe: Recipe, batches) -> tuple:
+def _input_shape(recipe: Recipe, stream: tf.data.Dataset) -> tuple:
     """Where training sees crops, the model's height and width stay open."""
-    cropped = tuple(batches(0).element_spec["image"].shape[1:3])
+    cropped = tuple(stream.element_spec["image"].shape[1:3])
     if cropped == recipe.size:
         return (*recipe.size, recipe.channels)
     stride = recipe.build((None, None, recipe.channels)).stride
@@ -308,14 +310,14 @@ def _validation(recipe: Recipe, samples: Samples | None, step: TrainStep, terms)
     return validate
 
 
-def _check_first_batch(batches, plain, samples: Samples) -> None:
+def _check_first_batch(stream: tf.data.Dataset, plain, samples: Samples) -> None:
     """Makes one batch before anything depends on it.
 
     Raises:
         InputError: The augmentation fails on it; its images are named.
     """
     try:
-        next(iter(batches(0)))
+        next(iter(stream))
     except tf.errors.OpError as error:
         if out_of_memory(error):
             raise
