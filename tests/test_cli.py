@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tfvision import cli, commands
-from tfvision.config import SegmentationConfig, dump_config, load_config
+from tfvision.config import ModelSpec, SegmentationConfig, dump_config, load_config
 from tfvision.engine.signals import Interrupted
 from tfvision.errors import EnvironmentFault, InputError, PartFailed
 from tfvision.registry import Spec
@@ -74,6 +74,8 @@ def test_help_names_every_flag(capsys):
         "--overwrite",
         "--resume RUN",
         "--device WHERE",
+        "--folds K",
+        "--fold I",
         "--dry-run",
         "--lr-range",
         "--quiet",
@@ -248,7 +250,7 @@ def test_a_config_of_ones_own_is_named_after_its_model(train, requests, tmp_path
     (tmp_path / "mine.yaml").write_text("model: {name: unet, width: 8}\n")
     _, said = train("--config", "mine.yaml")
     assert said == "run folder: runs/seg/unet\n"
-    assert requests[0].config.model == Spec(name="unet", width=8)
+    assert requests[0].config.model == ModelSpec(name="unet", width=8)
 
 
 def test_a_saved_config_is_trained_as_it_was(train, requests, run):

@@ -71,7 +71,7 @@ def test_values_of_set_are_yaml(read):
     assert config.data.class_names == ("no", "on")
     assert config.train.ema is None
     assert config.train.optimizer == Spec(name="sgd", learning_rate=3e-4)
-    assert config.model == Spec(name="unet", width=8, depth=2)
+    assert (config.model.name, config.model.kwargs) == ("unet", {"width": 8, "depth": 2})
     assert [term.name for term in config.loss] == ["focal", "dice"]
     assert [term.weight for term in config.loss] == [0.5, 1.0]
     assert config.loss[0].kwargs == {"gamma": 1.5}
@@ -187,6 +187,7 @@ def test_class_names_are_text(read):
         ("data: {val_fraction: 1}", "less than 1"),
         ("seed: -1", "greater than or equal to 0"),
         ("loss: []", "at least 1 item"),
+        ("loss: ['dice(weight_end=-1)']", r"loss\.0\.weight_end .*greater than or equal to 0"),
         ("loss: [dice(weight=0)]", r"loss\.0\.weight \(line 2, .*\): .*greater than 0"),
         ("loss: dice", r"loss \(line 2, .*\): Input should be a valid tuple\. Received: 'dice'"),
         ("train: fast", r"train \(line 2, .*\)"),
@@ -370,7 +371,7 @@ data:
   augment: [flip_lr, 'cutout(size=(5, 7), p=0.25)']
   mix: ['mixup(alpha=1e-1)']
 model: {name: unet, width: 8, note: '1e-3', empty: {}, deep: [[1, [2]], {a: .inf}]}
-loss: [dice, 'focal(gamma=2.0, weight=0.5)']
+loss: [dice, 'focal(gamma=2.0, weight=0.5)', 'dice(weight=1, weight_end=0)']
 metrics: [mean_iou, mean_dice]
 postprocess: ['drop_class(index=0)']
 train:

@@ -17,8 +17,8 @@ from pathlib import Path
 MAY_CHANGE = ("train.epochs: ", "train.sentinel: ")  # when a run is resumed
 OUT_OF_MEMORY = (
     "out of memory; lower data.batch_size or raise train.accumulate, or make data.image_size or "
-    "model.width smaller. Checkpoints written so far are whole: where other programs took the "
-    "memory, go on with --resume."
+    "model.width smaller; to predict large images, cut them with --tile 512. Checkpoints written "
+    "so far are whole: where other programs took the memory, go on with --resume."
 )
 TASKS = {"segmentation": ("seg", "unetpp")}  # folder of configs and runs, default config
 
@@ -65,6 +65,10 @@ def _train_parser(task: str) -> argparse.ArgumentParser:
         "--resume", metavar="RUN", type=Path, help="go on exactly where a run stopped"
     )
     parser.add_argument(
+        "--folds", metavar="K", type=int, help="train K runs, each validated on another fold"
+    )
+    parser.add_argument("--fold", metavar="I", type=int, help="only this one of them, from 0 on")
+    parser.add_argument(
         "--dry-run", action="store_true", help="check, build, take one step, estimate; no run"
     )
     parser.add_argument(
@@ -99,6 +103,9 @@ def _train(task: str, arguments: argparse.Namespace, command: str):
     from tfvision.engine.distribute import parse_device
 
     parse_device(arguments.device)
+    of_folds = arguments.resume and (arguments.resume / "folds.yaml").is_file()
+    if of_folds or (arguments.folds is not None and arguments.fold is None):
+        return _train_folds(task, arguments)
     request = _resume_request if arguments.resume else _new_request
     request = request(task, arguments, command)
     if not (arguments.quiet or request.dry_run):
@@ -116,11 +123,48 @@ def _train(task: str, arguments: argparse.Namespace, command: str):
         request.run.unlock()
 
 
-def _new_request(task, arguments, command):
-    from tfvision.config import SCHEMAS, check_names, load_config
-    from tfvision.engine.run_folder import RunFolder, free_folder
+def _train_folds(task, arguments):
+    """All folds, each in a process of its own; TensorFlow only once they are trained."""
+    from tfvision.config import check_names
     from tfvision.errors import InputError
-    from tfvision.tasks.request import TrainRequest
+    from tfvision.tasks.request import FoldsRequest
+
+    flags = {"device": arguments.device, "quiet": arguments.quiet}
+    if arguments.lr_range:
+        raise InputError("--lr-range looks at one training: name its fold, --fold 0.")
+    if arguments.resume:
+        _check_alone(arguments, ("overrides",))
+        from tfvision.tasks import folds
+
+        config = folds.load_folds_config(arguments.resume, task)
+        check_names(config, tables())
+        request = FoldsRequest(config, arguments.resume, config.model.name, resume=True, **flags)
+    else:
+        config, arch = _load(task, arguments)
+        from tfvision.tasks import folds
+
+        folder = arguments.out or folds.default_folder(Path("runs") / TASKS[task][0], arch, config)
+        flags.update(dry_run=arguments.dry_run, overwrite=arguments.overwrite)
+        request = FoldsRequest(config, folder, arch, **flags)
+    if not (request.quiet or request.dry_run):
+        print(f"folds folder: {request.folder}", file=sys.stderr)
+    try:
+        dealt = folds.train_folds(request)
+        if request.dry_run:
+            return dealt.summary(request.arch)
+        import_tensorflow()
+        from tfvision.tasks import out_of_fold
+
+        return out_of_fold.gather(request, dealt)
+    finally:
+        for folder in request.lock:
+            folder.unlock()
+
+
+def _load(task, arguments):
+    """The config that the flags ask for, and the name of its architecture."""
+    from tfvision.config import SCHEMAS, check_names, load_config
+    from tfvision.errors import InputError
 
     if arguments.arch and arguments.config:
         raise InputError("Give --arch or --config, not both.")
@@ -134,13 +178,31 @@ def _new_request(task, arguments, command):
         overrides.insert(0, f"data.source={json.dumps(source, ensure_ascii=False)}")
     if arguments.on_bad_sample is not None:
         overrides.insert(0, f"data.on_bad_sample={arguments.on_bad_sample}")
+    if arguments.folds is not None:  # all of them begin with the first
+        overrides[:0] = [f"data.folds={arguments.folds}", "data.fold=0"]
+    if arguments.fold is not None:
+        overrides.append(f"data.fold={arguments.fold}")
     config = load_config(SCHEMAS[task], path, overrides)
     check_names(config, tables())
-    arch = config.model.name if arguments.config else arguments.arch or default
-    run = RunFolder(arguments.out or free_folder(Path("runs") / folder, arch))
+    return config, config.model.name if arguments.config else arguments.arch or default
+
+
+def _new_request(task, arguments, command):
+    from tfvision.engine.run_folder import RunFolder, free_folder
+    from tfvision.errors import InputError
+    from tfvision.tasks.request import TrainRequest
+
+    config, arch = _load(task, arguments)
     if arguments.lr_range and arguments.dry_run:
         raise InputError("Give --dry-run or --lr-range, not both.")
     dry_run = arguments.dry_run or arguments.lr_range
+    parent = Path("runs") / TASKS[task][0]
+    if arguments.fold is not None and not dry_run:
+        from tfvision.tasks import folds
+
+        run = folds.open_fold(arguments.out, config, arch, parent, overwrite=arguments.overwrite)
+    else:
+        run = RunFolder(arguments.out or free_folder(parent, arch))
     if not dry_run:
         run.check_free(overwrite=arguments.overwrite)
     return TrainRequest(
@@ -161,13 +223,10 @@ def _resume_request(task, arguments, command):
     from tfvision.errors import InputError
     from tfvision.tasks.request import TrainRequest
 
-    alone = ("arch", "config", "data", "on_bad_sample", "out", "overwrite", "dry_run", "lr_range")
-    for flag in alone:
-        if getattr(arguments, flag):
-            raise InputError(
-                f"--resume takes everything from the run; leave out --{flag.replace('_', '-')}."
-            )
+    _check_alone(arguments)
     run = RunFolder.existing(arguments.resume)
+    if run.is_ensemble:
+        raise InputError(f"{run.path} is an ensemble: there is nothing to train. Make a new one.")
     before = load_config(SCHEMAS[task], run.config)
     config = load_config(SCHEMAS[task], run.config, arguments.overrides)
     check_names(config, tables())
@@ -189,6 +248,17 @@ def _resume_request(task, arguments, command):
         device=arguments.device,
         quiet=arguments.quiet,
     )
+
+
+def _check_alone(arguments, more: Sequence[str] = ()) -> None:
+    from tfvision.errors import InputError
+
+    alone = ("arch", "config", "data", "on_bad_sample", "out", "overwrite", "dry_run", "lr_range")
+    for flag in (*alone, "folds", "fold", *more):
+        value = getattr(arguments, flag)
+        if not (value is None or value is False or value == []):  # --fold 0 was given
+            word = "set" if flag == "overrides" else flag.replace("_", "-")
+            raise InputError(f"--resume takes everything from the run; leave out --{word}.")
 
 
 def tables():

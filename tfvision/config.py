@@ -1,7 +1,7 @@
 """Reading a run's configuration: YAML file, then `--set` overrides, then validation."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -14,6 +14,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -64,7 +65,10 @@ class DataConfig(_Section):
     channels: Literal[1, 3] | None = Field(default=None, description="null: as in the images.")
     class_names: tuple[str, ...] | None = Field(default=None, description="null: from the data.")
     ignore_label: int | None = Field(default=255, description="Pixels of this label do not count.")
-    splits: Path | None = Field(default=None, description="CSV of id,split: a split of your own.")
+    splits: Path | None = Field(
+        default=None,
+        description="CSV of id,split: a split of your own; under folds its train rows are dealt.",
+    )
     exclude: Path | None = Field(default=None, description="CSV of id,reason,evidence: left out.")
     on_bad_sample: Literal["fail", "quarantine"] = Field(
         default="fail", description="quarantine: leave out samples that cannot be used, and say so."
@@ -112,19 +116,34 @@ class DataConfig(_Section):
         if (self.folds is None) != (self.fold is None):
             raise ValueError(
                 "data.folds and data.fold go together: how many folds, and which of them, from 0 "
-                f"on, validates; got folds {self.folds} and fold {self.fold}"
+                f"on, validates; got folds {self.folds} and fold {self.fold} (as flags: --folds 5 "
+                "trains all, --folds 5 --fold 2 one)"
             )
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(
                 f"data.fold counts from 0 to {self.folds - 1} under data.folds {self.folds}; got "
                 f"{self.fold}"
             )
-        if self.folds is not None and self.splits is not None:
-            raise ValueError(
-                "data.splits says itself what validates: set data.folds and data.fold to null "
-                "beside it"
-            )
         return self
+
+
+class StageConfig(_Section):
+    """One part of a training, in which some layers learn and the others stay as they are."""
+
+    epochs: int | None = Field(default=None, gt=0, description="The last stage lasts to the end.")
+    share: float | None = Field(
+        default=None, gt=0, lt=1, description="Of the training, in place of epochs."
+    )
+    trainable: tuple[str, ...] = Field(
+        default=("*",), min_length=1, description="Shell patterns of layer names, encoder_*."
+    )
+    outputs: tuple[int | str, ...] | None = Field(
+        default=None, min_length=1, description="Whose losses count; null: all."
+    )
+    transfer: dict[str, str] = Field(
+        default={}, description="Prefix of layers: prefix of those that start with their weights."
+    )
+    restart: bool = Field(default=False, description="The schedule runs over this stage alone.")
 
 
 class TrainConfig(_Section):
@@ -153,12 +172,89 @@ class TrainConfig(_Section):
     sentinel: Literal["warn", "fail", "off"] = Field(
         default="warn", description="What an alarm of the watch over the training does."
     )
+    export: bool = Field(
+        default=True, description="Write SavedModel, weights and .keras, and check them."
+    )
+    stages: tuple[StageConfig, ...] | None = Field(
+        default=None, min_length=1, description="What learns when; null: all of it, always."
+    )
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> "TrainConfig":
+        *first, last = self.stages or (StageConfig(),)
+        for number, stage in enumerate(first):
+            if (stage.epochs is None) == (stage.share is None):
+                raise ValueError(
+                    f"stages.{number} needs either epochs or a share of the training; got epochs "
+                    f"{stage.epochs} and share {stage.share}"
+                )
+        if last.epochs is not None or last.share is not None:
+            raise ValueError(
+                f"stages.{len(first)} is the last stage and lasts to the end of the training: "
+                f"leave out its epochs and share; got epochs {last.epochs}, share {last.share}"
+            )
+        shares = [stage.share for stage in first if stage.share is not None]
+        epochs = [stage.epochs for stage in first if stage.epochs is not None]
+        if shares and epochs:
+            raise ValueError("stages are measured all in epochs, or all in shares, not in both")
+        if epochs and self.time_budget is not None:
+            raise ValueError("under a time_budget stages have shares of it, not epochs")
+        if sum(epochs) >= self.epochs and self.time_budget is None:
+            raise ValueError(
+                f"the stages before the last have {sum(epochs)} of train.epochs {self.epochs}: "
+                "nothing is left for the last"
+            )
+        if sum(shares) >= 1:
+            raise ValueError(f"the shares of the stages before the last add up to {sum(shares):g}")
+        starts = [round(sum(shares[:n]) * self.epochs) for n in range(len(shares) + 1)]
+        starts.append(self.epochs)
+        if self.time_budget is None and shares and len(set(starts)) < len(starts):
+            raise ValueError(
+                f"of train.epochs {self.epochs} a stage gets no whole epoch: the stages would "
+                f"begin after {', '.join(map(str, starts[:-1]))} epochs"
+            )
+        return self
 
 
 class LossTerm(Spec):
-    """One summand of the loss: `focal(gamma=2.0, weight=0.5)`."""
+    """One summand of the loss: `focal(gamma=2.0, weight=0.5)`.
+
+    With a `weight_end` the weight goes from `weight` to it, in a straight line over the
+    training.
+    """
 
     weight: float = Field(default=1.0, gt=0)
+    weight_end: float | None = Field(default=None, ge=0)
+
+    def weight_at(self, share: float) -> float:
+        """The weight when a share in [0, 1] of the training is done."""
+        end = self.weight if self.weight_end is None else self.weight_end
+        return self.weight + share * (end - self.weight)
+
+    @model_serializer(mode="wrap")
+    def _short(self, handler: Callable[[Any], Any]) -> Any:
+        """A weight that does not move is saved as it is usually written."""
+        full = handler(self)
+        return {k: v for k, v in full.items() if k != "weight_end" or v is not None}
+
+
+class ModelSpec(Spec):
+    """The model, and whether weights from outside may enter it."""
+
+    pretrained: Literal["allowed", "forbidden"] = "allowed"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_spec(cls, value: Any) -> Any:
+        plain_spec = isinstance(value, Spec) and not isinstance(value, cls)
+        return {"name": value.name, **value.kwargs} if plain_spec else value
+
+    @model_serializer(mode="wrap")
+    def _short(self, handler: Callable[[Any], Any]) -> Any:
+        """What is allowed anyway is not saved; a bare name is saved as it is usually written."""
+        full = handler(self)
+        full = {k: v for k, v in full.items() if (k, v) != ("pretrained", "allowed")}
+        return self.name if full.keys() == {"name"} else full
 
 
 class SegmentationConfig(_Section):
@@ -166,7 +262,7 @@ class SegmentationConfig(_Section):
 
     seed: int = Field(default=0, ge=0, lt=2**31)
     data: DataConfig = DataConfig()
-    model: Spec
+    model: ModelSpec
     loss: tuple[LossTerm, ...] = Field(default=(LossTerm(name="cross_entropy"),), min_length=1)
     metrics: tuple[Spec, ...] = Field(
         default=(Spec(name="mean_iou"),), min_length=1, description="The first is the contract."
@@ -393,12 +489,15 @@ def _explain(schema: type[BaseModel], problem: Any, places: dict[str, str]) -> s
 
 def _fields_at(schema: type[BaseModel], location: Iterable[str]) -> list[str]:
     for key in location:
+        if key.isdigit():  # an item of a list, which has its list's kind
+            continue
         if key not in schema.model_fields:
             return []
         kind: Any = schema.model_fields[key].annotation
-        kinds = [k for k in (kind, *get_args(kind)) if isinstance(k, type)]
+        parts = [kind, *get_args(kind), *(p for k in get_args(kind) for p in get_args(k))]
+        kinds = [k for k in parts if isinstance(k, type)]
         schema = next((k for k in kinds if issubclass(k, BaseModel)), BaseModel)
-    return list(schema.model_fields)
+    return [field.alias or key for key, field in schema.model_fields.items()]
 
 
 class _Loader(yaml.SafeLoader):

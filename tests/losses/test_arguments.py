@@ -28,6 +28,7 @@ def test_bad_common_arguments(name, kwargs, message):
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [
+        ("boundary", {"unit": "metre"}, "'pixel' or 'diagonal'; received 'metre'"),
         ("focal", {"gamma": -1}, "gamma of the focal loss must be at least 0; received -1"),
         ("focal", {"gamma": float("inf")}, "gamma"),
         ("tversky", {"alpha": -0.1}, "alpha >= 0"),

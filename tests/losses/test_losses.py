@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.losses.cases import NAMES, K, build, gradient, perfect_logits, random_case
+from tests.losses.distances import boundary_reference
 from tfvision import losses
 
 
@@ -15,6 +16,10 @@ def reference(name, labels, logits, weights, ignore):
     truth, z = labels[counted], logits[counted].astype(np.float64)
     if not truth.size:
         return 0.0
+    if name == "boundary":
+        return boundary_reference(labels, logits, weights, ignore)
+    if name.startswith("binary"):
+        return one_vs_rest_reference(name, truth, 1 / (1 + np.exp(-z)), weights[truth])
     z = z - z.max(axis=1, keepdims=True)
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     if name == "lovasz_softmax":
@@ -36,6 +41,22 @@ def reference(name, labels, logits, weights, ignore):
         above += weights[c] * (1 - tp / (tp + alpha * fp + beta * fn))
         below += weights[c]
     return above / below if below else 0.0
+
+
+def one_vs_rest_reference(name, truth, p, w):
+    """Channel by channel: each a problem of two classes, a pixel weighed by its true class."""
+    if not w.sum():
+        return 0.0
+    values = []
+    for c in range(p.shape[1]):
+        t, q = truth == c, p[:, c]
+        if name == "binary_cross_entropy":
+            values.append((w * -np.log(np.where(t, q, 1 - q))).sum() / w.sum())
+            continue
+        sides = [(t, q), (~t, 1 - q)]
+        dice = [1 - 2 * (w * s * r).sum() / (w * (s + r)).sum() for s, r in sides if (w * s).sum()]
+        values.append(np.mean(dice))
+    return np.mean(values)
 
 
 def lovasz_reference(truth, p, weights):
@@ -235,15 +256,19 @@ def test_gradient_descent_from_an_undecided_start_reaches_zero(name):
     labels, logits = random_case(8, batch=1, scale=0.1)
     loss = build(name, class_weights=[1, 1, 2, 1])
     first, _ = gradient(loss, labels, logits)
+    rate = 30.0 * (K if name.startswith("binary") else 1)  # a mean over channels, too
     for _ in range(60):
         value, grad = gradient(loss, labels, logits)
-        logits = logits - 30.0 * grad
+        logits = logits - rate * grad
     assert value < 0.1 * first
 
 
 @pytest.mark.parametrize(
     ("name", "kwargs"),
     [
+        ("boundary", {"unit": "diagonal"}),
+        ("binary_cross_entropy", {"positive_weight": [1.0, 2.0, 0.5, 3.0]}),
+        ("binary_dice", {}),
         ("cross_entropy", {"label_smoothing": 0.1}),
         ("dice", {}),
         ("focal", {"gamma": 1.5}),

@@ -10,6 +10,8 @@ from tfvision.models import MODELS
 # All of stride 4. PAN's pyramid halves once more than its encoder.
 SMALL = {name: {"width": 4, "depth": 2} for name in MODELS}
 SMALL["pan"] = {"width": 4, "depth": 1, "levels": 1}
+SMALL["deeplab_v3plus"] = {"width": 4, "depth": 2, "rates": (1, 2), "skip": 1, "features": 8}
+SMALL["segformer"] = {"width": 4, "depth": 2, "first_stride": 2, "decoder_width": 8}
 SHAPE = (16, 24, 1)
 
 
@@ -70,8 +72,9 @@ def test_normalization(name, normalization, layer):
 def test_dropout_and_activation_reach_every_block(name):
     model = MODELS[name](SHAPE, 5, **SMALL[name], dropout=0.3, activation="gelu")
     drops = [y for y in model.layers if isinstance(y, keras.layers.SpatialDropout2D)]
-    blocks = [y for y in model.layers if y.name.endswith("_2_conv")]
-    assert len(drops) == len(blocks)
+    blocks = [y for y in model.layers if y.name.endswith("_2_conv") and y.kernel_size == (3, 3)]
+    others = {"segformer": 1, "deeplab_v3plus": 1}  # before the logits, behind the pyramid
+    assert len(drops) == len(blocks) + others.get(name, 0)
     assert {y.rate for y in drops} == {0.3}
     acts = [y for y in model.layers if isinstance(y, keras.layers.Activation)]
     assert {y.get_config()["activation"] for y in acts} == {"gelu"}

@@ -170,6 +170,5 @@ def test_bad_arguments(name, options, message):
 
 
 def test_rules_on_components_are_in_the_table():
-    assert (
-        set(POSTPROCESS) - {"drop_class"} == ON_COMPONENTS == {"smallest_component", "fill_holes"}
-    )
+    pixelwise = {"drop_class", "class_prior_offsets", "class_thresholds"}
+    assert set(POSTPROCESS) - pixelwise == ON_COMPONENTS == {"smallest_component", "fill_holes"}

@@ -46,7 +46,6 @@ def made(config, found, records, near=None, *, seed=0, left_out=()):
             ["data.folds=3", "data.fold=-1"],
             r"data\.fold .*: Input should be greater than or equal to 0",
         ),
-        (["data.folds=3", "data.fold=0", "data.splits=s.csv"], "set data.folds and data.fold to"),
         (["data.groups='(a'"], r"data.groups.* '\(a' is no regular expression"),
         (["data.near_duplicates=apart"], "data.near_duplicates.*'together' or 'ignore'"),
     ],
@@ -140,6 +139,38 @@ def test_a_class_of_one_image_is_named(tmp_path):
     ]
     folds = [made(DataConfig(folds=4, fold=f), found, records)[0] for f in range(4)]
     assert all(set(splits) == {"train", "val", "test"} for splits in folds)
+
+
+def test_folds_are_dealt_among_the_train_rows_of_a_split_file(tmp_path):
+    found, records = random_data(count=60)
+    near = chain_near(range(30, 60))
+    given = ["test"] * 10 + [None] * 4 + ["train"] * 46  # the end of the chain is far from test
+    write_splits(tmp_path / "s.csv", records, given)
+    each = []
+    for fold in range(4):
+        config = DataConfig(splits=tmp_path / "s.csv", folds=4, fold=fold)
+        splits, how, notes, _ = made(config, found, records, near, left_out={20})
+        assert how.startswith(
+            f"fold {fold} of 4 (counted from 0), of the train rows of {tmp_path / 's.csv'}, seed 0"
+        )
+        assert notes[0] == "s.csv: 4 samples with masks are left out (0 are not listed)"
+        each.append(splits)
+    for splits in each:
+        assert splits[:14] == given[:14]
+        assert splits[20] is None
+        assert not straddles(splits, near.pairs)
+    validated = Counter(i for splits in each for i, s in enumerate(splits) if s == "val")
+    assert validated == Counter(i for i in range(14, 60) if i != 20)
+
+
+def test_a_split_file_that_says_what_validates_is_refused_under_folds(tmp_path):
+    found, records = random_data(count=30)
+    write_splits(tmp_path / "s.csv", records, ["train"] * 20 + ["val"] * 6 + ["test"] * 4)
+    config = DataConfig(splits=tmp_path / "s.csv", folds=4, fold=0)
+    with pytest.raises(
+        InputError, match=r"s\.csv says itself what validates \(6 rows say val, the "
+    ):
+        made(config, found, records)
 
 
 # --------------------------------------------------------------------------- round trip

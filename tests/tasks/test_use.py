@@ -13,8 +13,12 @@ from PIL import Image
 from tests.tasks import runs
 from tfvision.engine.checkpoint import load_checkpoint
 from tfvision.engine.run_folder import RunFolder
+from tfvision.engine.shards import Shards
+from tfvision.engine.tta import TestTimeAugmentation
 from tfvision.registry import Spec
 from tfvision.tasks import finish, use
+from tfvision.tasks.predicting import half, weights_of
+from tfvision.tasks.request import UseRequest, parse_tile, parse_views
 from tfvision.tasks.use import load_run, read_labels
 
 
@@ -197,7 +201,7 @@ def test_labels_given_later_are_read_with_the_mask_values_of_the_run(tmp_path):
     np.testing.assert_array_equal(found, masks)
 
 
-def test_images_of_several_sizes_are_predicted_each_at_its_own(tmp_path, quick):
+def test_images_of_several_sizes_are_predicted_each_at_its_own(tmp_path, quick, capsys):
     sizes = [(16, 16), (20, 14), (18, 26), (16, 16), (20, 14), (18, 26), (14, 14), (20, 14)]
     data = runs.write_folder(tmp_path / "data", sizes)
     splits = [f"{'abcdefgh'[i]},{'train' if i < 5 else 'val'}\n" for i in range(8)]
@@ -224,6 +228,12 @@ def test_images_of_several_sizes_are_predicted_each_at_its_own(tmp_path, quick):
     assert runs.use("predict", run, one, "--out", tmp_path / "one") == 0
     (alone,) = runs.labels(tmp_path / "one/predictions.npz").values()
     np.testing.assert_array_equal(alone, found["c"])
+    views = ["--tta", "scale(factor=0.5),flip_lr"]  # at the size of the model, not the image's
+    assert runs.use("predict", run, one, "--out", tmp_path / "views", *views) == 0
+    (averaged,) = runs.labels(tmp_path / "views/predictions.npz").values()
+    assert averaged.shape == alone.shape
+    assert runs.use("predict", run, one, "--out", tmp_path / "tiles", "--tile", 8) == 2
+    assert "this run brings every image to 16x16, the size it was tr" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -305,3 +315,185 @@ def test_other_data_is_read_with_the_options_of_the_runs_source(tmp_path):
     config = SimpleNamespace(data=SimpleNamespace(source=given, ignore_label=255))
     loaded = SimpleNamespace(config=config, data={"mask_values": None, "white": None})
     np.testing.assert_array_equal(use.open_like(loaded, tmp_path).read(0).mask, mask)
+
+
+def arrays_of(path):
+    with np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
+def test_views_are_averaged_in_what_predict_writes(whole, dataset, tmp_path):
+    views = ["--tta", "flip_lr,flip_lr+flip_ud"]
+    assert runs.use("predict", whole, dataset, "--out", tmp_path, "--probabilities", *views) == 0
+    found = arrays_of(tmp_path / "predictions.npz")
+    inference = load_run(RunFolder(whole)).inference
+    images = arrays_of(dataset)["x_test"][..., None] * np.float32(1 / 255)
+
+    def ask(x):
+        return inference.serve_float(tf.constant(x))["probabilities"].numpy()
+
+    both = np.s_[:, ::-1, ::-1]
+    parts = [ask(images), ask(images[:, :, ::-1])[:, :, ::-1], ask(images[both])[both]]
+    np.testing.assert_allclose(found["probabilities"], np.mean(parts, axis=0), atol=1e-3)
+    assert np.abs(parts[0] - np.mean(parts, axis=0)).max() > 2e-3  # views do change something
+    np.testing.assert_array_equal(found["labels"], np.mean(parts, axis=0).argmax(-1))
+
+
+def test_scores_with_views_stand_beside_the_runs_own(run, whole, dataset, tmp_path, capsys):
+    views = ["--tta", "flip_lr, shift(pixels=2)", "--split", "test"]
+    assert runs.use("evaluate", run, *views, "--json") == 0
+    said = capsys.readouterr().out.splitlines()
+    (entry,) = json.loads((run / "evaluation.json").read_text())
+    assert entry == json.loads(said[-1])
+    assert entry["tta"] == "flip_lr, shift(pixels=2)"
+    assert "tile" not in entry
+    assert said[0].startswith("test (tta flip_lr, shift(pixels=2)): 4 images, mean IoU")
+    assert runs.use("predict", run, dataset, "--out", tmp_path, *views) == 0
+    found = runs.labels(tmp_path / "predictions.npz")
+    want = runs.mean_iou(arrays_of(dataset)["y_test"], found.values())
+    assert entry["metrics"]["test"]["mean_iou"] == pytest.approx(want, abs=1e-12)
+    assert runs.summary(run) == runs.summary(whole)
+    kept = [(folder / "predictions/test.npz").read_bytes() for folder in (run, whole)]
+    assert kept[0] == kept[1]
+
+
+def test_an_image_in_tiles_has_the_labels_of_its_blended_probabilities(whole, tmp_path):
+    images = np.stack([runs.scene(seed, 28, 30)[0] for seed in (60, 61)])
+    np.savez(tmp_path / "large.npz", images=images)
+    tiles = ["--tile", "16x12", "--overlap", "4", "--tta", "flip_ud"]
+    outs = [tmp_path / "labels", tmp_path / "both", tmp_path / "plain"]
+    data = tmp_path / "large.npz"
+    assert runs.use("predict", whole, data, "--out", outs[0], *tiles) == 0
+    assert runs.use("predict", whole, data, "--out", outs[1], *tiles, "--probabilities") == 0
+    assert runs.use("predict", whole, data, "--out", outs[2], "--probabilities") == 0
+    labels, both, plain = (arrays_of(out / "predictions.npz") for out in outs)
+    np.testing.assert_array_equal(labels["labels"], both["labels"])
+    np.testing.assert_allclose(both["probabilities"].astype(float).sum(-1), 1, atol=2e-3)
+    differ = np.abs(both["probabilities"].astype(float) - plain["probabilities"]).max()
+    assert 0 < differ < 0.5
+    rows = ["--format", "mars", "--out", tmp_path / "s.csv", *tiles]
+    assert runs.use("submit", whole, data, *rows) == 0
+    written = np.loadtxt(tmp_path / "s.csv", delimiter=",", skiprows=1, dtype=int)
+    np.testing.assert_array_equal(written[:, 1:], labels["labels"].reshape(2, -1))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--tta", "flip_rl"], "--tta flip_rl: Unknown view: 'flip_rl'. Did you mean 'flip_lr'"),
+        (["--tta", "shift(pixels=1"], "--tta shift(pixels=1: Cannot read"),
+        (["--tta", "flip_lr,"], "--tta flip_lr,: Cannot read ''"),
+        (["--tta", "flip_lr,scale(factor=2.0),flip_lr"], "a view comes twice"),
+        (["--tta", "shift(pixels=0)"], "must be a whole number of at least 1"),
+        (["--tile", "12by12"], "such as 512, or HEIGHTxWIDTH, 256x512. Received: '12by12'"),
+        (["--tile", "0"], "Received: '0'"),
+        (["--overlap", "4"], "--overlap says what tiles share; give --tile as well"),
+        (["--tile", "12", "--overlap", "7"], "--overlap must be 0 to 6"),
+        (["--shards", "4"], "--shards is for probabilities; give --probabilities"),
+        (["--shards", "0", "--probabilities"], "1 or more: 0"),
+    ],
+)
+def test_views_tiles_and_shards_that_make_no_sense_are_refused(
+    whole, dataset, tmp_path, capsys, flags, message
+):
+    assert runs.use("predict", whole, dataset, "--out", tmp_path, *flags) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_views_are_split_at_commas_and_plus_signs_outside_brackets():
+    chains = parse_views("flip_lr, shift(pixels=4)+scale(factor=1.5e+0),scale(factor=0.5)")
+    names = [[spec.name for spec in chain] for chain in chains]
+    assert names == [["flip_lr"], ["shift", "scale"], ["scale"]]
+    assert chains[1][1].kwargs == {"factor": 1.5}
+    assert (parse_tile("512"), parse_tile("256x512")) == ((512, 512), (256, 512))
+
+
+def test_shards_are_finished_after_a_kill_and_hold_each_image_once(
+    whole, dataset, tmp_path, monkeypatch
+):
+    flags = ["--split", "all", "--probabilities", "--shards", "4"]  # 18 images: 5 shards
+    plain, once, twice = (tmp_path / name for name in ("plain", "once", "twice"))
+    assert runs.use("predict", whole, dataset, "--out", plain, *flags[:-2]) == 0
+    assert runs.use("predict", whole, dataset, "--out", once, *flags) == 0
+    written, write = [], Shards.write
+
+    def killed(self, positions, probabilities):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(positions[0])
+        write(self, positions, probabilities)
+
+    monkeypatch.setattr(Shards, "write", killed)
+    assert runs.use("predict", whole, dataset, "--out", twice, *flags) == 130
+    assert not (twice / "predictions.npz").exists()
+    with pytest.raises(ValueError, match=r"shard-00002\.npz: not written yet"):
+        Shards.open(twice / "probabilities")
+    written.append(None)  # no more kills
+    assert runs.use("predict", whole, dataset, "--out", twice, *flags) == 0
+    assert written == [0, 4, None, 8, 12, 16]
+    store, want = Shards.open(twice / "probabilities"), arrays_of(plain / "predictions.npz")
+    assert store.ids == want["ids"].tolist()
+    for (name, found), labels, exact in zip(
+        store, want["labels"], want["probabilities"], strict=True
+    ):
+        np.testing.assert_allclose(found, exact, atol=1e-3, err_msg=name)
+        np.testing.assert_array_equal(found.argmax(-1), labels)
+    for out in (once, twice):
+        assert (out / "predictions.npz").read_bytes() == (once / "predictions.npz").read_bytes()
+        found = arrays_of(out / "predictions.npz")
+        assert list(found) == ["ids", "labels"]
+        np.testing.assert_array_equal(found["labels"], want["labels"])
+
+
+def test_a_store_of_something_else_is_not_filled_up(run, dataset, tmp_path, capsys):
+    flags = ["--out", tmp_path / "out", "--probabilities", "--shards", "3"]
+    assert runs.use("predict", run, dataset, *flags) == 0
+    assert runs.use("predict", run, dataset, *flags, "--tta", "flip_lr") == 2
+    said = capsys.readouterr().err
+    assert "of other origin" in said
+    assert '"tta": "flip_lr"' in said
+    changed = arrays_of(dataset)
+    changed["x_test"] = 255 - changed["x_test"]
+    np.savez(tmp_path / "changed.npz", **changed)
+    assert runs.use("predict", run, tmp_path / "changed.npz", *flags) == 2
+    assert "images_sha256" in capsys.readouterr().err
+    state = load_run(RunFolder(run))
+    before = weights_of(state)
+    state.inference.model.get_layer("logits").bias.assign([1.0, 0.0, 0.0])
+    assert weights_of(state) != before
+    assert runs.use("predict", run, dataset, *flags) == 0  # its own is taken as it is
+
+
+def test_rounding_to_half_precision_keeps_the_most_probable_class():
+    below, above = np.float32(0.4), np.float32(0.4) + np.float32(2e-5)
+    exact = np.array([[[below, above, 0.2], [above, below, 0.2], [0.1, 0.1, 0.8]]], np.float32)
+    assert exact.astype(np.float16).argmax(-1).tolist() == [[0, 0, 2]]  # rounding makes a tie
+    found = half(exact)
+    assert found.dtype == np.float16
+    np.testing.assert_array_equal(found.argmax(-1), exact.argmax(-1))
+    np.testing.assert_allclose(found, exact, atol=2**-11)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"tile": (14, 20)}, "at least 12 pixels, the stride of this model"),  # of 4 and 6
+        ({"tile": (64, 64), "sizes": (None, (16, 24))}, "brings every image to 16x24"),
+        ({"tta": "scale(factor=2.0)", "sizes": (None, (16, 24))}, "Leave the scale out"),
+    ],
+)
+def test_an_ensemble_takes_views_and_tiles_that_fit_all_its_members(asked, message):
+    sizes = asked.pop("sizes", (None, None))
+    members = [
+        SimpleNamespace(size=size, model=SimpleNamespace(stride=stride))
+        for size, stride in zip(sizes, (4, 6), strict=True)
+    ]
+    config = SimpleNamespace(data=SimpleNamespace(batch_size=2))
+    recipe = SimpleNamespace(size=(32, 32))
+    ensemble = SimpleNamespace(members=members)
+    loaded = use.LoadedRun(None, config, {}, recipe, ensemble)
+    with pytest.raises(ValueError, match=message):
+        use.as_asked(loaded, UseRequest(run=None, **asked))
+    fits = use.as_asked(loaded, UseRequest(run=None, tta="flip_lr"))
+    assert isinstance(fits.inference, TestTimeAugmentation)

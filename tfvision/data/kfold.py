@@ -45,7 +45,8 @@ def kfold(
         raise InputError(
             f"{scan.source_name} says itself what trains and validates ({own.place} is in "
             f"{own.split}); folds are dealt from samples without a split. Leave data.folds "
-            "and data.fold out, or take the split out of the data."
+            "and data.fold out, take the split out of the data, or name a file of your own "
+            "(data.splits) whose train rows are to be dealt."
         )
     if splits is None:
         splits = [r.split or ("train" if r.labelled else None) for r in records]

@@ -63,6 +63,7 @@ def training_batches(
     first_step: int = 0,
     augment: Callable[[Batch, tf.Tensor], Batch] | None = None,
     mix: Callable[[Batch, tf.Tensor], Batch] | None = None,
+    enrich: Callable[[Batch], Batch] | None = None,
     workers: int = 2,
     repeat: int = 1,
     weights: np.ndarray | None = None,
@@ -80,6 +81,7 @@ def training_batches(
         first_step: Steps (batches) to leave out: 0, or where a run goes on.
         augment: Op on one sample, `op(sample, seed) -> sample`.
         mix: Op on a batch, `op(batch, seed) -> batch`.
+        enrich: Adds keys to a batch, last of all; a function of the batch alone.
         workers: Threads that prepare samples.
         repeat: How often an epoch of the data has each sample, each time augmented anew.
         weights: (N,) above 0, how often a sample is drawn relative to the others, or None.
@@ -113,11 +115,17 @@ def training_batches(
         stream = tf.data.Dataset.zip(stream, steps).map(
             lambda batch, step: mix(batch, fold_in(seed, step, -1)), num_parallel_calls=1
         )
-    return stream.prefetch(4).with_options(_options(workers))
+    return _enriched(stream, enrich, workers).prefetch(4).with_options(_options(workers))
 
 
-def scoring_batches(samples: Samples, *, batch_size: int, workers: int = 2) -> tf.data.Dataset:
-    """Every sample once, in order, in batches of one size.
+def scoring_batches(
+    samples: Samples,
+    *,
+    batch_size: int,
+    workers: int = 2,
+    enrich: Callable[[Batch], Batch] | None = None,
+) -> tf.data.Dataset:
+    """Every sample once, in order, in batches of one size; `enrich` as in `training_batches`.
 
     The last batch is filled up with its first sample; `valid` (B,) bool says which count.
     One shape means one traced graph, and no replica without samples.
@@ -134,7 +142,7 @@ def scoring_batches(samples: Samples, *, batch_size: int, workers: int = 2) -> t
     stream = tf.data.Dataset.range(total)
     stream = stream.map(prepare, num_parallel_calls=workers, deterministic=True)
     stream = stream.batch(batch_size, drop_remainder=True)
-    return stream.prefetch(2).with_options(_options(workers))
+    return _enriched(stream, enrich, workers).prefetch(2).with_options(_options(workers))
 
 
 def fold_in(seed: int, *numbers: tf.Tensor | int) -> tf.Tensor:
@@ -194,6 +202,12 @@ def _fetcher(samples: Samples) -> Callable[[tf.Tensor], Batch]:
 
 def _most_boxes(samples: Samples) -> int:
     return max((len(b) for b in samples.boxes or ()), default=0)
+
+
+def _enriched(stream: tf.data.Dataset, enrich, workers: int) -> tf.data.Dataset:
+    if enrich is None:
+        return stream
+    return stream.map(enrich, num_parallel_calls=workers, deterministic=True)
 
 
 def _pad_boxes(sample: Batch, most: int) -> Batch:

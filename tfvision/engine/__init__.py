@@ -24,3 +24,13 @@ SCHEDULES = Registry(
         "plateau": "tfvision.engine.schedules:Plateau",
     },
 )
+
+VIEWS = Registry(
+    "view",
+    {
+        "flip_lr": "tfvision.engine.tta:flip_lr",
+        "flip_ud": "tfvision.engine.tta:flip_ud",
+        "shift": "tfvision.engine.tta:shift",
+        "scale": "tfvision.engine.tta:scale",
+    },
+)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvision.engine.inference import Inference, logits_of
+from tfvision.engine.inference import Inference, logits_of, probabilities_of
 from tfvision.engine.step import BatchLoss
 from tfvision.metrics.confusion import confusion_matrix
 from tfvision.metrics.graph import confusion_matrices
@@ -69,7 +69,8 @@ class Validation:
         plain = self._count(batch["mask"], tf.argmax(outputs[-1], -1))
         decoded = plain
         if self._decode:
-            decoded = self._count(batch["mask"], self._decode(tf.nn.softmax(outputs[-1])))
+            probabilities = probabilities_of(self._model, outputs[-1])
+            decoded = self._count(batch["mask"], self._decode(probabilities))
         return batch["valid"], self._loss(batch, outputs), plain, decoded
 
     def _count(self, labels, predictions):

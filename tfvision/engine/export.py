@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfvision.engine.ensemble import Ensemble
 from tfvision.engine.inference import Inference
 
 # Each runs in a process of its own. The first must not be able to import tfvision.
@@ -42,14 +43,16 @@ for i in range(int(data["count"])):
         equal = equal and bool((out["labels"].numpy() == data[f"labels_{i}"]).all())
 found["saved_model"] = {"max_difference": max(differences), "labels_equal": equal}
 found["saved_model"]["loaded_with"] = "TensorFlow " + tf.__version__ + " alone"
-import keras
-model = keras.models.load_model(folder + "/model.keras", safe_mode=True)
-logits = keras.tree.flatten(model(data["network_image"], training=False))[-1]
-found["model.keras"] = {
-    "max_difference": far(logits, data["network_logits"]),
-    "labels_equal": bool((np.argmax(logits, -1) == np.argmax(data["network_logits"], -1)).all()),
-    "loaded_with": "Keras " + keras.__version__ + " without tfvision",
-}
+if "network_image" in data:
+    import keras
+    model = keras.models.load_model(folder + "/model.keras", safe_mode=True)
+    logits = np.asarray(keras.tree.flatten(model(data["network_image"], training=False))[-1])
+    same = np.argmax(logits, -1) == np.argmax(data["network_logits"], -1)
+    found["model.keras"] = {
+        "max_difference": far(logits, data["network_logits"]),
+        "labels_equal": bool(same.all()),
+        "loaded_with": "Keras " + keras.__version__ + " without tfvision",
+    }
 json.dump(found, open(result, "w"))
 """
 
@@ -76,7 +79,10 @@ json.dump(found, open(result, "w"))
 
 
 def write_export(
-    folder: Path, inference: Inference, fixed: keras.Model, description: dict[str, Any]
+    folder: Path,
+    inference: Inference | Ensemble,
+    fixed: keras.Model | None,
+    description: dict[str, Any],
 ) -> None:
     """Writes `saved_model/`, `model.keras`, `model.weights.h5` and `export.json`.
 
@@ -87,7 +93,8 @@ def write_export(
         inference: Becomes the SavedModel: `serving_default` takes `image` uint8 (B, H, W,
             C) in 0..255, `serve_float` float32 in [0, 1], any batch and size; both give
             `labels` (B, H, W) uint8 and `probabilities` (B, H, W, K) float32.
-        fixed: The model at the size it was trained at; becomes the other two.
+        fixed: The model at the size it was trained at; becomes the other two. None: there are
+            none, as of an ensemble, whose members may have different sizes.
         description: For `export.json`: what rebuilds the model, class names.
     """
     temporary = folder.with_name(f".{folder.name}-{os.getpid()}.tmp")
@@ -100,8 +107,9 @@ def write_export(
             "serve_float": inference.serve_float,
         }
         tf.saved_model.save(inference, str(temporary / "saved_model"), signatures=signatures)
-        fixed.save(temporary / "model.keras")
-        fixed.save_weights(temporary / "model.weights.h5")
+        if fixed is not None:
+            fixed.save(temporary / "model.keras")
+            fixed.save_weights(temporary / "model.weights.h5")
         (temporary / "export.json").write_text(json.dumps(description, indent=1))
         if folder.exists():
             os.replace(folder, old)
@@ -131,17 +139,17 @@ def load_exported(folder: str | Path) -> keras.Model:
 
 def check_export(
     folder: Path,
-    inference: Inference,
-    fixed: keras.Model,
+    inference: Inference | Ensemble,
+    fixed: keras.Model | None,
     images: Sequence[np.ndarray],
-    network_images: np.ndarray,
+    network_images: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """Loads every file in a fresh process and compares it with the live model.
 
     Args:
         folder: The run's `export/`.
         inference: The live one.
-        fixed: The live model at its training size.
+        fixed: The live model at its training size, or None as in `write_export`.
         images: Real images (H, W, C), uint8 or float32 in [0, 1], of any sizes.
         network_images: (B, H, W, C) float32 at the training size.
 
@@ -157,26 +165,30 @@ def check_export(
         out = inference.serve_float(tf.constant(image[None]))
         data[f"labels_{i}"] = out["labels"].numpy()
         data[f"probabilities_{i}"] = out["probabilities"].numpy()
-    data["network_image"] = network_images
-    data["network_logits"] = np.asarray(
-        keras.tree.flatten(fixed(network_images, training=False))[-1]
-    )
+    if fixed is not None:
+        data["network_image"] = network_images
+        data["network_logits"] = np.asarray(
+            keras.tree.flatten(fixed(network_images, training=False))[-1]
+        )
     with tempfile.TemporaryDirectory() as scratch:
         samples = Path(scratch) / "samples.npz"
         np.savez(samples, **data)
-        found = _run_checks(folder.resolve(), samples, scratch)
+        scripts = [(_WITHOUT_TFVISION, "")]
+        if fixed is not None:
+            scripts.append((_WITH_TFVISION, str(Path(__file__).parents[2])))
+        found = _run_checks(folder.resolve(), samples, scratch, scripts)
     rows = []
-    for name in ("saved_model", "model.weights.h5", "model.keras"):
+    for name in (n for n in ("saved_model", "model.weights.h5", "model.keras") if n in found):
         path = folder / name
         files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
         rows.append({"file": name, "bytes": sum(p.stat().st_size for p in files), **found[name]})
     return rows
 
 
-def _run_checks(folder: Path, samples: Path, scratch: str) -> dict[str, dict]:
-    package_root = str(Path(__file__).parents[2])
+def _run_checks(folder: Path, samples: Path, scratch: str, scripts) -> dict[str, dict]:
+    """What scripts, each with its PYTHONPATH, find in processes of their own."""
     processes = []
-    for i, (script, path) in enumerate([(_WITHOUT_TFVISION, ""), (_WITH_TFVISION, package_root)]):
+    for i, (script, path) in enumerate(scripts):
         result = Path(scratch) / f"result-{i}.json"
         process = subprocess.Popen(
             [sys.executable, "-c", script, str(folder), str(samples), str(result)],

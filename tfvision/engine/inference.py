@@ -53,7 +53,7 @@ class Inference(tf.Module):
         """(B, H, W, C) in [0, 1] -> (B, H, W, K) float32, each pixel's sum 1."""
         height, width = tf.shape(image)[1], tf.shape(image)[2]
         x = image if self.size is None else resize_image(image, self.size)
-        probabilities = tf.nn.softmax(tf.cast(logits_of(self.model, x)[-1], tf.float32))
+        probabilities = probabilities_of(self.model, logits_of(self.model, x)[-1])
         if self.size is not None:
             probabilities = tf.image.resize(probabilities, (height, width), "bilinear")
         return probabilities
@@ -71,6 +71,18 @@ def logits_of(model: keras.Model, image: tf.Tensor) -> list[tf.Tensor]:
     pads = [[0, 0], [0, -height % model.stride], [0, -width % model.stride], [0, 0]]
     outputs = keras.tree.flatten(model(tf.pad(image, pads), training=False))
     return [y[:, :height, :width] for y in outputs]
+
+
+def probabilities_of(model: keras.Model, logits: tf.Tensor) -> tf.Tensor:
+    """Logits of a model (B, H, W, K) -> float32 probabilities, each pixel's sum 1.
+
+    A softmax; of a model whose logits are one-vs-rest (`model.one_vs_rest`) the sigmoids,
+    divided by their sum.
+    """
+    logits = tf.cast(logits, tf.float32)
+    if getattr(model, "one_vs_rest", False):
+        logits = tf.math.log_sigmoid(logits)  # exact where all sigmoids are 0 in float32
+    return tf.nn.softmax(logits)
 
 
 def resize_image(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:

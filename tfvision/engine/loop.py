@@ -28,7 +28,8 @@ from tfvision.engine.checkpoint import (
 from tfvision.engine.progress import Progress, duration
 from tfvision.engine.schedules import Schedule
 from tfvision.engine.signals import Interrupted, StopRequest
-from tfvision.engine.step import TrainStep
+from tfvision.engine.stages import first_shares, planned_shares
+from tfvision.engine.step import TrainStep, assign_all
 from tfvision.errors import EnvironmentFault, InputError, PartFailed, out_of_memory
 
 Scores = dict[str, float]
@@ -54,6 +55,9 @@ class LoopState:
     finished: bool = False
     history: list[dict] = field(default_factory=list)
     alarms: dict[str, str] = field(default_factory=dict)  # of the watch, by kind
+    stage: int = -1  # of `train.stages`, from 0; none has begun yet
+    stage_first_step: int = 0
+    stage_first_epoch: int = 0
     identity: dict = field(default_factory=dict)
 
 
@@ -109,6 +113,7 @@ class Loop:
         callbacks: Keras callbacks; logs hold `loss`, `learning_rate` and, at the end of
             an epoch, the validation's scores.
         on_epoch: Called with the history after every epoch.
+        follow: Told the share of the training that is done, in [0, 1], before every step.
         watch: `(history, share of the training done) -> alarms by kind`, after every epoch;
             an alarm is said once.
         stop_on_alarm: Stop at an alarm, after the checkpoint of its epoch.
@@ -127,6 +132,7 @@ class Loop:
         batch_names: Callable[[int], Sequence[str]] = lambda step: [],
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_epoch: Callable[[list[dict]], None] = lambda history: None,
+        follow: Callable[[float], None] = lambda share: None,
         watch: Callable[[list[dict], float], dict[str, str]] = lambda history, done: {},
         stop_on_alarm: bool = False,
         progress: Progress | None = None,
@@ -136,11 +142,14 @@ class Loop:
         self.state = LoopState(identity=identity or {})
         self._batches, self._validate, self._names = batches, validate, batch_names
         self._on_epoch, self._watch, self._stop_on_alarm = on_epoch, watch, stop_on_alarm
+        self._follow = follow
         self._progress = progress or Progress(quiet=True)
         with train_step.strategy.scope():
             self.model.compile(optimizer=train_step.optimizer, loss=None)
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         self.state.rate = plan.learning_rate
+        self._stage_starts = _stage_starts(train_step, plan)
+        self._new_schedule = plan.schedule.state()
         self.problems: list[str] = []  # what a reader of the run must know
         # Step and loss of the step before: it is read while the next one runs.
         self._pending: tuple[int, tf.Tensor] | None = None
@@ -197,12 +206,15 @@ class Loop:
             self.model.stop_training = False
             stream = strategy.experimental_distribute_dataset(self._batches(state.step))
             batches = iter(stream)
+            if state.stage >= 0:  # a resumed run
+                self.train_step.enter_stage(state.stage)
             self._call("on_train_begin")
             self._saved_at = time.monotonic()
             while not state.finished:
                 self._train_epoch(batches, stop)
                 self._end_epoch()
             self._call("on_train_end")
+            self.train_step.leave_stages()
         self.variables_sha256 = variables_sha256(
             [*self.model.variables, *self.train_step.optimizer.variables]
         )
@@ -212,12 +224,14 @@ class Loop:
     def _train_epoch(self, batches, stop):
         state, plan = self.state, self.plan
         if state.step == state.epoch_first_step:
+            self._next_stage()
             self._call("on_epoch_begin", state.epoch)
             self._follow_callbacks()
         began = time.monotonic()
         last = state.epoch_first_step + plan.steps_per_epoch
         while state.step < last:
             rate = self._rate()
+            self._follow(plan.progress(state))
             self._call("on_train_batch_begin", state.step - state.epoch_first_step)
             loss = self.train_step(self._next(batches), rate)
             state.step += 1
@@ -242,6 +256,19 @@ class Loop:
                 break
         self._take()
         self._check_count()
+
+    def _next_stage(self):
+        """Begins the stage that is due. One an epoch, so that a time limit skips none."""
+        state, number = self.state, self.state.stage + 1
+        due = number < len(self._stage_starts)
+        if not due or self.plan.progress(state) < self._stage_starts[number]:
+            return
+        for line in self.train_step.begin_stage(number):
+            self._progress.line(line)
+        state.stage, state.waited = number, 0
+        state.stage_first_step, state.stage_first_epoch = state.step, state.epoch
+        if self.train_step.stages[number].restart:
+            self.plan.schedule.restore(self._new_schedule)
 
     def _call(self, hook: str, *arguments):
         """Calls the Keras callbacks; one that fails costs no step."""
@@ -278,8 +305,9 @@ class Loop:
         state = self.state
         iterations = int(keras.ops.convert_to_numpy(self.train_step.optimizer.iterations))
         scaled = isinstance(self.train_step.optimizer, keras.optimizers.LossScaleOptimizer)
-        if iterations != state.step and not scaled:  # float16 leaves out steps that overflow
-            raise RuntimeError(f"{state.step} steps taken, but the optimizer counts {iterations}.")
+        steps = state.step - state.stage_first_step  # a stage has a new optimizer
+        if iterations != steps and not scaled:  # float16 leaves out steps that overflow
+            raise RuntimeError(f"{steps} steps taken, but the optimizer counts {iterations}.")
 
     def _end_epoch(self):
         state, plan = self.state, self.plan
@@ -289,6 +317,7 @@ class Loop:
         row = {
             "epoch": state.epoch + 1,
             "step": state.step,
+            **({"stage": state.stage + 1} if self._stage_starts else {}),
             "learning_rate": self.state.rate,
             "loss": state.epoch_loss / steps,
         }
@@ -305,7 +334,8 @@ class Loop:
         self._show_epoch(row, gain)
         state.epoch += 1
         state.epoch_first_step, state.epoch_loss, state.epoch_seconds = state.step, 0.0, 0.0
-        stalled = plan.early_stopping and state.waited >= plan.early_stopping
+        last_stage = state.stage + 1 >= len(self._stage_starts)
+        stalled = plan.early_stopping and state.waited >= plan.early_stopping and last_stage
         state.finished = bool(plan.done(state) or stalled or self.model.stop_training)
         began = time.monotonic()
         alarms = self._new_alarms()
@@ -332,11 +362,11 @@ class Loop:
         if not self.train_step.averages:
             return self._validate()
         kept = [keras.ops.convert_to_numpy(v) for v in self.model.variables]
-        _assign(self.model, self.train_step.scored_values())
+        assign_all(self.model.variables, self.train_step.scored_values())
         try:
             return self._validate()
         finally:
-            _assign(self.model, kept)
+            assign_all(self.model.variables, kept)
 
     def _note_best(self, row) -> bool:
         state = self.state
@@ -359,7 +389,7 @@ class Loop:
             if problem:
                 self.problems.append(problem)
                 self._progress.line(problem)
-        _assign(self.model, values)
+        assign_all(self.model.variables, values)
 
     def _take(self):
         """Waits for the loss of a step and adds it to the epoch's."""
@@ -376,7 +406,12 @@ class Loop:
         self.state.epoch_loss += value
 
     def _rate(self) -> float:
-        factor = self.plan.schedule.factor(self.plan.progress(self.state), self.state.epoch)
+        progress, epoch, number = self.plan.progress(self.state), self.state.epoch, self.state.stage
+        if number >= 0 and self.train_step.stages[number].restart:
+            begin, end = [*self._stage_starts, 1.0][number : number + 2]
+            progress = min(1.0, max(0.0, (progress - begin) / (end - begin)))
+            epoch -= self.state.stage_first_epoch
+        factor = self.plan.schedule.factor(progress, epoch)
         self.state.rate = self.plan.learning_rate * self.state.rate_factor * factor
         return self.state.rate
 
@@ -484,6 +519,10 @@ def _cause(error: Exception) -> str:
     return (raised or plain or [type(error).__name__])[0].rstrip(".")[:300]
 
 
-def _assign(model, values):
-    for variable, value in zip(model.variables, values, strict=True):
-        variable.assign(value)
+def _stage_starts(train_step: TrainStep, plan: Plan) -> list[float]:
+    """The share of the training at which each stage begins; empty without stages."""
+    if not train_step.stages:
+        return []
+    if plan.time_limit is not None:
+        return planned_shares(train_step.stages)
+    return first_shares(train_step.stages, plan.epochs)

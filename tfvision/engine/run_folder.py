@@ -18,9 +18,11 @@ from tfvision.errors import EnvironmentFault, InputError
 KNOWN = (
     "config.yaml",
     "env.json",
+    "encoder.json",
     "data.json",
     "splits.csv",
     "metrics.csv",
+    "calibration.json",
     "summary.json",
     "report.html",
     "log.txt",
@@ -30,12 +32,13 @@ KNOWN = (
     "evaluation.json",
     "predictions",
     "export",
+    "ensemble.json",
     ".lock",
 )
 # What a start that was killed before its first step can leave: no run yet.
 BEGINNING = {
     *(".lock", ".probe", "log.txt", "env.json", "data.json", "issues.json", "splits.csv"),
-    "quarantine.csv",
+    *("quarantine.csv", "encoder.json"),
 }
 # What a process that is killed in the middle of a write leaves beside the file.
 _UNFINISHED = re.compile(r"\..+[.-]\d+(\.tmp|-[0-9a-f]{8})")
@@ -77,6 +80,11 @@ class RunFolder:
                 "for example runs/seg/unetpp."
             )
         return run
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it is an ensemble of runs, which is used like one."""
+        return (self.path / "ensemble.json").is_file()
 
     def check_free(self, *, overwrite: bool = False) -> None:
         """Refuses what `create` would refuse, without touching it.

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvision.engine.step import Batch, BatchLoss, TrainStep
+from tfvision.engine.step import Batch, BatchLoss, TrainStep, term_value
 
 PROBED = 4  # images whose gradients are looked at, on each device
 LOOKED_AT = 64  # images whose labels are followed through the augmentation
@@ -276,7 +276,7 @@ def _reach(term: keras.losses.Loss, batch: Batch, outputs) -> tf.Tensor:
     copies = [tf.identity(y) for y in outputs]
     with tf.GradientTape() as tape:
         tape.watch(copies)
-        value = tf.add_n([tf.reduce_sum(term.call(batch["mask"], y)) for y in copies])
+        value = tf.add_n([tf.reduce_sum(term_value(term, batch, y)) for y in copies])
     gradients = [g for g in tape.gradient(value, copies) if g is not None]
     return tf.reduce_max([0.0, *[tf.cast(tf.reduce_max(tf.abs(g)), tf.float32) for g in gradients]])
 

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfvision.engine.checkpoint import name_variables
+from tfvision.engine.stages import Stage, StagedModel
 from tfvision.errors import InputError
 
 Batch = dict[str, tf.Tensor]
 BatchLoss = Callable[[Batch, Sequence[tf.Tensor]], tf.Tensor]
+Term = tuple[keras.losses.Loss, float | keras.Variable]
 
 
 class TrainStep:
@@ -30,9 +33,12 @@ class TrainStep:
         clip_norm: Bound of the gradient's global norm, or None.
         ema: Decay of the averaged weights, or None.
         xla: Compile forward and backward pass by XLA.
+        stages: What learns when, see `engine/stages.py`; none: all of it, always. Until the
+            first `begin_stage` all of it learns, too.
 
     Raises:
-        InputError: `batch_size` does not divide by replicas times parts.
+        InputError: `batch_size` does not divide by replicas times parts, or a stage does not
+            fit the model.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class TrainStep:
         clip_norm: float | None = None,
         ema: float | None = None,
         xla: bool = False,
+        stages: Sequence[Stage] = (),
     ):
         check_batch_size(batch_size, strategy.num_replicas_in_sync, accumulate)
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
@@ -61,15 +68,59 @@ class TrainStep:
                 keras.Variable(keras.ops.convert_to_numpy(v), trainable=False, name=f"average_{i}")
                 for i, v in enumerate(self._averaged)
             ]
-        self._gradients = (
-            tf.function(self._gradients_of, jit_compile=True) if xla else (self._gradients_of)
-        )
-        self._distributed = tf.function(self._distributed_step)
+        self._xla = xla
+        self._forward, self._trained = model, model.trainable_variables
+        self._moving = list(zip(self._averaged, self.averages, strict=True))
+        self._staged = StagedModel(model, stages) if stages else None
+        self._new_slots = [_compact(v) for v in self._slots()] if stages else []
+        self._graphs: dict[int, tuple[Callable, Callable]] = {}  # by stage, which is fixed in them
+        self._gradients, self._distributed = self._graph()
 
     def __call__(self, batch: Batch, learning_rate: float) -> tf.Tensor:
         """Takes one step. Returns the loss, a float32 scalar; it is not waited for."""
         self.optimizer.learning_rate.assign(learning_rate)
         return self._distributed(batch)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return self._staged.stages if self._staged else ()
+
+    def begin_stage(self, number: int) -> list[str]:
+        """Begins a stage as a training of its own; returns lines that say what it is.
+
+        It starts from the averaged weights, where there are averages, and with a new
+        optimizer: Adam's correction of its first steps, say, holds for variables that begin
+        to learn now, and what a stage has gathered of a variable is not used in the next.
+        """
+        lines = [self._staged.describe(number)]
+        if number > 0:
+            if self.averages:
+                assign_all(self.model.variables, self.scored_values())
+            for slot, value in zip(self._slots(), self._new_slots, strict=True):
+                slot.assign(np.broadcast_to(value, slot.shape))
+        lines += self._staged.transfer(number)
+        for variable, average in zip(self._averaged, self.averages, strict=True):
+            average.assign(keras.ops.convert_to_numpy(variable))
+        self.enter_stage(number)
+        return lines
+
+    def enter_stage(self, number: int) -> None:
+        """Goes on in a stage that has begun: its variables alone move from now on."""
+        part = self._staged.enter(number)
+        self._forward = part.model
+        of_stage = {id(v) for layer in part.layers.values() for v in layer.variables}
+        self._trained = [v for v in self.model.trainable_variables if id(v) in of_stage]
+        pairs = zip(self._averaged, self.averages, strict=True)
+        # An average of what does not move is that very value: not to be rounded again.
+        self._moving = [(v, average) for v, average in pairs if id(v) in of_stage]
+        if number not in self._graphs:
+            self._graphs[number] = self._graph()
+        self._gradients, self._distributed = self._graphs[number]
+
+    def leave_stages(self) -> None:
+        """Takes back what stages have frozen in the model."""
+        if self._staged:
+            self._staged.leave()
 
     def named_variables(self) -> dict[str, keras.Variable]:
         """All that changes in a step: weights, statistics, seeds, slots, averages."""
@@ -84,9 +135,22 @@ class TrainStep:
         averages = {id(v): a for v, a in zip(self._averaged, self.averages, strict=True)}
         return [keras.ops.convert_to_numpy(averages.get(id(v), v)) for v in self.model.variables]
 
+    def _graph(self) -> tuple[Callable, Callable]:
+        """Gradients and step, which become graphs when they are called first."""
+        gradients = self._gradients_of
+        if self._xla:
+            gradients = tf.function(gradients, jit_compile=True)
+        return gradients, tf.function(self._distributed_step)
+
+    def _slots(self) -> list[keras.Variable]:
+        """The optimizer's memory: slots and iterations, neither the learning rate, which every
+        step sets, nor the scale of a float16 loss."""
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        return [v for v in optimizer.variables if v is not optimizer.learning_rate]
+
     def _distributed_step(self, batch):
         losses = self.strategy.run(self._replica_step, args=(batch,))
-        for variable, average in zip(self._averaged, self.averages, strict=True):
+        for variable, average in self._moving:
             # Slow start: an average over few steps must not remember the initial weights.
             steps = tf.cast(self.optimizer.iterations.value, tf.float32)
             decay = tf.minimum(self._ema, (1 + steps) / (10 + steps))
@@ -102,18 +166,18 @@ class TrainStep:
             gradients = [tf.add_n(g) for g in zip(*(part[1] for part in parts), strict=True)]
         if self._clip_norm:
             gradients = self._clip(gradients)
-        self.optimizer.apply(gradients, self.model.trainable_variables)
+        self.optimizer.apply(gradients, self._trained)
         return loss
 
     def _gradients_of(self, batch):
         with tf.GradientTape() as tape:
-            outputs = self.model(batch["image"], training=True)
+            outputs = self._forward(batch["image"], training=True)
             outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
             loss = tf.reduce_sum(self._loss(batch, outputs)) / self._batch_size
             share = self.strategy.num_replicas_in_sync * self._accumulate
-            penalty = sum(self.model.losses) / share if self.model.losses else 0.0
+            penalty = sum(self._forward.losses) / share if self._forward.losses else 0.0
             scaled = self.optimizer.scale_loss(loss + penalty)
-        values = [v.value for v in self.model.trainable_variables]
+        values = [v.value for v in self._trained]
         return loss, tape.gradient(scaled, values)
 
     def _part(self, batch, i):
@@ -131,6 +195,19 @@ class TrainStep:
         return [g / self.strategy.num_replicas_in_sync for g in gradients]
 
 
+def assign_all(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
+    """Gives each variable its value."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _compact(variable: keras.Variable) -> np.ndarray:
+    """A variable's value; one number where all are equal, as in every new slot."""
+    value = keras.ops.convert_to_numpy(variable)
+    equal = value.size > 0 and (value == value.flat[0]).all()
+    return value.reshape(-1)[0] if equal else value
+
+
 def check_batch_size(batch_size: int, replicas: int, accumulate: int) -> None:
     """Raises an `InputError` where a batch does not divide by devices times parts."""
     if batch_size % (replicas * accumulate):
@@ -141,23 +218,44 @@ def check_batch_size(batch_size: int, replicas: int, accumulate: int) -> None:
         )
 
 
-def batch_loss(terms: Sequence[tuple[keras.losses.Loss, float]]) -> BatchLoss:
+def term_value(
+    loss: keras.losses.Loss, batch: Batch, logits: tf.Tensor, *, suffix: str = ""
+) -> tf.Tensor:
+    """(b,) of one loss on one output, with what the pipeline has prepared for it.
+
+    Args:
+        loss: Its attribute `prepared`, where it has one, names keys of the batch that `call`
+            takes.
+        batch: With `mask`.
+        logits: (b, H, W, K).
+        suffix: `_other` for the second labels of a mixed batch.
+    """
+    keys = [key for key in getattr(loss, "prepared", ()) if key + suffix in batch]
+    return loss.call(batch["mask" + suffix], logits, **{k: batch[k + suffix] for k in keys})
+
+
+def batch_loss(terms: Sequence[Term]) -> BatchLoss:
     """The weighted sum of `terms`, averaged over a model's outputs, one value an image.
 
     A batch that went through MixUp has the labels of two images; each gets its share.
 
     Args:
-        terms: (loss, weight); a loss's `call(labels, logits)` gives (b,) float32.
+        terms: (loss, weight); a loss's `call(labels, logits)` gives (b,) float32. A weight
+            that is a variable is read in every step.
     """
 
-    def total(labels, outputs):
-        values = [weight * loss.call(labels, y) for y in outputs for loss, weight in terms]
+    def total(batch, outputs, suffix=""):
+        values = [
+            weight * term_value(loss, batch, y, suffix=suffix)
+            for y in outputs
+            for loss, weight in terms
+        ]
         return tf.add_n(values) / len(outputs)
 
     def of_batch(batch: Batch, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        own = total(batch["mask"], outputs)
+        own = total(batch, outputs)
         if "mask_other" not in batch:
             return own
-        return batch["mix"] * own + (1 - batch["mix"]) * total(batch["mask_other"], outputs)
+        return batch["mix"] * own + (1 - batch["mix"]) * total(batch, outputs, "_other")
 
     return of_batch

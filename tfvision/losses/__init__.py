@@ -5,6 +5,9 @@ from tfvision.registry import Registry, lazy_names
 LOSSES = Registry(
     "loss",
     {
+        "binary_cross_entropy": "tfvision.losses.one_vs_rest:BinaryCrossEntropy",
+        "binary_dice": "tfvision.losses.one_vs_rest:BinaryDice",
+        "boundary": "tfvision.losses.boundary:Boundary",
         "cross_entropy": "tfvision.losses.cross_entropy:CrossEntropy",
         "dice": "tfvision.losses.dice:Dice",
         "focal": "tfvision.losses.focal:Focal",

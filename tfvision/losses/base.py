@@ -36,7 +36,13 @@ class SegmentationLoss(keras.losses.Loss):
         dtype: Of Keras: what `__call__` casts to before and after. The sums stay in float32.
 
     `sample_weight` of Keras is one number an image.
+
+    Attributes:
+        prepared: Names of what `call` takes beside labels and logits, all of which the loss
+            can do without. The trainer looks for them in the batch.
     """
+
+    prepared: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -61,8 +67,11 @@ class SegmentationLoss(keras.losses.Loss):
                 )
         return super().__call__(y_true, y_pred, sample_weight)
 
-    def call(self, y_true, y_pred):
-        """Labels (B, H, W) or (B, H, W, 1), logits (B, H, W, K) -> (B,) float32."""
+    def call(self, y_true, y_pred, **prepared):
+        """Labels (B, H, W) or (B, H, W, 1), logits (B, H, W, K) -> (B,) float32.
+
+        `prepared` goes on to `per_image`.
+        """
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         if len(y_true.shape) == 4 and y_true.shape[-1] == 1:
             y_true = ops.squeeze(y_true, axis=-1)
@@ -81,7 +90,9 @@ class SegmentationLoss(keras.losses.Loss):
         # Logits are masked before anything is computed from them: 0 * NaN is NaN, and a
         # pixel that does not count must not matter even where its logits overflowed.
         logits = ops.where(counted[..., None], ops.cast(y_pred, "float32"), 0.0)
-        value = self.per_image(ops.where(counted, labels, 0), logits, ops.cast(counted, "float32"))
+        value = self.per_image(
+            ops.where(counted, labels, 0), logits, ops.cast(counted, "float32"), **prepared
+        )
         return ops.where(ops.any(illegal, axis=(1, 2)), math.nan, value)
 
     def per_image(self, labels, logits, counted):

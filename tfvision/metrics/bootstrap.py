@@ -159,7 +159,24 @@ def compare(
     Raises:
         InputError: Fewer than 2 units, or pairs of different units.
     """
-    units = {len(p.above) for pair in pairs for p in pair}
+    return compare_means(
+        [[pair] for pair in pairs], resamples=resamples, confidence=confidence, seed=seed
+    )
+
+
+def compare_means(
+    sets: Sequence[Sequence[tuple[Parts, Parts]]],
+    *,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Difference]:
+    """`compare` of mean scores: each set of pairs, of several trainings say, is averaged.
+
+    The trainings count as they are: only the units are drawn again. `seeds.compare_seeds` has
+    the luck of training in it as well. Arguments and errors as `compare` has them.
+    """
+    units = {len(p.above) for pairs in sets for pair in pairs for p in pair}
     if len(units) > 1:
         raise InputError(f"All scores must be of the same units; received {sorted(units)} units.")
     size = units.pop()
@@ -169,15 +186,20 @@ def compare(
             f"{size}. Compare on a larger split."
         )
     rng = np.random.default_rng(seed)
-    found: list[list[np.ndarray]] = [[] for _ in pairs]
+    found: list[list[np.ndarray]] = [[] for _ in sets]
     for start in range(0, resamples, step := max(1, _CHUNK // size)):
         weights = _resample(rng, min(step, resamples - start), size)
-        for kept, pair in zip(found, pairs, strict=True):
-            kept.append(_difference(*pair, weights))
+        for kept, pairs in zip(found, sets, strict=True):
+            kept.append(_difference(pairs, weights))
     return [
-        _summary(*pair, np.concatenate(kept, axis=1), confidence)
-        for pair, kept in zip(pairs, found, strict=True)
+        _summary(pairs, np.concatenate(kept, axis=1), confidence)
+        for pairs, kept in zip(sets, found, strict=True)
     ]
+
+
+def influences(first: Parts, second: Parts) -> np.ndarray:
+    """(U,) first-order change of the difference of two scores per unit of weight on each unit."""
+    return _influences(first, second, np.ones((1, len(first.above))))[1][0]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -261,36 +283,49 @@ def _values(parts: Parts, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, np.concatenate([slopes, -slopes * ratios], axis=1)
 
 
-def _difference(first: Parts, second: Parts, weights: np.ndarray) -> np.ndarray:
-    """(2, R): differences under weights (R, U), and their standard errors."""
+def _influences(first: Parts, second: Parts, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Differences (R,) under weights (R, U), and the influence (R, U) of each unit on them."""
     own, own_slopes = _values(first, weights)
     other, other_slopes = _values(second, weights)
     sides = np.concatenate([second.above, second.below, first.above, first.below], axis=1)
-    influence = np.concatenate([other_slopes, -own_slopes], axis=1) @ sides.T
+    return other - own, np.concatenate([other_slopes, -own_slopes], axis=1) @ sides.T
+
+
+def _difference(pairs: Sequence[tuple[Parts, Parts]], weights: np.ndarray) -> np.ndarray:
+    """(2, R): mean differences under weights (R, U), and their standard errors."""
+    moved, influence = np.zeros(len(weights)), np.zeros(weights.shape)
+    for first, second in pairs:
+        one, its = _influences(first, second, weights)
+        moved, influence = moved + one / len(pairs), influence + its / len(pairs)
     size = weights.shape[1]
     variance = np.einsum("ru,ru,ru->r", weights, influence, influence) * size / (size - 1)
-    return np.stack([other - own, np.sqrt(variance)])
+    return np.stack([moved, np.sqrt(variance)])
 
 
-def _summary(first: Parts, second: Parts, resampled: np.ndarray, confidence: float) -> Difference:
+def _summary(
+    pairs: Sequence[tuple[Parts, Parts]], resampled: np.ndarray, confidence: float
+) -> Difference:
     """The interval and the rest, from differences and standard errors of resamples (2, R)."""
-    ones = np.ones((1, len(first.above)))
-    (difference,), (error,) = _difference(first, second, ones)
-    differing = (first.above != second.above) | (first.below != second.below)
+    ones = np.ones((1, len(pairs[0][0].above)))
+    (difference,), (error,) = _difference(pairs, ones)
+    differing = np.zeros(ones.shape[1], bool)
+    for first, second in pairs:
+        differing |= (first.above != second.above).any(axis=1)
+        differing |= (first.below != second.below).any(axis=1)
     low, high, p_value = np.nan, np.nan, np.nan
     if np.isfinite(difference):
         low, high, p_value = _studentised(difference, error, resampled, confidence)
     return Difference(
-        first=value(first),
-        second=value(second),
+        first=float(np.mean([value(first) for first, _ in pairs])),
+        second=float(np.mean([value(second) for _, second in pairs])),
         difference=float(difference),
         low=low,
         high=high,
         standard_error=float(error),
         p_value=p_value,
         detectable=float(POWER * error),
-        num_units=len(first.above),
-        num_differing=int(differing.any(axis=1).sum()),
+        num_units=ones.shape[1],
+        num_differing=int(differing.sum()),
         resampled=resampled[0],
         errors=resampled[1],
     )
@@ -300,12 +335,20 @@ def _studentised(difference, error, resampled, confidence) -> tuple[float, float
     """The symmetric bootstrap-t interval, cut to -1..1, and its p-value."""
     if error <= 1e-12:  # the models differ on no unit, beyond rounding
         return float(difference), float(difference), 1.0
-    shifts, errors = resampled[:, np.isfinite(resampled[0])]
-    shifts = np.abs(shifts - difference)
-    # A resample that holds no unit on which the models differ has no error of its own: its t
-    # is without bound.
-    t = np.where(shifts > 1e-12, np.inf, 0.0)
-    np.divide(shifts, errors, out=t, where=errors > 1e-12)
+    t = t_values(difference, resampled)
     reach = np.quantile(t, confidence, method="inverted_cdf") * error
     p_value = (1 + (t >= abs(difference) / error).sum()) / (1 + len(t))
     return float(max(difference - reach, -1)), float(min(difference + reach, 1)), float(p_value)
+
+
+def t_values(difference: float, resampled: np.ndarray) -> np.ndarray:
+    """|d* - d| / s* of resamples (2, R) of differences d* and their standard errors s*.
+
+    A resample that holds no unit on which the models differ has no error of its own: its t is
+    without bound. Undefined differences are left out.
+    """
+    shifts, errors = resampled[:, np.isfinite(resampled[0])]
+    shifts = np.abs(shifts - difference)
+    t = np.where(shifts > 1e-12, np.inf, 0.0)
+    np.divide(shifts, errors, out=t, where=errors > 1e-12)
+    return t

@@ -11,6 +11,9 @@ MODELS = Registry(
         "pan": "tfvision.models.pan:PAN",
         "gated_unet": "tfvision.models.gated_unet:GatedUNet",
         "double_unet": "tfvision.models.double_unet:DoubleUNet",
+        "specialists": "tfvision.models.specialists:Specialists",
+        "deeplab_v3plus": "tfvision.models.deeplab_v3plus:DeepLabV3Plus",
+        "segformer": "tfvision.models.segformer:SegFormer",
     },
 )
 

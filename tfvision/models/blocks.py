@@ -8,6 +8,7 @@ Shapes in comments: B batch, H height, W width, C channels.
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import layers
@@ -104,6 +105,69 @@ def global_context(x, filters: int, *, activation: str, name: str):
     """
     x = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(x)
     return layers.Conv2D(filters, 1, activation=activation, name=name)(x)
+
+
+def separable_unit(
+    x,
+    filters: int,
+    *,
+    dilation: int = 1,
+    normalization: str,
+    activation: str,
+    name: str,
+):
+    """Depth-wise 3x3, then 1x1 convolution, then as `conv_unit`. (B, H, W, C) -> (B, H, W,
+    filters).
+
+    Chen et al., 2018, Figure 3, https://arxiv.org/abs/1802.02611: nine multiplications a pixel
+    and channel for the space, and a 1x1 convolution for the channels.
+    """
+    x = layers.DepthwiseConv2D(
+        3, padding="same", dilation_rate=dilation, use_bias=False, name=f"{name}_depthwise"
+    )(x)
+    return conv_unit(
+        x, filters, kernel=1, normalization=normalization, activation=activation, name=name
+    )
+
+
+def aspp(
+    x,
+    filters: int,
+    rates: Sequence[int],
+    *,
+    unit: Callable = conv_unit,
+    normalization: str,
+    activation: str,
+    name: str,
+):
+    """Atrous spatial pyramid pooling. (B, H, W, C) -> (B, H, W, filters).
+
+    Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017,
+    https://arxiv.org/abs/1706.05587, Figure 5: a 1x1 convolution, a dilated 3x3 one a rate,
+    the mean of the map, stacked and brought together by a 1x1 convolution.
+
+    Args:
+        x: (B, H, W, C).
+        filters: Of every branch and of the result.
+        rates: Dilations, in pixels of `x`.
+        unit: What a dilated branch is, `conv_unit` or `separable_unit`.
+        normalization: As `normalize` has it.
+        activation: Name of a Keras activation.
+        name: Of the block.
+    """
+    style = {"normalization": normalization, "activation": activation}
+    branches = [conv_unit(x, filters, kernel=1, **style, name=f"{name}_1x1")]
+    for rate in rates:
+        branches.append(unit(x, filters, dilation=rate, **style, name=f"{name}_rate{rate}"))
+    stacked = layers.Concatenate(name=f"{name}_stack")(branches)
+    y = layers.Conv2D(filters, 1, name=f"{name}_conv")(stacked)
+    # A 1x1 convolution of a stack is a sum of one a branch: so the mean, one pixel, joins
+    # maps of any size.
+    mean = global_context(x, filters, activation=activation, name=f"{name}_global")
+    mean = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_global_conv")(mean)
+    y = layers.Add(name=f"{name}_add")([y, mean])
+    y = normalize(y, normalization, name=f"{name}_norm")
+    return layers.Activation(activation, name=f"{name}_act")(y)
 
 
 def attention_gate(skip, gating, *, activation: str, name: str):

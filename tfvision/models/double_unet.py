@@ -34,13 +34,11 @@ from keras import layers
 
 from tfvision.models.blocks import (
     as_model,
+    aspp,
     check_builder,
     check_counts,
     conv_block,
-    conv_unit,
     crop_to,
-    global_context,
-    normalize,
     pad_to_stride,
     squeeze_excite,
     squeeze_ratio,
@@ -123,7 +121,8 @@ def _encoder(x, *, width, depth, rates, style, ratio, net: int):
         x = layers.MaxPooling2D(name=f"down{net}_{i + 1}")(x)
     x = _block(x, width * 2**depth, ratio, style, name=f"bottom{net}")
     if rates:
-        x = _aspp(x, width * 2 ** (depth - 1), rates, style, name=f"aspp{net}")
+        units = {key: style[key] for key in ("normalization", "activation")}
+        x = aspp(x, width * 2 ** (depth - 1), rates, **units, name=f"aspp{net}")
     return skips, x
 
 
@@ -141,28 +140,6 @@ def _block(x, filters: int, ratio: int, style: dict, *, name: str):
     if not ratio:
         return x
     return squeeze_excite(x, ratio, activation=style["activation"], name=f"{name}_se")
-
-
-def _aspp(x, filters: int, rates: tuple[int, ...], style: dict, *, name: str):
-    """Atrous spatial pyramid pooling. (B, H, W, C) -> (B, H, W, filters).
-
-    Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017,
-    https://arxiv.org/abs/1706.05587, Figure 5: a 1x1 convolution, a dilated 3x3 one a rate,
-    the mean of the map, stacked and brought together by a 1x1 convolution.
-    """
-    unit = {key: style[key] for key in ("normalization", "activation")}
-    branches = [conv_unit(x, filters, kernel=1, **unit, name=f"{name}_1x1")]
-    for rate in rates:
-        branches.append(conv_unit(x, filters, dilation=rate, **unit, name=f"{name}_rate{rate}"))
-    stacked = layers.Concatenate(name=f"{name}_stack")(branches)
-    y = layers.Conv2D(filters, 1, name=f"{name}_conv")(stacked)
-    # A 1x1 convolution of a stack is a sum of one a branch: so the mean, one pixel, joins
-    # maps of any size.
-    mean = global_context(x, filters, activation=unit["activation"], name=f"{name}_global")
-    mean = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_global_conv")(mean)
-    y = layers.Add(name=f"{name}_add")([y, mean])
-    y = normalize(y, unit["normalization"], name=f"{name}_norm")
-    return layers.Activation(unit["activation"], name=f"{name}_act")(y)
 
 
 def _attend(image, logits):

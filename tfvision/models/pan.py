@@ -34,8 +34,12 @@ Segmentation", 2018. https://arxiv.org/abs/1806.03510, Figure 1, after Lin et al
             encoder_2 - lateral_2 ------- smooth - whole_2                     stride 4
 
 Unlike the papers', the encoder is a small one made from scratch, with no dilation, which
-starts at stride 1, as the decoder ends there: these images are small.
+starts at stride 1, as the decoder ends there: these images are small. With an `encoder` from
+elsewhere its maps take the place of `encoder_0`, `encoder_1`, ...; where it has none at stride 1,
+the last stage only doubles.
 """
+
+from typing import Any
 
 import keras
 from keras import layers
@@ -53,6 +57,7 @@ from tfvision.models.blocks import (
     squeeze_excite,
     squeeze_ratio,
 )
+from tfvision.models.encoders import encoder_levels, encoder_maps
 from tfvision.registry import unknown
 
 VARIANTS = ("pan", "fpn")
@@ -65,6 +70,7 @@ def PAN(
     variant: str = "pan",
     width: int = 64,
     depth: int = 3,
+    encoder: str | dict[str, Any] | None = None,
     features: int | None = None,
     levels: int | None = None,
     squeeze_excitation: bool | int = False,
@@ -89,13 +95,15 @@ def PAN(
         variant: `pan` or `fpn`.
         width: Filters at stride 1; doubled at every coarser stride.
         depth: Number of 2x downsamplings of the encoder.
+        encoder: One from elsewhere in place of this one, as `models.encoders.Encoder` has it;
+            `depth` then counts the strides of it that are used. None: one from scratch.
         features: Channels of the decoder, the same at every stride; None is `2 * width`.
         levels: Levels of the pyramid of `pan`, with kernels 3, 5, 7, ... from the deepest
             up; None is the paper's 3. `fpn` has none.
-        squeeze_excitation: Weigh the channels of each block of the encoder; true reduces
-            16-fold, a number that many times.
-        dropout: Rate of the spatial dropout inside every block of the encoder and, of
-            `fpn`, before the logits, in [0, 1).
+        squeeze_excitation: Weigh the channels of each block of the encoder, or of each map of
+            one from elsewhere; true reduces 16-fold, a number that many times.
+        dropout: Rate of the spatial dropout inside every block of the encoder, or on each map
+            of one from elsewhere, and, of `fpn`, before the logits, in [0, 1).
         normalization: `batch`, `sync_batch` (over all replicas), `group` or `none`.
         activation: Name of a Keras activation.
         name: Name of the model.
@@ -106,7 +114,8 @@ def PAN(
 
     Raises:
         InputError: A width, depth, number of features or levels below 1, levels of an
-            `fpn`, a dropout outside [0, 1), an unknown variant or normalization.
+            `fpn`, a dropout outside [0, 1), an unknown variant or normalization, an encoder
+            that cannot be had.
     """
     check_builder(width, depth, dropout, num_classes)
     if variant not in VARIANTS:
@@ -118,21 +127,21 @@ def PAN(
     check_counts(features=features, levels=levels)
     ratio = squeeze_ratio(squeeze_excitation)
     unit = {"normalization": normalization, "activation": activation}
-    stride = 2 ** (depth + levels if variant == "pan" else depth)
+    halvings = depth if encoder is None else encoder_levels(encoder, depth)
+    stride = 2 ** (halvings + levels if variant == "pan" else halvings)
     image = keras.Input(input_shape, name="image")
 
     x = pad_to_stride(image, stride)
-    maps = []
-    for i in range(depth + 1):
-        x = layers.MaxPooling2D(name=f"down_{i}")(x) if i else x
-        x = conv_block(x, width * 2**i, dropout=dropout, **unit, name=f"encoder_{i}")
-        if ratio:
-            x = squeeze_excite(x, ratio, activation=activation, name=f"encoder_{i}_se")
-        maps.append(x)
+    style = {"dropout": dropout, **unit}
+    if encoder is None:
+        maps = _encode(x, width, depth, ratio, style)
+    else:
+        maps = encoder_maps(x, encoder, depth=depth, width=width, style=style)
+        maps = _weighed(maps, ratio, style)
 
     if variant == "pan":
-        x = _feature_pyramid_attention(maps[depth], features, levels, unit)
-        for i in reversed(range(depth)):
+        x = _feature_pyramid_attention(maps[-1], features, levels, unit)
+        for i in reversed(range(halvings)):
             x = _global_attention_upsample(maps[i], x, unit, name=f"gau_{i}")
     else:
         x = _feature_pyramid(maps, features, unit)
@@ -141,6 +150,30 @@ def PAN(
     # Logits stay float32 under mixed precision: softmax of float16 is unsafe.
     logits = layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(x)
     return as_model(image, crop_to(logits, input_shape[:2]), stride=stride, name=name)
+
+
+def _encode(x, width: int, depth: int, ratio: int, style: dict) -> list:
+    """A small encoder: maps at strides 1, 2, ..., `2**depth`."""
+    maps = []
+    for i in range(depth + 1):
+        x = layers.MaxPooling2D(name=f"down_{i}")(x) if i else x
+        x = conv_block(x, width * 2**i, **style, name=f"encoder_{i}")
+        if ratio:
+            x = squeeze_excite(x, ratio, activation=style["activation"], name=f"encoder_{i}_se")
+        maps.append(x)
+    return maps
+
+
+def _weighed(maps: list, ratio: int, style: dict) -> list:
+    """Dropout and squeeze-and-excitation on the maps of an encoder from elsewhere."""
+    maps = list(maps)
+    for i, x in enumerate(maps):
+        if x is not None and style["dropout"]:
+            x = layers.SpatialDropout2D(style["dropout"], name=f"map_{i}_drop")(x)
+        if x is not None and ratio:
+            x = squeeze_excite(x, ratio, activation=style["activation"], name=f"map_{i}_se")
+        maps[i] = x
+    return maps
 
 
 def _feature_pyramid_attention(x, features: int, levels: int, unit: dict):
@@ -165,7 +198,12 @@ def _feature_pyramid_attention(x, features: int, levels: int, unit: dict):
 
 
 def _global_attention_upsample(low, high, unit: dict, *, name: str):
-    """Figure 4 of PAN. (B, 2H, 2W, C), (B, H, W, features) -> (B, 2H, 2W, features)."""
+    """Figure 4 of PAN. (B, 2H, 2W, C), (B, H, W, features) -> (B, 2H, 2W, features).
+
+    Without a low map there is nothing to weigh: the high one is doubled.
+    """
+    if low is None:
+        return _double(high, name=name)
     features = high.shape[-1]
     low = conv_unit(low, features, **unit, name=f"{name}_low")
     context = global_context(high, features, activation=unit["activation"], name=f"{name}_context")
@@ -180,6 +218,8 @@ def _feature_pyramid(maps: list, features: int, unit: dict):
     """
     whole, pyramid = [], None
     for i in reversed(range(len(maps))):
+        if maps[i] is None:
+            continue
         lateral = layers.Conv2D(features, 1, name=f"lateral_{i}")(maps[i])
         if pyramid is not None:
             up = layers.UpSampling2D(2, name=f"up_{i}")(pyramid)

@@ -5,6 +5,8 @@ from tfvision.registry import Registry, lazy_names
 POSTPROCESS = Registry(
     "post-processing rule",
     {
+        "class_prior_offsets": "tfvision.postprocess.pixelwise:class_prior_offsets",
+        "class_thresholds": "tfvision.postprocess.pixelwise:class_thresholds",
         "drop_class": "tfvision.postprocess.pixelwise:drop_class",
         "fill_holes": "tfvision.postprocess.components:fill_holes",
         "smallest_component": "tfvision.postprocess.components:smallest_component",

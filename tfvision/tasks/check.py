@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -10,6 +11,7 @@ from tfvision.config import SegmentationConfig
 from tfvision.data.classes import check_class_names
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.distribute import resolve_determinism
+from tfvision.engine.stages import StagedModel
 from tfvision.engine.step import check_batch_size
 from tfvision.errors import InputError
 from tfvision.losses import LOSSES
@@ -18,17 +20,22 @@ from tfvision.metrics import METRICS
 from tfvision.models import MODELS
 from tfvision.postprocess import POSTPROCESS
 from tfvision.registry import Registry, Spec
+from tfvision.tasks.plan import stages_of
+from tfvision.tasks.pretrained import self_contained
 from tfvision.tasks.recipe import make_recipe
 
 SMALL = 128  # a stride is never larger than this: larger images need no look at the model
 
 
-def check_settings(config: SegmentationConfig, replicas: int) -> None:
+def check_settings(
+    config: SegmentationConfig, replicas: int, architecture: dict[str, Any] | None = None
+) -> None:
     """Checks a config's settings against each other and against the devices.
 
     Args:
         config: Of the run; its names and the names of its arguments are right.
         replicas: Devices that share a batch.
+        architecture: Of an encoder by path.
 
     Raises:
         InputError: Some contradict each other; the message lists all that do.
@@ -51,7 +58,8 @@ def check_settings(config: SegmentationConfig, replicas: int) -> None:
     if not problems:  # what follows builds things, and says less well what is wrong above
         look(OPTIMIZERS.build, config.train.optimizer)
         look(_fits_classes, config, look)
-        look(_fits_stride, config)
+        look(_fits_stride, config, architecture)
+        look(_fits_stages, config, architecture)
     if problems:
         raise InputError("\n  ".join(dict.fromkeys(problems)))
 
@@ -141,14 +149,15 @@ def _fitting_loss(term: Spec, num_classes: int | None) -> None:
     LOSSES.build(Spec(name=term.name, **arguments))
 
 
-def _fits_stride(config: SegmentationConfig) -> None:
+def _fits_stride(config: SegmentationConfig, architecture: dict[str, Any] | None) -> None:
     """An image smaller than the model's stride would be mostly padding."""
     size = config.data.image_size
     if size is None or min(size) >= SMALL:
         return
     names = config.data.class_names
     shape = (None, None, config.data.channels or 1)
-    model = MODELS.build(config.model, input_shape=shape, num_classes=len(names) if names else 2)
+    spec = self_contained(config.model, architecture)
+    model = MODELS.build(spec, input_shape=shape, num_classes=len(names) if names else 2)
     keras.utils.clear_session()  # the run's own model gets the names it would have had
     if min(size) < model.stride:
         raise InputError(
@@ -156,3 +165,16 @@ def _fits_stride(config: SegmentationConfig) -> None:
             f"{config.model.name}, {model.stride}: the deepest layer would see mostly padding. "
             "Take larger images, or lower model.depth."
         )
+
+
+def _fits_stages(config: SegmentationConfig, architecture: dict[str, Any] | None) -> None:
+    """Layers and outputs that stages name, where the config names the classes: a model's
+    layers may depend on their number. Otherwise they are looked up with the data's classes."""
+    names = config.data.class_names
+    if config.train.stages is None or names is None:
+        return
+    shape = (*(config.data.image_size or (None, None)), config.data.channels or 1)
+    spec = self_contained(config.model, architecture)
+    model = MODELS.build(spec, input_shape=shape, num_classes=len(names))
+    keras.utils.clear_session()
+    StagedModel(model, stages_of(config))

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from tfvision.data.audit.finding import Audit
 from tfvision.data.blocks import Near
 from tfvision.data.exclude import ExcludeList, read_exclude
 from tfvision.data.groups import group_by
-from tfvision.data.pipeline import Samples
 from tfvision.data.quarantine import left_out_ids, quarantine_csv
 from tfvision.data.scan import Scan, scan
 from tfvision.data.source import Source
@@ -22,8 +21,10 @@ from tfvision.engine.files import write_json, write_text
 from tfvision.errors import InputError
 from tfvision.registry import Spec
 from tfvision.tasks import findings
-from tfvision.tasks.decode import decode
 from tfvision.tasks.splits import make_splits
+
+if TYPE_CHECKING:  # it imports TensorFlow, which opening and splitting data do not need
+    from tfvision.data.pipeline import Samples
 
 LARGEST_SIDE = 512  # of the size chosen for images of different sizes
 
@@ -76,8 +77,10 @@ class Prepared:
         """(n, K) pixels of each class in each labelled image of a split."""
         return self.scan.class_pixels[self.indices(split)]
 
-    def decoded(self, split: str) -> Samples:
+    def decoded(self, split: str) -> "Samples":
         """The labelled samples of a split, read once, all at `size`."""
+        from tfvision.tasks.decode import decode
+
         return decode(self, self.indices(split))
 
     def record(self) -> dict[str, Any]:

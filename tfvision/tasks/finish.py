@@ -84,7 +84,9 @@ def finish(
     }
     run.write_json("summary.json", summary)
     depths = _depths(recipe, prepared, model)
-    summary["exports"], failure = _try_export(request.run, recipe, prepared, inference)
+    summary["exports"], failure = [], None
+    if recipe.config.train.export:
+        summary["exports"], failure = _try_export(request.run, recipe, prepared, inference)
     clock.lap("export")
     summary["wall_seconds"] = time.monotonic() - began
     run.write_json("summary.json", summary)
@@ -196,7 +198,7 @@ def export_run(
     never = [k for k in recipe.contract.ignore_labels if 0 <= k < recipe.num_classes]
     rules = [{"name": s.name, **s.kwargs} for s in recipe.config.postprocess]
     description = {
-        "model": {"name": recipe.config.model.name, **recipe.config.model.kwargs},
+        "model": {"name": recipe.model.name, **recipe.model.kwargs},
         "input_shape": list(shape),
         "depth": depth,
         "class_names": prepared.class_names,
@@ -206,7 +208,7 @@ def export_run(
         "postprocess_left_out": [rule for rule in rules if rule["name"] in ON_COMPONENTS],
     }
     write_export(run.export, inference, fixed, description)
-    images = _example_images(prepared)
+    images = example_images(prepared)
     scale = 1 / 255 if images[0].dtype == np.uint8 else 1.0
     network = tf.image.resize(as_float([images[0]], [scale]), recipe.size).numpy()
     rows = check_export(run.export, inference, fixed, images, network)
@@ -214,7 +216,7 @@ def export_run(
     return rows
 
 
-def _example_images(prepared: Prepared) -> list[np.ndarray]:
+def example_images(prepared: Prepared) -> list[np.ndarray]:
     """Up to four real images, and an odd-sized piece of the first."""
     indices = [i for i, split in enumerate(prepared.splits) if split in ("val", "test")]
     indices = indices or prepared.indices("train")

@@ -1,5 +1,6 @@
 """What there is to choose from."""
 
+import math
 from typing import Any
 
 from tfvision.models import MODELS
@@ -31,21 +32,28 @@ def models() -> list[dict[str, Any]]:
 
 
 def multiply_adds(model) -> int:
-    """Multiplications with an addition in a model's convolutions and dense layers, an image."""
+    """Multiplications with an addition in a model's convolutions, dense layers and attention,
+    an image."""
     total = 0
     for layer in model.layers:
-        kernel = getattr(layer, "kernel", None)
-        if kernel is None:
-            continue
-        # A transposed convolution applies its kernel at every input pixel, others at every
-        # output pixel.
-        transposed = "Transpose" in type(layer).__name__
-        shape = (layer.input if transposed else layer.output).shape[1:-1]
-        places = 1
-        for side in shape:
-            places *= side
-        size = 1
-        for side in kernel.shape:
-            size *= side
-        total += places * size
+        if type(layer).__name__ == "MultiHeadAttention":
+            total += _of_attention(layer)
+        elif getattr(layer, "kernel", None) is not None:
+            # A transposed convolution applies its kernel at every input pixel, others at every
+            # output pixel.
+            transposed = "Transpose" in type(layer).__name__
+            places = (layer.input if transposed else layer.output).shape[1:-1]
+            total += math.prod(places) * math.prod(layer.kernel.shape)
     return total
+
+
+def _of_attention(layer) -> int:
+    """Queries, keys, values, their two products, and the output of `MultiHeadAttention`."""
+    query, value = layer.input[:2]
+    asking, asked = math.prod(query.shape[1:-1]), math.prod(value.shape[1:-1])
+    config = layer.get_config()
+    key_dim = config["num_heads"] * config["key_dim"]
+    value_dim = config["num_heads"] * (config["value_dim"] or config["key_dim"])
+    projected = asking * query.shape[-1] * key_dim + asked * value.shape[-1] * (key_dim + value_dim)
+    products = asking * asked * (key_dim + value_dim)
+    return projected + products + asking * value_dim * layer.output.shape[-1]

@@ -6,11 +6,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfvision.config import SegmentationConfig
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.checkpoint import KEEP
 from tfvision.engine.inference import logits_of
 from tfvision.engine.loop import Plan
 from tfvision.engine.progress import duration
+from tfvision.engine.stages import Stage
 from tfvision.engine.step import TrainStep
 from tfvision.errors import InputError
 from tfvision.tasks.data import Prepared
@@ -42,6 +44,11 @@ def make_plan(config, recipe: Recipe, num_train: int, setup: float, reserve: flo
         early_stopping=config.train.early_stopping,
         checkpoint_every=config.train.checkpoint_every,
     )
+
+
+def stages_of(config: SegmentationConfig) -> tuple[Stage, ...]:
+    """The stages of a training; empty where all of it is one."""
+    return tuple(Stage(**stage.model_dump()) for stage in config.train.stages or ())
 
 
 def seconds_to_finish(config, prepared: Prepared, step: TrainStep, model) -> float:

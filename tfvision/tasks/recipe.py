@@ -1,6 +1,8 @@
 """What a segmentation config means for a data set."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 
@@ -11,6 +13,7 @@ from tfvision.metrics import METRICS, contract
 from tfvision.models import MODELS
 from tfvision.postprocess import ON_COMPONENTS, POSTPROCESS
 from tfvision.registry import Spec
+from tfvision.tasks.pretrained import self_contained
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Recipe:
         component_rules: Post-processing of whole images, after `rules`, in scores at the
             images' own sizes and in predictions; not in the export, nor in the monitor.
         void: Labels outside 0..K-1 that never count.
+        architecture: Of an encoder that the config has by path, so that a run can be rebuilt
+            where that path is gone; else None.
     """
 
     config: SegmentationConfig
@@ -39,6 +44,7 @@ class Recipe:
     rules: tuple
     component_rules: tuple
     void: tuple[int, ...]
+    architecture: dict[str, Any] | None = None
 
     @property
     def ignored(self) -> tuple[int, ...]:
@@ -53,9 +59,12 @@ class Recipe:
 
     def build(self, input_shape: tuple) -> keras.Model:
         """The model, with new weights."""
-        return MODELS.build(
-            self.config.model, input_shape=input_shape, num_classes=self.num_classes
-        )
+        return MODELS.build(self.model, input_shape=input_shape, num_classes=self.num_classes)
+
+    @property
+    def model(self) -> Spec:
+        """What the model is built from; no file is needed for it."""
+        return self_contained(self.config.model, self.architecture)
 
     def inference(self, open_model: keras.Model) -> Inference:
         """`open_model` with what stands before and after it."""
@@ -74,6 +83,7 @@ def make_recipe(
     channels: int,
     size: tuple[int, int],
     resized: bool,
+    architecture: dict[str, Any] | None = None,
 ) -> Recipe:
     """Works out contract and rules for K classes.
 
@@ -120,4 +130,23 @@ def make_recipe(
         tuple(rule for name, rule in rules if name not in ON_COMPONENTS),
         tuple(rule for name, rule in rules if name in ON_COMPONENTS),
         tuple(sorted(ignored - inside)),
+        architecture,
     )
+
+
+def with_rules(recipe: Recipe, rules: Sequence[Spec]) -> Recipe:
+    """The recipe with other post-processing; the contract's own rules stay.
+
+    Raises:
+        InputError: A rule does not fit the classes.
+    """
+    config = recipe.config.model_copy(update={"postprocess": tuple(rules)})
+    other = make_recipe(
+        config,
+        num_classes=recipe.num_classes,
+        channels=recipe.channels,
+        size=recipe.size,
+        resized=recipe.resized,
+        architecture=recipe.architecture,
+    )
+    return replace(recipe, config=config, rules=other.rules, component_rules=other.component_rules)

@@ -7,6 +7,7 @@ from tfvision.data.split import write_splits
 from tfvision.engine.files import write_text
 from tfvision.errors import InputError
 from tfvision.tasks.data import Prepared
+from tfvision.tasks.pretrained import keep_architecture
 
 
 def identity_of(config: SegmentationConfig, prepared: Prepared) -> dict[str, Any]:
@@ -16,7 +17,7 @@ def identity_of(config: SegmentationConfig, prepared: Prepared) -> dict[str, Any
     return {"config": fixed, "data_fingerprint": prepared.scan.fingerprint}
 
 
-def record_run(request, config, prepared: Prepared, surroundings) -> None:
+def record_run(request, config, prepared: Prepared, surroundings, architecture=None) -> None:
     """Writes what the run is before its first step."""
     run = request.run
     if request.resume:
@@ -30,6 +31,7 @@ def record_run(request, config, prepared: Prepared, surroundings) -> None:
                 + str(run.config)
             )
     run.write_json("env.json", surroundings)
+    keep_architecture(run, architecture)
     run.write_json("data.json", prepared.record())
     write_splits(run.path / "splits.csv", prepared.source.records, prepared.splits)
     prepared.write_quarantine(run.path / "quarantine.csv")

@@ -1,10 +1,66 @@
 """What the command line asks of a task."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tfvision.engine import VIEWS
 from tfvision.engine.run_folder import RunFolder
+from tfvision.errors import InputError
+from tfvision.registry import Spec, parse_call
+
+
+def parse_views(text: str | None) -> list[list[Spec]]:
+    """Reads `flip_lr,flip_lr+scale(factor=0.75)`: views between commas, `+` puts one on another.
+
+    Arguments are checked when the views are made, since that imports TensorFlow.
+
+    Returns:
+        A chain of names and arguments for each view, to be applied from left to right.
+
+    Raises:
+        InputError: It cannot be read, a name is unknown, or a view comes twice.
+    """
+    if text is None:
+        return []
+    try:
+        chains = [[Spec(**parse_call(s)) for s in _split(c, "+")] for c in _split(text, ",")]
+        for spec in (spec for chain in chains for spec in chain):
+            VIEWS.check_name(spec.name)
+    except InputError as error:
+        raise InputError(f"--tta {text}: {error}") from error
+    if any(chain in chains[:place] for place, chain in enumerate(chains)):
+        raise InputError(f"--tta {text}: a view comes twice; each may be named once.")
+    return chains
+
+
+def parse_tile(text: str | None) -> tuple[int, int] | None:
+    """Reads `512` or `256x512` (height, width).
+
+    Raises:
+        InputError: It is neither.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,5})(?:x([1-9]\d{0,5}))?", text.strip())
+    if match is None:
+        raise InputError(
+            f"--tile must be a size such as 512, or HEIGHTxWIDTH, 256x512. Received: {text!r}."
+        )
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """`text` at every `mark` that stands outside brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == mark and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
 @dataclass(frozen=True)
@@ -37,6 +93,54 @@ class TrainRequest:
 
 
 @dataclass(frozen=True)
+class FoldsRequest:
+    """One call of a training script with `--folds`, or with `--resume` of a folds folder.
+
+    Attributes:
+        config: The task's config, validated; its `data.folds` says how many.
+        folder: The folds folder.
+        arch: Name of the architecture or config, for titles.
+        device: Value of `--device`.
+        resume: Go on with the folds that are there.
+        dry_run: Deal the samples and check them; train and write nothing.
+        overwrite: Replace the folds that are there.
+        quiet: Print warnings and errors only.
+        lock: Takes the locked folder, to be unlocked at the end.
+    """
+
+    config: Any
+    folder: Path
+    arch: str
+    device: str = "auto"
+    resume: bool = False
+    dry_run: bool = False
+    overwrite: bool = False
+    quiet: bool = False
+    lock: list[RunFolder] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class EnsembleRequest:
+    """One call of `python -m tfvision ensemble`.
+
+    Attributes:
+        members: Runs, or folds folders.
+        out: Folder of the ensemble, new or empty.
+        weights: `mean`, `fitted` or `greedy`.
+        member_weights: With `mean`: one an argument, or None for equal ones.
+        device: Value of `--device`.
+        quiet: Print warnings and errors only.
+    """
+
+    members: list[Path]
+    out: Path
+    weights: str = "mean"
+    member_weights: list[float] | None = None
+    device: str = "auto"
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
 class UseRequest:
     """One call of `python -m tfvision evaluate`, `predict` or `export`.
 
@@ -49,6 +153,11 @@ class UseRequest:
         input: What to predict.
         out: Where predictions go.
         probabilities: Write probabilities too.
+        shards: Images a shard: probabilities go into a store of shards; None: into files.
+        tta: Views to average with the plain image, as `parse_views` reads them, or None.
+        tile: (height, width) of the tiles large images are cut into, or None.
+        overlap: Pixels that tiles share at least, or None for the default.
+        postprocess: File of the rules to use in place of the run's, or None.
         depth: Column of a deeply supervised UNet++ to cut the model to, or None.
         quiet: Print warnings and errors only.
     """
@@ -61,5 +170,10 @@ class UseRequest:
     input: Path | None = None
     out: Path | None = None
     probabilities: bool = False
+    shards: int | None = None
+    tta: str | None = None
+    tile: tuple[int, int] | None = None
+    overlap: int | None = None
+    postprocess: Path | None = None
     depth: int | None = None
     quiet: bool = False

@@ -84,7 +84,12 @@ def training_set(
 
 
 def training_stream(
-    config: SegmentationConfig, samples: Samples, chosen: TrainingSet, *, vary: bool = True
+    config: SegmentationConfig,
+    samples: Samples,
+    chosen: TrainingSet,
+    *,
+    vary: bool = True,
+    enrich: Callable | None = None,
 ) -> Callable[[int], tf.data.Dataset]:
     """The batches from a step on; `vary=False`: the same samples as they are.
 
@@ -93,6 +98,7 @@ def training_stream(
         samples: Those of `chosen.indices`, in that order.
         chosen: What is drawn how often.
         vary: Whether to augment and to mix.
+        enrich: What the loss needs of a batch besides, from `terms.enricher`.
     """
     augment, mix = _operations(config, chosen) if vary else (None, None)
 
@@ -104,6 +110,7 @@ def training_stream(
             first_step=first_step,
             augment=augment,
             mix=mix,
+            enrich=enrich,
             workers=config.data.workers,
             repeat=chosen.repeat,
             weights=chosen.weights,

@@ -89,7 +89,7 @@ def load_runs(folders: Sequence[Path]) -> list[ScoredRun]:
             raise InputError(f"{folder} is given twice. A run cannot be compared with itself.")
     short = [place.name for place in places]
     names = short if len(set(short)) == len(short) else [str(folder) for folder in folders]
-    return [_load(name, Path(folder)) for name, folder in zip(names, folders, strict=True)]
+    return [load_run(name, Path(folder)) for name, folder in zip(names, folders, strict=True)]
 
 
 def choose_split(runs: Sequence[ScoredRun], split: str | None) -> str:
@@ -186,7 +186,12 @@ def groups_of(runs: Sequence[ScoredRun], split: str, ids: Sequence[str]) -> list
     return None
 
 
-def _load(name: str, path: Path) -> ScoredRun:
+def load_run(name: str, path: Path) -> ScoredRun:
+    """Reads one finished segmentation run.
+
+    Raises:
+        InputError: It is no run, not finished, or of an older version.
+    """
     folder = RunFolder.existing(path)
     if not (path / "summary.json").is_file():
         raise InputError(

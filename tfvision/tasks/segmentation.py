@@ -31,17 +31,25 @@ from tfvision.metrics import METRICS, contract
 from tfvision.models import MODELS
 from tfvision.postprocess import POSTPROCESS
 from tfvision.registry import Spec
+from tfvision.tasks.calibrate import calibrate
 from tfvision.tasks.check import check_settings
 from tfvision.tasks.data import Prepared, prepare, resolved_source
 from tfvision.tasks.decode import decode
 from tfvision.tasks.dry_run import dry_run
 from tfvision.tasks.environment import environment
-from tfvision.tasks.plan import bytes_needed, make_plan, seconds_to_finish
+from tfvision.tasks.plan import bytes_needed, make_plan, seconds_to_finish, stages_of
+from tfvision.tasks.pretrained import (
+    check_pretrained,
+    enter_weights,
+    outside_architecture,
+    recorded,
+)
 from tfvision.tasks.recipe import Recipe, make_recipe
 from tfvision.tasks.record import changed_surroundings, identity_of, record_run
 from tfvision.tasks.request import TrainRequest
 from tfvision.tasks.sampling import training_set, training_stream
 from tfvision.tasks.sentinel import make_watch, start_alarms
+from tfvision.tasks.terms import enricher, with_moving_weights
 
 
 def train(
@@ -66,7 +74,9 @@ def train(
 
     strategy = make_strategy(request.device)
     _check_arguments(config)
-    check_settings(config, strategy.num_replicas_in_sync)
+    check_pretrained(config, resume=request.resume)
+    architecture = outside_architecture(config.model, request.run if request.resume else None)
+    check_settings(config, strategy.num_replicas_in_sync, architecture)
     _open_run(request)
     issues = None if request.dry_run else request.run.path / "issues.json"
     prepared = prepare(config.data, seed=config.seed, issues=issues)
@@ -79,6 +89,7 @@ def train(
         channels=prepared.channels,
         size=prepared.size,
         resized=prepared.resized,
+        architecture=architecture,
     )
     _seed(config)
     surroundings = environment(strategy, request.command)
@@ -95,13 +106,19 @@ def train(
     prepared = replace(prepared, notes=[*prepared.notes, *chosen.notes])
     train_samples = decode(prepared, chosen.indices)
     val_samples = prepared.decoded("val") if prepared.indices("val") else None
-    batches = training_stream(config, train_samples, chosen)
+    terms = _losses(config, recipe, chosen.class_pixels)
+    enrich = enricher(terms, recipe.num_classes)
+    batches = training_stream(config, train_samples, chosen, enrich=enrich)
     plain = training_stream(config, train_samples, chosen, vary=False)  # names them, cannot fail
     first = batches(0)  # made once for all looks at it: it holds a copy of the images
     with _precision(config), strategy.scope():
         model = recipe.build(_input_shape(recipe, first))
         optimizer = _make_optimizer(config)
-    terms = _losses(config, recipe, chosen.class_pixels)
+    if request.resume:
+        surroundings["pretrained"] = recorded(request.run)
+    else:
+        surroundings["pretrained"] = enter_weights(model, config, say)
+    terms, follow = with_moving_weights(config.loss, terms, strategy)
     step = TrainStep(
         model,
         optimizer,
@@ -112,8 +129,9 @@ def train(
         clip_norm=config.train.clip_norm,
         ema=config.train.ema,
         xla=config.train.xla,
+        stages=stages_of(config),
     )
-    validate = _validation(recipe, val_samples, step, terms)
+    validate = _validation(recipe, val_samples, step, terms, enrich)
     say(_overview(recipe, prepared, model, strategy))
     names = prepared.class_names
     _check_first_batch(first, plain, train_samples)
@@ -134,7 +152,7 @@ def train(
         return dry_run(request, recipe, step, batches, validate, prepared, chosen, say)
 
     request.run.check_space(bytes_needed(recipe, prepared, step))
-    record_run(request, config, prepared, surroundings)
+    record_run(request, config, prepared, surroundings, architecture)
     setup = time.monotonic() - began
     plan = make_plan(
         config, recipe, chosen.per_epoch, setup, seconds_to_finish(config, prepared, step, model)
@@ -149,6 +167,7 @@ def train(
         callbacks=callbacks,
         batch_names=lambda s: _ids_of(next(iter(plain(s).take(1))), train_samples),
         on_epoch=request.run.write_history,
+        follow=follow,
         watch=make_watch(recipe, val_samples, names),
         stop_on_alarm=config.train.sentinel == "fail",
         progress=progress,
@@ -164,6 +183,7 @@ def train(
     from tfvision.tasks.finish import finish, weights_are_kept
 
     with weights_are_kept(request.run, timing):
+        warnings += calibrate(request.run, recipe, model, val_samples, say)
         return finish(
             request, recipe, prepared, model, loop, surroundings, warnings, timing, began, say
         )
@@ -270,7 +290,7 @@ def _losses(config, recipe: Recipe, class_pixels: np.ndarray) -> list:
     return terms
 
 
-def _validation(recipe: Recipe, samples: Samples | None, step: TrainStep, terms):
+def _validation(recipe: Recipe, samples: Samples | None, step: TrainStep, terms, enrich):
     """`() -> scores` of the validation split, or None where there is none."""
     if samples is None:
         return None
@@ -279,7 +299,7 @@ def _validation(recipe: Recipe, samples: Samples | None, step: TrainStep, terms)
     size = min(config.data.batch_size, -(-len(samples) // replicas) * replicas)
     validation = Validation(
         step.model,
-        scoring_batches(samples, batch_size=size, workers=config.data.workers),
+        scoring_batches(samples, batch_size=size, workers=config.data.workers, enrich=enrich),
         num_classes=recipe.num_classes,
         loss=batch_loss(terms),
         rules=recipe.rules,

@@ -39,53 +39,127 @@ def make_splits(
         InputError: The samples cannot be shared out, or equal images or one group stand in
             several splits.
     """
-    listed = records
-    # Without mask and split a record takes no part in the hold-out, nor in leaks.
-    records = [
-        replace(record, labelled=False, split=None) if i in left_out else record
-        for i, record in enumerate(listed)
-    ]
-    if config.splits is not None:
-        splits = read_splits(config.splits, listed, notes=notes)
+    if config.folds is not None:
+        every, records, how = deal_folds(
+            config, records, found, near, left_out=left_out, seed=seed, notes=notes
+        )
+        splits, how = every[config.fold], f"fold {config.fold} of {how}"
+        _note_left_out(records, splits, notes)
+    elif config.splits is not None:
+        splits = read_splits(config.splits, records, notes=notes)
         splits = [None if i in left_out else split for i, split in enumerate(splits)]
+        records = _without(records, left_out)
         how = f"given by {config.splits}"
     else:
-        if left_out and not any(r.labelled and r.split in (None, "train") for r in records):
-            raise InputError(
-                "No labelled sample is left to train on: data.exclude, or errors of their own, "
-                "leave all of them out."
-            )
-        splits, how = _made(config, records, found, near, seed)
+        records = _without(records, left_out)
+        _check_any_left(records, left_out)
+        splits, how = _held_out(config, records, found, near, seed)
         _note_left_out(records, splits, notes)
     _check(records, splits, found, near, how, notes)
     _note_absent(records, splits, found, notes)
     return splits, how
 
 
-def _made(config, records, found, near: Near, seed: int) -> tuple[list[str | None], str]:
+def deal_folds(
+    config: DataConfig,
+    records: Sequence[Record],
+    found: Scan,
+    near: Near,
+    *,
+    left_out: Collection[int] = (),
+    seed: int,
+    notes: list[str],
+) -> tuple[list[list[str | None]], list[Record], str]:
+    """The splits of the run of every fold; arguments and errors as of `make_splits`.
+
+    What is held out to test is the same in all of them: what the data gives, a share of it,
+    or the test rows of `data.splits`, whose train rows are then what is dealt.
+
+    Returns:
+        One list of splits a fold; the records as they take part, without mask and split where
+        they are left out; how the folds were dealt.
+    """
     counted = near if config.near_duplicates == "together" else Near()
-    folds = config.folds
+    if config.splits is not None:
+        records, splits = _rows_to_deal(config, records, left_out, notes)
+        how = f", of the train rows of {config.splits}"
+    else:
+        records, how = _without(records, left_out), ""
+        _check_any_left(records, left_out)
+        splits = holdout(
+            found,
+            records,
+            val_fraction=0.0,
+            test_fraction=config.test_fraction,
+            seed=seed,
+            near=counted,
+        )
+    dealt = kfold(found, records, folds=config.folds, seed=seed, splits=splits, near=counted)
+    every = [
+        fold_splits(records, splits, dealt, fold, near=counted) for fold in range(config.folds)
+    ]
+    if config.splits is not None:
+        records = _without(records, {i for i, split in enumerate(splits) if split is None})
+    return every, records, f"{config.folds} (counted from 0){how}, {_manner(near, counted, seed)}"
+
+
+def _without(records: Sequence[Record], left_out: Collection[int]) -> list[Record]:
+    """The records; without mask and split one takes no part in dealing, nor in leaks."""
+    return [
+        replace(record, labelled=False, split=None) if i in left_out else record
+        for i, record in enumerate(records)
+    ]
+
+
+def _check_any_left(records: Sequence[Record], left_out: Collection[int]) -> None:
+    if left_out and not any(r.labelled and r.split in (None, "train") for r in records):
+        raise InputError(
+            "No labelled sample is left to train on: data.exclude, or errors of their own, "
+            "leave all of them out."
+        )
+
+
+def _rows_to_deal(
+    config: DataConfig, records: Sequence[Record], left_out: Collection[int], notes: list[str]
+) -> tuple[list[Record], list[str | None]]:
+    """Records and splits as `data.splits` has them: its train rows are free to be dealt, its
+    test rows stay. Samples that it does not list stay out, but are a gap between others."""
+    splits = read_splits(config.splits, records, notes=notes)
+    validating = [r.id for r, s in zip(records, splits, strict=True) if r.labelled and s == "val"]
+    if validating:
+        raise InputError(
+            f"{config.splits} says itself what validates ({len(validating)} rows say val, the "
+            f"first {validating[0]!r}), and so does each fold of data.folds {config.folds}. Write "
+            "train for val there, so that these samples are dealt into folds too, or leave folds "
+            "out (data.folds and data.fold null)."
+        )
+    splits = [None if i in left_out else split for i, split in enumerate(splits)]
+    taking_part = [
+        replace(record, split="test" if split == "test" else None) if record.labelled else record
+        for record, split in zip(_without(records, left_out), splits, strict=True)
+    ]
+    return taking_part, splits
+
+
+def _held_out(config, records, found, near: Near, seed: int) -> tuple[list[str | None], str]:
+    counted = near if config.near_duplicates == "together" else Near()
     splits = holdout(
         found,
         records,
-        val_fraction=config.val_fraction if folds is None else 0.0,
+        val_fraction=config.val_fraction,
         test_fraction=config.test_fraction,
         seed=seed,
         near=counted,
     )
-    if folds is not None:
-        dealt = kfold(found, records, folds=folds, seed=seed, splits=splits, near=counted)
-        splits = fold_splits(records, splits, dealt, config.fold, near=counted)
-        how = f"fold {config.fold} of {folds} (counted from 0)"
-    elif any(record.labelled and record.split is not None for record in records):
+    if any(record.labelled and record.split is not None for record in records):
         return splits, "as the data set gives it"
-    else:
-        how = "hold-out"
+    return splits, f"hold-out, {_manner(near, counted, seed)}"
+
+
+def _manner(near: Near, counted: Near, seed: int) -> str:
     kept = "equal and nearly equal images" if counted is near else "exact duplicates"
     chains = ", long chains in blocks" if counted.chains else ""
-    return splits, (
-        f"{how}, seed {seed}, stratified by class presence; {kept} stay together{chains}"
-    )
+    return f"seed {seed}, stratified by class presence; {kept} stay together{chains}"
 
 
 def _note_left_out(records, splits, notes: list[str]) -> None:

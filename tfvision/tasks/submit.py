@@ -1,21 +1,17 @@
 """A contest's submission file from a run: predicted in batches, written row by row."""
 
 import sys
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from tfvision.engine.distribute import make_strategy
-from tfvision.engine.evaluate import as_float, batches_of_one_size, predict_probabilities
 from tfvision.engine.progress import Progress
 from tfvision.engine.submission.check import check_sample
 from tfvision.engine.submission.layouts import ImageLabels, Layout, Pixels, Runs
 from tfvision.engine.submission.options import SubmitOptions
 from tfvision.engine.submission.write import write_submission
 from tfvision.errors import InputError
-from tfvision.postprocess.components import decode_images
 from tfvision.tasks import use
+from tfvision.tasks.predicting import as_asked, how, labels_of
 from tfvision.tasks.request import UseRequest
 
 
@@ -29,7 +25,7 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
         InputError: Image sizes, classes or the ids of the sample do not fit.
     """
     make_strategy(request.device)
-    loaded = use.load_run(request.run, depth=request.depth)
+    loaded = as_asked(use.load_run(request.run, depth=request.depth), request)
     source = use.open_like(loaded, request.input)
     indices = use.predicted(source, request.split)
     if not indices:
@@ -51,7 +47,7 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
     progress = Progress(quiet=request.quiet)
 
     def images():
-        found = predicted_labels(loaded, source, indices)
+        found = labels_of(loaded, source, indices)
         for done, (name, labels) in enumerate(zip(names, found, strict=True), 1):
             sizes.update(dict.fromkeys(layout.keys(name), labels.shape))
             progress.live(f"{done}/{len(names)} images")
@@ -71,6 +67,7 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
         "rows": checked.rows,
         "bytes": checked.num_bytes,
         "warnings": checked.warnings,
+        **how(request),
     }
 
 
@@ -102,16 +99,6 @@ def make_layout(
         base=options.rle_base,
         empty=options.rle_empty,
     )
-
-
-def predicted_labels(loaded: use.LoadedRun, source, indices: list[int]) -> Iterator[np.ndarray]:
-    """The labels (H, W) uint8 of records of a source, in order, a batch at a time."""
-    final = decode_images(loaded.recipe.rules, loaded.recipe.component_rules)
-    images = ((i, *use.image_of(source, i, loaded)) for i in indices)
-    for group in batches_of_one_size(images, loaded.config.data.batch_size):
-        _, pictures, scales = (list(column) for column in zip(*group, strict=True))
-        found = predict_probabilities(loaded.inference, as_float(pictures, scales))
-        yield from final(found)
 
 
 def _names(source, indices: list[int], options: SubmitOptions) -> list[str]:

@@ -18,26 +18,33 @@ from tfvision.data.scan import scan
 from tfvision.data.source import Source, to_labels
 from tfvision.engine.checkpoint import best_weights, newest_checkpoint
 from tfvision.engine.distribute import make_strategy
-from tfvision.engine.evaluate import (
-    Scored,
-    as_float,
-    batches_of_one_size,
-    predict_probabilities,
-    score,
-)
+from tfvision.engine.evaluate import Scored, score
+from tfvision.engine.files import write_text
 from tfvision.engine.inference import Inference
 from tfvision.engine.predictions import write_predictions
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.models import prune
 from tfvision.postprocess.components import decode_images
+from tfvision.tasks.calibrate import put_back
 from tfvision.tasks.data import Prepared, prepare
 from tfvision.tasks.decode import read_native
 from tfvision.tasks.finish import export_run
+from tfvision.tasks.predicting import (
+    as_asked,
+    batch_size_of,
+    how,
+    into_shards,
+    labels_of,
+    probabilities_of,
+    weights_of,
+)
+from tfvision.tasks.pretrained import outside_architecture
 from tfvision.tasks.recipe import Recipe, make_recipe
 from tfvision.tasks.record import data_differences
 from tfvision.tasks.request import UseRequest
 from tfvision.tasks.scoring import save_scored, score_split, split_metrics
+from tfvision.tasks.unseen import resplit
 
 
 @dataclass(frozen=True)
@@ -63,12 +70,16 @@ def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
     """Rebuilds a run's model from its config and gives it the best weights.
 
     Args:
-        folder: The run.
+        folder: The run, or an ensemble of runs.
         depth: Column of a deeply supervised UNet++ to cut the model to; None: all of it.
 
     Raises:
         InputError: The run has no weights yet, or cannot be pruned.
     """
+    if folder.is_ensemble:
+        from tfvision.tasks import ensemble  # it imports this module
+
+        return ensemble.load(folder, depth=depth)
     config = load_config(SegmentationConfig, folder.config)
     data = folder.read_json("data.json")
     recipe = make_recipe(
@@ -77,6 +88,7 @@ def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
         channels=data["channels"],
         size=tuple(data["image_size"]),
         resized=data["resized"],
+        architecture=outside_architecture(config.model, folder),
     )
     newest, _ = newest_checkpoint(folder.checkpoints, tidy=False)
     if newest is None:
@@ -87,6 +99,7 @@ def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
     model = recipe.build((None, None, recipe.channels))
     for variable, value in zip(model.variables, weights, strict=True):
         variable.assign(value)
+    put_back(folder, model)
     if depth is not None:
         model = prune(model, depth)
     return LoadedRun(folder, config, data, recipe, recipe.inference(model))
@@ -99,7 +112,7 @@ def evaluate(request: UseRequest) -> dict[str, Any]:
     `evaluation.json`.
     """
     make_strategy(request.device)
-    loaded = load_run(request.run, depth=request.depth)
+    loaded = as_asked(load_run(request.run, depth=request.depth), request)
     if request.labels is not None:
         found = {"labels": _score_labels(loaded, request)}
     elif request.data is not None:
@@ -108,37 +121,42 @@ def evaluate(request: UseRequest) -> dict[str, Any]:
         found = _score_splits(loaded, request)
     metrics = {name: split_metrics(loaded.recipe, scored) for name, scored in found.items()}
     own = request.labels is None and request.data is None and request.depth is None
+    own = own and not how(request)
     summary = _save_scores(loaded, request, metrics, found, own)
     if not request.quiet:
         for name, values in metrics.items():
-            _print_scores(name, values, loaded.data["class_names"])
+            _print_scores(_named(name, request), values, loaded.data["class_names"])
     return summary
 
 
 def predict(request: UseRequest) -> dict[str, Any]:
     """Writes labels for every image of an input, in its order and under its ids."""
     make_strategy(request.device)
-    loaded = load_run(request.run, depth=request.depth)
+    run = load_run(request.run, depth=request.depth)
+    loaded = as_asked(run, request)
     source = open_like(loaded, request.input)
     indices = predicted(source, request.split)
     ids = [source.records[i].id for i in indices]
     if len(set(ids)) < len(ids):
         ids = [f"{source.records[i].part}/{source.records[i].id}".lstrip("/") for i in indices]
-    labels, probabilities = [], []
-    final = decode_images(loaded.recipe.rules, loaded.recipe.component_rules)
-    images = ((str(i), *image_of(source, i, loaded)) for i in indices)
-    for group in batches_of_one_size(images, loaded.config.data.batch_size):
-        _, pictures, scales = (list(column) for column in zip(*group, strict=True))
-        found = predict_probabilities(loaded.inference, as_float(pictures, scales))
-        labels += list(final(found))
-        if request.probabilities:
-            probabilities += list(found.astype(np.float16))
-    written = write_predictions(
-        request.out / "predictions", ids, labels, probabilities if request.probabilities else None
-    )
+    probabilities = None
+    if request.shards is not None:
+        weights = weights_of(run)
+        labels = list(into_shards(loaded, source, indices, ids, request=request, weights=weights))
+    elif request.probabilities:
+        final = decode_images(loaded.recipe.rules, loaded.recipe.component_rules)
+        labels, probabilities = [], []
+        for found in probabilities_of(loaded, source, indices):
+            labels.append(final(found[None])[0])
+            probabilities.append(found.astype(np.float16))
+    else:
+        labels = list(labels_of(loaded, source, indices))
+    written = write_predictions(request.out / "predictions", ids, labels, probabilities)
+    if request.postprocess is not None:  # so that the folder tells how its labels came about
+        write_text(request.out / "postprocess.yaml", request.postprocess.read_text("utf-8"))
     if not request.quiet:
         print(f"{len(ids)} images: {written}", file=sys.stderr)
-    return {"images": len(ids), "file": str(written)}
+    return {"images": len(ids), "file": str(written), **how(request)}
 
 
 def export(request: UseRequest) -> dict[str, Any]:
@@ -146,7 +164,14 @@ def export(request: UseRequest) -> dict[str, Any]:
     make_strategy(request.device)
     loaded = load_run(request.run, depth=request.depth)
     prepared = _prepared(loaded)
-    rows = export_run(request.run, loaded.recipe, prepared, loaded.inference, depth=request.depth)
+    if request.run.is_ensemble:
+        from tfvision.tasks import ensemble  # it imports this module
+
+        rows = ensemble.export(loaded, prepared)
+    else:
+        rows = export_run(
+            request.run, loaded.recipe, prepared, loaded.inference, depth=request.depth
+        )
     summary = request.run.read_json("summary.json")
     summary["exports"] = rows
     request.run.write_json("summary.json", summary)
@@ -164,6 +189,8 @@ def export(request: UseRequest) -> dict[str, Any]:
 def _prepared(loaded: LoadedRun) -> Prepared:
     """The run's own data, which must not have changed."""
     prepared = prepare(loaded.config.data, seed=loaded.config.seed)
+    if loaded.folder.is_ensemble:
+        prepared = resplit(prepared, loaded.data)
     changed = data_differences(loaded.data, prepared)
     if changed:
         raise InputError(
@@ -301,7 +328,7 @@ def _scored(loaded: LoadedRun, samples) -> Scored:
         rules=loaded.recipe.rules,
         component_rules=loaded.recipe.component_rules,
         ignore_labels=loaded.recipe.void,
-        batch_size=loaded.config.data.batch_size,
+        batch_size=batch_size_of(loaded),
     )
 
 
@@ -357,11 +384,18 @@ def _save_scores(loaded, request, metrics, found, own: bool) -> dict[str, Any]:
             "labels": str(request.labels) if request.labels else None,
             "split": request.split,
             "depth": request.depth,
+            **how(request),
             "metrics": metrics,
         }
     )
     run.write_json("evaluation.json", entries)
     return entries[-1]
+
+
+def _named(split: str, request: UseRequest) -> str:
+    """`val`, or `val (tta flip_lr)`."""
+    asked = ", ".join(f"{key} {value}" for key, value in how(request).items())
+    return f"{split} ({asked})" if asked else split
 
 
 def _print_scores(name: str, metrics: dict[str, Any], class_names: list[str]) -> None:

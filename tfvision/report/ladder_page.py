@@ -1,0 +1,281 @@
+"""A ladder as text, CSV, JSON, Markdown, one plot (SVG) and one HTML file.
+
+The plot is written by hand, as the report's charts are: it follows dark mode, its text can be
+read and searched, and the same file stands alone or in the page.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from tfvision.engine.files import write_bytes, write_json, write_text
+from tfvision.report import tables
+from tfvision.report.plots import tick_texts, ticks
+
+ROW, TOP, LEFT, LEFT_END, RIGHT, RIGHT_END, WIDTH = 30, 46, 190, 520, 560, 900, 920
+STYLE = """
+.ladder { font: 13px system-ui, sans-serif; }
+.ladder text { fill: #17202b; } .ladder .dim { fill: #586474; }
+.ladder .rule { stroke: #dde2e9; } .ladder .zero { stroke: #586474; stroke-width: 1.5; }
+.ladder .each { fill: none; stroke: #586474; } .ladder .mean { fill: #1f6fb2; }
+.ladder .said { fill: none; stroke: #c8640a; stroke-width: 1.5; }
+.ladder .better { fill: #0c7a56; stroke: #0c7a56; }
+.ladder .worse { fill: #b3123f; stroke: #b3123f; }
+.ladder .open { fill: #586474; stroke: #586474; } .ladder line.reach { stroke-width: 3; }
+@media (prefers-color-scheme: dark) {
+.ladder text { fill: #e7ecf2; } .ladder .dim { fill: #9ba8b7; } .ladder .rule { stroke: #2d3744; }
+.ladder .mean { fill: #63b1f0; } .ladder .said { stroke: #f2a157; }
+.ladder .better { fill: #4fd0a0; stroke: #4fd0a0; }
+.ladder .worse { fill: #ff86a6; stroke: #ff86a6; }
+.ladder .open { fill: #9ba8b7; stroke: #9ba8b7; } }
+"""
+
+
+def write_ladder(folder: Path, table: dict[str, Any]) -> None:
+    """Writes `ladder.json`, `.csv`, `.md`, `.svg` and `.html`, each whole or not at all.
+
+    Args:
+        folder: Where to.
+        table: As `tasks.ladder_table.make_table` gives it.
+    """
+    picture = plot(table)
+    write_json(folder / "ladder.json", table)
+    write_text(folder / "ladder.csv", csv_of(table))
+    write_text(folder / "ladder.md", markdown(table))
+    write_text(folder / "ladder.svg", picture)
+    write_bytes(folder / "ladder.html", render(table, picture).encode())
+
+
+def columns(table: Mapping[str, Any]) -> list[str]:
+    """Heads of the table that people read."""
+    first, *others = table["metrics"]
+    return [
+        *("rung", first, "seeds", "against", "difference", "95 % interval", "p, Holm", "verdict"),
+        *(head for metric in others for head in (metric, f"difference, {metric}")),
+        *("reported", "reported difference", "steps", "parameters", "minutes a run"),
+    ]
+
+
+def cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
+    """One rung's cells under `columns`."""
+    first, *others = table["metrics"]
+    score, found = row["scores"].get(first), row["compared"].get(first)
+    line = [row["name"], _plain(score and score["mean"])]
+    line += [" ".join(_plain(v, 3) for v in score["each"]) if score else "failed"]
+    if found is None:
+        line += [row["against"] or "", "", "", "", "" if row["against"] else "the lowest"]
+    else:
+        line += [row["against"], _signed(found["difference"]), _interval(found)]
+        line += [_p(found["p_adjusted"]), found["verdict"]]
+    for metric in others:
+        score, found = row["scores"].get(metric), row["compared"].get(metric)
+        line += [_plain(score and score["mean"]), _signed(found and found["difference"])]
+    seconds = row["wall_seconds"]
+    return [
+        *line,
+        *(_plain(row["reported"]), _signed(row["reported_difference"])),
+        f"{row['steps']}",
+        "–" if row["parameters"] is None else f"{row['parameters']:,}",
+        f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else "–",
+    ]
+
+
+def headline(table: Mapping[str, Any]) -> str:
+    """What was scored, one line."""
+    seeds = ", ".join(map(str, table["seeds"]))
+    many = "s" if len(table["seeds"]) > 1 else ""
+    units = "" if table["units"] == "images" else f" ({table['num_units']} {table['units']})"
+    return f"{table['num_images']} test images{units}, seed{many} {seeds}"
+
+
+def text_of(table: Mapping[str, Any]) -> str:
+    """The table for the terminal, without the columns that make it too wide."""
+    keep = [0, 1, 3, 4, 5, 6, 7]
+    rows = [columns(table), *(cells(table, row) for row in table["rungs"])]
+    rows = [[row[k] for k in keep] for row in rows]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(keep))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([f"{table['name']}: {headline(table)}", "", *lines, "", *_marked(table)])
+
+
+def _marked(table: Mapping[str, Any]) -> list[str]:
+    return [f"! {line}" for line in table["cautions"]]
+
+
+def markdown(table: Mapping[str, Any]) -> str:
+    """The table in Markdown."""
+    rows = [columns(table), *(cells(table, row) for row in table["rungs"])]
+    lines = ["| " + " | ".join(_flat(cell) for cell in row) + " |" for row in rows]
+    lines.insert(1, "|" + " --- |" * len(rows[0]))
+    about = [f"- **{r['name']}**: {_flat(r['about'])}" for r in table["rungs"] if r["about"]]
+    return "\n".join(
+        [
+            *(f"# {table['name']}", "", headline(table) + ".", ""),
+            *(f"- {_flat(caution)}" for caution in table["cautions"]),
+            *("", *lines, "", "![scores and differences](ladder.svg)", "", *about, ""),
+        ]
+    )
+
+
+def csv_of(table: Mapping[str, Any]) -> str:
+    """A row a rung, all digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    keys = ("difference", "low", "high", "p_value", "p_adjusted", "verdict", "standard_error")
+    keys += ("units_error", "seeds_error", "freedom")
+    plain = ("name", "arch", "against", "reported", "parameters", "steps", "failed")
+    heads = [f"{m}.{k}" for m in table["metrics"] for k in ("mean", "deviation", "each", *keys)]
+    writer.writerow([*plain, "wall_seconds", *heads])
+    for row in table["rungs"]:
+        line = [*(row[key] for key in plain), _joined(row["wall_seconds"])]
+        for metric in table["metrics"]:
+            score, found = row["scores"].get(metric, {}), row["compared"].get(metric, {})
+            line += [score.get("mean"), score.get("deviation"), _joined(score.get("each", []))]
+            line += [found.get(key) for key in keys]
+        writer.writerow(line)
+    return text.getvalue()
+
+
+def render(table: Mapping[str, Any], picture: str) -> str:
+    """The page as text; it loads nothing and runs nothing."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = tables.duration
+    spent = sum(sum(row["wall_seconds"]) for row in table["rungs"])
+    return environment.get_template("ladder.html").render(
+        table=table,
+        headline=headline(table),
+        heads=columns(table),
+        rows=[(cells(table, row), _verdict(table, row)) for row in table["rungs"]],
+        plot=picture,
+        spent=spent,
+    )
+
+
+def plot(table: Mapping[str, Any]) -> str:
+    """Scores to the left, differences with their intervals to the right, a row a rung: SVG."""
+    metric, rungs = table["metrics"][0], table["rungs"]
+    scores = [v for r in rungs for v in r["scores"].get(metric, {}).get("each", [])]
+    scores += [r["reported"] for r in rungs]
+    found = [r["compared"].get(metric) or {} for r in rungs]
+    ends = [f.get(key) for f in found for key in ("low", "high")]
+    height = TOP + ROW * len(rungs) + 30
+    drawn = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="ladder" viewBox="0 0 {WIDTH} {height}" '
+        f'role="img" aria-label="{escape(table["name"])}: scores and differences">',
+        f"<style>{STYLE}</style>",
+    ]
+    at_score = _axis(drawn, [v for v in scores if v is not None], LEFT, LEFT_END, height)
+    at_gain = _axis(
+        drawn, [0.0, *(v for v in ends if v is not None and abs(v) < 1)], RIGHT, RIGHT_END, height
+    )
+    drawn.append(_text(LEFT, 18, f"{metric}: each seed, their mean, ◇ reported"))
+    drawn.append(_text(RIGHT, 18, "difference to the rung it is compared to, 95 %"))
+    zero = at_gain(0.0)
+    drawn.append(f'<line class="zero" x1="{zero}" x2="{zero}" y1="{TOP - 8}" y2="{height - 28}"/>')
+    for place, row in enumerate(rungs):
+        drawn += _drawn_row(table, row, TOP + ROW * place + ROW / 2, at_score, at_gain)
+    return "\n".join([*drawn, "</svg>", ""])
+
+
+def _drawn_row(table, row, y: float, at_score, at_gain) -> list[str]:
+    metric = table["metrics"][0]
+    drawn = [_text(LEFT - 14, y + 4, row["name"], "end")]
+    score, found = row["scores"].get(metric), row["compared"].get(metric)
+    if row["reported"] is not None:
+        x = at_score(row["reported"])
+        drawn.append(f'<path class="said" d="M{x - 6} {y}l6 -6l6 6l-6 6z"/>')
+    if score is None:
+        drawn.append(_text(LEFT, y + 4, "failed", kind="dim"))
+    else:
+        for each in score["each"]:
+            if each is not None:
+                drawn.append(f'<circle class="each" cx="{at_score(each)}" cy="{y}" r="3"/>')
+        if score["mean"] is not None:
+            drawn.append(
+                f'<circle class="mean" cx="{at_score(score["mean"])}" cy="{y}" r="5">'
+                f"<title>{_plain(score['mean'])}</title></circle>"
+            )
+    if found is not None and found["difference"] is not None:
+        kind = _verdict(table, row)
+        left, right = at_gain(found["low"]), at_gain(found["high"])
+        drawn.append(f'<line class="reach {kind}" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
+        drawn.append(
+            f'<circle class="{kind}" cx="{at_gain(found["difference"])}" cy="{y}" r="5"><title>'
+            f"{_signed(found['difference'])} ({_interval(found)}), {found['verdict']}, against "
+            f"{escape(row['against'])}</title></circle>"
+        )
+    return drawn
+
+
+def _axis(drawn: list[str], values, left: float, right: float, height: float):
+    """Draws rules and numbers; returns value -> x, cut to the axis."""
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    pad = 0.06 * (high - low) or 0.05
+    low, high = low - pad, high + pad
+
+    def across(value: float) -> float:
+        share = min(max((value - low) / (high - low), 0.0), 1.0)
+        return round(left + share * (right - left), 1)
+
+    at = ticks(low, high, 5)
+    for value, text in zip(at, tick_texts(at), strict=True):
+        x = across(value)
+        drawn.append(f'<line class="rule" x1="{x}" x2="{x}" y1="{TOP - 8}" y2="{height - 28}"/>')
+        drawn.append(_text(x, height - 10, text, "middle", "dim"))
+    return across
+
+
+def _text(x: float, y: float, text: str, anchor: str = "start", kind: str = "") -> str:
+    kind = f' class="{kind}"' if kind else ""
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}"{kind}>{escape(text)}</text>'
+
+
+def _verdict(table, row) -> str:
+    found = row["compared"].get(table["metrics"][0])
+    return found["verdict"] if found and found["verdict"] != "cannot tell" else "open"
+
+
+def _joined(values) -> str:
+    return " ".join("" if v is None else f"{v:.6g}" for v in values)
+
+
+def _flat(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")
+
+
+def _known(value: Any) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _plain(value: float | None, digits: int = 4) -> str:
+    return f"{value:.{digits}f}" if _known(value) else "–"
+
+
+def _signed(value: float | None) -> str:
+    return f"{value:+.4f}" if _known(value) else "–"
+
+
+def _interval(found: Mapping[str, Any]) -> str:
+    if found["low"] is None:
+        return "–"
+    return f"{_signed(found['low'])} .. {_signed(found['high'])}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

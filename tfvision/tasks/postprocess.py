@@ -1,0 +1,265 @@
+"""`postprocess`: rules fitted on out-of-fold predictions, and whether they really help."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from tfvision.engine.files import write_json, write_text
+from tfvision.engine.run_folder import RunFolder
+from tfvision.engine.shards import Shards
+from tfvision.errors import InputError
+from tfvision.metrics.bootstrap import SCORES
+from tfvision.postprocess.candidates import CANDIDATES
+from tfvision.postprocess.fit import Predictions, check_candidates, deal_parts
+from tfvision.registry import brief
+from tfvision.tasks.folds import fold_folder, load_folds_config, read_folds, truth_of
+from tfvision.tasks.judged_rules import (
+    LEVEL,
+    RESAMPLES,
+    SEED,
+    Gain,
+    Judgement,
+    Tried,
+    gain_of,
+    judge,
+)
+from tfvision.tasks.recipe import Recipe, make_recipe
+from tfvision.tasks.rules_file import as_written
+
+HELD = 100_000_000  # probabilities that are held in memory; of more, the store is read again
+FEW = 30  # units below which an interval is rough itself
+
+
+def postprocess(
+    folder: Path,
+    *,
+    out: Path | None = None,
+    candidates: Sequence[str] | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Fits post-processing on the out-of-fold predictions of a folder of folds.
+
+    Every candidate is measured against what the runs do now: the contract's own rules and those
+    of their config.
+
+    Args:
+        folder: What `train_seg.py --folds` made.
+        out: YAML file for the rules, with a JSON file of everything tried beside it; None:
+            `postprocess.yaml` in the folder.
+        candidates: Rules to try; None: all of `CANDIDATES`.
+        quiet: Print nothing.
+
+    Returns:
+        What the JSON file holds.
+
+    Raises:
+        InputError: The folder has no out-of-fold predictions, its runs do not fit together,
+            there is one fold or one unit, or no such candidate.
+    """
+    names = check_candidates(list(CANDIDATES if candidates is None else candidates))
+    out = folder / "postprocess.yaml" if out is None else out
+    if out.suffix not in (".yaml", ".yml"):
+        raise InputError(f"--out {out} must be a YAML file, such as rules.yaml.")
+    found = _load(folder)
+    recipe, units, size = found.recipe, found.units, found.recipe.num_classes
+    predictions = Predictions(
+        _Images(found.store, found.masks, recipe.rules),
+        num_classes=size,
+        component_rules=recipe.component_rules,
+    )
+    parts = deal_parts(units, found.folds)
+    scoring = {"contract": recipe.contract, "score": recipe.config.metrics[0].name}
+    judgement = judge(names, predictions, parts=parts, units=units, **scoring)
+    own = None
+    if recipe.rules or recipe.component_rules:
+        bare = Predictions(_Images(found.store, found.masks, ()), num_classes=size).counts([])
+        own = gain_of(bare, predictions.counts([]), units=units, **scoring)
+    result = {
+        "folds": str(folder),
+        "score": scoring["score"],
+        "contract": asdict(recipe.contract),
+        "class_names": found.store.class_names,
+        "num_images": len(units),
+        "num_units": len(set(units)),
+        "num_parts": len(parts),
+        "resamples": RESAMPLES,
+        "seed": SEED,
+        "own_rules": own and own.to_json(),
+        "candidates": [one.to_json() for one in judgement.tried],
+        "together": judgement.together and judgement.together.to_json(),
+        "cautions": _cautions(len(set(units)), judgement),
+        "postprocess": [*as_written(recipe.config.postprocess), *judgement.rules],
+    }
+    _write_rules(out, folder, result["postprocess"], judgement)
+    write_json(out.with_suffix(".json"), result)
+    if not quiet:
+        print(f"{_text(result, own, judgement)}\nrules: {out}", file=sys.stderr)
+    return result
+
+
+@dataclass(frozen=True)
+class _Folds:
+    """What a folder of folds holds: its recipe, and of each image fold, unit and truth."""
+
+    recipe: Recipe
+    store: Shards
+    folds: list[int]
+    units: list[str]
+    masks: list[np.ndarray]
+
+
+class _Images(Sequence):
+    """(scores (H, W, K) float32 after rules of single pixels, truth (H, W)) of each image."""
+
+    def __init__(self, store: Shards, masks: Sequence[np.ndarray], rules):
+        self._store, self._masks, self._rules = store, masks, rules
+        small = sum(mask.size for mask in masks) * store.num_classes <= HELD
+        self._held = [self._read(name) for name in store.ids] if small else None
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray]:
+        held = self._held
+        scores = self._read(self._store.ids[place]) if held is None else held[place]
+        return scores, self._masks[place]
+
+    def _read(self, name: str) -> np.ndarray:
+        scores = self._store[name]
+        for rule in self._rules:
+            scores = np.asarray(rule(scores))
+        return scores
+
+
+def _load(folder: Path) -> _Folds:
+    record = read_folds(folder)
+    samples = record["samples"]
+    number = len(set(samples["folds"]))
+    if number < 2:
+        raise InputError(
+            f"{folder} has out-of-fold predictions of {number} fold; rules need those of 2 or more."
+        )
+    recipe, class_names = _recipe_of(folder, record["folds"])
+    store = _open_store(folder, samples["ids"], class_names)
+    return _Folds(recipe, store, samples["folds"], samples["units"], _masks(folder))
+
+
+def _recipe_of(folder: Path, folds: int) -> tuple[Recipe, list[str]]:
+    """What the config of the folds means for their data, and the classes all runs have."""
+    runs = [RunFolder.existing(fold_folder(folder, fold)) for fold in range(folds)]
+    told = [run.read_json("data.json") for run in runs]
+    first = told[0]
+    for run, data in zip(runs, told, strict=True):
+        if data["class_names"] != first["class_names"]:
+            raise InputError(
+                f"{run.path} has other classes than {runs[0].path}: {data['class_names']} against "
+                f"{first['class_names']}. Train all folds on one data set."
+            )
+    recipe = make_recipe(
+        load_folds_config(folder),
+        num_classes=first["num_classes"],
+        channels=first["channels"],
+        size=tuple(first["image_size"]),
+        resized=first["resized"],
+    )
+    score = recipe.config.metrics[0].name
+    if score not in SCORES:
+        raise InputError(
+            f"Rules are fitted for {', '.join(SCORES)}; the runs of {folder} declare {score} first."
+        )
+    return recipe, list(first["class_names"])
+
+
+def _open_store(folder: Path, ids: list[str], class_names: list[str]) -> Shards:
+    again = f"Write the out-of-fold predictions again with --resume {folder}."
+    if not (folder / "out_of_fold").is_dir():
+        raise InputError(f"{folder} has no out-of-fold predictions (out_of_fold/). {again}")
+    store = Shards.open(folder / "out_of_fold")
+    for what, theirs, ours in (
+        ("classes", store.class_names, class_names),
+        ("ids", store.ids, ids),
+    ):
+        if theirs != ours:
+            raise InputError(
+                f"{folder / 'out_of_fold'} has other {what} than the runs: {brief(theirs)} against "
+                f"{brief(ours)}. {again}"
+            )
+    return store
+
+
+def _masks(folder: Path) -> list[np.ndarray]:
+    """The truth of each image, in the order of the store; int16 where that holds the labels."""
+    found = []
+    for _, mask in truth_of(folder):
+        small = mask.min() >= -(2**15) and mask.max() < 2**15
+        found.append(mask.astype(np.int16 if small else np.int32))
+    return found
+
+
+def _cautions(num_units: int, judgement: Judgement) -> list[str]:
+    lines = [
+        "The rules are fitted to models that saw a part of the data each. Another model, one "
+        "trained on all of it or an ensemble, may be calibrated otherwise."
+    ]
+    if num_units < FEW:
+        lines.append(f"Only {num_units} units: the intervals are rough themselves.")
+    if judgement.rules:
+        lines.append(
+            "Which rules to apply was chosen on the same images: the gain of the chosen is "
+            "slightly too high. A test split that took no part says more."
+        )
+    return lines
+
+
+def _text(result: dict[str, Any], own: Gain | None, judgement: Judgement) -> str:
+    lines = [
+        f"{result['num_images']} out-of-fold predictions, {result['num_units']} units, "
+        f"{result['num_parts']} nested parts; {result['score']} under the metric contract",
+        f"{'rule':22}{'nested gain':>12}{'95 % interval':>20}{'all classes':>13}{'contract':>10}"
+        f"{'p (Holm)':>10}  verdict",
+    ]
+    if own is not None:
+        lines.append(_row("what the runs do now", own) + f"{'':10}  (against the bare argmax)")
+    for one in judgement.tried:
+        lines.append(_row(one.name, one.gain) + f"{one.p_adjusted:10.3f}  {one.verdict}")
+    if judgement.together is not None:
+        lines.append(_row("together", judgement.together))
+    for one in judgement.tried:
+        lines.append(f"{one.name}: {_finding(one)}")
+    return "\n".join([*lines, *result["cautions"]])
+
+
+def _row(name: str, gain: Gain) -> str:
+    found = gain.declared
+    interval = f"{found.low:+.4f} to {found.high:+.4f}"
+    return (
+        f"{name:22}{found.difference:+12.4f}{interval:>20}{gain.plain.difference:+13.4f}"
+        f"{gain.contract_effect:+10.4f}"
+    )
+
+
+def _finding(one: Tried) -> str:
+    if one.verdict == "refused":
+        return f"refused: {one.reason}"
+    gain = one.gain
+    text = (
+        f"applied: {100 * gain.declared.difference:+.2f} points, of which "
+        f"{100 * gain.plain.difference:+.2f} are there over all classes too and "
+        f"{100 * gain.contract_effect:+.2f} are an effect of the metric contract"
+    )
+    if one.added is not None:
+        more = one.added.declared.difference
+        text += f"; on top of {' and '.join(one.on_top_of)} it adds {100 * more:+.2f}"
+    return text
+
+
+def _write_rules(out: Path, folder: Path, rules: list[dict], judgement: Judgement) -> None:
+    lines = [f"Post-processing fitted on {folder}; level {LEVEL}, see {out.stem}.json."]
+    lines += [f"{one.name}: {_finding(one)}" for one in judgement.tried]
+    section = yaml.safe_dump({"postprocess": rules}, sort_keys=False, default_flow_style=None)
+    write_text(out, "".join(f"# {line}\n" for line in lines) + section)

@@ -1,0 +1,104 @@
+"""Encoders from elsewhere in a run: what a config may ask, what the run keeps, what enters."""
+
+import json
+from typing import Any
+
+import keras
+
+from tfvision.config import ModelSpec, SegmentationConfig
+from tfvision.engine.run_folder import RunFolder
+from tfvision.errors import InputError
+from tfvision.models.encoder_json import read_architecture
+from tfvision.models.encoder_weights import check_weights, load_encoder
+from tfvision.models.encoders import Encoder, parse_encoder
+from tfvision.registry import Spec
+
+KEPT = "encoder.json"  # in the run folder: a path given today may be gone tomorrow
+
+
+def encoder_of(model: Spec) -> Encoder | None:
+    """The section `encoder` of a model, None where it has none."""
+    section = model.kwargs.get("encoder")
+    return None if section is None else parse_encoder(section)
+
+
+def check_pretrained(config: SegmentationConfig, *, resume: bool) -> None:
+    """Checks the encoder's section and its weights, before any data is opened.
+
+    Args:
+        config: Of the run.
+        resume: Weights have entered already; their file may be gone.
+
+    Raises:
+        InputError: The section is wrong, weights are not there, or enter although
+            `model.pretrained` is `forbidden`.
+    """
+    encoder = encoder_of(config.model)
+    if encoder is None:
+        return
+    if config.model.pretrained == "forbidden" and encoder.source is not None:
+        own = encoder.weights == "auto"
+        raise InputError(
+            "model.pretrained is forbidden, but outside weights would enter by "
+            + (
+                f"model.encoder.path ({encoder.path}). Set model.encoder.weights=null to take "
+                "the architecture alone"
+                if own
+                else f"model.encoder.weights ({encoder.weights}). Set it to null"
+            )
+            + ", or set model.pretrained=allowed."
+        )
+    if not resume:
+        check_weights(encoder)
+
+
+def outside_architecture(model: Spec, run: RunFolder | None) -> dict[str, Any] | None:
+    """The architecture of an encoder by path: of the run that keeps it, or of the path.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    encoder = encoder_of(model)
+    if encoder is None or encoder.path is None:
+        return None
+    if run is None:
+        return read_architecture(encoder.path)
+    kept = run.path / KEPT
+    if not kept.is_file():
+        raise InputError(
+            f"{run.path} has no {KEPT}, which holds the architecture of its encoder "
+            f"{encoder.path}. Copy the run whole."
+        )
+    return read_architecture(kept)
+
+
+def keep_architecture(run: RunFolder, architecture: dict[str, Any] | None) -> None:
+    """Writes the encoder's architecture into the run."""
+    if architecture is not None:
+        run.write_json(KEPT, architecture)
+
+
+def self_contained(model: Spec, architecture: dict[str, Any] | None) -> Spec:
+    """The model's spec with the encoder's architecture in place of its path."""
+    if architecture is None:
+        return model
+    section = {k: v for k, v in model.kwargs["encoder"].items() if k not in ("path", "weights")}
+    encoder = {**section, "architecture": architecture}
+    return ModelSpec(name=model.name, **{**model.kwargs, "encoder": encoder})
+
+
+def enter_weights(model: keras.Model, config: SegmentationConfig, say) -> dict[str, Any] | None:
+    """Gives the encoder its weights before the first step. Returns what `env.json` records."""
+    encoder = encoder_of(config.model)
+    found = None if encoder is None else load_encoder(model, encoder)
+    if found is not None:
+        say(
+            f"encoder: {found['num_variables']} variables from {found['source']} "
+            f"(SHA-256 {found['sha256'][:12]})"
+        )
+    return found
+
+
+def recorded(run: RunFolder) -> dict[str, Any] | None:
+    """What a run has recorded of the weights that entered it."""
+    return json.loads((run.path / "env.json").read_text(encoding="utf-8")).get("pretrained")
