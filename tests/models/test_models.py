@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.checks import check_segmentation_model
 from tfvision.models import MODELS
@@ -35,6 +36,8 @@ def test_open_size_has_the_weights_of_the_fixed_size(name):
     )
     assert fixed.stride == opened.stride == 4
     opened.set_weights(fixed.get_weights())
+    # In a graph whose sizes are not known, as `predict` and the SavedModel have it.
+    opened = tf.function(opened, input_signature=[tf.TensorSpec((None, None, None, 1))])
     images = np.random.default_rng(0).random((1, 16, 32, 1), dtype="float32")
     images[:, 13:] = 0
     images[:, :, 30:] = 0

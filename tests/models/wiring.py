@@ -6,9 +6,17 @@ import tensorflow as tf
 
 
 def inputs_of(model, name):
-    """Names of the layers whose outputs the layer `name` takes, in its order."""
+    """Names of the layers whose outputs the layer `name` takes, in its order.
+
+    Layers that change nothing are looked through.
+    """
     tensors = keras.tree.flatten(model.get_layer(name).input)
-    return [t._keras_history.operation.name for t in tensors]
+    return [_source(tensor).name for tensor in tensors]
+
+
+def _source(tensor):
+    layer = tensor._keras_history.operation
+    return _source(layer.input) if isinstance(layer, keras.layers.Identity) else layer
 
 
 def outputs_of(model, names, images):

@@ -236,6 +236,16 @@ def test_all_contradictions_are_told_at_once_and_before_the_data(tmp_path, capsy
     assert not (tmp_path / "run").exists()
 
 
+def test_a_depth_that_the_size_does_not_allow_is_refused(tmp_path, capsys):
+    """C05: the images' size is known once the data is read; a padded 32 is always allowed."""
+    data = runs.write_npz(tmp_path / "d.npz")  # 16x16
+    for depth, code in ((6, 2), (5, 0)):
+        config = runs.write_config(tmp_path / "c.yaml", data, model={"depth": depth, "width": 1})
+        assert runs.train("--config", config, "--dry-run") == code
+        refused = "model.depth 6 halves an image 6 times; images of 16x16 allow 5 at most"
+        assert (refused in capsys.readouterr().err) == (code == 2)
+
+
 @pytest.mark.parametrize("name", ["unet", "unetpp"])
 def test_shipped_settings_do_not_contradict_each_other(name):
     path = segmentation.__file__.rpartition("tfvision")[0]

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from tfvision.errors import InputError
 from tfvision.registry import unknown
@@ -192,13 +192,39 @@ def attention_gate(skip, gating, *, activation: str, name: str):
     q = layers.Add(name=f"{name}_add")([x, g])
     q = layers.Activation(activation, name=f"{name}_act")(q)
     alpha = layers.Conv2D(1, 1, activation="sigmoid", name=f"{name}_psi")(q)
-    alpha = layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_alpha")(alpha)
+    alpha = enlarge(alpha, 2, name=f"{name}_alpha")
     return layers.Multiply(name=name)([skip, alpha])
 
 
 def upsample(x, filters: int, *, name: str):
     """Learned 2x upsampling. (B, H, W, C) -> (B, 2H, 2W, filters)."""
     return layers.Conv2DTranspose(filters, 2, strides=2, name=name)(x)
+
+
+def enlarge(x, factor: int, *, name: str, dtype=None):
+    """Bilinear upsampling. (B, H, W, C) -> (B, factor * H, factor * W, C).
+
+    The layer of Keras fails in a graph whose height and width are open (3.15 asks whether a
+    size that is not known yet is positive), and a graph of open size is what predicts. There
+    the same values are made of repeated pixels and two means: for an even factor s, the filter
+    of s + 1 taps that turns steps into straight lines is a mean of s and one of 2.
+
+    Args:
+        x: (B, H, W, C).
+        factor: 2, 4, 8, ...
+        name: Of the last layer.
+        dtype: Of the layers; None: the policy's.
+    """
+    if None not in x.shape[1:3]:
+        # As deep as the other graph: Keras orders layers, and so weights, by their depth.
+        for step in ("repeat", "pad", "mean"):
+            x = layers.Identity(dtype=dtype, name=f"{name}_{step}")(x)
+        return layers.UpSampling2D(factor, interpolation="bilinear", dtype=dtype, name=name)(x)
+    half = factor // 2
+    x = layers.UpSampling2D(factor, dtype=dtype, name=f"{name}_repeat")(x)
+    x = ops.pad(x, [[0, 0], [half, half], [half, half], [0, 0]], mode="symmetric")
+    x = layers.AveragePooling2D(factor, strides=1, dtype=dtype, name=f"{name}_mean")(x)
+    return layers.AveragePooling2D(2, strides=1, dtype=dtype, name=name)(x)
 
 
 def pad_to_stride(x, stride: int):

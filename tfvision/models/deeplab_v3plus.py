@@ -36,6 +36,7 @@ from tfvision.models.blocks import (
     conv_block,
     conv_unit,
     crop_to,
+    enlarge,
     pad_to_stride,
     separable_unit,
 )
@@ -116,7 +117,7 @@ def DeepLabV3Plus(
     x = aspp(maps[-1], features, rates, unit=separable_unit, **units, name="aspp")
     if dropout:
         x = layers.SpatialDropout2D(dropout, name="drop")(x)
-    x = layers.UpSampling2D(2 ** (halvings - skip), interpolation="bilinear", name="up")(x)
+    x = enlarge(x, 2 ** (halvings - skip), name="up")
     detail = conv_unit(maps[skip], reduced, kernel=1, **units, name="reduce")
     x = layers.Concatenate(name="merge")([detail, x])
     x = separable_unit(x, features, **units, name="decoder_1")
@@ -125,9 +126,7 @@ def DeepLabV3Plus(
     # Logits stay float32 under mixed precision: softmax of float16 is unsafe.
     logits = layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(x)
     if skip:
-        logits = layers.UpSampling2D(
-            2**skip, interpolation="bilinear", dtype="float32", name="enlarge"
-        )(logits)
+        logits = enlarge(logits, 2**skip, dtype="float32", name="enlarge")
     return as_model(image, crop_to(logits, input_shape[:2]), stride=2**halvings, name=name)
 
 

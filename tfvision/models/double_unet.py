@@ -39,6 +39,7 @@ from tfvision.models.blocks import (
     check_counts,
     conv_block,
     crop_to,
+    enlarge,
     pad_to_stride,
     squeeze_excite,
     squeeze_ratio,
@@ -129,7 +130,7 @@ def _encoder(x, *, width, depth, rates, style, ratio, net: int):
 def _decoder(x, skips: list[list], ratio: int, style: dict, *, net: int):
     """Doubles until stride 1; a block has the filters of its skips."""
     for i in reversed(range(len(skips))):
-        up = layers.UpSampling2D(2, interpolation="bilinear", name=f"up{net}_{i}")(x)
+        up = enlarge(x, 2, name=f"up{net}_{i}")
         merged = layers.Concatenate(name=f"merge{net}_{i}")([*skips[i], up])
         x = _block(merged, skips[i][0].shape[-1], ratio, style, name=f"decoder{net}_{i}")
     return x

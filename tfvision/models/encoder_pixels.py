@@ -5,6 +5,7 @@ from typing import Any
 from keras import layers
 
 from tfvision.errors import InputError
+from tfvision.models.blocks import enlarge
 from tfvision.registry import brief, unknown
 
 # What `preprocess_input` of each family of keras.applications does to pixels in 0..255. Those of
@@ -70,9 +71,7 @@ def prepare(
             factor, offset = 1 / divide, -subtract / divide
         x = layers.Rescaling(factor, offset, dtype="float32", name="pixels_shift")(x)
     if upsample > 1:
-        x = layers.UpSampling2D(
-            upsample, interpolation="bilinear", dtype="float32", name="enlarge"
-        )(x)
+        x = enlarge(x, upsample, dtype="float32", name="enlarge")
     return x
 
 

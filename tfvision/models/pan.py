@@ -52,6 +52,7 @@ from tfvision.models.blocks import (
     conv_block,
     conv_unit,
     crop_to,
+    enlarge,
     global_context,
     pad_to_stride,
     squeeze_excite,
@@ -189,7 +190,7 @@ def _feature_pyramid_attention(x, features: int, levels: int, unit: dict):
     for k in reversed(kernels):
         if attention is not None:
             sides[k] = layers.Add(name=f"fpa_{k}x{k}")([sides[k], attention])
-        attention = _double(sides[k], name=f"fpa_{k}x{k}_up")
+        attention = enlarge(sides[k], 2, name=f"fpa_{k}x{k}_up")
 
     main = conv_unit(x, features, kernel=1, **unit, name="fpa_main")
     main = layers.Multiply(name="fpa_attention")([main, attention])
@@ -203,12 +204,12 @@ def _global_attention_upsample(low, high, unit: dict, *, name: str):
     Without a low map there is nothing to weigh: the high one is doubled.
     """
     if low is None:
-        return _double(high, name=name)
+        return enlarge(high, 2, name=name)
     features = high.shape[-1]
     low = conv_unit(low, features, **unit, name=f"{name}_low")
     context = global_context(high, features, activation=unit["activation"], name=f"{name}_context")
     low = layers.Multiply(name=f"{name}_weight")([low, context])
-    return layers.Add(name=name)([_double(high, name=f"{name}_up"), low])
+    return layers.Add(name=name)([enlarge(high, 2, name=f"{name}_up"), low])
 
 
 def _feature_pyramid(maps: list, features: int, unit: dict):
@@ -227,11 +228,7 @@ def _feature_pyramid(maps: list, features: int, unit: dict):
         pyramid = lateral
         smooth = conv_unit(pyramid, max(1, features // 2), **unit, name=f"pyramid_{i}_smooth")
         if i:
-            smooth = layers.UpSampling2D(2**i, interpolation="bilinear", name=f"whole_{i}")(smooth)
+            smooth = enlarge(smooth, 2**i, name=f"whole_{i}")
         whole.append(smooth)
     merged = layers.Concatenate(name="merge")(whole[::-1])
     return conv_unit(merged, features, **unit, name="head")
-
-
-def _double(x, *, name: str):
-    return layers.UpSampling2D(2, interpolation="bilinear", name=name)(x)

@@ -30,6 +30,7 @@ from tfvision.models.blocks import (
     check_builder,
     check_counts,
     crop_to,
+    enlarge,
     normalize,
     pad_to_stride,
 )
@@ -110,7 +111,7 @@ def SegFormer(
     for i, tokens in enumerate(maps):
         y = layers.Dense(decoder_width, name=f"unify_{i}")(tokens)
         if i:
-            y = layers.UpSampling2D(2**i, interpolation="bilinear", name=f"up_{i}")(y)
+            y = enlarge(y, 2**i, name=f"up_{i}")
         unified.append(y)
     y = layers.Concatenate(name="stack")(unified) if len(unified) > 1 else unified[0]
     y = layers.Conv2D(decoder_width, 1, use_bias=normalization == "none", name="fuse_conv")(y)
@@ -121,9 +122,7 @@ def SegFormer(
 
     # Logits stay float32 under mixed precision: softmax of float16 is unsafe.
     y = layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(y)
-    y = layers.UpSampling2D(
-        first_stride, interpolation="bilinear", dtype="float32", name="enlarge"
-    )(y)
+    y = enlarge(y, first_stride, dtype="float32", name="enlarge")
     return as_model(image, crop_to(y, input_shape[:2]), stride=stride, name=name)
 
 

@@ -1,6 +1,7 @@
 """Settings that contradict each other, all found at once, before any data is opened."""
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from tfvision.postprocess import POSTPROCESS
 from tfvision.registry import Registry, Spec
 from tfvision.tasks.plan import stages_of
 from tfvision.tasks.pretrained import self_contained
-from tfvision.tasks.recipe import make_recipe
+from tfvision.tasks.recipe import Recipe, make_recipe
 
 SMALL = 128  # a stride is never larger than this: larger images need no look at the model
 
@@ -164,6 +165,28 @@ def _fits_stride(config: SegmentationConfig, architecture: dict[str, Any] | None
             f"data.image_size {size[0]}x{size[1]} is smaller than the stride of "
             f"{config.model.name}, {model.stride}: the deepest layer would see mostly padding. "
             "Take larger images, or lower model.depth."
+        )
+
+
+def check_depth(recipe: Recipe) -> None:
+    """A net that halves an image until one pixel is left, and goes on, learns nothing there.
+
+    Images smaller than the stride are padded; beyond their larger side, or 32 pixels, nothing
+    but padding would be left.
+
+    Raises:
+        InputError: `model.depth` asks for that.
+    """
+    spec, (height, width) = recipe.config.model, recipe.size
+    default = inspect.signature(MODELS[spec.name]).parameters.get("depth")
+    depth = spec.kwargs.get("depth", default.default if default else 0)
+    encoder = spec.kwargs.get("encoder")
+    enlarged = encoder.get("upsample", 1) if isinstance(encoder, dict) else 1
+    most = int(math.log2(enlarged * max(height, width, 32)))
+    if isinstance(depth, int) and depth > most:
+        raise InputError(
+            f"model.depth {depth} halves an image {depth} times; images of {height}x{width} allow "
+            f"{most} at most. Lower model.depth, or take larger images (data.image_size)."
         )
 
 

@@ -32,7 +32,7 @@ from tfvision.models import MODELS
 from tfvision.postprocess import POSTPROCESS
 from tfvision.registry import Spec
 from tfvision.tasks.calibrate import calibrate
-from tfvision.tasks.check import check_settings
+from tfvision.tasks.check import check_depth, check_settings
 from tfvision.tasks.data import Prepared, prepare, resolved_source
 from tfvision.tasks.decode import decode
 from tfvision.tasks.dry_run import dry_run
@@ -91,6 +91,7 @@ def train(
         resized=prepared.resized,
         architecture=architecture,
     )
+    check_depth(recipe)
     _seed(config)
     surroundings = environment(strategy, request.command)
     identity = identity_of(config, prepared)
