@@ -37,8 +37,8 @@ MAY_IMPORT = {
     "report": {"report", "engine.files", *PARTS, *BASE},
     "tasks": {"tasks", "report", "engine", "config", "__version__", *PARTS, *BASE},
     "cli": {"tasks", "engine", "config", *PARTS, *BASE},
-    "commands": {"commands_more", "cli", "tasks", "engine", "config", *PARTS, *BASE},
-    "commands_more": {"cli", "tasks", "engine", "config", *PARTS, *BASE},
+    "commands": {"commands_several", "cli", "tasks", "engine", "config", *PARTS, *BASE},
+    "commands_several": {"cli", "tasks", "engine", "config", *PARTS, *BASE},
     "__main__": {"commands"},
     "__init__": set(),  # its table of contents is imported when it is used
     "script": {"cli"},

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfvision import commands_more
+from tfvision import commands_several
 from tfvision.cli import add_common, add_output, guarded, import_tensorflow
 
 
@@ -32,7 +32,7 @@ def _main_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", choices=["train", "val", "test"])
     evaluate.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
     evaluate.set_defaults(run=_evaluate)
-    commands_more.add_prediction(evaluate)
+    commands_several.add_prediction(evaluate)
 
     predict = commands.add_parser("predict", help="write the labels of images")
     predict.add_argument("run_folder", metavar="RUN", type=Path)
@@ -45,12 +45,12 @@ def _main_parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
     predict.set_defaults(run=_predict)
-    commands_more.add_prediction(predict)
+    commands_several.add_prediction(predict)
 
     submit = commands.add_parser("submit", help="write a contest's submission file, checked")
     _add_submit(submit)
     submit.set_defaults(run=_submit)
-    commands_more.add_prediction(submit)
+    commands_several.add_prediction(submit)
 
     export = commands.add_parser("export", help="SavedModel, weights and .keras, checked")
     export.add_argument("run_folder", metavar="RUN", type=Path)
@@ -70,7 +70,7 @@ def _main_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what is installed, and what is supported")
     doctor.add_argument("--no-benchmark", action="store_true", help="leave out the speed")
     doctor.set_defaults(run=_doctor)
-    for command in (evaluate, predict, submit, export, *commands_more.add_to(commands)):
+    for command in (evaluate, predict, submit, export, *commands_several.add_to(commands)):
         add_common(command)
     for command in (compare, audit, models, doctor):
         add_output(command)
@@ -192,7 +192,7 @@ def _evaluate(arguments):
         labels=arguments.labels,
         split=arguments.split,
         depth=arguments.depth,
-        **commands_more.prediction_options(arguments),
+        **commands_several.prediction_options(arguments),
     )
     from tfvision.tasks import use
 
@@ -206,9 +206,9 @@ def _predict(arguments):
         out=arguments.out,
         split=arguments.split,
         probabilities=arguments.probabilities,
-        shards=commands_more.checked_shards(arguments),
+        shards=commands_several.checked_shards(arguments),
         depth=arguments.depth,
-        **commands_more.prediction_options(arguments),
+        **commands_several.prediction_options(arguments),
     )
     from tfvision.tasks import use
 
@@ -226,7 +226,7 @@ def _submit(arguments):
         input=arguments.input,
         split=arguments.split,
         depth=arguments.depth,
-        **commands_more.prediction_options(arguments),
+        **commands_several.prediction_options(arguments),
     )
     from tfvision.tasks import submit
 

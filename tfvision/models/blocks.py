@@ -36,6 +36,26 @@ def conv_block(
     return conv_unit(x, filters, **style, name=f"{name}_2")
 
 
+def small_encoder(x, width: int, depth: int, *, ratio: int = 0, **style) -> list:
+    """A block, and another after each halving. (B, H, W, C) -> maps at strides 1 ... `2**depth`.
+
+    Args:
+        x: (B, H, W, C), H and W multiples of `2**depth`.
+        width: Filters at stride 1; doubled at every coarser stride.
+        depth: Number of 2x downsamplings.
+        ratio: Of `squeeze_excite` behind every block; 0 for none.
+        **style: Of `conv_block`.
+    """
+    maps = []
+    for i in range(depth + 1):
+        x = layers.MaxPooling2D(name=f"down_{i}")(x) if i else x
+        x = conv_block(x, width * 2**i, **style, name=f"encoder_{i}")
+        if ratio:
+            x = squeeze_excite(x, ratio, activation=style["activation"], name=f"encoder_{i}_se")
+        maps.append(x)
+    return maps
+
+
 def conv_unit(
     x,
     filters: int,

@@ -33,12 +33,12 @@ from tfvision.models.blocks import (
     aspp,
     check_builder,
     check_counts,
-    conv_block,
     conv_unit,
     crop_to,
     enlarge,
     pad_to_stride,
     separable_unit,
+    small_encoder,
 )
 from tfvision.models.encoders import encoder_levels, encoder_maps
 
@@ -106,7 +106,7 @@ def DeepLabV3Plus(
 
     x = pad_to_stride(image, 2**halvings)
     if encoder is None:
-        maps = _encode(x, width, depth, style)
+        maps = small_encoder(x, width, depth, **style)
     else:
         maps = encoder_maps(x, encoder, depth=depth, width=width, style=style)
     if maps[skip] is None:
@@ -128,12 +128,3 @@ def DeepLabV3Plus(
     if skip:
         logits = enlarge(logits, 2**skip, dtype="float32", name="enlarge")
     return as_model(image, crop_to(logits, input_shape[:2]), stride=2**halvings, name=name)
-
-
-def _encode(x, width: int, depth: int, style: dict) -> list:
-    """A small encoder: maps at strides 1, 2, ..., `2**depth`."""
-    maps = [conv_block(x, width, **style, name="encoder_0")]
-    for i in range(1, depth + 1):
-        x = layers.MaxPooling2D(name=f"down_{i}")(maps[-1])
-        maps.append(conv_block(x, width * 2**i, **style, name=f"encoder_{i}"))
-    return maps

@@ -49,12 +49,12 @@ from tfvision.models.blocks import (
     as_model,
     check_builder,
     check_counts,
-    conv_block,
     conv_unit,
     crop_to,
     enlarge,
     global_context,
     pad_to_stride,
+    small_encoder,
     squeeze_excite,
     squeeze_ratio,
 )
@@ -135,7 +135,7 @@ def PAN(
     x = pad_to_stride(image, stride)
     style = {"dropout": dropout, **unit}
     if encoder is None:
-        maps = _encode(x, width, depth, ratio, style)
+        maps = small_encoder(x, width, depth, ratio=ratio, **style)
     else:
         maps = encoder_maps(x, encoder, depth=depth, width=width, style=style)
         maps = _weighed(maps, ratio, style)
@@ -151,18 +151,6 @@ def PAN(
     # Logits stay float32 under mixed precision: softmax of float16 is unsafe.
     logits = layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(x)
     return as_model(image, crop_to(logits, input_shape[:2]), stride=stride, name=name)
-
-
-def _encode(x, width: int, depth: int, ratio: int, style: dict) -> list:
-    """A small encoder: maps at strides 1, 2, ..., `2**depth`."""
-    maps = []
-    for i in range(depth + 1):
-        x = layers.MaxPooling2D(name=f"down_{i}")(x) if i else x
-        x = conv_block(x, width * 2**i, **style, name=f"encoder_{i}")
-        if ratio:
-            x = squeeze_excite(x, ratio, activation=style["activation"], name=f"encoder_{i}_se")
-        maps.append(x)
-    return maps
 
 
 def _weighed(maps: list, ratio: int, style: dict) -> list:
