@@ -37,6 +37,7 @@ MODELS_WITH = [
     pytest.param("unetpp", {}, {}, id="unetpp"),
     pytest.param("pan", {"stem": True}, {"levels": 1, "squeeze_excitation": 2}, id="pan"),
     pytest.param("pan", {}, {"variant": "fpn", "dropout": 0.1}, id="fpn"),
+    pytest.param("deeplab_v3plus", {}, {"rates": (1,), "skip": 1, "features": 8}, id="deeplab"),
 ]
 
 
@@ -62,6 +63,40 @@ def model_of_maps(encoder, size, depth, channels=3):
     model = keras.Model(image, [y for y in maps if y is not None])
     load_encoder(model, encoder)
     return model
+
+
+@pytest.fixture(scope="module")
+def coarse(tmp_path_factory):
+    """As ConvNeXt: models of a fixed size inside, and no map before stride 4."""
+    layers = keras.layers
+    image = keras.Input((32, 32, 3))
+    patches = [layers.Conv2D(4, 4, strides=4, name="cut"), layers.LayerNormalization()]
+    x = keras.Sequential([keras.Input((32, 32, 3)), *patches], name="patches")(image)
+    x = layers.ReLU(name="first")(x)
+    halving = [layers.Conv2D(6, 2, strides=2, name="cut")]
+    x = keras.Sequential([keras.Input((8, 8, 4)), *halving], name="halving")(x)
+    model = keras.Model(image, layers.ReLU(name="second")(x))
+    path = tmp_path_factory.mktemp("coarse") / "coarse.keras"
+    model.save(path)
+    return model, str(path)
+
+
+def test_an_encoder_that_begins_with_stride_4_leaves_finer_skips_out(coarse):
+    model, path = coarse
+    images = noise(2, 32, 32, 3)
+    maps = model_of_maps(section(path), (32, 32), 3)(images)
+    inner = keras.Model(model.input, [model.get_layer(n).output for n in ("first", "second")])
+    for found, expected in zip(maps, inner(images), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    unet = UNet((32, 48, 3), 5, width=4, depth=3, encoder=section(path))
+    assert inputs_of(unet, "merge_2") == ["encoder_first", "up_2"]
+    assert inputs_of(unet, "decoder_1_1_conv") == ["up_1"]
+    assert unet.stride == 8
+
+
+def test_unetpp_needs_a_map_at_every_stride_but_the_images_own(coarse):
+    with pytest.raises(InputError, match=r"UNet.. needs a map.*stride 2.*unet, pan or deeplab"):
+        UNetPlusPlus((32, 32, 3), 5, width=4, depth=3, encoder=section(coarse[1]))
 
 
 def test_taps_are_the_last_map_of_each_stride(file):

@@ -126,19 +126,34 @@ def strides_of(architecture: dict[str, Any]) -> dict[str, int]:
         if any(i not in tensors for i in call.inputs):
             continue
         args, kwargs = _revive(call.arguments, tensors)
-        try:
-            found = layer.compute_output_spec(*args, **kwargs)
-        except Exception:  # a head that takes one size only; its maps are of no use here
+        found = _measured(layer, args, kwargs)
+        if found is None:
             continue
         tensors[call.layer, call.index] = outputs = keras.tree.flatten(found)
-        kind = type(layer).__name__
-        if "Conv" in kind or "Dense" in kind or any(i[0] in features for i in call.inputs):
+        if _makes_features(layer) or any(i[0] in features for i in call.inputs):
             features.add(call.layer)
         if call.layer in features and len(outputs) == 1:
             stride = _stride(outputs[0].shape)
             if stride:
                 strides[call.layer] = stride
     return strides
+
+
+def _makes_features(layer) -> bool:
+    if isinstance(layer, keras.Model):
+        return any(_makes_features(inner) for inner in layer.layers)
+    return "Conv" in type(layer).__name__ or "Dense" in type(layer).__name__
+
+
+def _measured(layer, args: list, kwargs: dict):
+    """What a layer gives for tensors that are thought; None for a head that takes one size only,
+    whose maps are of no use here."""
+    for think in (layer.compute_output_spec, layer):  # some have to be built first
+        try:
+            return think(*args, **kwargs)
+        except Exception:
+            continue
+    return None
 
 
 def _stride(shape: tuple) -> int | None:
@@ -191,6 +206,7 @@ def _layer(architecture, name: str, *, prefix: str = "", trainable: bool | None 
     """A new layer, not yet built, of the one called `name`."""
     data = next(y for y in architecture["config"]["layers"] if y["config"]["name"] == name)
     data = copy.deepcopy({k: v for k, v in data.items() if k not in ("build_config", "name")})
+    _open_size(data)
     config = data["config"]
     config["name"] = prefix + name
     if "dtype" in config:
@@ -208,6 +224,20 @@ def _layer(architecture, name: str, *, prefix: str = "", trainable: bool | None 
     except (TypeError, ValueError, AttributeError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"The encoder's layer {name} cannot be made here: {first}") from error
+
+
+def _open_size(value: Any) -> None:
+    """Takes height and width, those of another image, from the inputs of models in a layer."""
+    if isinstance(value, list):
+        for item in value:
+            _open_size(item)
+    elif isinstance(value, dict):
+        for key in ("batch_shape", "build_input_shape"):
+            shape = value.get(key)
+            if isinstance(shape, list) and len(shape) == 4:
+                value[key] = [shape[0], None, None, shape[3]]
+        for item in value.values():
+            _open_size(item)
 
 
 def _revive(node: dict[str, Any], tensors: dict) -> tuple[list, dict]:

@@ -203,8 +203,8 @@ def encoder_maps(
         style: `dropout`, `normalization` and `activation` of the stem.
 
     Returns:
-        `encoder_levels(...) + 1` maps. The first is None where the encoder has no map at the
-        image's size and no stem.
+        `encoder_levels(...) + 1` maps. The first are None where the encoder has none as fine;
+        a stem is always one of stride 1.
 
     Raises:
         InputError: The encoder has no such strides, taps or channels, or cannot be made.
@@ -235,11 +235,11 @@ def encoder_maps(
 
 
 def find_taps(architecture: dict[str, Any], encoder: Encoder, depth: int) -> dict[int, str]:
-    """Stride to the name of the layer whose map is used, 2 to `2**depth`, 1 where there is one.
+    """Stride to the name of the layer whose map is used, up to `2**depth`, from the finest on.
 
     Raises:
         InputError: A named layer is not there or gives no map, two have one stride, a stride
-            is missing.
+            is missing that is not finer than all there are.
     """
     strides = strides_of(architecture)
     what = encoder.name or encoder.path or "architecture"
@@ -256,7 +256,9 @@ def find_taps(architecture: dict[str, Any], encoder: Encoder, depth: int) -> dic
                     f"{strides[name]}; name one layer a stride."
                 )
             taps[strides[name]] = name
-    missing = [2**i for i in range(max(1, encoder.halvings), depth + 1) if 2**i not in taps]
+    wanted = [2**i for i in range(max(1, encoder.halvings), depth + 1)]
+    # An encoder that begins with a stride of 4 has no finer map: the decoder then only enlarges.
+    missing = [s for s in wanted if s not in taps and (s > min(taps, default=0) or s == wanted[-1])]
     if missing:
         raise InputError(
             f"The encoder {what} has no map at stride {missing[0]}, which depth {depth} needs; "

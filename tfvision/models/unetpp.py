@@ -74,7 +74,7 @@ def UNetPlusPlus(
 
     Raises:
         InputError: A width or depth below 1, a dropout outside [0, 1), an unknown
-            normalization, an encoder that cannot be had.
+            normalization, an encoder that cannot be had or lacks a stride.
     """
     check_builder(width, depth, dropout, num_classes)
     style = {"dropout": dropout, "normalization": normalization, "activation": activation}
@@ -86,6 +86,12 @@ def UNetPlusPlus(
         edge = _encode(padded, filters, style)
     else:
         edge = encoder_maps(padded, encoder, depth=depth, width=width, style=style)
+        missing = [2**i for i in range(1, levels) if edge[i] is None]
+        if missing:
+            raise InputError(
+                "UNet++ needs a map of its encoder at every stride but the image's own; this one "
+                f"has none at stride {missing[0]}. Take unet, pan or deeplab_v3plus."
+            )
     x = {(i, 0): y for i, y in enumerate(edge)}  # x[i, j] is the output of node x_i_j.
 
     # Nested skips, column by column: a node sees every earlier node of its own
