@@ -182,8 +182,8 @@ def plot(table: Mapping[str, Any]) -> str:
     at_gain = _axis(
         drawn, [0.0, *(v for v in ends if v is not None and abs(v) < 1)], RIGHT, RIGHT_END, height
     )
-    drawn.append(_text(LEFT, 18, f"{metric}: each seed, their mean, ◇ reported"))
-    drawn.append(_text(RIGHT, 18, "difference to the rung it is compared to, 95 %"))
+    drawn.append(_text(LEFT, 18, f"{metric}, mean and seeds, ◇ reported"))
+    drawn.append(_text(RIGHT, 18, "difference to the rung compared to, 95 %"))
     zero = at_gain(0.0)
     drawn.append(f'<line class="zero" x1="{zero}" x2="{zero}" y1="{TOP - 8}" y2="{height - 28}"/>')
     for place, row in enumerate(rungs):
