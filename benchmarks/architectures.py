@@ -195,12 +195,13 @@ def _unet_collection(name, settings, shape, images, masks):
 
 def _pytorch(name, settings, shape, images, masks):
     import torch
+    from torch import library
 
-    # The registry's torchvision has no build for this torch without CUDA; its Python part is all
+    # The torchvision of the package index has no build for this torch without CUDA; its Python part is all
     # that is needed, and asks for these two names while it is imported.
-    library = torch.library.Library("torchvision", "DEF")
+    names = library.Library("torchvision", "DEF")
     for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        names.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import segmentation_models_pytorch as smp
     from torch.utils.flop_counter import FlopCounterMode
 
