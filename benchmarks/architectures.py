@@ -197,7 +197,7 @@ def _pytorch(name, settings, shape, images, masks):
     import torch
     from torch import library
 
-    # The torchvision of the package index has no build for this torch without CUDA; its Python part is all
+    # There is no torchvision for this torch without CUDA; its Python part is all
     # that is needed, and asks for these two names while it is imported.
     names = library.Library("torchvision", "DEF")
     for operator in ("nms", "qnms"):
