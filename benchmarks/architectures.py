@@ -199,9 +199,9 @@ def _pytorch(name, settings, shape, images, masks):
 
     # There is no torchvision for this torch without CUDA; its Python part is all
     # that is needed, and asks for these two names while it is imported.
-    names = library.Library("torchvision", "DEF")
     for operator in ("nms", "qnms"):
-        names.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        library.define(f"torchvision::{operator}", schema)
     import segmentation_models_pytorch as smp
     from torch.utils.flop_counter import FlopCounterMode
 
