@@ -17,11 +17,11 @@ import pytest
 from tfvision.augment import MIXERS, OPS
 from tfvision.cli import TASKS, tables
 from tfvision.config import SCHEMAS, check_names, load_config
-from tfvision.data import SOURCES
+from tfvision.data import INPUTS, SOURCES
 from tfvision.engine import OPTIMIZERS, SCHEDULES, VIEWS
 from tfvision.losses import LOSSES
 from tfvision.metrics import METRICS
-from tfvision.models import MODELS
+from tfvision.models import CLASSIFIERS, MODELS
 from tfvision.postprocess import POSTPROCESS
 
 ROOT = Path(__file__).parents[1]
@@ -44,11 +44,11 @@ MAY_IMPORT = {
     "script": {"cli"},
 }
 TABLES = {
-    "models": [MODELS],
+    "models": [MODELS, CLASSIFIERS],
     "losses": [LOSSES],
     "metrics": [METRICS],
     "augment": [OPS, MIXERS],
-    "data": [SOURCES],
+    "data": [SOURCES, INPUTS],
     "postprocess": [POSTPROCESS],
     "engine": [OPTIMIZERS, SCHEDULES, VIEWS],
 }
@@ -246,10 +246,11 @@ def test_reading_tables_and_asking_for_help_imports_nothing_heavy():
     assert len(packages) > 8
     code = f"""
 import importlib, sys
-for name in {[*packages, "tfvision.cli", "tfvision.commands", "tfvision.config", "train_seg"]}:
+for name in {[*packages, "tfvision.cli", "tfvision.commands", "tfvision.config", "train_seg", "train_cls"]}:
     importlib.import_module(name)
 from tfvision import cli, commands
-cli.tables()
+for task in cli.TASKS:
+    cli.tables(task)
 for action in (lambda: cli.train("segmentation", ["--help"]), lambda: commands.main(["--help"])):
     try:
         action()
@@ -309,26 +310,27 @@ CONFIGS = [
 
 @pytest.mark.parametrize(("task", "path"), CONFIGS)
 def test_a_config_validates_and_its_names_and_arguments_fit(task, path):
-    from tfvision.tasks.segmentation import _check_arguments
+    from tfvision.tasks.training import check_arguments
 
     config = load_config(SCHEMAS[task], path)
-    check_names(config, tables())
-    _check_arguments(config)
+    check_names(config, tables(task))
+    check_arguments(config)
     # A second config of a model says after its name what is its own: unet_lite0.
     assert path.stem == config.model.name or path.stem.startswith(f"{config.model.name}_")
 
 
 def test_every_model_has_a_config_and_every_task_its_default():
-    named = {path.stem for path in (ROOT / "configs" / "seg").glob("*.yaml")}
-    assert set(MODELS) <= named
+    for folder, table in (("seg", MODELS), ("cls", CLASSIFIERS)):
+        named = {path.stem for path in (ROOT / "configs" / folder).glob("*.yaml")}
+        assert set(table) <= named
     for folder, default in TASKS.values():
         assert (ROOT / "configs" / folder / f"{default}.yaml").is_file()
 
 
 def test_every_name_in_a_config_has_a_table():
     """A new section of specs must be looked up, or a typo in it is found only late."""
-    for schema in SCHEMAS.values():
-        assert set(tables()) == set(spec_paths(schema))
+    for task, schema in SCHEMAS.items():
+        assert set(tables(task)) == set(spec_paths(schema))
 
 
 def spec_paths(schema, prefix: str = "") -> list[str]:

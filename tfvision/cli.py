@@ -20,7 +20,10 @@ OUT_OF_MEMORY = (
     "model.width smaller; to predict large images, cut them with --tile 512. Checkpoints written "
     "so far are whole: where other programs took the memory, go on with --resume."
 )
-TASKS = {"segmentation": ("seg", "unetpp")}  # folder of configs and runs, default config
+TASKS = {  # folder of configs and runs, default config
+    "segmentation": ("seg", "unetpp"),
+    "classification": ("cls", "small_cnn"),
+}
 
 
 def train(task: str, argv: Sequence[str] | None = None) -> int:
@@ -115,10 +118,10 @@ def _train(task: str, arguments: argparse.Namespace, command: str):
         from tfvision.tasks import lr_range
 
         return lr_range.lr_range_test(request, out=arguments.out)
-    from tfvision.tasks import segmentation
+    from tfvision.tasks.training import trainer
 
     try:
-        return segmentation.train(request)
+        return trainer(task)(request)
     finally:
         request.run.unlock()
 
@@ -137,7 +140,7 @@ def _train_folds(task, arguments):
         from tfvision.tasks import folds
 
         config = folds.load_folds_config(arguments.resume, task)
-        check_names(config, tables())
+        check_names(config, tables(task))
         request = FoldsRequest(config, arguments.resume, config.model.name, resume=True, **flags)
     else:
         config, arch = _load(task, arguments)
@@ -183,7 +186,7 @@ def _load(task, arguments):
     if arguments.fold is not None:
         overrides.append(f"data.fold={arguments.fold}")
     config = load_config(SCHEMAS[task], path, overrides)
-    check_names(config, tables())
+    check_names(config, tables(task))
     return config, config.model.name if arguments.config else arguments.arch or default
 
 
@@ -229,7 +232,7 @@ def _resume_request(task, arguments, command):
         raise InputError(f"{run.path} is an ensemble: there is nothing to train. Make a new one.")
     before = load_config(SCHEMAS[task], run.config)
     config = load_config(SCHEMAS[task], run.config, arguments.overrides)
-    check_names(config, tables())
+    check_names(config, tables(task))
     changed = differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     longer = any(line.startswith("train.epochs: ") for line in changed)
     refused = [line for line in changed if not line.startswith(MAY_CHANGE)]
@@ -261,8 +264,8 @@ def _check_alone(arguments, more: Sequence[str] = ()) -> None:
             raise InputError(f"--resume takes everything from the run; leave out --{word}.")
 
 
-def tables():
-    """Key path of a config to the table its names are looked up in."""
+def tables(task: str = "segmentation"):
+    """Key path of a task's config to the table its names are looked up in."""
     from tfvision.augment import MIXERS, OPS
     from tfvision.data import SOURCES
     from tfvision.engine import OPTIMIZERS, SCHEDULES
@@ -270,8 +273,9 @@ def tables():
     from tfvision.metrics import METRICS
     from tfvision.models import MODELS
     from tfvision.postprocess import POSTPROCESS
+    from tfvision.tasks.names import tables_of
 
-    return {
+    of_segmentation = {
         "model": MODELS,
         "loss": LOSSES,
         "metrics": METRICS,
@@ -282,6 +286,7 @@ def tables():
         "train.optimizer": OPTIMIZERS,
         "train.schedule": SCHEDULES,
     }
+    return tables_of(task, of_segmentation)
 
 
 def _config_of(arch: str, folder: str) -> Path:

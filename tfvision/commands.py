@@ -27,7 +27,10 @@ def _main_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run_folder", metavar="RUN", type=Path)
     evaluate.add_argument("--data", metavar="PATH", type=Path, help="another data set")
     evaluate.add_argument(
-        "--labels", metavar="FILE", type=Path, help="npz or folder of masks that training had not"
+        "--labels",
+        metavar="FILE",
+        type=Path,
+        help="npz or folder of masks, or of a classification a CSV, that training had not",
     )
     evaluate.add_argument("--split", choices=["train", "val", "test"])
     evaluate.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
@@ -96,7 +99,11 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id-suffix", metavar="TEXT", help="behind every id, such as .png")
     parser.add_argument("--rows", choices=["image", "class"], help="of rle: a row for each")
     parser.add_argument("--classes", metavar="1,2", help="labels to code (rle; all but 0)")
-    parser.add_argument("--class-as", choices=["number", "name"], help="in the file (number)")
+    parser.add_argument(
+        "--class-as",
+        choices=["number", "name"],
+        help="in the file (labels of a classification: name, else number)",
+    )
     parser.add_argument("--rle-order", choices=["column", "row"], help="of pixels (column)")
     parser.add_argument("--rle-base", choices=[0, 1], type=int, help="of the first pixel (1)")
     parser.add_argument("--rle-empty", metavar="TEXT", help="code of no pixel (nothing)")
@@ -105,6 +112,11 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", type=Path, help="a folder, npz or CSV")
+    parser.add_argument(
+        "--task",
+        choices=["segmentation", "classification"],
+        help="what the data is for (default: as its layout says: masks, or labels)",
+    )
     parser.add_argument(
         "--out",
         metavar="FOLDER",
@@ -144,8 +156,8 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric",
         metavar="NAME",
-        help="mean_iou, mean_dice, pixel_accuracy, or a convention of mean IoU such as plain "
-        "(default: the metric contract of the runs)",
+        help="mean_iou, mean_dice, pixel_accuracy, or a convention of mean IoU such as plain; of "
+        "classifications accuracy, macro_f1, ... (default: the metric contract of the runs)",
     )
     parser.add_argument(
         "--out",
@@ -169,7 +181,8 @@ def _compare(arguments):
 
 
 def _audit(arguments):
-    from tfvision.config import AuditConfig, apply_override, validate
+    from tfvision.config import AuditConfig, ClassAuditConfig, apply_override, validate
+    from tfvision.data.recognise import task_of
     from tfvision.errors import InputError
     from tfvision.tasks import audit
 
@@ -181,7 +194,9 @@ def _audit(arguments):
         if not override.strip().startswith("data."):
             raise InputError(f"--set of an audit sets keys of data. Received: {override!r}.")
         apply_override(raw, override)
-    config = validate(AuditConfig, raw, where="--set").data
+    labels = (arguments.task or task_of(arguments.data)) == "classification"
+    schema = ClassAuditConfig if labels else AuditConfig
+    config = validate(schema, raw, where="--set").data
     return audit.audit_data(config, out=arguments.out, copy=arguments.clean, quiet=arguments.quiet)
 
 

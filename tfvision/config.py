@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -57,6 +57,8 @@ class _Section(BaseModel):
 
 class DataConfig(_Section):
     """Which images to read, how to split and how to vary them."""
+
+    task: ClassVar[str] = "segmentation"
 
     source: Spec = Spec(name="embedded")
     image_size: tuple[Pixels, Pixels] | None = Field(
@@ -127,6 +129,24 @@ class DataConfig(_Section):
         return self
 
 
+class ClassDataConfig(DataConfig):
+    """The data of a classification: what the network is shown of an image, besides."""
+
+    task: ClassVar[str] = "classification"
+
+    source: Spec = Spec(name="embedded_classes")
+    ignore_label: int | None = Field(default=None, description="A label that does not count.")
+    input: Spec = Field(
+        default=Spec(name="full"), description="What the network sees of an image: its pieces."
+    )
+    aggregate: Literal["mean", "area", "log_mean", "median", "max"] = Field(
+        default="mean", description="How the pieces of an image agree on its probabilities."
+    )
+    fit: Literal["stretch", "pad"] = Field(
+        default="stretch", description="How a piece is brought to image_size."
+    )
+
+
 class StageConfig(_Section):
     """One part of a training, in which some layers learn and the others stay as they are."""
 
@@ -144,6 +164,9 @@ class StageConfig(_Section):
         default={}, description="Prefix of layers: prefix of those that start with their weights."
     )
     restart: bool = Field(default=False, description="The schedule runs over this stage alone.")
+    keep_slots: bool = Field(
+        default=False, description="What learnt before goes on as it was, optimizer slots and all."
+    )
 
 
 class TrainConfig(_Section):
@@ -216,6 +239,35 @@ class TrainConfig(_Section):
         return self
 
 
+class UnfreezeConfig(_Section):
+    """Progressive unfreezing: the head learns first, then the backbone from its end."""
+
+    blocks: int = Field(default=2, gt=0, description="Of the backbone, released at a time.")
+    every: int = Field(default=20, gt=0, description="Epochs between two releases.")
+    head_epochs: int | None = Field(
+        default=None, gt=0, description="Of the head alone; null: as many."
+    )
+
+
+class ClassTrainConfig(TrainConfig):
+    """How a classification learns, which may open its backbone block by block."""
+
+    unfreeze: UnfreezeConfig | None = Field(
+        default=None, description="Stages made from the backbone's blocks; null: none."
+    )
+
+    @model_validator(mode="after")
+    def _unfreezing_fits(self) -> "ClassTrainConfig":
+        if self.unfreeze is not None and self.stages is not None:
+            raise ValueError("unfreeze makes the stages itself: leave out train.stages, or it")
+        if self.unfreeze is not None and self.time_budget is not None:
+            raise ValueError(
+                "unfreeze is measured in epochs, and under a time_budget stages have shares of it: "
+                "leave one out"
+            )
+        return self
+
+
 class LossTerm(Spec):
     """One summand of the loss: `focal(gamma=2.0, weight=0.5)`.
 
@@ -257,8 +309,10 @@ class ModelSpec(Spec):
         return self.name if full.keys() == {"name"} else full
 
 
-class SegmentationConfig(_Section):
-    """Everything `train_seg.py` needs to know. A run saves it as `config.yaml`."""
+class RunConfig(_Section):
+    """Everything a training script needs to know. A run saves it as `config.yaml`."""
+
+    task: ClassVar[str]
 
     seed: int = Field(default=0, ge=0, lt=2**31)
     data: DataConfig = DataConfig()
@@ -270,6 +324,42 @@ class SegmentationConfig(_Section):
     postprocess: tuple[Spec, ...] = ()
     train: TrainConfig = TrainConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_task(cls, value: Any) -> Any:
+        """A saved config names its task; one without a name is of segmentation, as of old."""
+        if not isinstance(value, dict) or "task" not in value:
+            return value
+        if value["task"] != cls.task:
+            raise ValueError(
+                f"the config is of the task {brief(value['task'])}, and this is {cls.task}: give "
+                f"it to {SCRIPTS.get(value['task'], 'the script of that task')}"
+            )
+        return {key: item for key, item in value.items() if key != "task"}
+
+
+class SegmentationConfig(RunConfig):
+    """Everything `train_seg.py` needs to know."""
+
+    task: ClassVar[str] = "segmentation"
+
+
+class ClassificationConfig(RunConfig):
+    """Everything `train_cls.py` needs to know."""
+
+    task: ClassVar[str] = "classification"
+
+    data: ClassDataConfig = ClassDataConfig()
+    train: ClassTrainConfig = ClassTrainConfig()
+    metrics: tuple[Spec, ...] = Field(
+        default=(Spec(name="macro_f1"),), min_length=1, description="The first is the contract."
+    )
+
+    @model_serializer(mode="wrap")
+    def _named(self, handler: Callable[[Any], Any]) -> Any:
+        """A run of it is known by its config."""
+        return {"task": self.task, **handler(self)}
+
 
 class AuditConfig(_Section):
     """What `python -m tfvision audit` takes from a config."""
@@ -277,7 +367,17 @@ class AuditConfig(_Section):
     data: DataConfig = DataConfig()
 
 
-SCHEMAS: dict[str, type[SegmentationConfig]] = {"segmentation": SegmentationConfig}
+class ClassAuditConfig(AuditConfig):
+    """The same, of the data of a classification."""
+
+    data: ClassDataConfig = ClassDataConfig()
+
+
+SCHEMAS: dict[str, type[RunConfig]] = {
+    "segmentation": SegmentationConfig,
+    "classification": ClassificationConfig,
+}
+SCRIPTS = {"segmentation": "train_seg.py", "classification": "train_cls.py"}
 
 
 def load_config(schema: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
@@ -301,6 +401,24 @@ def load_config(schema: type[C], path: Path, overrides: Sequence[str] = ()) -> C
         places = {k: v for k, v in places.items() if not f"{k}.".startswith(f"{key}.")}
         places[key] = "--set"
     return validate(schema, raw, where=str(path), places=places)
+
+
+def load_any(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Reads a config of whatever task it names; one that names none is of segmentation.
+
+    Raises:
+        InputError: As `load_config`; or there is no such task.
+    """
+    path = Path(path)
+    return load_config(schema_of(_parse(_read(path), str(path)), str(path)), path, overrides)
+
+
+def schema_of(raw: Any, where: str) -> type[RunConfig]:
+    """The schema of the task that keys and values of a config name."""
+    task = raw.get("task", "segmentation") if isinstance(raw, dict) else "segmentation"
+    if task not in SCHEMAS:
+        raise InputError(f"{where}: {unknown('task', task, SCHEMAS)}")
+    return SCHEMAS[task]
 
 
 def _fill_specs(schema: type[BaseModel], raw: dict[str, Any]) -> None:
@@ -483,7 +601,8 @@ def _explain(schema: type[BaseModel], problem: Any, places: dict[str, str]) -> s
     if problem["type"] == "missing":
         return f"{path} is missing{place}."
     if problem["type"] == "value_error":  # its message says what came
-        return f"{path}{place}: {problem['msg'].removeprefix('Value error, ').rstrip('.')}."
+        told = f"{problem['msg'].removeprefix('Value error, ').rstrip('.')}."
+        return f"{path}{place}: {told}" if path else told
     return f"{path}{place}: {problem['msg']}. Received: {brief(problem['input'])}."
 
 

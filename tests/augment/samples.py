@@ -5,10 +5,11 @@ import tensorflow as tf
 
 
 def make_sample(height=12, width=16, channels=1, seed=0, parts=("mask", "boxes")):
-    """Random pixels, labels 0 to 3, boxes inside the image, and keys that pass through."""
+    """Random pixels and region, labels 0 to 3, boxes inside the image, keys that pass through."""
     rng = np.random.default_rng(seed)
     sample = {
         "image": tf.constant(rng.random((height, width, channels), dtype=np.float32)),
+        "region": make_region((height, width), seed),
         "label": tf.constant(2),
         "id": tf.constant("scan 7"),
         "index": tf.constant(41, tf.int64),
@@ -20,6 +21,11 @@ def make_sample(height=12, width=16, channels=1, seed=0, parts=("mask", "boxes")
         sample["boxes"] = tf.constant(boxes, tf.float32)
         sample["classes"] = tf.constant([3, 1, 2])
     return sample
+
+
+def make_region(shape, seed=0):
+    """0 and 1 by chance, from a generator of its own."""
+    return tf.constant(np.random.default_rng([seed, 1]).integers(0, 2, shape), tf.uint8)
 
 
 def column_sample(height=5, width=8):
@@ -40,6 +46,7 @@ def make_batch(count=4, height=8, width=10, channels=1, seed=0):
     return {
         "image": tf.constant(rng.random((count, height, width, channels), dtype=np.float32)),
         "mask": tf.constant(rng.integers(0, 4, (count, height, width)), tf.int32),
+        "region": make_region((count, height, width), seed),
         "label": tf.range(count),
         "boxes": tf.constant(np.where(filled[..., None], boxes, 0), tf.float32),
         "classes": tf.constant(np.where(filled, rng.integers(0, 3, (count, 4)), -1), tf.int32),

@@ -14,8 +14,14 @@ ADDED = {
     "mixup": {"mix", "mask_other", "label_other"},
     "cutmix": {"mix", "label_other"},
     "copy_paste": set(),
+    "paste_on_background": set(),
 }
-ARGUMENTS = {"mixup": {"alpha": 1.0}, "cutmix": {"alpha": 1.0}, "copy_paste": {"classes": [1, 3]}}
+ARGUMENTS = {
+    "mixup": {"alpha": 1.0},
+    "cutmix": {"alpha": 1.0},
+    "copy_paste": {"classes": [1, 3]},
+    "paste_on_background": {},
+}
 
 
 def build(name, p=1.0):
@@ -64,7 +70,8 @@ def test_any_batch_size_and_image_size_at_run_time(name):
 
 @each_mixer
 def test_same_seed_same_batch_other_seed_other_batch(name):
-    op, batch = build(name), batch_for(name)
+    p = 0.5 if name == "paste_on_background" else 1.0  # of p=1 that has one outcome
+    op, batch = build(name, p=p), batch_for(name, count=20)
     assert_same(op(batch, [1, 2]), op(batch, [1, 2]))
     outcomes = {op(batch, [s, 2])["image"].numpy().tobytes() for s in range(6)}
     assert len(outcomes) == 6
@@ -79,7 +86,7 @@ def test_keys_shapes_and_dtypes_do_not_depend_on_chance(name, p):
     assert set(spec) == set(batch) | ADDED[name]
     assert spec["image"] == tf.TensorSpec([4, 8, 10, 1], tf.float32)
     assert spec["mask"] == tf.TensorSpec([4, 8, 10], tf.int32)
-    if name == "copy_paste":
+    if not ADDED[name]:
         return
     assert spec["mix"] == tf.TensorSpec([4], tf.float32)
     assert spec["label_other"] == tf.TensorSpec([4], tf.int32)

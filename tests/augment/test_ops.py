@@ -32,6 +32,7 @@ ARGUMENTS = {
     "cutout": ({"size": (4, 6), "count": 2, "fill_label": 7}, (7,)),
     "coarse_dropout": ({"max_size": 0.4, "fill_label": 7}, (7,)),
     "grid_dropout": ({"min_unit": 4, "max_unit": 8, "fill_label": 7}, (7,)),
+    "random_background": ({"kinds": ["colour", "noise", "clouds", "blur"]}, ()),
     "albumentations": (
         {
             "transforms": [
@@ -46,6 +47,7 @@ ARGUMENTS = {
 each_op = pytest.mark.parametrize("name", list(OPS))
 SPECS = {
     "mask": tf.TensorSpec([None, None], tf.int32),
+    "region": tf.TensorSpec([None, None], tf.uint8),
     "label": tf.TensorSpec([], tf.int32),
     "boxes": tf.TensorSpec([None, 4], tf.float32),
     "classes": tf.TensorSpec([None], tf.int32),
@@ -136,6 +138,7 @@ def test_shapes_dtypes_and_other_keys_stay(name):
     size = (10, 20) if name == "crop" else (HEIGHT, WIDTH)
     assert spec["image"] == tf.TensorSpec([*size, 3], tf.float32)
     assert spec["mask"] == tf.TensorSpec(size, tf.int32)
+    assert spec["region"] == tf.TensorSpec(size, tf.uint8)
     assert spec["boxes"].dtype == tf.float32
     assert spec["boxes"].shape[1] == 4
     assert spec["classes"].dtype == tf.int32
@@ -163,6 +166,17 @@ def test_labels_stay_labels(name):
     allowed = {2, 40, *ARGUMENTS[name][1]}
     for seed in seeds(20):
         assert set(np.unique(op(sample, seed)["mask"])) <= allowed
+
+
+@each_op
+def test_a_region_moves_with_the_mask_and_0_comes_in(name):
+    sample = make_sample()
+    sample["region"] = tf.cast(sample["mask"] == 3, tf.uint8)
+    # What hides pixels of the mask does not move them: the object is still there.
+    op = build(name, **({"fill_label": None} if ARGUMENTS[name][1] == (7,) else {}))
+    for seed in seeds(5):
+        out = op(sample, seed)
+        np.testing.assert_array_equal(out["region"], out["mask"] == 3)
 
 
 @each_op

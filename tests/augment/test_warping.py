@@ -189,7 +189,7 @@ def test_a_perspective_beside_affine_ops_is_one_resampling():
         make_sample(), tf.TensorSpec([2], tf.int32)
     )
     kinds = [node.type for node in traced.graph.get_operations()]
-    assert kinds.count("ImageProjectiveTransformV3") == 2  # image, mask
+    assert kinds.count("ImageProjectiveTransformV3") == 3  # image, mask, region
 
 
 def test_behind_the_horizon_there_is_only_fill():

@@ -270,8 +270,8 @@ def test_boxes_groups_and_splits_of_arrays(data):
         ArraySource({"": {"images": images, "boxes": boxes}})
     with pytest.raises(InputError, match="its boxes are 5"):
         ArraySource({"": {**part, "boxes": boxes[:5]}})
-    with pytest.raises(InputError, match=r"holds .'labels'"):
-        ArraySource({"": {"images": images, "labels": masks}})
+    with pytest.raises(InputError, match=r"holds .'targets'"):
+        ArraySource({"": {"images": images, "targets": masks}})
 
 
 def test_stamp_follows_the_file(tmp_path, data):

@@ -7,7 +7,7 @@ import pytest
 
 from experiments import compare_coverage
 from tfvision.errors import InputError
-from tfvision.metrics import bootstrap, contract
+from tfvision.metrics import bootstrap, classification, contract
 from tfvision.metrics.bootstrap import class_parts, compare, holm, score_parts, value
 from tfvision.metrics.contract import Contract
 
@@ -15,6 +15,7 @@ FUNCTIONS = {
     "mean_iou": contract.mean_iou,
     "mean_dice": contract.mean_dice,
     "pixel_accuracy": contract.pixel_accuracy,
+    **classification.SCORES,
 }
 
 
@@ -72,6 +73,21 @@ def test_classes_are_those_of_the_contracts_table():
     assert [value(p) for p in class_parts(cms, agreed)] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("score", "per_class"),
+    [
+        ("accuracy", contract.dice_per_class),
+        ("macro_f1", contract.dice_per_class),
+        ("balanced_accuracy", contract.recall_per_class),
+        ("pixel_accuracy", contract.iou_per_class),
+    ],
+)
+def test_classes_of_a_score_are_judged_by_what_it_is_made_of(score, per_class):
+    cms, _ = models()
+    found = [value(p) for p in class_parts(cms, score=score)]
+    assert found == pytest.approx(per_class(cms.sum(axis=0)), abs=1e-12)
+
+
 def slow(first, second, resamples, seed, agreed, score):
     """The same interval by a loop over resamples, the errors by differences in the weights."""
     size, scored = len(first), FUNCTIONS[score]
@@ -107,6 +123,8 @@ def slow(first, second, resamples, seed, agreed, score):
         ("mean_iou", Contract()),
         ("mean_dice", Contract(exclude_classes=(0,), absent="one")),
         ("pixel_accuracy", Contract(ignore_labels=(1,))),
+        ("weighted_f1", Contract(exclude_classes=(1,))),
+        ("balanced_accuracy", Contract()),
     ],
 )
 def test_equals_a_loop_over_the_resamples(score, agreed):

@@ -7,12 +7,24 @@ import numpy as np
 import pytest
 
 from tfvision.errors import InputError
-from tfvision.metrics import METRICS, Contract, MeanIoU, PixelAccuracy, confusion_matrix
+from tfvision.metrics import (
+    METRICS,
+    Contract,
+    MeanIoU,
+    PixelAccuracy,
+    classification,
+    confusion_matrix,
+)
 from tfvision.metrics import contract as c
 from tfvision.metrics.segmentation import LIMB
 
 K = 4
-SCORES = {"mean_iou": c.mean_iou, "mean_dice": c.mean_dice, "pixel_accuracy": c.pixel_accuracy}
+SCORES = {
+    "mean_iou": c.mean_iou,
+    "mean_dice": c.mean_dice,
+    "pixel_accuracy": c.pixel_accuracy,
+    **classification.SCORES,
+}
 
 
 def random_case(seed, *, num_images=7, size=(5, 6)):

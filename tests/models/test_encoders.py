@@ -43,6 +43,7 @@ MODELS_WITH = [
 
 @pytest.fixture(scope="module")
 def original():
+    keras.utils.clear_session()  # its layers without a name are numbered as in a fresh session
     return tiny_encoder.build()
 
 

@@ -216,3 +216,18 @@ def test_every_verdict_has_its_words(verdict):
     item = comparison()
     item.pairs[0].verdict = verdict
     assert verdict in visible(render(item))
+
+
+@pytest.mark.parametrize(
+    ("score", "title", "of_classes"),
+    [
+        ("mean_iou", "mean IoU", "IoU"),
+        ("macro_f1", "macro-F1", "F1"),
+        ("balanced_accuracy", "balanced accuracy", "recall"),
+    ],
+)
+def test_classes_are_judged_by_what_belongs_to_the_score(score, title, of_classes):
+    found = comparison(score=score)
+    assert f"{of_classes} of each class, new minus base" in found.text()
+    assert f"{title} on test" in found.text()
+    assert f"{of_classes} of each class from the counts of all images" in render(found)

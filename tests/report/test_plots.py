@@ -6,7 +6,17 @@ import re
 
 import pytest
 
-from tfvision.report.plots import Line, column, line_chart, number, short, tick_texts, ticks
+from tfvision.report.plots import (
+    Curve,
+    Line,
+    column,
+    line_chart,
+    number,
+    short,
+    square_chart,
+    tick_texts,
+    ticks,
+)
 
 NAN = math.nan
 
@@ -148,3 +158,33 @@ def test_readouts_tile_the_chart_and_tell_the_numbers(epochs):
         epoch = int(band["epoch"])
         assert band["values"] == [("line 0", "red", short(values[epoch - 1]))]
         assert re.fullmatch(r"\d+", band["epoch"])
+
+
+def test_square_charts_have_their_own_x_and_the_corners_where_they_belong():
+    drawn = square_chart(
+        [Curve("a", [0, 0.25, 1], [0, 0.5, 1], "red"), Curve("none", [NAN], [0.5], "blue")],
+        title="t",
+        note="n",
+        across="x",
+        up="y",
+        diagonal="guessing",
+        bars=[(0.5, 0.25, 0.2)],
+        dots=True,
+    )
+    (line,) = drawn["lines"]
+    assert points(line["path"]) == [[(0, 100), (25, 50), (100, 0)]]
+    assert points(line["dots"]) == [[(0, 100)], [(25, 50)], [(100, 0)]]
+    assert drawn["bars"] == [{"left": 50, "width": 25, "height": 20}]
+    assert (drawn["across"], drawn["up"], drawn["diagonal"]) == ("x", "y", "guessing")
+    assert drawn["x_ticks"][2] == {"at": 50, "text": "0.5"}
+    assert drawn["y_ticks"][4] == {"at": 0, "text": "1"}
+
+
+def test_square_charts_break_at_missing_points_and_may_have_none():
+    drawn = square_chart(
+        [Curve("a", [0, NAN, 1], [0, 0.5, 1], "red")], title="t", note="n", across="x", up="y"
+    )
+    assert points(drawn["lines"][0]["path"]) == [[(0, 100)], [(100, 0)]]
+    assert "nan" not in str(drawn["lines"])
+    assert drawn["lines"][0]["dots"] == ""
+    assert square_chart([Curve("a", [], [], "red")], title="", note="", across="", up="") is None

@@ -1,5 +1,7 @@
 """The cost of a model against a count by hand, the list of models, what a run was made with."""
 
+import re
+
 import keras
 import pytest
 from keras import layers
@@ -68,10 +70,18 @@ def test_the_list_has_a_row_a_model(capsys, monkeypatch):
             build.__doc__ = MODELS[name].__doc__
             return build
 
+    def transfer(input_shape, num_classes, *, backbone):
+        """Of another."""
+
     monkeypatch.setattr(listing, "MODELS", Table(small))
-    rows = models()
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("at 64x128x1, default width")
+    monkeypatch.setattr(listing, "CLASSIFIERS", {"transfer": transfer})
+    *rows, last = models()
+    *lines, _, backbone = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("segmentation at 64x128x1, default width")
+    assert (last["name"], last["task"], last["num_parameters"]) == (
+        *("transfer", "classification", None),
+    )
+    assert re.fullmatch(r"transfer +of its backbone +Of another\.", backbone)
     assert [row["name"] for row in rows] == list(MODELS)
     for row, line in zip(rows, lines[1:], strict=True):
         assert row["num_parameters"] == small[row["name"]].count_params()

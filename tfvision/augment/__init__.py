@@ -25,6 +25,7 @@ OPS = Registry(
         "cutout": "tfvision.augment.erasing:cutout",
         "coarse_dropout": "tfvision.augment.erasing:coarse_dropout",
         "grid_dropout": "tfvision.augment.erasing:grid_dropout",
+        "random_background": "tfvision.augment.background:random_background",
         "albumentations": "tfvision.augment.albumentations_op:albumentations",
     },
 )
@@ -35,6 +36,7 @@ MIXERS = Registry(
         "mixup": "tfvision.augment.mixing:mixup",
         "cutmix": "tfvision.augment.mixing:cutmix",
         "copy_paste": "tfvision.augment.pasting:copy_paste",
+        "paste_on_background": "tfvision.augment.background:paste_on_background",
     },
 )
 
@@ -43,6 +45,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     OPS,
     {
         "compose": "tfvision.augment.op:compose",
+        "paste_on_background": "tfvision.augment.background:paste_on_background",
         "mixup": "tfvision.augment.mixing:mixup",
         "cutmix": "tfvision.augment.mixing:cutmix",
         "copy_paste": "tfvision.augment.pasting:copy_paste",

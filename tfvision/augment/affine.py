@@ -25,6 +25,7 @@ from tfvision.augment.sample import (
     check_number,
     draw,
     image_size,
+    pixel_maps,
 )
 from tfvision.errors import InputError
 
@@ -140,8 +141,8 @@ def _mirror(run: Sequence[Flip], sample: Sample, seeds: Sequence[tf.Tensor]) -> 
     image = sample["image"]
     # The first version of Reverse takes one truth value an axis, which spares a tf.cond.
     out = {"image": tf.raw_ops.Reverse(tensor=image, dims=tf.stack([*flipped, False]))}
-    if "mask" in sample:
-        out["mask"] = tf.raw_ops.Reverse(tensor=sample["mask"], dims=tf.stack(flipped))
+    for key in pixel_maps(sample, 0):
+        out[key] = tf.raw_ops.Reverse(tensor=sample[key], dims=tf.stack(flipped))
     if "boxes" in sample:
         height, width = (tf.cast(side, tf.float32) for side in image_size(image))
         x1, y1, x2, y2 = tf.unstack(sample["boxes"], axis=-1)
@@ -156,7 +157,7 @@ def _where_pair(condition, then, otherwise):
 
 
 def _resample(sample: Sample, matrix: tf.Tensor, border: Border, projective: bool) -> Sample:
-    """Reads the output through `matrix`: the image bilinear, the mask nearest."""
+    """Reads the output through `matrix`: the image bilinear, mask and region nearest."""
     image = sample["image"]
     size = image_size(image)
     settings = {
@@ -169,15 +170,14 @@ def _resample(sample: Sample, matrix: tf.Tensor, border: Border, projective: boo
     )[0]
     moved.set_shape(image.shape)
     out = {"image": moved}
-    if "mask" in sample:
-        mask = sample["mask"]
-        out["mask"] = tf.raw_ops.ImageProjectiveTransformV3(
-            images=mask[None, :, :, None],
-            fill_value=float(border.fill_label),
+    for key, fill in pixel_maps(sample, border.fill_label).items():
+        out[key] = tf.raw_ops.ImageProjectiveTransformV3(
+            images=sample[key][None, :, :, None],
+            fill_value=float(fill),
             interpolation="NEAREST",
             **settings,
         )[0, :, :, 0]
-        out["mask"].set_shape(mask.shape)
+        out[key].set_shape(sample[key].shape)
     if projective and border.mode == "constant":
         out = _hide_behind_horizon(out, matrix, size, border)
     if "boxes" in sample:
@@ -193,8 +193,8 @@ def _hide_behind_horizon(out: Sample, matrix: tf.Tensor, size: Size, border: Bor
     rows, columns = (tf.range(side, dtype=tf.float64) - (side - 1) / 2 for side in _float64(size))
     w = matrix[2, 0] * columns[None] + matrix[2, 1] * rows[:, None] + matrix[2, 2]
     out = {**out, "image": tf.where((w > 0)[..., None], out["image"], border.fill)}
-    if "mask" in out:
-        out["mask"] = tf.where(w > 0, out["mask"], border.fill_label)
+    for key, fill in pixel_maps(out, border.fill_label).items():
+        out[key] = tf.where(w > 0, out[key], tf.cast(fill, out[key].dtype))
     return out
 
 

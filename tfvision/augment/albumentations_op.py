@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfvision.augment.sample import Op, Sample, check_number, check_probability
+from tfvision.augment.sample import Op, Sample, check_number, check_probability, pixel_maps
 from tfvision.errors import InputError
 from tfvision.registry import unknown
 
@@ -25,7 +25,7 @@ _OTHER_RANGE = ("Normalize", "ToFloat", "FromFloat", "ToTensorV2", "ToTensor3D")
 def albumentations(
     transforms: Sequence[Mapping[str, Any]], p: float = 1.0, *, min_visibility: float = 0.25
 ) -> Op:
-    """Applies `albumentations.Compose` to image, mask and boxes.
+    """Applies `albumentations.Compose` to image, mask, region and boxes.
 
     The transforms see the image as float32 in [0, 1]: none of them needs uint8, which would
     round. What a geometric one brings into the mask is its own `fill_mask`, 0 unless it is
@@ -56,6 +56,7 @@ def albumentations(
             [_build(library, spec) for spec in transforms],
             p=p,
             bbox_params=_box_rules(library, min_visibility) if with_boxes else None,
+            additional_targets={"region": "mask"},
         )
         for with_boxes in (False, True)
     }
@@ -71,7 +72,7 @@ def albumentations(
             return _call(pipeline, dict(zip(keys, arrays, strict=True)))
 
     def op(sample: Sample, seed: tf.Tensor) -> Sample:
-        keys = [key for key in ("image", "mask", "boxes", "classes") if key in sample]
+        keys = ["image", *pixel_maps(sample, 0), *(k for k in ("boxes", "classes") if k in sample)]
         if ("boxes" in keys) != ("classes" in keys):
             raise InputError(
                 "albumentations: a sample must have both boxes and classes or neither, got "
@@ -87,7 +88,7 @@ def albumentations(
         out = dict(zip(keys, tf.nest.flatten(values), strict=True))
         for key, value in out.items():
             shape = sample[key].shape
-            value.set_shape(shape if key in ("image", "mask") else [None, *shape[1:]])
+            value.set_shape([None, *shape[1:]] if key in ("boxes", "classes") else shape)
         return {**sample, **out}
 
     return op
@@ -170,11 +171,14 @@ def _call(pipeline: Any, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
     done = pipeline(**given)
     if "boxes" in arrays:
         done["boxes"] = np.reshape(done["bboxes"], [-1, 4])
-    for key in ("image", "mask"):
-        if key in arrays and done[key].shape != arrays[key].shape:
+    for key in ("image", *pixel_maps(arrays, 0)):
+        if done[key].shape != arrays[key].shape:
             raise InputError(
                 f"albumentations: the {key} must keep its size, got {done[key].shape} from "
                 f"{arrays[key].shape}. Use the op `crop` for another size."
             )
     done["image"] = np.clip(done["image"], 0.0, 1.0)
+    if "region" in arrays:
+        # What came in from outside is the `fill_mask` that a transform has for masks: no object.
+        done["region"] = done["region"] == 1
     return [np.asarray(done[key]).astype(value.dtype) for key, value in arrays.items()]

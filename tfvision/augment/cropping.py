@@ -12,6 +12,7 @@ from tfvision.augment.sample import (
     check_probability,
     draw,
     image_size,
+    pixel_maps,
 )
 from tfvision.errors import InputError
 
@@ -75,8 +76,8 @@ def crop(
             left = tf.where(chosen, _start_around(column, width, columns), left)
         window = _Window(top, left, height, width)
         out = {"image": window.cut(image, fill)}
-        if "mask" in sample:
-            out["mask"] = window.cut(sample["mask"], fill_label)
+        for key, value in pixel_maps(sample, fill_label).items():
+            out[key] = window.cut(sample[key], value)
         if "boxes" in sample:
             start = tf.cast(tf.stack([left, top, left, top]), tf.float32)
             boxes = sample["boxes"] - start

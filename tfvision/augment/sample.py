@@ -3,7 +3,9 @@
 A sample is a dict of tensors: `image` (H, W, C) float32 in [0, 1], and what the task
 adds: `mask` (H, W) int32, `label` () int32, or `boxes` (N, 4) float32 as x1 y1 x2 y2 in
 pixels with `classes` (N,) int32. Pixel i covers [i, i + 1], so an image W pixels wide
-spans the box coordinates 0 to W. Other keys (`id`, `index`) pass through an op.
+spans the box coordinates 0 to W. `region` (H, W) uint8, 1 where the object is and 0 where it
+is not, is no truth: it moves with the image, and serves the ops that replace the background.
+Other keys (`id`, `index`) pass through an op.
 
 An op is `op(sample, seed) -> sample`. All its chance comes from `seed`, an integer pair
 of shape (2,), so that the same seed gives the same sample, eagerly or inside tf.data.
@@ -30,6 +32,14 @@ def image_size(image: tf.Tensor) -> Size:
         height = dynamic[0] if height is None else height
         width = dynamic[1] if width is None else width
     return height, width
+
+
+def pixel_maps(sample: Sample, fill_label: int) -> dict[str, int]:
+    """What lies (H, W) over the image and moves with it, nearest; and what comes in beyond it.
+
+    That is `fill_label` for a `mask`, and 0, no object, for a `region`.
+    """
+    return {k: v for k, v in {"mask": fill_label, "region": 0}.items() if k in sample}
 
 
 def draw(seed: tf.Tensor, count: int, dtype: tf.DType = tf.float32) -> list[tf.Tensor]:

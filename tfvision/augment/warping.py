@@ -20,6 +20,7 @@ from tfvision.augment.sample import (
     check_probability,
     draw,
     image_size,
+    pixel_maps,
 )
 from tfvision.augment.smoothing import fixed_gaussian, smooth
 
@@ -138,15 +139,15 @@ def grid_distortion(steps: int = 5, max_stretch: float = 0.3, p: float = 0.5) ->
 
 
 def warp(sample: Sample, rows: tf.Tensor, columns: tf.Tensor, border: Border) -> Sample:
-    """Image (bilinear) and mask (nearest) read from given places; boxes are left out.
+    """Image (bilinear), mask and region (nearest) read from given places; boxes are left out.
 
     Args:
-        sample: With `image` (H, W, C), and `mask` (H, W) or not.
+        sample: With `image` (H, W, C), and `mask` and `region` (H, W) or not.
         rows, columns: (H, W) float32, where each pixel is read, in indices of pixels.
         border: What comes in from beyond the border.
 
     Returns:
-        `image`, and `mask` where there is one.
+        `image`, and `mask` and `region` where there is one.
     """
     image = sample["image"]
     top, left = tf.floor(rows), tf.floor(columns)
@@ -161,11 +162,10 @@ def warp(sample: Sample, rows: tf.Tensor, columns: tf.Tensor, border: Border) ->
     moved.set_shape(image.shape)
     # Weights that sum to 1 but for rounding may leave [0, 1] by a bit in the last place.
     out = {"image": tf.clip_by_value(moved, 0.0, 1.0)}
-    if "mask" in sample:
-        mask = sample["mask"]
-        y, x = (tf.cast(tf.floor(place + 0.5), tf.int32) for place in (rows, columns))
-        out["mask"] = _read(mask[..., None], y, x, border.mode, border.fill_label)[..., 0]
-        out["mask"].set_shape(mask.shape)
+    y, x = (tf.cast(tf.floor(place + 0.5), tf.int32) for place in (rows, columns))
+    for key, fill in pixel_maps(sample, border.fill_label).items():
+        out[key] = _read(sample[key][..., None], y, x, border.mode, fill)[..., 0]
+        out[key].set_shape(sample[key].shape)
     return out
 
 

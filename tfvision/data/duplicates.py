@@ -27,10 +27,12 @@ def leaks(
 
     Returns:
         An error for each image with labels, and for each group, that stands in several
-        splits; one warning for training images that recur in a test set without labels.
+        splits, and for each image with several labels of a classification; one warning for
+        training images that recur in a test set without labels.
     """
     issues, shared = [], []
     for group in identical(image_sha256):
+        issues += _two_labels(group, records)
         issue = _straddling(group, records, splits, "is the very image of")
         if issue is not None:
             issues.append(issue)
@@ -56,6 +58,18 @@ def leaks(
         advice = "Their predictions are no test."
         issues.append(Issue("warning", records[shared[0][0]].id, labelled, problem, advice))
     return issues
+
+
+def _two_labels(group: list[int], records: Sequence[Record]) -> list[Issue]:
+    """An error where the copies of one image have different labels."""
+    first = next((i for i in group if records[i].label is not None), None)
+    for other in group:
+        if first is not None and records[other].label not in (None, records[first].label):
+            problem = f"is the very image of {records[first].place}, labelled "
+            problem += f"{records[first].label!r}, but is itself labelled {records[other].label!r}"
+            advice = "Correct a label, delete one, or list one in data.exclude."
+            return [Issue("error", records[other].id, records[other].place, problem, advice)]
+    return []
 
 
 def _straddling(

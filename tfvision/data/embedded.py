@@ -14,6 +14,7 @@ use are disjoint.
 import contextlib
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +75,9 @@ def build_scenes() -> dict[str, np.ndarray]:
     arrays = {}
     for number, (split, count) in enumerate(SPLITS.items()):
         rng = np.random.default_rng([VERSION, number])
-        regions = [photo[:, slice(*_columns(photo.shape[1], split))] for photo in photos]
+        regions = [photo[:, slice(*columns(photo.shape[1], split))] for photo in photos]
         strokes = {
-            digit: _own_share(digits.images[digits.target == digit], split)
+            digit: own_share(digits.images[digits.target == digit], split)
             for digit in [*DIGITS, *DECOYS]
         }
         scenes = [_scene(rng, regions, strokes) for _ in range(count)]
@@ -97,7 +98,7 @@ def _scene(rng, regions, strokes):
     drawn = []
     for number in range(1, rng.integers(3, 6) + 1):
         digit = _choose_digit(rng)
-        stroke = _deform(rng, strokes[digit][rng.integers(len(strokes[digit]))])
+        stroke = deform(rng, strokes[digit][rng.integers(len(strokes[digit]))])
         ink = stroke > 0.5
         place = _place(rng, ink, owner)
         if place is None:
@@ -152,9 +153,12 @@ def _background(rng, regions):
     return 0.5 + rng.uniform(0.3, 0.7) * (crop - crop.mean()) + rng.uniform(-0.15, 0.15) + light
 
 
-def _deform(rng, digit):
-    """Enlarges an 8x8 digit, turned and stretched. Returns strokes (h, w) in [0, 1]."""
-    height = rng.uniform(28, 52)
+def deform(rng, digit, heights=(28, 52)):
+    """Enlarges an 8x8 digit, turned and stretched, to a height among `heights` in pixels.
+
+    Returns strokes (h, w) in [0, 1]; h is 5 above the height at most, w is 1.1 h at most.
+    """
+    height = rng.uniform(*heights)
     width = height * rng.uniform(0.7, 1.1)
     angle = np.deg2rad(rng.uniform(-20, 20))
     shear = rng.uniform(-0.2, 0.2)
@@ -183,12 +187,14 @@ def _gray(photo):
     return photo.astype(np.float64) @ [0.299, 0.587, 0.114] / 255
 
 
-def _columns(width, split):
+def columns(width, split):
+    """First and last place, exclusive, of a split's share of `width` places."""
     return tuple(int(share * width) for share in SHARE[split])
 
 
-def _own_share(images, split):
-    return images[slice(*_columns(len(images), split))]
+def own_share(images, split):
+    """The images of one split, disjoint from those of the others."""
+    return images[slice(*columns(len(images), split))]
 
 
 def _split_boxes(data, split, what="boxes"):
@@ -196,16 +202,24 @@ def _split_boxes(data, split, what="boxes"):
     return np.split(data[f"{split}_{what}"], ends)
 
 
-def _cached() -> dict[str, np.ndarray]:
-    path = cache_folder() / f"embedded-{VERSION}.npz"
+def cached_arrays(name: str, build: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What `build` makes, kept in the user's cache folder under a name.
+
+    A cache file that is damaged is built again, one that cannot be written is done without.
+    """
+    path = cache_folder() / name
     arrays = _read(path)
     if arrays is None:
-        arrays = build_scenes()
+        arrays = build()
         content = io.BytesIO()
         np.savez(content, **arrays, checksum=np.array(_checksum(arrays)))
         with contextlib.suppress(OSError):  # a cache that cannot be written costs seconds
             write_atomic(path, content.getvalue())
     return arrays
+
+
+def _cached() -> dict[str, np.ndarray]:
+    return cached_arrays(f"embedded-{VERSION}.npz", build_scenes)
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:

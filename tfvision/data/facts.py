@@ -15,7 +15,7 @@ from tfvision.data.in_time import map_in_time
 from tfvision.data.issue import BadSample, Issue
 from tfvision.data.source import Source
 
-FORMAT = 2  # of the kept facts; another number looks again
+FORMAT = 3  # of the kept facts; another number looks again
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,11 @@ class Facts:
         mask_sha256: The same of the raw mask; "" without one.
         values: Raw mask value -> number of pixels.
         warnings: What was done to read it.
-        sketch: What the audit needs of its pixels.
+        sketch: What the audit needs of its pixels; in a classification the borders are those
+            of the region.
+        region_sha256: Of the region's shape, dtype and pixels; "" without one.
+        region_pixels: How many pixels of the region are 1.
+        boxes: In a classification: `x1 y1 x2 y2` of each box, in pixels.
     """
 
     height: int
@@ -48,6 +52,14 @@ class Facts:
     values: dict[int, int]
     warnings: tuple[str, ...]
     sketch: Sketch
+    region_sha256: str = ""
+    region_pixels: int = 0
+    boxes: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def region_share(self) -> float | None:
+        """Share of the image's pixels that the region holds; None without a region."""
+        return self.region_pixels / (self.height * self.width) if self.region_sha256 else None
 
 
 @dataclass(frozen=True)
@@ -110,19 +122,16 @@ def look(source: Source, index: int) -> Facts:
     """Reads one sample and measures it.
 
     Raises:
-        BadSample: It cannot be read, or its mask has another size than its image.
+        BadSample: It cannot be read, or its mask (in a classification its region) has another
+            size than its image.
     """
     sample = source.read_raw(index)
-    image, mask = sample.image, sample.mask
-    if mask is not None and mask.shape != image.shape[:2]:
-        turned = " They fit when one is turned: check its EXIF orientation, or set exif: ignore."
-        raise BadSample(
-            source.records[index].place,
-            f"the image has {image.shape[0]} x {image.shape[1]} pixels, its mask "
-            f"{mask.shape[0]} x {mask.shape[1]} (height x width)",
-            "Image and mask must have one size."
-            + (turned if mask.shape[::-1] == image.shape[:2] else ""),
-        )
+    image, mask, region = sample.image, sample.mask, sample.region
+    labels = source.task == "classification"
+    drawn = region if labels else mask
+    if drawn is not None and drawn.shape != image.shape[:2]:
+        raise _other_size(source.records[index].place, image.shape[:2], drawn.shape)
+    boxes = sample.boxes if labels and sample.boxes is not None else ()
     floating = image.dtype.kind == "f"
     return Facts(
         height=image.shape[0],
@@ -137,7 +146,20 @@ def look(source: Source, index: int) -> Facts:
         mask_sha256="" if mask is None else _sha256(mask),
         values={} if mask is None else _count(mask),
         warnings=sample.warnings,
-        sketch=make_sketch(image, mask),
+        sketch=make_sketch(image, drawn),
+        region_sha256="" if region is None else _sha256(region),
+        region_pixels=0 if region is None else int(np.count_nonzero(region)),
+        boxes=tuple(tuple(float(side) for side in box) for box in boxes),
+    )
+
+
+def _other_size(place: str, image: tuple[int, ...], mask: tuple[int, ...]) -> BadSample:
+    turned = " They fit when one is turned: check its EXIF orientation, or set exif: ignore."
+    return BadSample(
+        place,
+        f"the image has {image[0]} x {image[1]} pixels, its mask {mask[0]} x {mask[1]} "
+        "(height x width)",
+        "Image and mask must have one size." + (turned if mask[::-1] == image else ""),
     )
 
 
@@ -194,4 +216,6 @@ def _from_json(fact: dict[str, Any]) -> Facts:
     kept = fact["sketch"]
     sketch = Sketch(**{**kept, "fit": None if kept["fit"] is None else Fit(**kept["fit"])})
     warnings = tuple(fact["warnings"])
-    return Facts(**{**fact, "values": values, "warnings": warnings, "sketch": sketch})
+    boxes = tuple(tuple(box) for box in fact["boxes"])
+    known = {"values": values, "warnings": warnings, "sketch": sketch, "boxes": boxes}
+    return Facts(**{**fact, **known})

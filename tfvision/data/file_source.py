@@ -1,5 +1,6 @@
 """Samples that are files: an image file each, and a mask file where there is one."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,7 +118,7 @@ def list_images(folder: Path, *, root: Path, allow_outside_root: bool, into: Lis
             if path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES:
                 into.hidden += 1
                 continue
-            problem = _name_problem(path, root, allow_outside_root)
+            problem = name_problem(path, root, allow_outside_root)
             if problem is not None:
                 into.problems.append(Issue("error", "", show(path, root), *problem))
             elif path.is_dir():
@@ -153,7 +154,44 @@ def stem(path: str) -> str:
     return path[: -len(suffix)] if suffix.lower() in EXTENSIONS else path
 
 
-def _name_problem(path: Path, root: Path, allow_outside_root: bool) -> tuple[str, str] | None:
+def name_doubles(
+    paths: Mapping[Path, str], *, root: Path, by_stem: bool
+) -> tuple[set[Path], list[Issue]]:
+    """Files that share a name, extension aside where `by_stem`; returns all of them.
+
+    Args:
+        paths: File -> its path below its folder, `/` between folders.
+        root: Of the data set, for messages.
+        by_stem: Whether the extension does not count.
+
+    Returns:
+        The files, and an error for each such name, a warning where names differ by case alone.
+    """
+    same: dict[str, list[Path]] = {}
+    folded: dict[str, list[Path]] = {}
+    for file, path in paths.items():
+        same.setdefault(name_key(stem(path) if by_stem else path), []).append(file)
+        folded.setdefault(name_key(path).casefold(), []).append(file)
+    doubles = [group for group in same.values() if len(group) > 1]
+    alike = [group for group in folded.values() if len({name_key(paths[f]) for f in group}) > 1]
+    text = "has the same name as {}, extension aside" if by_stem else "looks like {}"
+    kinds = [(doubles, "error", text), (alike, "warning", "differs from {} by case alone")]
+    advice = "Rename or delete one: names must be different on every system."
+    issues = []
+    for groups, severity, text in kinds:
+        for group in groups:
+            first, second = (show(file, root) for file in group[:2])
+            issues.append(Issue(severity, "", second, text.format(first), advice))
+    return {file for group in doubles for file in group}, issues
+
+
+def name_key(path: str) -> str:
+    """One spelling for names that look the same: composed (NFC) letters."""
+    return unicodedata.normalize("NFC", path)
+
+
+def name_problem(path: Path, root: Path, allow_outside_root: bool) -> tuple[str, str] | None:
+    """What is wrong with a file's or folder's name, and what to do; None: nothing."""
     try:
         path.name.encode("utf-8")
     except UnicodeEncodeError:

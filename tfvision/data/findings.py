@@ -69,6 +69,8 @@ def find_warnings(source: Source, facts: Sequence[Facts | None], result: "Scan")
     labelled = np.array([bool(fact and fact.mask_sha256) for fact in facts], bool)
     if not labelled.any() or result.errors:
         return issues + _doubles(records, result)
+    if source.task == "classification":
+        return issues + _rare_classes(result) + repeats(records, result)
     pixels = result.class_pixels[labelled]
     for index, name in enumerate(result.class_names):
         if pixels[:, index].sum() == 0 and index != result.ignore_label:
@@ -92,19 +94,34 @@ def find_warnings(source: Source, facts: Sequence[Facts | None], result: "Scan")
     return issues + repeats(records, result)
 
 
+def _rare_classes(result: "Scan") -> list[Issue]:
+    """Classes of a classification that no image has, or one alone."""
+    issues = []
+    for name, count in zip(result.class_names, (result.class_pixels > 0).sum(axis=0), strict=True):
+        if count == 0:
+            problem = f"the class {name!r} has no image"
+            advice = "It cannot be learnt or scored: add images, or take the name out."
+            issues.append(Issue("warning", "", "labels", problem, advice))
+        elif count == 1:
+            problem = f"the class {name!r} has one image: it stands in one split only"
+            advice = "It cannot be learnt and scored both: add images, or leave the class out."
+            issues.append(Issue("warning", "", "labels", problem, advice))
+    return issues
+
+
 def repeats(records: Sequence[Record], result: "Scan") -> list[Issue]:
     """What equal hashes alone say of doubles; an audit says more."""
     return _doubles(records, result) + _repeated_masks(records, result)
 
 
 def _doubles(records: Sequence[Record], result: "Scan") -> list[Issue]:
-    """Images that occur twice; and whether their masks agree."""
+    """Images that occur twice; and whether their masks agree. (Labels: see `leaks`.)"""
     groups = [[i for i in group if records[i].labelled] for group in identical(result.image_sha256)]
     groups = [group for group in groups if len(group) > 1]
     issues = []
     for group in groups:
         other = next((i for i in group if result.mask_sha256[i] != result.mask_sha256[group[0]]), 0)
-        if other:
+        if other and result.task == "segmentation":
             problem = f"the very image of {records[group[0]].place}, but with another mask"
             advice = "One of the masks is wrong: delete one sample."
             issues.append(
@@ -150,8 +167,21 @@ def find_notes(facts: Sequence[Facts | None], result: "Scan") -> list[str]:
     turned = sum(any(w.startswith("EXIF") for w in fact.warnings) for fact in facts if fact)
     if turned:
         notes.append(f"{turned} images carry an EXIF orientation: applied")
+    notes += _region_notes(facts)
     total = int(result.ignored_pixels.sum())
     if total:
         share = total / max(1, total + int(result.class_pixels.sum()))
         notes.append(f"label {result.ignore_label} means no label: {share:.1%} of all pixels")
     return notes
+
+
+def _region_notes(facts: Sequence[Facts | None]) -> list[str]:
+    """How many images have a region, and what share of them it covers."""
+    shares = [fact.region_share for fact in facts if fact and fact.region_share is not None]
+    if not shares:
+        return []
+    low, middle, high = np.quantile(shares, [0, 0.5, 1])
+    return [
+        f"{len(shares)} images have a region (a mask file): {low:.1%} to {high:.1%} of the pixels, "
+        f"median {middle:.1%}"
+    ]

@@ -11,12 +11,20 @@ An image and its mask have the same path below their folders, extension and word
 Folders inside are read too. `classes.txt` names the classes, one a line.
 """
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfvision.data.file_source import FileSource, Listing, list_images, show, stem, unique_ids
+from tfvision.data.file_source import (
+    FileSource,
+    Listing,
+    list_images,
+    name_doubles,
+    name_key,
+    show,
+    stem,
+    unique_ids,
+)
 from tfvision.data.files import read_bytes
 from tfvision.data.image_io import EXTENSIONS, MAX_PIXELS
 from tfvision.data.issue import Issue
@@ -94,7 +102,7 @@ def folder(
         name="folder",
         path=path,
         layout=_layout(path, parts, found),
-        class_names=_class_names(root),
+        class_names=read_class_names(root),
         mask_values=mask_values,
         mask_palette=mask_palette,
         white=white,
@@ -109,14 +117,16 @@ def _parts(path: Path) -> list[Part]:
     """The parts of the layout that is recognised."""
     if not path.is_dir():
         return [Part("images", path, None)]
-    images, masks = _child(path, IMAGES), _child(path, MASKS)
+    images, masks = child_folder(path, IMAGES), child_folder(path, MASKS)
     named = {
-        name: child for name, options in PART_FOLDERS.items() if (child := _child(path, options))
+        name: child
+        for name, options in PART_FOLDERS.items()
+        if (child := child_folder(path, options))
     }
     pairs = {
-        name: Part(name, inner, _child(child, MASKS))
+        name: Part(name, inner, child_folder(child, MASKS))
         for name, child in named.items()
-        if (inner := _child(child, IMAGES))
+        if (inner := child_folder(child, IMAGES))
     }
     if images and masks:
         if "train" in pairs:
@@ -172,14 +182,16 @@ def _add_part(found: _Found, part: Part, *, split: str | None, only: Path) -> No
         found.problems.append(Issue("error", "", place, "holds no image file", "Put images there."))
     labelled = part.masks is not None
     masks = _by_key(found, part.masks) if labelled else {}
-    twice = _report_doubles(found, images, paths, by_stem=labelled)
+    twice = _report_doubles(found, paths, by_stem=labelled)
     if part.name == "images" and (pairs := pair(paths, folder=str(part.images))):
         _add_pairs(found, pairs)
         return
-    for file, identity in zip(images, unique_ids([_key(p) for p in paths.values()]), strict=True):
+    for file, identity in zip(
+        images, unique_ids([name_key(p) for p in paths.values()]), strict=True
+    ):
         if file in twice:
             continue
-        key = _key(stem(paths[file]))
+        key = name_key(stem(paths[file]))
         mask = masks.pop(key, None)
         place = show(file, found.root)
         if labelled and mask is None:
@@ -232,47 +244,17 @@ def _list(found: _Found, where: Path, only: Path) -> list[Path]:
 def _by_key(found: _Found, where: Path) -> dict[str, Path]:
     files = _list(found, where, where)
     paths = {file: show(file, where) for file in files}
-    twice = _report_doubles(found, files, paths, by_stem=True)
-    return {_key(stem(paths[file])): file for file in files if file not in twice}
+    twice = _report_doubles(found, paths, by_stem=True)
+    return {name_key(stem(paths[file])): file for file in files if file not in twice}
 
 
-def _report_doubles(
-    found: _Found, files: list[Path], paths: dict[Path, str], *, by_stem: bool
-) -> set[Path]:
-    """Files that share a name, extension aside where `by_stem`; returns all of them.
-
-    An error for each such name, a warning where names differ by case alone.
-    """
-    same: dict[str, list[Path]] = {}
-    folded: dict[str, list[Path]] = {}
-    for file in files:
-        name = stem(paths[file]) if by_stem else paths[file]
-        same.setdefault(_key(name), []).append(file)
-        folded.setdefault(_key(paths[file]).casefold(), []).append(file)
-    doubles = [group for group in same.values() if len(group) > 1]
-    alike = [group for group in folded.values() if len({_key(paths[f]) for f in group}) > 1]
-    kinds = [
-        (
-            doubles,
-            "error",
-            "has the same name as {}, extension aside" if by_stem else "looks like {}",
-        ),
-        (alike, "warning", "differs from {} by case alone"),
-    ]
-    advice = "Rename or delete one: names must be different on every system."
-    for groups, severity, text in kinds:
-        for group in groups:
-            first, second = (show(file, found.root) for file in group[:2])
-            found.problems.append(Issue(severity, "", second, text.format(first), advice))
-    return {file for group in doubles for file in group}
+def _report_doubles(found: _Found, paths: dict[Path, str], *, by_stem: bool) -> set[Path]:
+    twice, problems = name_doubles(paths, root=found.root, by_stem=by_stem)
+    found.problems += problems
+    return twice
 
 
-def _key(path: str) -> str:
-    """One spelling for names that look the same: composed (NFC) letters."""
-    return unicodedata.normalize("NFC", path)
-
-
-def _child(path: Path, names: Sequence[str]) -> Path | None:
+def child_folder(path: Path, names: Sequence[str]) -> Path | None:
     """The folder inside `path` whose lower-case name is one of `names`."""
     found = [p for p in sorted(path.iterdir()) if p.name.lower() in names and p.is_dir()]
     if len(found) > 1:
@@ -298,7 +280,12 @@ def _layout(path: Path, parts: list[Part], found: _Found) -> str:
     return f"{path.name or path}: " + "; ".join(pieces)
 
 
-def _class_names(root: Path) -> list[str] | None:
+def read_class_names(root: Path) -> list[str] | None:
+    """The lines of `classes.txt` in a folder; None without one.
+
+    Raises:
+        InputError: It is not UTF-8 text, or holds an empty line or a name twice.
+    """
     path = root / "classes.txt"
     if not path.exists():
         return None

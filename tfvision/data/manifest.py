@@ -55,7 +55,7 @@ def manifest(
     for row in rows:
         try:
             image, mask = _paths(root, row, path.name, allow_outside_root)
-            _check_split(row, path.name)
+            check_split(row, path.name)
             if image in lines_of:
                 raise BadSample(
                     _place(row, path.name),
@@ -70,7 +70,7 @@ def manifest(
     if not rows:
         problems.append(Issue("error", "", path.name, "lists no image", "Add rows."))
     problems += _unlisted(root, kept, allow_outside_root)
-    splits, notes = _splits([row for row, _, _ in kept])
+    splits, notes = settle_splits([row for row, _, _ in kept])
     if extra:
         notes.append(f"columns not used: {', '.join(extra)}")
     ids = unique_ids([show(image, root) for _, image, _ in kept])
@@ -117,7 +117,8 @@ def _paths(root: Path, row: Row, name: str, allow: bool) -> tuple[Path, Path | N
     return image, inside(root, row.values["mask"], place=place, allow_outside_root=allow)
 
 
-def _check_split(row: Row, name: str) -> None:
+def check_split(row: Row, name: str) -> None:
+    """Raises a `BadSample` where the column split says what is none."""
     split = row.values["split"].lower()
     if split and split not in PARTS:
         raise BadSample(
@@ -127,7 +128,7 @@ def _check_split(row: Row, name: str) -> None:
         )
 
 
-def _splits(rows: list[Row]) -> tuple[list[str | None], list[str]]:
+def settle_splits(rows: list[Row]) -> tuple[list[str | None], list[str]]:
     """The split of each row; "train" counts only beside a "val"."""
     splits = [PARTS.get(row.values["split"].lower()) for row in rows]
     if "train" in splits and "val" not in splits:

@@ -4,6 +4,8 @@
   samples to be split;
 - the same with a part's name, `x_train`, `train_images`, `val_masks`, ...: parts, of which
   the test part may lack masks;
+- the same with labels (N,), whole numbers or text, in place of masks: a classification;
+  masks beside labels are then the regions of the objects;
 - `training_set` (N, 2, H, W), image and mask, and optionally `test_set` (M, H, W).
 
 An array `class_names` of strings names the classes. Other keys are noted, not read.
@@ -20,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tfvision.data.arrays import ArraySource
+from tfvision.data.arrays import ArraySource, number_labels
 from tfvision.data.files import read_bytes, stamp_of
 from tfvision.errors import InputError
 
 ROLES = {
     **dict.fromkeys(("images", "image", "imgs", "x"), "images"),
-    **dict.fromkeys(("masks", "mask", "labels", "y"), "masks"),
+    **dict.fromkeys(("masks", "mask", "labels", "label", "y"), "masks"),
 }
 PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -39,7 +41,8 @@ MAX_HEADER_BYTES = 2**16
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError)
 
 EXPECTED = (
-    "Expected: images (N, H, W[, 3]) and masks (N, H, W), also named x and y; the same with "
+    "Expected: images (N, H, W[, 3]) and masks (N, H, W) or labels (N,), also named x and y; the "
+    "same with "
     "train_, val_, test_ before or behind; or training_set (N, 2, H, W) with an optional "
     "test_set (M, H, W)"
 )
@@ -83,6 +86,7 @@ def npz(
     parts, used, layout = _recognise(path, headers)
     class_names = _class_names(path, headers, parts, used)
     notes = [f"key {key} {headers[key]} is not used" for key in sorted(headers) if key not in used]
+    parts, class_names, class_labels, problems = number_labels(parts, class_names, path.name)
     return ArraySource(
         parts,
         name="npz",
@@ -93,7 +97,18 @@ def npz(
         white=white,
         notes=notes,
         stamp=stamp,
+        class_labels=class_labels,
+        problems=problems,
     )
+
+
+def holds_labels(path: Path) -> bool:
+    """Whether an npz file holds a label an image, not a mask."""
+    try:
+        headers = read_headers(path)
+    except InputError:
+        return False
+    return any(_role(key, header)[1] == "labels" for key, header in headers.items())
 
 
 def read_headers(path: Path, *, max_expansion: float = 200.0) -> dict[str, Header]:
@@ -190,8 +205,8 @@ def _recognise(path: Path, headers: dict[str, Header]):
     if "training_set" in headers:
         return _mars(path, headers)
     roles: dict[tuple[str, str], str] = {}
-    for key in headers:
-        part, role = _role(key)
+    for key, header in headers.items():
+        part, role = _role(key, header)
         if role is None:
             continue
         if (part, role) in roles:
@@ -201,7 +216,8 @@ def _recognise(path: Path, headers: dict[str, Header]):
             )
         roles[part, role] = key
     names = [part for part in ("", "train", "val", "test") if (part, "images") in roles]
-    absent = {"images", "masks"} - {role for _, role in roles}
+    present = {role for _, role in roles}
+    absent = {"images", "masks"} - present if "labels" not in present else {"images"} - present
     for key in headers:
         near = difflib.get_close_matches(key, absent, n=1, cutoff=0.75)
         if near and key not in roles.values():
@@ -210,24 +226,29 @@ def _recognise(path: Path, headers: dict[str, Header]):
         keys = ", ".join(f"{key} {header}" for key, header in headers.items()) or "no array"
         raise InputError(f"{path} holds {keys}. {EXPECTED}.")
     for part, role in roles:
-        if role == "masks" and part not in names:
+        if role != "images" and part not in names:
             raise InputError(
                 f"{path} has {roles[part, role]!r} but no images for them. {EXPECTED}."
             )
-    labelled = [part for part in names if (part, "masks") in roles]
+    truth = "labels" if "labels" in present else "masks"
+    labelled = [part for part in names if (part, truth) in roles]
     missing = [part for part in names if part not in labelled and part != "test"]
     if missing and labelled:
         raise InputError(
-            f"{path}: {', '.join(roles[p, 'images'] for p in missing)} without masks. Found "
+            f"{path}: {', '.join(roles[p, 'images'] for p in missing)} without {truth}. Found "
             f"{', '.join(headers)}. {EXPECTED}."
         )
     arrays = _load(path, roles.values())
     parts = {}
     for part in names:
         key, mask_key = roles[part, "images"], roles.get((part, "masks"))
+        label_key = roles.get((part, "labels"))
         parts[part] = {
             "images": arrays[key],
-            "masks": None if mask_key is None else arrays[mask_key],
+            "masks" if truth == "masks" else "regions": None
+            if mask_key is None
+            else arrays[mask_key],
+            "labels": None if label_key is None else arrays[label_key],
             "split": part if part in ("val", "test") or ("val" in names and part) else None,
             "key": key,
             "mask_key": mask_key,
@@ -235,7 +256,7 @@ def _recognise(path: Path, headers: dict[str, Header]):
     used = set(roles.values())
     layout = "; ".join(
         f"{roles[part, 'images']} {headers[roles[part, 'images']].shape}"
-        + (f" with {roles[part, 'masks']}" if part in labelled else " without masks")
+        + (f" with {roles[part, truth]}" if part in labelled else f" without {truth}")
         for part in names
     )
     return parts, used, layout
@@ -266,16 +287,21 @@ def _mars(path: Path, headers: dict[str, Header]):
     return parts, set(arrays), layout
 
 
-def _role(key: str) -> tuple[str, str | None]:
-    """`x_train` -> ("train", "images"); role None where the key means neither."""
+def _role(key: str, header: Header) -> tuple[str, str | None]:
+    """`x_train` -> ("train", "images"); role None where the key means neither.
+
+    One value an image is a label, unless the key says that it is a mask.
+    """
     words = key.lower().split("_")
-    if len(words) == 1:
-        return "", ROLES.get(words[0])
+    part, word = "", words[0] if len(words) == 1 else ""
     if len(words) == 2:
-        for part, role in (words, reversed(words)):
-            if part in PARTS and role in ROLES:
-                return PARTS[part], ROLES[role]
-    return "", None
+        for first, second in (words, reversed(words)):
+            if first in PARTS and second in ROLES:
+                part, word = PARTS[first], second
+                break
+    single = len(header.shape) > 0 and header.shape[1:] in ((), (1,))
+    labels = single and word in ("labels", "label", "y")
+    return part, "labels" if labels else ROLES.get(word)
 
 
 def _load(path: Path, keys) -> dict[str, np.ndarray]:

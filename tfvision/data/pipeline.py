@@ -28,6 +28,8 @@ class Samples:
         images: (N, H, W, C) uint8, uint16 or float32.
         scale: What a pixel is multiplied by to lie in [0, 1].
         masks: (N, H, W) uint8 or int32 labels, or None.
+        labels: (N,) int32, the label of each image, or None.
+        regions: (N, H, W) uint8, 1 where the object is, else 0, or None.
         boxes: N arrays (n, 4) float32 `x1 y1 x2 y2` in pixels, or None.
         classes: N arrays (n,) int32, or None; given with `boxes`.
     """
@@ -36,6 +38,8 @@ class Samples:
     images: np.ndarray
     scale: float
     masks: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    regions: np.ndarray | None = None
     boxes: Sequence[np.ndarray] | None = None
     classes: Sequence[np.ndarray] | None = None
 
@@ -50,6 +54,8 @@ class Samples:
             images=self.images[rows],
             scale=self.scale,
             masks=None if self.masks is None else self.masks[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            regions=None if self.regions is None else self.regions[rows],
             boxes=None if self.boxes is None else [self.boxes[i] for i in rows],
             classes=None if self.classes is None else [self.classes[i] for i in rows],
         )
@@ -89,7 +95,8 @@ def training_batches(
     Returns:
         A data set of dicts: `image` (B, H, W, C) float32 in [0, 1], `index` (B,) int64 into
         `samples`, and `mask` (B, H, W) int32, `boxes` (B, M, 4) float32 with `classes` (B,
-        M) int32, -1 where there is no box.
+        M) int32, -1 where there is no box. Of samples with labels, `label` (B,) int32, and
+        `mask` (B, 1, 1), which is made of it after all ops: they see `label` alone.
     """
     fetch = _fetcher(samples)
     count = len(samples)
@@ -115,6 +122,8 @@ def training_batches(
         stream = tf.data.Dataset.zip(stream, steps).map(
             lambda batch, step: mix(batch, fold_in(seed, step, -1)), num_parallel_calls=1
         )
+    if samples.labels is not None:
+        stream = stream.map(_labels_as_masks, num_parallel_calls=1)
     return _enriched(stream, enrich, workers).prefetch(4).with_options(_options(workers))
 
 
@@ -142,6 +151,8 @@ def scoring_batches(
     stream = tf.data.Dataset.range(total)
     stream = stream.map(prepare, num_parallel_calls=workers, deterministic=True)
     stream = stream.batch(batch_size, drop_remainder=True)
+    if samples.labels is not None:
+        stream = stream.map(_labels_as_masks, num_parallel_calls=1)
     return _enriched(stream, enrich, workers).prefetch(2).with_options(_options(workers))
 
 
@@ -178,6 +189,8 @@ def _fetcher(samples: Samples) -> Callable[[tf.Tensor], Batch]:
     with tf.device("CPU:0"):
         images = tf.constant(samples.images)
         masks = None if samples.masks is None else tf.constant(samples.masks)
+        labels = None if samples.labels is None else tf.constant(samples.labels, tf.int32)
+        regions = None if samples.regions is None else tf.constant(samples.regions)
         boxes = classes = None
         if samples.boxes is not None:
             counts = [len(b) for b in samples.boxes]
@@ -193,11 +206,25 @@ def _fetcher(samples: Samples) -> Callable[[tf.Tensor], Batch]:
         sample = {"image": image if samples.scale == 1 else image * samples.scale, "index": index}
         if masks is not None:
             sample["mask"] = tf.cast(tf.gather(masks, index), tf.int32)
+        if labels is not None:
+            sample["label"] = tf.gather(labels, index)
+        if regions is not None:
+            sample["region"] = tf.gather(regions, index)
         if boxes is not None:
             sample["boxes"], sample["classes"] = boxes[index], classes[index]
         return sample
 
     return fetch
+
+
+def _labels_as_masks(batch: Batch) -> Batch:
+    """The labels of a batch, and those of its partners, as masks of one pixel."""
+    masks = {
+        key.replace("label", "mask"): batch[key][:, None, None]
+        for key in ("label", "label_other")
+        if key in batch
+    }
+    return {**batch, **masks}
 
 
 def _most_boxes(samples: Samples) -> int:

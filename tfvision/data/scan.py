@@ -43,6 +43,7 @@ class Scan:
         fingerprint: Of ids, parts, pixels, masks, class names and ignore label.
         issues: Errors and warnings.
         notes: Lines to print.
+        task: That of the source; in a classification a mask is a label, one pixel.
         left_out: Samples with an error of their own, set aside (`on_bad_sample`); they have
             zeros and "" as those that cannot be read, and a warning each.
     """
@@ -67,6 +68,7 @@ class Scan:
     issues: list[Issue] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     facts: list[Facts | None] = field(default_factory=list)
+    task: str = "segmentation"
     left_out: list[LeftOut] = field(default_factory=list)
 
     @property
@@ -123,7 +125,8 @@ def scan(
 
     Args:
         source: The samples.
-        class_names: The classes; by default what the source says, else as found in masks.
+        class_names: The classes; by default what the source says, else as found in masks. In
+            a classification they name what the data only numbers, and nothing else.
         ignore_label: The mask value that means "no label"; None: every value is a class.
         on_bad_sample: "fail": an error of a single sample is an error of the scan;
             "quarantine": the sample is left out, unless more than half would go; see
@@ -143,7 +146,7 @@ def scan(
     classes = settle_classes(
         facts,
         records,
-        class_names=class_names if class_names is not None else source.class_names,
+        class_names=_class_names(source, class_names),
         mask_values=source.mask_values,
         ignore_label=ignore_label,
         first_pixel=first_pixel,
@@ -176,6 +179,7 @@ def scan(
         stamps=gathered.stamps,
         fingerprint=_fingerprint(source, facts, classes),
         facts=facts,
+        task=source.task,
         notes=[*source.notes, *gathered.notes, *classes.notes, *white_notes],
     )
     result.issues, result.left_out = issues, left_out
@@ -188,6 +192,20 @@ def scan(
     result.issues += find_warnings(source, facts, result)
     result.notes += find_notes(facts, result)
     return result
+
+
+def _class_names(source: Source, declared: Sequence[str] | None) -> Sequence[str] | None:
+    """The names that count: those declared, where they can mean what the data holds."""
+    own = source.class_names
+    if declared is None or source.task != "classification" or own is None:
+        return own if declared is None else declared
+    numbers = [str(number) for number in range(len(own))]
+    if list(declared) != own and (own != numbers or len(declared) != len(own)):
+        raise InputError(
+            f"class_names is {list(declared)}, but the data has the classes {own}, in this order. "
+            "Leave class_names out, or put classes.txt beside the data for another order."
+        )
+    return declared
 
 
 def _column(facts: Sequence[Facts | None], name: str) -> np.ndarray:
@@ -213,5 +231,7 @@ def _fingerprint(source: Source, facts, classes: Classes) -> str:
     lines = [json.dumps([classes.names, classes.ignore_label, classes.mask_values])]
     for record, fact in zip(source.records, facts, strict=True):
         hashes = ["", ""] if fact is None else [fact.image_sha256, fact.mask_sha256]
+        if fact is not None and source.task == "classification":
+            hashes += [fact.region_sha256, fact.boxes]
         lines.append(json.dumps([record.part, record.id, *hashes]))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -8,7 +8,7 @@ from tfvision.data.blocks import Near, leave_out
 from tfvision.data.cache import write_atomic
 from tfvision.data.deal import deal
 from tfvision.data.scan import Scan
-from tfvision.data.source import SPLITS, Record
+from tfvision.data.source import SPLITS, Record, truth_word
 from tfvision.data.stratify import make_units
 from tfvision.data.table import Row, read_table
 from tfvision.errors import InputError
@@ -50,8 +50,9 @@ def holdout(
     fractions = _fractions(val_fraction, test_fraction, given, has_test="test" in splits)
     free = [i for i, r in enumerate(records) if r.labelled and r.split is None]
     if not free and "train" not in given:
+        word = "mask" if scan.task == "segmentation" else "label"
         raise InputError(
-            f"{scan.source_name} has no sample with a mask to train on. Training needs masks; "
+            f"{scan.source_name} has no sample with a {word} to train on. Training needs {word}s; "
             "images alone are for prediction."
         )
     if not free:
@@ -88,8 +89,9 @@ def holdout(
 
 def too_few(scan: Scan, free: Sequence[int], units: int, near: Near) -> str:
     """The begin of the sentence that samples cannot be dealt out, and why not."""
+    word = "mask" if scan.task == "segmentation" else "label"
     return (
-        f"{scan.source_name}: {len(free)} samples with masks, {units} independent ones"
+        f"{scan.source_name}: {len(free)} samples with {word}s, {units} independent ones"
         f"{', near-duplicates aside,' if near.pairs else ','}"
     )
 
@@ -182,7 +184,7 @@ def read_splits(
             places.setdefault(record.id, []).append(index)
     splits = [None if record.labelled else record.split for record in records]
     seen: dict[int, int] = {}
-    problems = []
+    problems, word = [], truth_word(records)
     for row in rows:
         index, problem = find_record(row, places, records)
         if problem is None and row.values["split"] not in ("", *SPLITS):
@@ -198,7 +200,7 @@ def read_splits(
         more = [f"  ... and {len(problems) - 20} more"] if len(problems) > 20 else []
         raise InputError(
             "\n".join([f"{path}: {len(problems)} lines are wrong.", *problems[:20], *more])
-            + "\nIds must be those of the data set's samples with masks, each once."
+            + f"\nIds must be those of the data set's samples with {word}s, each once."
         )
     labelled = [i for i, record in enumerate(records) if record.labelled]
     if not any(splits[i] == "train" for i in labelled):
@@ -207,7 +209,7 @@ def read_splits(
     if left_out and notes is not None:
         unlisted = len(labelled) - len(seen)
         notes.append(
-            f"{path.name}: {left_out} samples with masks are left out ({unlisted} are not listed)"
+            f"{path.name}: {left_out} samples with {word}s are left out ({unlisted} are not listed)"
         )
     return splits
 
@@ -231,7 +233,7 @@ def find_record(
             named = ", ".join(repr(part) for part in parts)
             return 0, f"id {identity!r} stands in the parts {named}; say which in a column part"
     if not found:
-        return 0, f"no sample with a mask has the id {identity!r}"
+        return 0, f"no sample with a {truth_word(records)} has the id {identity!r}"
     return found[0], None
 
 

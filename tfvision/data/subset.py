@@ -32,6 +32,8 @@ class Subset(Source):
             mask_values=source.mask_values,
             white=source.white,
             options=source.options,
+            task=source.task,
+            class_labels=source.class_labels,
         )
         self.ignore_label = source.ignore_label
         self._source, self._keep = source, list(keep)

@@ -47,7 +47,7 @@ def read_table(
         InputError: Names the file, the line, what was found and expected.
     """
     path = Path(path)
-    lines = _cells(path, _text(path, encoding))
+    lines = read_cells(path, encoding=encoding)
     if not lines:
         raise InputError(f"{path} is empty. Its first line must name {', '.join(required)}.")
     header = [name.casefold() for name in lines[0][1]]
@@ -67,6 +67,15 @@ def read_table(
             + "\nQuote cells that hold the separator."
         )
     return rows, extra
+
+
+def read_cells(path: Path, *, encoding: str = "utf-8") -> list[tuple[int, list[str]]]:
+    """(physical line, cells) of every line of a CSV file that is not empty.
+
+    Raises:
+        InputError: It cannot be read, is not text of that encoding, or has an open quote.
+    """
+    return _cells(path, _text(path, encoding))
 
 
 def _text(path: Path, encoding: str) -> str:

@@ -53,16 +53,15 @@ class Validation:
         parts: list[list[np.ndarray]] = []
         for batch in self._batches:
             results = self._step(batch)
-            parts.append([np.concatenate(self._locals(value)) for value in results])
+            parts.append(
+                [np.concatenate(replica_values(self._strategy, value)) for value in results]
+            )
         valid, losses, plain, decoded = (
             np.concatenate(column) for column in zip(*parts, strict=True)
         )
         counted = plain[valid].astype(np.int64)
         processed = decoded[valid].astype(np.int64) if self._decode else None
         return counted, processed, float(losses[valid].astype(np.float64).mean())
-
-    def _locals(self, value):
-        return [v.numpy() for v in self._strategy.experimental_local_results(value)]
 
     def _score(self, batch):
         outputs = logits_of(self._model, batch["image"])
@@ -77,6 +76,11 @@ class Validation:
         return confusion_matrices(labels, predictions, self._num_classes, self._ignored)
 
 
+def replica_values(strategy: tf.distribute.Strategy, value) -> list[np.ndarray]:
+    """What each replica has of a value."""
+    return [v.numpy() for v in strategy.experimental_local_results(value)]
+
+
 @dataclass(frozen=True)
 class Scored:
     """What scoring a split gives, image by image.
@@ -86,12 +90,17 @@ class Scored:
         plain: (N, K, K) int64 counts of the bare argmax; row truth, column prediction.
         processed: The same after the post-processing rules, or None without any.
         labels: N predictions (H, W) uint8 after the rules, each at its image's size.
+        truth, probabilities: Of a classification (N,) labels and (N, K), before the rules.
+        pieces: The probabilities (n, K) of each image's pieces, of which these were made.
     """
 
     ids: list[str]
     plain: np.ndarray
     processed: np.ndarray | None
     labels: list[np.ndarray]
+    truth: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+    pieces: list[np.ndarray] | None = None
 
     @property
     def final(self) -> np.ndarray:

@@ -121,12 +121,13 @@ def write_export(
 
 def load_exported(folder: str | Path) -> keras.Model:
     """The model rebuilt from `export.json` and `model.weights.h5`; logits come out."""
-    from tfvision.models import MODELS, prune
+    from tfvision.models import CLASSIFIERS, MODELS, prune
     from tfvision.registry import Spec
 
     folder = Path(folder)
     made = json.loads((folder / "export.json").read_text())
-    model = MODELS.build(
+    table = CLASSIFIERS if made.get("task") == "classification" else MODELS
+    model = table.build(
         Spec(**made["model"]),
         input_shape=tuple(made["input_shape"]),
         num_classes=len(made["class_names"]),

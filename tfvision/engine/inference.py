@@ -60,17 +60,22 @@ class Inference(tf.Module):
 
 
 def logits_of(model: keras.Model, image: tf.Tensor) -> list[tf.Tensor]:
-    """All outputs (B, H, W, K) of a model for images of any size.
+    """All outputs (B, H, W, K) of a model for images of any size; of a classifier (B, 1, 1, K).
 
     A model whose height and width are open gets the images zero-padded below and to the
     right to multiples of its stride, as one of a fixed size does by itself.
     """
     if None not in model.input_shape[1:3]:
-        return keras.tree.flatten(model(image, training=False))
+        return [as_map(y) for y in keras.tree.flatten(model(image, training=False))]
     height, width = tf.shape(image)[1], tf.shape(image)[2]
     pads = [[0, 0], [0, -height % model.stride], [0, -width % model.stride], [0, 0]]
     outputs = keras.tree.flatten(model(tf.pad(image, pads), training=False))
     return [y[:, :height, :width] for y in outputs]
+
+
+def as_map(logits: tf.Tensor) -> tf.Tensor:
+    """Logits (B, H, W, K) as they are; those of a classifier, (B, K), as (B, 1, 1, K)."""
+    return logits[:, None, None] if logits.shape.rank == 2 else logits
 
 
 def probabilities_of(model: keras.Model, logits: tf.Tensor) -> tf.Tensor:

@@ -64,6 +64,43 @@ def write_predictions(
     return target
 
 
+def write_class_predictions(
+    target: Path,
+    ids: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    *,
+    truth: np.ndarray | None = None,
+) -> Path:
+    """Writes `<target>.csv`: `id,label`, with `truth` where it is given, and `p_<name>`.
+
+    Args:
+        target: Without extension.
+        ids: N of them, in order.
+        labels: (N,) predicted classes.
+        probabilities: (N, K), written with 6 digits.
+        names: K, as the data writes its classes.
+        truth: (N,) true classes; one that is none of 0..K-1 is left empty.
+
+    Returns:
+        The file.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    own = [] if truth is None else ["truth"]
+    writer.writerow(["id", "label", *own, *(f"p_{name}" for name in names)])
+    for i, name in enumerate(ids):
+        told = []
+        if truth is not None:
+            told = [names[truth[i]] if 0 <= truth[i] < len(names) else ""]
+        digits = [f"{p:.6f}" for p in probabilities[i]]
+        writer.writerow([name, names[labels[i]], *told, *digits])
+    path = target.with_name(target.name + ".csv")
+    write_bytes(path, text.getvalue().encode("utf-8", errors="backslashreplace"))
+    return path
+
+
 def _is_ours(folder: Path) -> bool:
     """Whether it is a folder with nothing in it but what `_write_folder` puts there."""
     if not folder.is_dir():

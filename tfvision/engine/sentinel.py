@@ -31,12 +31,18 @@ class Watch:
         present: (K,) true pixels of each class in the validation split.
         monitor: The score in the history that selects the best epoch.
         majority: That score of predicting the most frequent class everywhere.
+        unit: What is counted: pixels, or images of a classification.
+        truth: What says the class of one: masks, or labels.
+        script: What trains such a run.
     """
 
     class_names: Sequence[str]
     present: np.ndarray
     monitor: str
     majority: float
+    unit: str = "pixels"
+    truth: str = "masks"
+    script: str = "train_seg.py"
 
     def __call__(self, history: Sequence[dict], progress: float) -> dict[str, str]:
         """Alarms by kind.
@@ -77,10 +83,10 @@ class Watch:
         lasting = len(last) == PATIENCE and (last[:, one] >= COLLAPSED).all()
         if lasting and there.sum() > 1 and share < COLLAPSED:
             alarms["collapse"] = (
-                f"for {PATIENCE} epochs {last[-1][one]:.1%} of all validation pixels have been "
-                f"predicted as {self.class_names[one]!r}, true is {share:.1%}. Look at the "
-                "learning rate (train_seg.py --lr-range), class_weights, and whether masks "
-                "belong to their images (python -m tfvision audit)."
+                f"for {PATIENCE} epochs {last[-1][one]:.1%} of all validation {self.unit} have "
+                f"been predicted as {self.class_names[one]!r}, true is {share:.1%}. Look at the "
+                f"learning rate ({self.script} --lr-range), class_weights, and whether "
+                f"{self.truth} belong to their images (python -m tfvision audit)."
             )
 
     def _no_score(self, history, progress, alarms):
@@ -91,8 +97,9 @@ class Watch:
             alarms["no score"] = (
                 f"the training loss has fallen by {fallen:.0%}, but {self.monitor} is "
                 f"{values[-1]:.3f}, no better than the most frequent class everywhere "
-                f"({self.majority:.3f}). Look whether the validation masks mean the same classes "
-                "as the training masks, and whether both splits hold the same kind of images."
+                f"({self.majority:.3f}). Look whether the validation {self.truth} mean the same "
+                f"classes as the training {self.truth}, and whether both splits hold the same "
+                "kind of images."
             )
 
 

@@ -21,13 +21,18 @@ class Stage:
         epochs: How many, or None.
         share: Of the training instead, in (0, 1), or None. The last stage has neither: it
             lasts to the end.
-        trainable: Shell patterns of the names of the layers that learn. A layer inside a
-            nested model is called `model/layer`. The others are as in inference: their weights
-            and statistics stay, their dropout is off (that inside an attention layer aside).
+        trainable: Shell patterns of the names of the layers that learn, or of dropout that is
+            on. A layer inside a nested model is called `model/layer`. The others are as in
+            inference: their weights and statistics stay, their dropout is off (that inside an
+            attention layer aside).
         outputs: Whose losses count, by number or name; None is all.
         transfer: Prefix of layer names -> prefix of those that get their weights when the
             stage begins, where the shapes are equal.
         restart: The learning-rate schedule runs over this stage as over a training.
+        keep_slots: What learnt in the stage before goes on as it was: weights, averages and the
+            optimizer's slots stay. Variables that begin to learn now have new slots, and the
+            count of steps of the whole: Adam takes their first steps up to 6 times too long,
+            Lion and SGD do not.
     """
 
     epochs: int | None = None
@@ -36,6 +41,7 @@ class Stage:
     outputs: tuple[int | str, ...] | None = None
     transfer: Mapping[str, str] = field(default_factory=dict, hash=False)
     restart: bool = False
+    keep_slots: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,8 @@ class StagedModel:
         stages: In order.
 
     Raises:
-        InputError: A stage names a layer, an output or a prefix that is not there, or none of
-            the weights it hands on fit.
+        InputError: A stage names a layer, an output or a prefix that is not there, none of the
+            weights it hands on fit, or it keeps slots that are not there or would not fit.
     """
 
     def __init__(self, model: keras.Model, stages: Sequence[Stage]):
@@ -99,8 +105,7 @@ class StagedModel:
             self._part(f"train.stages[{i}]", stage) for i, stage in enumerate(self.stages)
         ]
         for i, stage in enumerate(self.stages):
-            for pair in stage.transfer.items():
-                self._pairs(f"train.stages[{i}]", *pair)
+            self._check_start(i, stage)
 
     def enter(self, number: int) -> Part:
         """Freezes all layers but those of the stage."""
@@ -141,6 +146,24 @@ class StagedModel:
             f"learn ({_some(stage.trainable)}){outputs}"
         )
 
+    def _check_start(self, number: int, stage: Stage) -> None:
+        where = f"train.stages[{number}]"
+        for pair in stage.transfer.items():
+            self._pairs(where, *pair)
+        if stage.keep_slots and not number:
+            raise InputError(
+                f"{where}: keep_slots goes on with the slots of the stage before, and there is "
+                "none. Leave it out of the first stage."
+            )
+        if stage.keep_slots and stage.transfer:
+            raise InputError(
+                f"{where}: keep_slots goes on with the slots of the stage before, but transfer "
+                "puts other weights in their place. Choose one of the two."
+            )
+
+    def _learns(self, name: str) -> bool:
+        return self._trainable[name] and bool(self._layers[name].trainable_weights)
+
     def _part(self, where: str, stage: Stage) -> Part:
         model, names = self._model, list(self._model.output_names)
         if stage.outputs is not None:
@@ -150,18 +173,22 @@ class StagedModel:
         layers = {}
         for pattern in stage.trainable:
             found = {n: y for n, y in self._layers.items() if fnmatchcase(n, pattern)}
-            if not any(self._trainable[n] and y.trainable_weights for n, y in found.items()):
+            if not any(self._learns(n) or n in self._rates for n in found):
                 raise InputError(
                     f"{where}: trainable `{pattern}` matches no layer with weights to learn. "
                     f"Layers are {_some(n for n, y in self._layers.items() if y.weights)}."
                 )
             found = {n: y for n, y in found.items() if n in reached}
-            if not any(self._trainable[n] and y.trainable_weights for n, y in found.items()):
+            if not any(self._learns(n) or n in self._rates for n in found):
                 raise InputError(
                     f"{where}: the outputs {_some(stage.outputs)} depend on no layer of trainable "
                     f"`{pattern}`: nothing would teach it. Choose other outputs or layers."
                 )
             layers.update(found)
+        if not any(map(self._learns, layers)):
+            raise InputError(
+                f"{where}: trainable {_some(stage.trainable)} names dropout alone; nothing learns."
+            )
         return Part(model, layers)
 
     def _pairs(self, where: str, source: str, target: str):

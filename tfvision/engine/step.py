@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.engine.checkpoint import name_variables
+from tfvision.engine.inference import as_map
 from tfvision.engine.stages import Stage, StagedModel
 from tfvision.errors import InputError
 
@@ -91,8 +92,12 @@ class TrainStep:
         It starts from the averaged weights, where there are averages, and with a new
         optimizer: Adam's correction of its first steps, say, holds for variables that begin
         to learn now, and what a stage has gathered of a variable is not used in the next.
+        A stage that keeps slots goes on instead with weights, averages and slots as they are.
         """
         lines = [self._staged.describe(number)]
+        if self.stages[number].keep_slots:
+            self.enter_stage(number)
+            return lines
         if number > 0:
             if self.averages:
                 assign_all(self.model.variables, self.scored_values())
@@ -227,10 +232,11 @@ def term_value(
         loss: Its attribute `prepared`, where it has one, names keys of the batch that `call`
             takes.
         batch: With `mask`.
-        logits: (b, H, W, K).
+        logits: (b, H, W, K), of a classifier (b, K).
         suffix: `_other` for the second labels of a mixed batch.
     """
     keys = [key for key in getattr(loss, "prepared", ()) if key + suffix in batch]
+    logits = as_map(logits)
     return loss.call(batch["mask" + suffix], logits, **{k: batch[k + suffix] for k in keys})
 
 

@@ -1,4 +1,4 @@
-"""Metrics of segmentation, all computed from confusion matrices."""
+"""Metrics of segmentation and classification, all computed from confusion matrices."""
 
 from tfvision.registry import Registry, lazy_names
 
@@ -8,6 +8,10 @@ METRICS = Registry(
         "mean_iou": "tfvision.metrics.segmentation:MeanIoU",
         "mean_dice": "tfvision.metrics.segmentation:MeanDice",
         "pixel_accuracy": "tfvision.metrics.segmentation:PixelAccuracy",
+        "accuracy": "tfvision.metrics.labels:Accuracy",
+        "macro_f1": "tfvision.metrics.labels:MacroF1",
+        "weighted_f1": "tfvision.metrics.labels:WeightedF1",
+        "balanced_accuracy": "tfvision.metrics.labels:BalancedAccuracy",
     },
 )
 

@@ -1,9 +1,10 @@
 """Which of two models is better, as far as their scores on the same images can say.
 
-Every score of `contract.py` is a mean of ratios of sums over images: IoU is shared area over
-joint area, class by class; a mean of per-image scores is a sum over a count. `Parts` holds the
-two sides of these ratios for each unit that is resampled, an image or a group of images, so
-that 10,000 resamples are a matrix product. NumPy only, float64.
+Every score of `contract.py` and `classification.py` is a mean of ratios of sums over images:
+IoU is shared area over joint area, class by class; a mean of per-image scores is a sum over a
+count; weighted F1 has weights that are sums themselves. `Parts` holds these sums for each unit
+that is resampled, an image or a group of images, so that 10,000 resamples are a matrix product.
+NumPy only, float64.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfvision.errors import InputError
-from tfvision.metrics.contract import Contract, mean_dice, mean_iou
+from tfvision.metrics import classification
+from tfvision.metrics.contract import Contract, mean_dice, mean_iou, pixel_accuracy
 from tfvision.registry import unknown
 
-SCORES = ("mean_iou", "mean_dice", "pixel_accuracy")
+_FUNCTIONS = {
+    "mean_iou": mean_iou,
+    "mean_dice": mean_dice,
+    "pixel_accuracy": pixel_accuracy,
+    **classification.SCORES,
+}
+SCORES = tuple(_FUNCTIONS)
+# What one class is worth beside a score: the score's own ratio, or what is usual.
+CLASS_SCORES = {
+    "mean_iou": "IoU",
+    "mean_dice": "IoU",
+    "pixel_accuracy": "IoU",
+    "accuracy": "F1",
+    "macro_f1": "F1",
+    "weighted_f1": "F1",
+    "balanced_accuracy": "recall",
+}
 PLAIN = Contract()
 POWER = 2.8016  # 1.9600 + 0.8416: quantiles of the normal for 5 % two-sided, 80 % power
 _CHUNK = 4_000_000  # numbers held at a time
@@ -28,11 +46,14 @@ class Parts:
     Attributes:
         above, below: (U, Q) float64, what each unit adds to both sides of each ratio.
         absent: What a ratio counts whose lower side is 0: "skip", "zero" or "one".
+        weights: (U, Q), what each unit adds to the weight of each ratio in the mean; None:
+            all weigh the same.
     """
 
     above: np.ndarray
     below: np.ndarray
     absent: str = "skip"
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +106,7 @@ def score_parts(
     Args:
         cms: (N, K, K) counts, one an image, rows the truth.
         contract: What is counted.
-        score: `mean_iou`, `mean_dice` or `pixel_accuracy`.
+        score: A name of `SCORES`.
         groups: The group of each image, N names; None: each image for itself.
 
     Raises:
@@ -98,30 +119,37 @@ def score_parts(
     if contract.average == "image":
         above, below = _image_scores(cms, contract, score)
         return Parts(_by_group(above, groups), _by_group(below, groups))
-    above, below = _ratios(_drop(cms, contract), score)
-    if score == "pixel_accuracy":
-        return Parts(_by_group(above, groups), _by_group(below, groups))
+    cms = _drop(cms, contract)
+    above, below = (_by_group(side, groups) for side in _ratios(cms, score))
+    if score in ("pixel_accuracy", "accuracy"):
+        return Parts(above, below)
     stay = [k for k in range(cms.shape[-1]) if k not in contract.exclude_classes]
-    return Parts(
-        _by_group(above[:, stay], groups), _by_group(below[:, stay], groups), contract.absent
-    )
+    above, below = above[:, stay], below[:, stay]
+    if score == "weighted_f1":
+        return Parts(above, below, weights=_by_group(cms.sum(axis=2)[:, stay], groups))
+    return Parts(above, below, contract.absent)
 
 
 def class_parts(
     cms: np.ndarray,
     contract: Contract = PLAIN,
     *,
+    score: str = "mean_iou",
     groups: Sequence[str] | None = None,
 ) -> list[Parts]:
-    """The IoU of each of the K classes, from the counts of all images; as `score_parts`."""
-    above, below = _ratios(_drop(np.asarray(cms, np.float64), contract), "mean_iou")
+    """What `CLASS_SCORES` names beside a score, of each of the K classes, from all images.
+
+    Arguments as `score_parts` has them.
+    """
+    ratio = {"IoU": "mean_iou", "F1": "macro_f1", "recall": "balanced_accuracy"}
+    above, below = _ratios(_drop(np.asarray(cms, np.float64), contract), ratio[CLASS_SCORES[score]])
     above, below = _by_group(above, groups), _by_group(below, groups)
     return [Parts(above[:, k : k + 1], below[:, k : k + 1]) for k in range(above.shape[1])]
 
 
 def value(parts: Parts) -> float:
     """The score; NaN where nothing is counted."""
-    return float(_values(parts, np.ones((1, len(parts.above))))[0][0])
+    return float(values_under(parts, np.ones((1, len(parts.above))))[0][0])
 
 
 def compare(
@@ -229,19 +257,20 @@ def _ratios(cms: np.ndarray, score: str) -> tuple[np.ndarray, np.ndarray]:
     predicted = cms.sum(axis=1)
     if score == "mean_iou":
         return hit, truth + predicted - hit
-    if score == "mean_dice":
+    if score in ("mean_dice", "macro_f1", "weighted_f1"):
         return 2 * hit, truth + predicted
+    if score == "balanced_accuracy":
+        return hit, truth
     return hit.sum(axis=1, keepdims=True), truth.sum(axis=1, keepdims=True)
 
 
 def _image_scores(cms, contract: Contract, score: str) -> tuple[np.ndarray, np.ndarray]:
     """Each image's own score and whether it has one, (N, 1) each."""
-    if score == "pixel_accuracy":
+    if score in ("pixel_accuracy", "accuracy"):
         above, below = _ratios(_drop(cms, contract), score)
         values = np.where(below > 0, above / np.where(below > 0, below, 1), np.nan)[:, 0]
     else:
-        scored = mean_iou if score == "mean_iou" else mean_dice
-        values = np.array([scored(cm[None], contract) for cm in cms])
+        values = np.array([_FUNCTIONS[score](cm[None], contract) for cm in cms])
     there = ~np.isnan(values)
     return np.where(there, values, 0.0)[:, None], there.astype(np.float64)[:, None]
 
@@ -264,16 +293,18 @@ def _resample(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
     return np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size).astype(float)
 
 
-def _values(parts: Parts, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (R,) under weights (R, U), and their slopes (R, 2 Q) in what units add.
+def values_under(parts: Parts, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (R,) under weights (R, U), and their slopes (R, S) in the S sums of `_sides`.
 
-    A unit's slope times what it adds, `above` then `below`, is its influence on the score,
-    the first-order term of the delta method.
+    A unit's slope times what it adds is its influence on the score, the first-order term of
+    the delta method.
     """
     above, below = weights @ parts.above, weights @ parts.below
     there = below > 0
     safe = np.where(there, below, 1.0)
     ratios = np.where(there, above / safe, float(parts.absent == "one"))
+    if parts.weights is not None:
+        return _weighted_values(ratios, safe, weights @ parts.weights)
     counted = there.sum(axis=1) if parts.absent == "skip" else np.full(len(there), there.shape[1])
     counted = np.where(there.any(axis=1), counted, 0)
     scale = 1.0 / np.where(counted > 0, counted, 1)
@@ -283,11 +314,28 @@ def _values(parts: Parts, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, np.concatenate([slopes, -slopes * ratios], axis=1)
 
 
+def _weighted_values(ratios, safe, shares) -> tuple[np.ndarray, np.ndarray]:
+    """`_values` of a mean of ratios (R, Q) with weights (R, Q)."""
+    total = shares.sum(axis=1, keepdims=True)
+    scale = 1.0 / np.where(total > 0, total, 1.0)
+    values = (ratios * shares).sum(axis=1, keepdims=True) * scale
+    slopes = shares * scale / safe
+    shifts = (ratios - values) * scale
+    values = np.where(total > 0, values, np.nan)[:, 0]
+    return values, np.concatenate([slopes, -slopes * ratios, shifts], axis=1)
+
+
+def _sides(parts: Parts) -> np.ndarray:
+    """(U, S), what each unit adds to the sums that a score is made of."""
+    more = [] if parts.weights is None else [parts.weights]
+    return np.concatenate([parts.above, parts.below, *more], axis=1)
+
+
 def _influences(first: Parts, second: Parts, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Differences (R,) under weights (R, U), and the influence (R, U) of each unit on them."""
-    own, own_slopes = _values(first, weights)
-    other, other_slopes = _values(second, weights)
-    sides = np.concatenate([second.above, second.below, first.above, first.below], axis=1)
+    own, own_slopes = values_under(first, weights)
+    other, other_slopes = values_under(second, weights)
+    sides = np.concatenate([_sides(second), _sides(first)], axis=1)
     return other - own, np.concatenate([other_slopes, -own_slopes], axis=1) @ sides.T
 
 
@@ -310,8 +358,10 @@ def _summary(
     (difference,), (error,) = _difference(pairs, ones)
     differing = np.zeros(ones.shape[1], bool)
     for first, second in pairs:
-        differing |= (first.above != second.above).any(axis=1)
-        differing |= (first.below != second.below).any(axis=1)
+        if np.shape(_sides(first)) != np.shape(_sides(second)):
+            differing[:] = True
+        else:
+            differing |= (_sides(first) != _sides(second)).any(axis=1)
     low, high, p_value = np.nan, np.nan, np.nan
     if np.isfinite(difference):
         low, high, p_value = _studentised(difference, error, resampled, confidence)

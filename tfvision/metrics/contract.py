@@ -67,36 +67,36 @@ class Contract:
 
 def iou_per_class(cm: np.ndarray) -> np.ndarray:
     """Intersection over union: (..., K, K) counts -> (..., K), NaN where the union is empty."""
-    hit, truth, predicted = _marginals(cm)
-    return _divide(hit, truth + predicted - hit)
+    hit, truth, predicted = marginals(cm)
+    return divide(hit, truth + predicted - hit)
 
 
 def dice_per_class(cm: np.ndarray) -> np.ndarray:
     """2 TP / (2 TP + FP + FN), the F1 of pixels: (..., K), NaN where the union is empty."""
-    hit, truth, predicted = _marginals(cm)
-    return _divide(2 * hit, truth + predicted)
+    hit, truth, predicted = marginals(cm)
+    return divide(2 * hit, truth + predicted)
 
 
 def precision_per_class(cm: np.ndarray) -> np.ndarray:
     """TP / (TP + FP): (..., K), NaN where the class is never predicted."""
-    hit, _, predicted = _marginals(cm)
-    return _divide(hit, predicted)
+    hit, _, predicted = marginals(cm)
+    return divide(hit, predicted)
 
 
 def recall_per_class(cm: np.ndarray) -> np.ndarray:
     """TP / (TP + FN): (..., K), NaN where the class is not in the truth."""
-    hit, truth, _ = _marginals(cm)
-    return _divide(hit, truth)
+    hit, truth, _ = marginals(cm)
+    return divide(hit, truth)
 
 
 def mean_iou(cms: np.ndarray, contract: Contract = Contract()) -> float:
     """Mean IoU of (N, K, K) counts under `contract`; NaN where nothing is counted."""
-    return _average(lambda cm: _class_mean(iou_per_class(cm), contract), cms, contract)
+    return average_over(lambda cm: class_mean(iou_per_class(cm), contract), cms, contract)
 
 
 def mean_dice(cms: np.ndarray, contract: Contract = Contract()) -> float:
     """Mean Dice of (N, K, K) counts under `contract`; NaN where nothing is counted."""
-    return _average(lambda cm: _class_mean(dice_per_class(cm), contract), cms, contract)
+    return average_over(lambda cm: class_mean(dice_per_class(cm), contract), cms, contract)
 
 
 def pixel_accuracy(cms: np.ndarray, contract: Contract = Contract()) -> float:
@@ -104,7 +104,9 @@ def pixel_accuracy(cms: np.ndarray, contract: Contract = Contract()) -> float:
 
     No mean over classes, so `exclude_classes` and `absent` do not matter here.
     """
-    return _average(lambda cm: _divide(_marginals(cm)[0].sum(-1), cm.sum((-2, -1))), cms, contract)
+    return average_over(
+        lambda cm: divide(marginals(cm)[0].sum(-1), cm.sum((-2, -1))), cms, contract
+    )
 
 
 def scores(cms: np.ndarray, contract: Contract = Contract()) -> dict:
@@ -115,20 +117,20 @@ def scores(cms: np.ndarray, contract: Contract = Contract()) -> dict:
     `per_class_dice`, `precision` and `recall` have all K classes, the excluded ones too, from
     the counts of all images, with None where a class has no score.
     """
-    cms = _counted(cms, contract)
+    cms = counted_rows(cms, contract)
     total = cms.sum(axis=0)
     per_image = Contract(
         contract.ignore_labels, contract.exclude_classes, contract.absent, average="image"
     )
     return {
-        "mean_iou": _or_none(mean_iou(cms, contract)),
-        "per_class_iou": _or_none(iou_per_class(total)),
-        "mean_dice": _or_none(mean_dice(cms, contract)),
-        "per_class_dice": _or_none(dice_per_class(total)),
-        "pixel_accuracy": _or_none(pixel_accuracy(cms, contract)),
-        "precision": _or_none(precision_per_class(total)),
-        "recall": _or_none(recall_per_class(total)),
-        "mean_iou_per_image": _or_none(mean_iou(cms, per_image)),
+        "mean_iou": or_none(mean_iou(cms, contract)),
+        "per_class_iou": or_none(iou_per_class(total)),
+        "mean_dice": or_none(mean_dice(cms, contract)),
+        "per_class_dice": or_none(dice_per_class(total)),
+        "pixel_accuracy": or_none(pixel_accuracy(cms, contract)),
+        "precision": or_none(precision_per_class(total)),
+        "recall": or_none(recall_per_class(total)),
+        "mean_iou_per_image": or_none(mean_iou(cms, per_image)),
         "num_images": len(cms),
     }
 
@@ -148,7 +150,7 @@ def conventions(
         `is_contract` marks the conventions that are the same as the run's contract on labels
         0..K-1. `mean_iou` is None where nothing is counted.
     """
-    num_classes = _check(cms).shape[-1]
+    num_classes = check_counts(cms).shape[-1]
     if len(class_names) != num_classes:
         raise InputError(
             f"{num_classes} classes need {num_classes} names; received {len(class_names)}: "
@@ -161,7 +163,7 @@ def conventions(
         {
             "name": name,
             "explanation": text,
-            "mean_iou": _or_none(mean_iou(cms, convention)),
+            "mean_iou": or_none(mean_iou(cms, convention)),
             "is_contract": _inside(convention, num_classes) == inside,
         }
         for name, text, convention in rows
@@ -208,7 +210,7 @@ CONVENTIONS = (
 )
 
 
-def _check(cms: np.ndarray) -> np.ndarray:
+def check_counts(cms: np.ndarray) -> np.ndarray:
     """(N, K, K) counts, or an `InputError`."""
     cms = np.asarray(cms)
     if cms.ndim != 3 or cms.shape[1] != cms.shape[2]:
@@ -226,17 +228,17 @@ def _check(cms: np.ndarray) -> np.ndarray:
     return cms
 
 
-def _counted(cms: np.ndarray, contract: Contract) -> np.ndarray:
+def counted_rows(cms: np.ndarray, contract: Contract) -> np.ndarray:
     """The counts without the rows of ignored labels, as a new array."""
-    cms = _check(cms).copy()
+    cms = check_counts(cms).copy()
     contract.check_classes(cms.shape[-1])
     cms[:, [label for label in contract.ignore_labels if 0 <= label < cms.shape[-1]]] = 0
     return cms
 
 
-def _average(score: Callable, cms: np.ndarray, contract: Contract) -> float:
+def average_over(score: Callable, cms: np.ndarray, contract: Contract) -> float:
     """`score` of the sum of the counts, or its mean over the images, as the contract says."""
-    cms = _counted(cms, contract)
+    cms = counted_rows(cms, contract)
     if contract.average == "dataset":
         cms = cms.sum(axis=0, keepdims=True)
     # An image without a counted pixel has no score, whatever an absent class would get.
@@ -246,22 +248,22 @@ def _average(score: Callable, cms: np.ndarray, contract: Contract) -> float:
     return float(values.mean()) if values.size else math.nan
 
 
-def _class_mean(values: np.ndarray, contract: Contract) -> np.ndarray:
+def class_mean(values: np.ndarray, contract: Contract) -> np.ndarray:
     """(N, K) scores with NaN for absent classes -> (N,) means over the classes that stay."""
     stay = [c for c in range(values.shape[-1]) if c not in contract.exclude_classes]
     values = values[:, stay]
     if contract.absent != "skip":
         values = np.where(np.isnan(values), float(contract.absent == "one"), values)
     present = ~np.isnan(values)
-    return _divide(np.where(present, values, 0.0).sum(axis=-1), present.sum(axis=-1))
+    return divide(np.where(present, values, 0.0).sum(axis=-1), present.sum(axis=-1))
 
 
-def _marginals(cm: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def marginals(cm: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     cm = np.asarray(cm)
     return np.diagonal(cm, axis1=-2, axis2=-1), cm.sum(axis=-1), cm.sum(axis=-2)
 
 
-def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.where(below > 0, above / np.where(below > 0, below, 1), math.nan)
 
 
@@ -271,8 +273,8 @@ def _inside(contract: Contract, num_classes: int) -> Contract:
     return Contract(labels, contract.exclude_classes, contract.absent, contract.average)
 
 
-def _or_none(value):
+def or_none(value):
     """Floats for JSON, which has no NaN."""
     if np.ndim(value):
-        return [_or_none(v) for v in value]
+        return [or_none(v) for v in value]
     return None if math.isnan(value) else float(value)

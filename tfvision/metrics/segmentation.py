@@ -124,8 +124,8 @@ class MeanIoU(SegmentationMetric):
     from_counts = staticmethod(contract.mean_iou)
 
     def score(self, cms):
-        hit, truth, predicted = _marginals(cms)
-        return _class_mean(hit, truth + predicted - hit, self.contract)
+        hit, truth, predicted = marginals(cms)
+        return class_mean(hit, truth + predicted - hit, self.contract)
 
 
 @keras.saving.register_keras_serializable(package="tfvision")
@@ -136,8 +136,8 @@ class MeanDice(SegmentationMetric):
     from_counts = staticmethod(contract.mean_dice)
 
     def score(self, cms):
-        hit, truth, predicted = _marginals(cms)
-        return _class_mean(2.0 * hit, truth + predicted, self.contract)
+        hit, truth, predicted = marginals(cms)
+        return class_mean(2.0 * hit, truth + predicted, self.contract)
 
 
 @keras.saving.register_keras_serializable(package="tfvision")
@@ -152,17 +152,17 @@ class PixelAccuracy(SegmentationMetric):
     from_counts = staticmethod(contract.pixel_accuracy)
 
     def score(self, cms):
-        hit, truth, _ = _marginals(cms)
+        hit, truth, _ = marginals(cms)
         counted = ops.sum(truth, axis=-1)
         valid = ops.cast(counted > 0, "float32")
         return ops.sum(hit, axis=-1) / ops.where(counted > 0, counted, 1.0), valid
 
 
-def _marginals(cms):
+def marginals(cms):
     return ops.diagonal(cms, axis1=-2, axis2=-1), ops.sum(cms, axis=-1), ops.sum(cms, axis=-2)
 
 
-def _class_mean(above, below, contract: Contract):
+def class_mean(above, below, contract: Contract):
     """Mean of above / below over the classes of `contract`, (..., K) -> (...), (...)."""
     present = ops.cast(below > 0, "float32")
     values = above / ops.where(below > 0, below, 1.0)

@@ -1,4 +1,7 @@
-"""Model builders. Each returns a plain `keras.Model` whose output is logits."""
+"""Model builders. Each returns a plain `keras.Model` whose output is logits.
+
+Those of `MODELS` give one vector of logits a pixel, those of `CLASSIFIERS` one an image.
+"""
 
 from tfvision.registry import Registry, lazy_names
 
@@ -17,8 +20,22 @@ MODELS = Registry(
     },
 )
 
+_CLASSIFIERS = {
+    "small_cnn": "tfvision.models.small_cnn:SmallCNN",
+    "baseline_cnn": "tfvision.models.baseline_cnn:BaselineCNN",
+    "resnet18": "tfvision.models.resnet:ResNet18",
+    "resnet50": "tfvision.models.resnet:ResNet50",
+    "transfer": "tfvision.models.transfer:Transfer",
+    "dual_stream": "tfvision.models.dual_stream:DualStream",
+}
+CLASSIFIERS = Registry("classifier", _CLASSIFIERS)
+
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     MODELS,
-    {"is_nested": "tfvision.models.unetpp:is_nested", "prune": "tfvision.models.unetpp:prune"},
+    {
+        "is_nested": "tfvision.models.unetpp:is_nested",
+        "prune": "tfvision.models.unetpp:prune",
+        **{path.partition(":")[2]: path for path in _CLASSIFIERS.values()},
+    },
 )

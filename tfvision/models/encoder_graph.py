@@ -6,6 +6,7 @@ names, up to a stride. No weight is read here.
 """
 
 import copy
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -113,12 +114,34 @@ def strides_of(architecture: dict[str, Any]) -> dict[str, int]:
     count. What no convolution or dense layer stands before, such as a rescaling, gives no
     features.
     """
+    strides = {name: _stride(shape) for name, shape in _feature_shapes(architecture).items()}
+    return {name: stride for name, stride in strides.items() if stride}
+
+
+def last_map(architecture: dict[str, Any]) -> str:
+    """Name of the last layer that gives a feature map (B, H, W, C), before means and classifier.
+
+    Raises:
+        InputError: There is none.
+    """
+    shapes = _feature_shapes(architecture)
+    maps = [n for n, shape in shapes.items() if len(shape) == 4 and min(shape[1:3]) > 1]
+    if not maps:
+        raise InputError(
+            "The architecture has no feature map (B, H, W, C) for an image of "
+            f"{PROBE}x{PROBE}, so there is nothing to classify by. Name a layer in taps."
+        )
+    return maps[-1]
+
+
+def _feature_shapes(architecture: dict[str, Any]) -> dict[str, tuple]:
+    """Shape of each layer's one output for an image of 256x256, where features are in it."""
     channels = input_channels(architecture)
     first = _input_layer(architecture)["config"]["name"]
     tensors = {(first, 0): [keras.KerasTensor((None, PROBE, PROBE, channels or 3))]}
     layers: dict[str, Any] = {}
     features: set[str] = set()
-    strides: dict[str, int] = {}
+    shapes: dict[str, tuple] = {}
     for call in calls_of(architecture):
         layer = layers.get(call.layer)
         if layer is None:
@@ -133,10 +156,8 @@ def strides_of(architecture: dict[str, Any]) -> dict[str, int]:
         if _makes_features(layer) or any(i[0] in features for i in call.inputs):
             features.add(call.layer)
         if call.layer in features and len(outputs) == 1:
-            stride = _stride(outputs[0].shape)
-            if stride:
-                strides[call.layer] = stride
-    return strides
+            shapes[call.layer] = tuple(outputs[0].shape)
+    return shapes
 
 
 def _makes_features(layer) -> bool:
@@ -164,7 +185,12 @@ def _stride(shape: tuple) -> int | None:
 
 
 def feature_maps(
-    architecture: dict[str, Any], image, taps: list[str], *, trainable: bool = True
+    architecture: dict[str, Any],
+    image,
+    taps: list[str],
+    *,
+    trainable: bool = True,
+    stem: Callable | None = None,
 ) -> list:
     """Outputs of the layers `taps` for `image`; only what they need is built.
 
@@ -175,6 +201,8 @@ def feature_maps(
         image: (B, H, W, C), preprocessed.
         taps: Names of layers, without the prefix.
         trainable: Of every layer; a frozen BatchNormalization keeps its statistics.
+        stem: Makes of the first layer's map that of the same shape that takes its place; the
+            first layer is the first with a convolution.
 
     Raises:
         InputError: A layer is not there.
@@ -198,7 +226,10 @@ def feature_maps(
             layer = _layer(architecture, call.layer, prefix=PREFIX, trainable=trainable)
             layers[call.layer] = layer
         args, kwargs = _revive(call.arguments, tensors)
-        tensors[call.layer, call.index] = keras.tree.flatten(layer(*args, **kwargs))
+        outputs = keras.tree.flatten(layer(*args, **kwargs))
+        if stem is not None and _makes_features(layer):
+            outputs, stem = [stem(outputs[0])], None
+        tensors[call.layer, call.index] = outputs
     return [tensors[tap, 0][0] for tap in taps]
 
 

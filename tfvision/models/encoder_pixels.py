@@ -87,43 +87,43 @@ def _reverse_channels(x):
     return layers.Permute((2, 3, 1), **first, name="pixels_last")(x)
 
 
-def _preset(name: str | None, preprocessing) -> str | None:
+def _preset(name: str | None, preprocessing, called: str = "encoder") -> str | None:
     """Name of the preprocessing, None where it is written out."""
     if preprocessing is not None or name is None:
         return preprocessing if isinstance(preprocessing, str) else None
     families = [(family, kind) for kind, names in FAMILIES.items() for family in names]
     fitting = [pair for pair in families if name.startswith(pair[0])]
     if not fitting:
-        raise InputError(f"encoder {name}: say its preprocessing, nothing is known of it.")
+        raise InputError(f"{called} {name}: say its preprocessing, nothing is known of it.")
     return max(fitting, key=lambda pair: len(pair[0]))[1]
 
 
-def pixels(name: str | None, preprocessing) -> tuple:
-    """(scale, subtract, divide) of a preprocessing, checked."""
-    preset = _preset(name, preprocessing)
+def pixels(name: str | None, preprocessing, *, called: str = "encoder") -> tuple:
+    """(scale, subtract, divide) of a preprocessing, checked; messages call its section `called`."""
+    preset = _preset(name, preprocessing, called)
     if preset is not None:
         if preset not in PREPROCESSING:
-            raise InputError(unknown("preprocessing of encoder", preset, PREPROCESSING))
+            raise InputError(unknown(f"preprocessing of {called}", preset, PREPROCESSING))
         found = PREPROCESSING[preset]
     elif preprocessing is None:
         raise InputError(
-            "encoder.preprocessing is missing: say what pixels the encoder was trained on, such "
+            f"{called}.preprocessing is missing: say what pixels the {called} was trained on, such "
             "as {scale: 255, subtract: 127, divide: 128}, {} for [0, 1], or one of "
             f"{', '.join(PREPROCESSING)}."
         )
     else:
         found = preprocessing
     if not isinstance(found, dict):
-        raise InputError(f"encoder.preprocessing must be a name or numbers, not {brief(found)}.")
+        raise InputError(f"{called}.preprocessing must be a name or numbers, not {brief(found)}.")
     for key, value in found.items():
         if key not in ("scale", "subtract", "divide"):
             keys = ("scale", "subtract", "divide")
-            raise InputError(unknown("key of encoder.preprocessing", key, keys))
+            raise InputError(unknown(f"key of {called}.preprocessing", key, keys))
         numbers = value if isinstance(value, list) else [value]
         wrong = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int | float)]
         if wrong or not numbers or (key == "divide" and 0 in numbers):
             raise InputError(
-                f"encoder.preprocessing.{key} must be a number, or one a channel"
+                f"{called}.preprocessing.{key} must be a number, or one a channel"
                 f"{', none of them 0' if key == 'divide' else ''}. Received: {brief(value)}."
             )
     return found.get("scale", 1), found.get("subtract", 0), found.get("divide", 1)

@@ -19,24 +19,29 @@ from tfvision.models.encoders import Encoder, application, parse_encoder, resolv
 ENDINGS = (".keras", ".weights.h5", ".h5")
 
 
-def check_weights(encoder: "str | dict[str, Any] | Encoder") -> None:
-    """Raises an `InputError` where the weights of an encoder are plainly not to be had."""
+def check_weights(encoder: "str | dict[str, Any] | Encoder", *, called: str = "encoder") -> None:
+    """Raises an `InputError` where the weights of an encoder are plainly not to be had.
+
+    Args:
+        encoder: The section of the config.
+        called: The section's name, for messages.
+    """
     encoder = parse_encoder(encoder)
     source = encoder.source
     if source == "imagenet":
         if encoder.name is None:
             raise InputError(
-                "encoder.weights imagenet is fetched by keras.applications for an encoder of its "
-                "own, by name; this one is a path. Give a file, or leave weights out."
+                f"{called}.weights imagenet is fetched by keras.applications for an encoder of "
+                "its own, by name; this one is a path. Give a file, or leave weights out."
             )
     elif source is not None:
         if not source.endswith(ENDINGS):
             raise InputError(
-                f"encoder.weights must be null, imagenet or a file {', '.join(ENDINGS)}. "
+                f"{called}.weights must be null, imagenet or a file {', '.join(ENDINGS)}. "
                 f"Received: {source!r}."
             )
         if not Path(source).is_file():
-            raise InputError(f"The weights of the encoder: there is no file {source}.")
+            raise InputError(f"The weights of the {called}: there is no file {source}.")
 
 
 def load_encoder(

@@ -79,8 +79,12 @@ class Encoder:
         return int(math.log2(self.upsample))
 
 
-def parse_encoder(section: "str | dict[str, Any] | Encoder") -> Encoder:
+def parse_encoder(section: "str | dict[str, Any] | Encoder", *, called: str = "encoder") -> Encoder:
     """The section `encoder` of a model, checked.
+
+    Args:
+        section: What the config says.
+        called: The section's name, for messages: that of a classifier is `backbone`.
 
     Raises:
         InputError: A key or a name is unknown, an argument has the wrong kind, there is not
@@ -90,45 +94,49 @@ def parse_encoder(section: "str | dict[str, Any] | Encoder") -> Encoder:
         return section
     section = parse_call(section) if isinstance(section, str) else section
     if not isinstance(section, dict):
-        raise InputError(f"encoder must have keys and values. Received: {brief(section)}.")
+        raise InputError(f"{called} must have keys and values. Received: {brief(section)}.")
     keys = [field.name for field in fields(Encoder)]
     for key in section:
         if key not in keys:
-            raise InputError(unknown("key of encoder", key, keys))
+            raise InputError(unknown(f"key of {called}", key, keys))
     given = [k for k in ("name", "path", "architecture") if section.get(k) is not None]
     if not given and "path" in section:
         raise InputError(
-            "encoder.path is missing: give the .keras file of the encoder, with --set "
-            "model.encoder.path=FILE."
+            f"{called}.path is missing: give the .keras file of the {called}, with --set "
+            f"model.{called}.path=FILE."
         )
     if len(given) != 1:
         raise InputError(
-            "encoder needs a name of keras.applications or the path of a .keras file, one of "
+            f"{called} needs a name of keras.applications or the path of a .keras file, one of "
             f"them. Received: {', '.join(given) or 'neither'}."
         )
     encoder = Encoder(**section)
-    _check_kinds(encoder)
-    if encoder.name is not None and encoder.name not in applications():
-        raise InputError(unknown("encoder of keras.applications", encoder.name, applications()))
+    _check_kinds(encoder, called)
     return encoder
 
 
-def _check_kinds(encoder: Encoder) -> None:
+def _check_kinds(encoder: Encoder, called: str) -> None:
     upsample = encoder.upsample
     if isinstance(upsample, bool) or upsample not in (1, 2, 4, 8):
-        raise InputError(f"encoder.upsample must be 1, 2, 4 or 8. Received: {brief(upsample)}.")
+        raise InputError(f"{called}.upsample must be 1, 2, 4 or 8. Received: {brief(upsample)}.")
     for key in ("stem", "trainable"):
         if not isinstance(getattr(encoder, key), bool):
-            raise InputError(f"encoder.{key} must be true or false, not {getattr(encoder, key)!r}.")
+            raise InputError(
+                f"{called}.{key} must be true or false, not {getattr(encoder, key)!r}."
+            )
     for key in ("name", "path", "weights"):
         if not isinstance(getattr(encoder, key), str | None):
-            raise InputError(f"encoder.{key} must be text, not {brief(getattr(encoder, key))}.")
+            raise InputError(f"{called}.{key} must be text, not {brief(getattr(encoder, key))}.")
     taps = encoder.taps
     if taps is not None and not (isinstance(taps, list | tuple) and taps):
-        raise InputError(f"encoder.taps must list names of layers. Received: {brief(taps)}.")
+        raise InputError(f"{called}.taps must list names of layers. Received: {brief(taps)}.")
     if encoder.arguments and encoder.name is None:
-        raise InputError("encoder.arguments go to a builder of keras.applications: give its name.")
-    pixels(encoder.name, encoder.preprocessing)
+        raise InputError(
+            f"{called}.arguments go to a builder of keras.applications: give its name."
+        )
+    if encoder.name is not None and encoder.name not in applications():
+        raise InputError(unknown(f"{called} of keras.applications", encoder.name, applications()))
+    pixels(encoder.name, encoder.preprocessing, called=called)
 
 
 def applications() -> list[str]:

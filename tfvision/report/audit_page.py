@@ -25,14 +25,15 @@ _SIDES = (256, 192, 128, 96)  # longer side of a picture, in pixels
 
 @dataclass
 class Member:
-    """One sample of a finding: `id`, `part` and `split` as texts, and whether it is held
-    for the faulty one."""
+    """One sample of a finding: `id`, `part` and `split` as texts, whether it is held for the
+    faulty one, and the label of a classification."""
 
     index: int
     id: str
     part: str
     split: str
     suspect: bool
+    label: str = ""
 
 
 @dataclass
@@ -71,6 +72,8 @@ class AuditPage:
         notes: Lines.
         proposed: How many samples the exclude list holds.
         command: What a training that leaves these out is started with, or "".
+        task: "segmentation" or "classification"; of this a mask is the label, one pixel.
+        class_pieces: Of each split, K counts of the components of the images' regions.
     """
 
     name: str
@@ -86,6 +89,8 @@ class AuditPage:
     notes: list[str]
     proposed: int = 0
     command: str = ""
+    task: str = "segmentation"
+    class_pieces: dict[str, list[int]] = field(default_factory=dict)
 
 
 Picture = tuple[np.ndarray, np.ndarray | None]
@@ -140,6 +145,8 @@ def render(page: AuditPage, picture: Callable[[int], Picture | None]) -> str:
             )
         ],
         shares=tables.pixel_shares(page.class_pixels),
+        pieces=tables.pixel_shares(page.class_pieces),
+        truth="label" if page.task == "classification" else "mask",
         issues=page.issues[:MAX_ISSUES],
     )
 

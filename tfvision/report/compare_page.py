@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from tfvision.engine.files import write_bytes
-from tfvision.metrics.bootstrap import Difference
+from tfvision.metrics.bootstrap import CLASS_SCORES, Difference
 from tfvision.report import overlay, tables
 from tfvision.report.plots import Line, column, line_chart, number, tick_texts, ticks
+from tfvision.report.shared import SCORE_NAMES
 
 BARS = 48  # of a histogram
-SCORE_NAMES = {"mean_iou": "mean IoU", "mean_dice": "mean Dice", "pixel_accuracy": "pixel accuracy"}
 MEANINGS = {
     "better": "better than the baseline",
     "worse": "worse than the baseline",
@@ -33,7 +33,7 @@ class Pair:
     Attributes:
         baseline, run: Their names.
         total: Difference of the score, run minus baseline.
-        classes: Differences of the IoU of each class.
+        classes: Differences of each class, of what `CLASS_SCORES` names beside the score.
         p_adjusted: Holm's p-value over all pairs.
         verdict: `better`, `worse` or `cannot tell`.
         images: Those that differ most: {id, baseline, run, difference}.
@@ -58,7 +58,7 @@ class Comparison:
 
     Attributes:
         split: Compared on.
-        score: `mean_iou`, `mean_dice` or `pixel_accuracy`.
+        score: A name of `bootstrap.SCORES`.
         convention: "contract", or the name of a convention.
         contract: The metric contract.
         class_names: K names.
@@ -117,7 +117,7 @@ class Comparison:
         """The tables for the terminal."""
         blocks = [[self.basis], _run_rows(self)]
         for pair in self.pairs:
-            blocks.append(_class_rows(pair, self.class_names))
+            blocks.append(_class_rows(pair, self.class_names, CLASS_SCORES[self.score]))
         notes = [
             f"{pair.run}: would find a true difference of {_plain(pair.total.detectable)} in 8 of "
             "10 samples like this"
@@ -162,6 +162,7 @@ def render(comparison: Comparison) -> str:
         meanings=MEANINGS,
         charts=_charts(comparison),
         reach=_reach(comparison),
+        class_score=CLASS_SCORES[comparison.score],
         histograms=[histogram(pair.total) for pair in comparison.pairs],
         contract=tables.flatten(comparison.contract),
         colours=overlay.hex_colours(len(comparison.class_names)),
@@ -281,12 +282,12 @@ def _run_rows(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _class_rows(pair: Pair, class_names: Sequence[str]) -> list[str]:
+def _class_rows(pair: Pair, class_names: Sequence[str], class_score: str) -> list[str]:
     rows = [["class", pair.baseline, pair.run, "difference", "95 % interval"]]
     for name, found in zip(class_names, pair.classes, strict=True):
         cells = [_plain(found.first), _plain(found.second)]
         rows.append([name, *cells, _signed(found.difference), _interval(found)])
-    return [f"IoU of each class, {pair.run} minus {pair.baseline}", *_aligned(rows)]
+    return [f"{class_score} of each class, {pair.run} minus {pair.baseline}", *_aligned(rows)]
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

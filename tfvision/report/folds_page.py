@@ -6,6 +6,7 @@ from typing import Any
 
 from tfvision.engine.files import write_bytes
 from tfvision.report import overlay, tables
+from tfvision.report.shared import SCORE_NAMES
 
 
 @dataclass
@@ -18,7 +19,8 @@ class FoldsPage:
         score: The metric that the contract declares.
         class_names: K.
         dealt: {fold, train, val, test, units, class_images} of each fold.
-        metrics: As `fold_metrics` gives them.
+        metrics: As `fold_metrics` gives them, of a segmentation or, with `per_class_f1`, of a
+            classification.
         summaries: `summary.json` of each fold's run.
         warnings: What some folds lack.
         cautions: What the numbers do not say.
@@ -38,8 +40,26 @@ class FoldsPage:
     contract: dict[str, Any]
     command: str
 
+    @property
+    def is_classification(self) -> bool:
+        """Whether the scores are those of `metrics.classification`."""
+        return "per_class_f1" in self.metrics["pooled"]
+
+    @property
+    def columns(self) -> list[str]:
+        """The scores that are shown, the main one first."""
+        if not self.is_classification:
+            return ["mean_iou", "pixel_accuracy"]
+        main = self.score if self.score in self.metrics["pooled"] else "accuracy"
+        return list(dict.fromkeys([main, "accuracy", "macro_f1"]))
+
+    @property
+    def titles(self) -> list[str]:
+        """What `columns` are called."""
+        return [SCORE_NAMES[key] for key in self.columns]
+
     def rows(self) -> list[dict[str, Any]]:
-        """Name, number of images, scores and IoU of each class: folds, mean, deviation, pooled."""
+        """Name, images, scores, and IoU or F1 of each class: folds, mean, deviation, pooled."""
         metrics = self.metrics
         named = [(row["run"], row) for row in metrics["folds"]]
         named += [(key, metrics[key]) for key in ("mean", "deviation", "pooled")]
@@ -50,9 +70,8 @@ class FoldsPage:
             {
                 "name": name,
                 "images": row.get("num_images"),
-                "mean_iou": row["mean_iou"],
-                "pixel_accuracy": row["pixel_accuracy"],
-                "classes": row["per_class_iou"],
+                "scores": [row[key] for key in self.columns],
+                "classes": row["per_class_f1" if self.is_classification else "per_class_iou"],
                 "strong": name in ("pooled", "mean, test"),
             }
             for name, row in named
@@ -70,10 +89,11 @@ class FoldsPage:
 
     def text(self) -> str:
         """The table for the terminal."""
-        rows = [["", "images", "mean IoU", "pixels", *self.class_names]]
+        titles = self.titles if self.is_classification else ["mean IoU", "pixels"]
+        rows = [["", "images", *titles, *self.class_names]]
         for row in self.rows():
             images = "" if row["images"] is None else str(row["images"])
-            values = [row["mean_iou"], row["pixel_accuracy"], *row["classes"]]
+            values = [*row["scores"], *row["classes"]]
             rows.append([row["name"], images, *("-" if v is None else f"{v:.4f}" for v in values)])
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         lines = [

@@ -15,12 +15,19 @@ import numpy as np
 
 from tfvision.engine.files import write_bytes
 from tfvision.report import augment_page, overlay, tables
-from tfvision.report.plots import Line, column, line_chart, number, short
-
-_MAX_CURVES = 12  # classes drawn in one chart
-_MAX_MATRIX = 30  # classes of a confusion matrix that is still legible
-_MAX_FINDINGS = 20  # of the audit; issues.json has all
-_MAX_ISSUES = 50  # rows of the table of issues; issues.json has all
+from tfvision.report.plots import Line, column, line_chart, number
+from tfvision.report.shared import (
+    MAX_MATRIX,
+    best_epoch,
+    best_references,
+    class_chart,
+    classes_of,
+    common,
+    epochs_of,
+    loss_chart,
+    rate_chart,
+    render_template,
+)
 
 
 @dataclass
@@ -106,31 +113,18 @@ def write_report(path: str | os.PathLike[str], report: Report) -> None:
 
 def render(report: Report) -> str:
     """The page as text."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for formatter in (tables.score, tables.percent, tables.count, tables.size, tables.duration):
-        environment.filters[formatter.__name__] = formatter
-    environment.filters["short"] = lambda value: short(number(value))
-    return environment.get_template("template.html").render(_context(report))
+    return render_template("template.html", _context(report))
 
 
 def _context(report: Report) -> dict[str, Any]:
-    classes = _classes(report)
+    context = common(report)
+    classes, scores = classes_of(report), context["scores"]
     names = [item["name"] for item in classes]
     class_pixels = report.data.get("class_pixels") or {}
-    legible = len(classes) <= _MAX_MATRIX
-    scores = dict(sorted(report.scores.items(), key=lambda item: (item[0] != "test", item[0])))
+    legible = len(classes) <= MAX_MATRIX
     return {
-        "report": report,
-        "scores": scores,
+        **context,
         "classes": classes,
-        "dataset": Path(str(report.data.get("source") or "data")).name,
         "headlines": _headlines(report, scores),
         "charts": _charts(report, classes),
         "class_rows": tables.class_rows(classes, scores, class_pixels),
@@ -143,28 +137,8 @@ def _context(report: Report) -> dict[str, Any]:
         "error_colour": "#{:02x}{:02x}{:02x}".format(*overlay.ERROR),
         "hatch": ["#{:02x}{:02x}{:02x}".format(*colour) for colour in overlay.HATCH],
         "conventions": tables.conventions(scores),
-        "contract": tables.flatten(report.contract),
         "shares": tables.pixel_shares(class_pixels),
-        "class_images": report.data.get("class_images") or {},
-        "seconds": sum(report.timing.values()),
-        "environment": tables.flatten(report.env),
-        "issues": report.issues[:_MAX_ISSUES],
-        "audit": report.audit[:_MAX_FINDINGS],
-        "augmentation": report.augmented and augment_page.picture_uri(report.augmented),
     }
-
-
-def _classes(report: Report) -> list[dict[str, Any]]:
-    """Index, name and colour of every class."""
-    sizes = [len(split.confusion) for split in report.scores.values()]
-    given = list(report.data.get("class_names") or [])
-    total = max([int(report.data.get("num_classes") or 0), len(given), *sizes])
-    names = given + [f"class {index}" for index in range(len(given), total)]
-    colours = overlay.hex_colours(total) if total else []
-    return [
-        {"index": index, "name": str(names[index]), "colour": colours[index]}
-        for index in range(total)
-    ]
 
 
 def _headlines(report: Report, scores: dict[str, SplitScores]) -> list[dict[str, Any]]:
@@ -175,12 +149,7 @@ def _headlines(report: Report, scores: dict[str, SplitScores]) -> list[dict[str,
         if split.post_processed:
             value = number(split.post_processed.get("mean_iou"))
             bars.append({"name": "after post-processing", "value": value, "own": True})
-        references = [
-            {"name": item["name"], "value": number(item.get(name)), "own": False}
-            for item in report.baselines
-            if math.isfinite(number(item.get(name)))
-        ]
-        best = max(references, key=lambda bar: bar["value"], default=None)
+        references, best = best_references(report.baselines, name)
         result.append(
             {
                 "split": name,
@@ -196,23 +165,13 @@ def _headlines(report: Report, scores: dict[str, SplitScores]) -> list[dict[str,
 
 def _charts(report: Report, classes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The curves of the history; empty for a run without epochs."""
-    rows = [row for row in report.history if math.isfinite(number(row.get("epoch")))]
+    rows, epochs = epochs_of(report)
     if not rows:
         return []
-    epochs = column(rows, "epoch")
     mean_iou = column(rows, "val_mean_iou")
     levels = [(item["name"], number(item.get("val"))) for item in report.baselines]
     charts = [
-        line_chart(
-            epochs,
-            [
-                Line("training", column(rows, "loss"), "var(--blue)"),
-                Line("validation", column(rows, "val_loss"), "var(--orange)"),
-            ],
-            title="Loss",
-            note="Both should fall. Where validation rises while training still falls, the "
-            "model has begun to learn the training images by heart.",
-        ),
+        loss_chart(rows, epochs),
         line_chart(
             epochs,
             [Line("validation", mean_iou, "var(--blue)")],
@@ -220,9 +179,18 @@ def _charts(report: Report, classes: Sequence[dict[str, Any]]) -> list[dict[str,
             note="The dot is the epoch whose weights were kept. The dashed lines need no "
             "training: a curve that stays on them has learned nothing.",
             levels=levels,
-            mark=_best(report, epochs, mean_iou),
+            mark=best_epoch(report, epochs, mean_iou),
         ),
-        _class_chart(rows, epochs, classes, levels[:1]),
+        class_chart(
+            rows,
+            epochs,
+            classes,
+            key=lambda index: f"val_iou_{index}",
+            title="IoU of each class",
+            note="A class that stays at zero is never found: look at its share of the pixels. "
+            "A jagged line means that few validation pixels decide it.",
+            levels=levels[:1],
+        ),
         line_chart(
             epochs,
             [Line("validation", column(rows, "val_pixel_accuracy"), "var(--blue)")],
@@ -231,43 +199,9 @@ def _charts(report: Report, classes: Sequence[dict[str, Any]]) -> list[dict[str,
             "accuracy beside a low mean IoU means that the small classes are missed.",
             levels=_majority_accuracy(report),
         ),
-        line_chart(
-            epochs,
-            [Line("learning rate", column(rows, "learning_rate"), "var(--blue)")],
-            title="Learning rate",
-            note="The plan of the step size. A loss that jumps at the start asks for a "
-            "smaller peak or a longer warm-up.",
-        ),
+        rate_chart(rows, epochs),
     ]
     return [chart for chart in charts if chart]
-
-
-def _class_chart(rows, epochs, classes, levels) -> dict[str, Any] | None:
-    """IoU of each class by epoch; of many classes the weakest."""
-    note = (
-        "A class that stays at zero is never found: look at its share of the pixels. "
-        "A jagged line means that few validation pixels decide it."
-    )
-    lines = [
-        Line(item["name"], column(rows, f"val_iou_{item['index']}"), item["colour"])
-        for item in classes
-    ]
-    if len(lines) > _MAX_CURVES:
-        final = [line.values[-1] for line in lines]  # argsort puts NaN last
-        lines = [lines[place] for place in np.argsort(final, kind="stable")[:_MAX_CURVES]]
-        note += f" Shown are the {_MAX_CURVES} classes weakest at the end."
-    return line_chart(
-        epochs, lines, title="IoU of each class", note=note, y_range=(0, 1), levels=levels
-    )
-
-
-def _best(report: Report, epochs, values) -> tuple[str, float, float] | None:
-    """The epoch that the summary names, where the history has it."""
-    best = number(report.summary.get("best_epoch"))
-    if best not in epochs:
-        return None
-    value = values[epochs.index(best)]
-    return (f"best: epoch {best:.0f}, {tables.score(value)}", best, value)
 
 
 def _majority_accuracy(report: Report) -> list[tuple[str, float]]:

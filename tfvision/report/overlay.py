@@ -162,6 +162,20 @@ def draw(
     return drawn
 
 
+def draw_images(images: list[np.ndarray], *, budget: int = 900_000) -> list[str]:
+    """PNG data URIs of images (H, W), (H, W, 1 or more) uint8, none enlarged.
+
+    All are reduced to the largest of a few sides with which they fit `budget` characters
+    together, or to the smallest.
+    """
+    drawn: list[str] = []
+    for side in _SIDES:
+        drawn = [png_uri(_shrink(_as_rgb(image), side, smooth=True)) for image in images]
+        if sum(map(len, drawn)) <= budget:
+            break
+    return drawn
+
+
 def png_uri(picture: np.ndarray) -> str:
     """(H, W, 3) or (H, W) uint8 as a `data:image/png` URI."""
     from PIL import Image

@@ -25,6 +25,16 @@ class Line:
     colour: str
 
 
+@dataclass
+class Curve:
+    """One curve with its own x: a name, points in 0..1 (NaN where there is none), a CSS colour."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str
+
+
 def number(value: Any) -> float:
     """A cell of a table as a float; NaN for nothing, text or infinity."""
     try:
@@ -138,6 +148,85 @@ def line_chart(
         "levels": [{"name": name, "y": down(v), "text": short(v)} for name, v in levels],
         "mark": marked,
         "readouts": _readouts(x, lines, across),
+    }
+
+
+def square_chart(
+    curves: Sequence[Curve],
+    *,
+    title: str,
+    note: str,
+    across: str,
+    up: str,
+    diagonal: str | None = None,
+    levels: Sequence[tuple[str, float]] = (),
+    bars: Sequence[tuple[float, float, float]] = (),
+    dots: bool = False,
+) -> dict[str, Any] | None:
+    """A chart of curves over 0..1 both ways: ROC, precision and recall, reliability.
+
+    Args:
+        curves: One without any finite point is left out.
+        title, note: As `line_chart` has them.
+        across, up: What the two axes are.
+        diagonal: Name of the line from (0, 0) to (1, 1), or None.
+        levels: Names and heights of horizontal lines.
+        bars: Left end, width and height of bars behind the curves, such as shares of images.
+        dots: Whether each point is marked.
+
+    Returns:
+        The chart for `parts.html`, or None when there is nothing to draw.
+    """
+    curves = [
+        curve
+        for curve in curves
+        if any(math.isfinite(a) and math.isfinite(b) for a, b in zip(curve.x, curve.y, strict=True))
+    ]
+    if not curves:
+        return None
+
+    def down(value: float) -> float:
+        return round(100 * (1 - min(max(value, 0), 1)), 2)
+
+    lines = []
+    for curve in curves:
+        places = [round(100 * min(max(a, 0), 1), 2) if math.isfinite(a) else 0 for a in curve.x]
+        values = [
+            float(b) if math.isfinite(a) else math.nan
+            for a, b in zip(curve.x, curve.y, strict=True)
+        ]
+        spots = [
+            f"M{a:g} {down(b):g}L{a:g} {down(b):g}"
+            for a, b in zip(places, values, strict=True)
+            if dots and math.isfinite(b)
+        ]
+        lines.append(
+            {
+                "name": curve.name,
+                "colour": curve.colour,
+                "path": _path(places, values, down),
+                "dots": "".join(spots),
+            }
+        )
+    marks = [0.0, 0.25, 0.5, 0.75, 1.0]
+    return {
+        "title": title,
+        "note": note,
+        "across": across,
+        "up": up,
+        "x_ticks": [{"at": 100 * v, "text": short(v)} for v in marks],
+        "y_ticks": [{"at": down(v), "text": short(v)} for v in marks],
+        "lines": lines,
+        "levels": [
+            {"name": name, "y": down(v), "text": short(v)} for name, v in levels if math.isfinite(v)
+        ],
+        "diagonal": diagonal,
+        "bars": [
+            {"left": round(100 * left, 2), "width": round(100 * width, 2), "height": 100 - down(h)}
+            for left, width, h in bars
+        ],
+        "mark": None,
+        "readouts": [],
     }
 
 

@@ -119,12 +119,15 @@ def pixel_shares(class_pixels: Mapping[str, Sequence[float]]) -> dict[str, list[
     return result
 
 
-def confusion_table(confusion: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+def confusion_table(
+    confusion: np.ndarray, names: Sequence[str], *, unit: str = "pixels"
+) -> dict[str, Any]:
     """A confusion matrix for the page.
 
     Args:
-        confusion: (K, K) pixel counts; row: truth, column: prediction.
+        confusion: (K, K) counts; row: truth, column: prediction.
         names: Of the K classes.
+        unit: What is counted.
 
     Returns:
         `rows` of cells {share, text, title}, share of the row's truth in [0, 1]; and
@@ -140,7 +143,7 @@ def confusion_table(confusion: np.ndarray, names: Sequence[str]) -> dict[str, An
             {
                 "share": round(float(shares[true, guess]), 3),
                 "text": _cell_text(shares[true, guess]),
-                "title": f"{name} → {names[guess]}: {count(confusion[true, guess])} pixels, "
+                "title": f"{name} → {names[guess]}: {count(confusion[true, guess])} {unit}, "
                 f"{percent(shares[true, guess])} of true {name}",
             }
             for guess in range(len(names))

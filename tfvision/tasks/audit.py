@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from tfvision.config import DataConfig
-from tfvision.data import SOURCES
 from tfvision.data.audit.finding import KINDS, Audit
 from tfvision.data.exclude import ExcludeList, exclude_csv, read_exclude
-from tfvision.data.groups import group_by
 from tfvision.data.scan import Scan, scan
 from tfvision.data.source import SPLITS, Source
 from tfvision.data.split import read_splits
@@ -22,7 +20,8 @@ from tfvision.engine.files import write_json, write_text
 from tfvision.engine.run_folder import free_folder
 from tfvision.errors import EnvironmentFault, InputError
 from tfvision.report.audit_page import AuditPage, Member, Picture, Shown, write_audit_page
-from tfvision.tasks import audit_text, clean, findings
+from tfvision.tasks import audit_classes, audit_text, clean, findings
+from tfvision.tasks.data import open_source
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def audit_data(
     """
     if out is not None and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"--out {out} exists already and is not empty. Choose another folder.")
-    source = SOURCES.build(config.source)
+    source = open_source(config)
     if copy is not None:
         clean.check_target(source, copy)
         if out is not None and out.resolve() == copy.resolve():
@@ -121,13 +120,11 @@ def audit_data(
 
 
 def look_through(config: DataConfig, source: Source) -> Audited:
-    """Scan and audit of a source.
+    """Scan and audit of a source, as `open_source` opens it.
 
     Raises:
         InputError: Not one sample can be read.
     """
-    if config.groups is not None:
-        source.records = group_by(source.records, config.groups)
     found = scan(source, class_names=config.class_names, ignore_label=config.ignore_label)
     if not any(found.image_sha256):
         found.raise_for_errors()
@@ -179,6 +176,7 @@ def to_json(audited: Audited) -> dict[str, Any]:
         "class_pixels": {s: counts.sum(axis=0).tolist() for s, counts in pixels.items()},
         "class_images": {s: (counts > 0).sum(axis=0).tolist() for s, counts in pixels.items()},
         "class_samples": {s: len(counts) for s, counts in pixels.items()},
+        **audit_classes.record(source, found, {s: audited.class_rows(s) for s in pixels}),
         "found": findings.counts(audited.audit),
         "kinds": dict(Counter(f.kind for f in audited.audit.findings)),
         "findings": findings.to_json(audited.audit, records, audited.splits),
@@ -190,7 +188,7 @@ def to_json(audited: Audited) -> dict[str, Any]:
         "exclude_sha256": audited.excluded.sha256,
         "scan": {"errors": len(found.errors), "warnings": len(found.warnings)},
         "issues": [issue.to_dict() for issue in found.issues],
-        "notes": [*found.notes, *audited.audit.notes],
+        "notes": [*found.notes, *audited.audit.notes, *audit_classes.balance(found)],
     }
 
 
@@ -222,7 +220,10 @@ def _pictures(audited: Audited):
         white = audited.source.white or largest
         if image.dtype != np.uint8 or white != 255:
             image = np.clip(np.rint(image.astype(np.float64) * (255 / white)), 0, 255)
-        return image.astype(np.uint8), sample.mask
+        image = image.astype(np.uint8)
+        if audited.source.task == "classification":
+            return image, audit_classes.outline(sample, audited.scan.num_classes)
+        return image, sample.mask
 
     return picture
 
@@ -232,11 +233,20 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
 
     def members(finding) -> list[Member]:
         found = [
-            Member(i, records[i].id, records[i].part, audited.splits[i] or "", i in held)
+            Member(
+                i,
+                records[i].id,
+                records[i].part,
+                audited.splits[i] or "",
+                i in held,
+                records[i].label or "",
+            )
             for held in [set(finding.suspects)]
             for i in finding.members
         ]
-        return sorted(found, key=lambda member: not member.suspect)
+        # Of a finding on a whole data set its examples stand first: these are pictured.
+        examples = finding.evidence.get("examples", {})
+        return sorted(found, key=lambda m: (not m.suspect, m.index not in examples))
 
     def shown(finding) -> Shown:
         evidence = findings.evidence_of(finding, records)
@@ -256,5 +266,7 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
         issues=record["issues"],
         notes=record["notes"],
         proposed=len(audited.rows),
+        task=audited.source.task,
+        class_pieces=record.get("class_pieces", {}),
         command=audit_text.train_command(audited, folder) if audited.rows else "",
     )

@@ -5,9 +5,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfvision.config import SCRIPTS
 from tfvision.data.audit.finding import KINDS
 from tfvision.report.tables import percent
-from tfvision.tasks import findings
+from tfvision.tasks import audit_classes, findings
 
 if TYPE_CHECKING:  # audit.py imports this module
     from tfvision.tasks.audit import Audited
@@ -36,7 +37,7 @@ def facts_of(record: dict[str, Any]) -> dict[str, str]:
 
 def train_command(audited: "Audited", folder: Path) -> str:
     """How a training that leaves out the exclude list is started."""
-    words = ["python", "train_seg.py", "--data", str(audited.source.path)]
+    words = ["python", SCRIPTS[audited.source.task], "--data", str(audited.source.path)]
     words += ["--set", f"data.exclude={folder / 'exclude.csv'}"]
     return shlex.join([*words, *findings.reading_flags(audited.config)])
 
@@ -53,12 +54,16 @@ def summary_lines(
         copied: What is said of a cleaned copy, or None.
     """
     lines = [record["layout"]]
+    truth = "labels" if audited.source.task == "classification" else "masks"
     for row in record["parts"]:
-        counts = f"{row['samples']:>7,} samples, {row['labelled']:,} with masks"
+        counts = f"{row['samples']:>7,} samples, {row['labelled']:,} with {truth}"
         lines.append(f"  {row['part'] or 'all':16} {row['split']:12} {counts}")
     lines += [f"{name}: {text}" for name, text in facts_of(record).items() if name != "fingerprint"]
     lines += record["notes"]
-    lines += _class_lines(record)
+    if audited.source.task == "classification":
+        lines += audit_classes.class_lines(record)
+    else:
+        lines += _class_lines(record)
     lines += audited.excluded.notes()
     issues = record["issues"]
     if issues:

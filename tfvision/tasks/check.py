@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from tfvision.augment import MIXERS, OPS
-from tfvision.config import SegmentationConfig
+from tfvision.config import RunConfig
 from tfvision.data.classes import check_class_names
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.distribute import resolve_determinism
@@ -18,18 +18,18 @@ from tfvision.errors import InputError
 from tfvision.losses import LOSSES
 from tfvision.losses.weights import check_class_weights, class_weights
 from tfvision.metrics import METRICS
-from tfvision.models import MODELS
-from tfvision.postprocess import POSTPROCESS
+from tfvision.postprocess import ON_COMPONENTS, POSTPROCESS
 from tfvision.registry import Registry, Spec
 from tfvision.tasks.plan import stages_of
 from tfvision.tasks.pretrained import self_contained
-from tfvision.tasks.recipe import Recipe, make_recipe
+from tfvision.tasks.recipe import Recipe, make_recipe, models_of
 
+OF_MASKS = {"copy_paste", "boundary", *ON_COMPONENTS}
 SMALL = 128  # a stride is never larger than this: larger images need no look at the model
 
 
 def check_settings(
-    config: SegmentationConfig, replicas: int, architecture: dict[str, Any] | None = None
+    config: RunConfig, replicas: int, architecture: dict[str, Any] | None = None
 ) -> None:
     """Checks a config's settings against each other and against the devices.
 
@@ -56,6 +56,7 @@ def check_settings(
         look(_is_file, key, getattr(config.data, key))
     for table, spec in _specs(config):
         look(_no_quotes, table, spec)
+    look(_fits_task, config)
     if not problems:  # what follows builds things, and says less well what is wrong above
         look(OPTIMIZERS.build, config.train.optimizer)
         look(_fits_classes, config, look)
@@ -63,6 +64,33 @@ def check_settings(
         look(_fits_stages, config, architecture)
     if problems:
         raise InputError("\n  ".join(dict.fromkeys(problems)))
+
+
+def _fits_task(config: RunConfig) -> None:
+    """What needs the pixels of a mask means nothing where an image has one label."""
+    if config.task != "classification":
+        return
+    names = [spec.name for spec in (*config.data.mix, *config.loss, *config.postprocess)]
+    odd = [name for name in names if name in OF_MASKS]
+    _spares_the_mask(config)
+    if odd:
+        raise InputError(
+            f"{', '.join(dict.fromkeys(odd))}: this needs masks, and a classification has one "
+            "label an image. Leave it out."
+        )
+
+
+def _spares_the_mask(config: RunConfig) -> None:
+    """Brightness of the channel that holds the region would be another region."""
+    if config.data.input.name != "mask_channel":
+        return
+    names = [spec.name for spec in config.data.augment]
+    odd = [name for name in names if OPS[name].__module__ == "tfvision.augment.photometric"]
+    if odd:
+        raise InputError(
+            f"data.augment {', '.join(odd)}: under data.input mask_channel it would change the "
+            "mask, which is a channel of the image, too. Leave it out."
+        )
 
 
 def _fractions(val: float, test: float | None) -> None:
@@ -78,9 +106,9 @@ def _is_file(key: str, path) -> None:
         raise InputError(f"data.{key}: there is no file {path}.")
 
 
-def _specs(config: SegmentationConfig) -> list[tuple[Registry, Spec]]:
+def _specs(config: RunConfig) -> list[tuple[Registry, Spec]]:
     found = [
-        (MODELS, config.model),
+        (models_of(config.task), config.model),
         (OPTIMIZERS, config.train.optimizer),
         (SCHEDULES, config.train.schedule),
     ]
@@ -114,7 +142,7 @@ def _no_quotes(table: Registry, spec: Spec) -> None:
             )
 
 
-def _fits_classes(config: SegmentationConfig, look: Callable) -> None:
+def _fits_classes(config: RunConfig, look: Callable) -> None:
     """Metrics, rules and class weights against the classes, where the config names them."""
     names = config.data.class_names
     num_classes = None if names is None else len(check_class_names(names))
@@ -150,15 +178,16 @@ def _fitting_loss(term: Spec, num_classes: int | None) -> None:
     LOSSES.build(Spec(name=term.name, **arguments))
 
 
-def _fits_stride(config: SegmentationConfig, architecture: dict[str, Any] | None) -> None:
+def _fits_stride(config: RunConfig, architecture: dict[str, Any] | None) -> None:
     """An image smaller than the model's stride would be mostly padding."""
     size = config.data.image_size
-    if size is None or min(size) >= SMALL:
+    if size is None or min(size) >= SMALL or config.task == "classification":
         return
     names = config.data.class_names
     shape = (None, None, config.data.channels or 1)
     spec = self_contained(config.model, architecture)
-    model = MODELS.build(spec, input_shape=shape, num_classes=len(names) if names else 2)
+    table = models_of(config.task)
+    model = table.build(spec, input_shape=shape, num_classes=len(names) if names else 2)
     keras.utils.clear_session()  # the run's own model gets the names it would have had
     if min(size) < model.stride:
         raise InputError(
@@ -178,7 +207,7 @@ def check_depth(recipe: Recipe) -> None:
         InputError: `model.depth` asks for that.
     """
     spec, (height, width) = recipe.config.model, recipe.size
-    default = inspect.signature(MODELS[spec.name]).parameters.get("depth")
+    default = inspect.signature(models_of(recipe.config.task)[spec.name]).parameters.get("depth")
     depth = spec.kwargs.get("depth", default.default if default else 0)
     encoder = spec.kwargs.get("encoder")
     enlarged = encoder.get("upsample", 1) if isinstance(encoder, dict) else 1
@@ -190,14 +219,15 @@ def check_depth(recipe: Recipe) -> None:
         )
 
 
-def _fits_stages(config: SegmentationConfig, architecture: dict[str, Any] | None) -> None:
+def _fits_stages(config: RunConfig, architecture: dict[str, Any] | None) -> None:
     """Layers and outputs that stages name, where the config names the classes: a model's
     layers may depend on their number. Otherwise they are looked up with the data's classes."""
     names = config.data.class_names
-    if config.train.stages is None or names is None:
+    fixed = config.task == "classification"  # its model needs a size, and channels of its input
+    if config.train.stages is None or names is None or fixed:
         return
     shape = (*(config.data.image_size or (None, None)), config.data.channels or 1)
     spec = self_contained(config.model, architecture)
-    model = MODELS.build(spec, input_shape=shape, num_classes=len(names))
+    model = models_of(config.task).build(spec, input_shape=shape, num_classes=len(names))
     keras.utils.clear_session()
     StagedModel(model, stages_of(config))

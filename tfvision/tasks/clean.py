@@ -1,6 +1,8 @@
 """A copy of a data set without some of its samples, in the same layout.
 
-- folder: the files of the samples that are kept, under the same names, and `classes.txt`;
+- folder, class_folder: the files of the samples that are kept, under the same names, and
+  `classes.txt`;
+- label_table: the same, and the CSV without the rows;
 - manifest: the CSV without the rows, and the files it lists; a file from outside the CSV's
   folder goes to `outside/`, and its row names it there;
 - npz: the arrays without the rows; other arrays lose the same rows where their first axis
@@ -24,10 +26,11 @@ import numpy as np
 from tfvision.data.arrays import ArraySource
 from tfvision.data.file_source import FileSource
 from tfvision.data.files import inside, leads_inside
+from tfvision.data.label_files import csv_files
 from tfvision.data.npz import CLASS_NAMES, PARTS
 from tfvision.data.scan import Scan
 from tfvision.data.source import Source
-from tfvision.data.table import Row, read_table
+from tfvision.data.table import Row, read_cells, read_table
 from tfvision.engine.files import sync_folder
 from tfvision.errors import EnvironmentFault, InputError
 
@@ -84,6 +87,8 @@ def write_clean(
             name = _copy_manifest(cast(FileSource, source), temporary, keep, encoding)
         else:
             name = _copy_folder(cast(FileSource, source), temporary, keep)
+            if source.name == "label_table":
+                name = _copy_labels(source, temporary, keep, encoding)
         if target.exists():  # a rename would replace an empty folder without a word
             raise InputError(f"--clean {target} exists already. Name a folder that does not.")
         os.rename(temporary, target)
@@ -105,9 +110,35 @@ def _copy_folder(source: FileSource, folder: Path, keep: list[int]) -> str:
     names = root / "classes.txt"
     pairs = [file for i in keep for file in source.files(i) if file is not None]
     for file in [*pairs, *([names] if names.is_file() else [])]:
+        if not file.is_relative_to(root):
+            raise InputError(
+                f"{file} lies outside {root}, so a copy cannot keep its place. Leave samples out "
+                "with data.exclude instead."
+            )
         _copy(file, folder / file.relative_to(root))
     only = source.path is not None and source.path.is_file()
     return pairs[0].name if only and pairs else ""
+
+
+def _copy_labels(source: Source, folder: Path, keep: list[int], encoding: str) -> str:
+    """The table of labels: its header, and the rows of the samples that are kept."""
+    path = cast(Path, source.path)
+    place = next(record.place for record in source.records if record.label is not None)
+    tables = csv_files(path) if path.is_dir() else [path]
+    table = next(file for file in tables if f" of {file.name} (" in place)
+
+    def line_of(index: int) -> int:  # a place reads "line 7 of train.csv (0005.jpg)"
+        return int(source.records[index].place.split(" ", 2)[1])
+
+    listed = [i for i, record in enumerate(source.records) if record.label is not None]
+    kept = {line_of(i) for i in keep if source.records[i].label is not None}
+    lines = read_cells(table, encoding=encoding)
+    first = min(map(line_of, listed))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows(cells for line, cells in lines if line in kept or line < first)
+    _write(folder / table.name, text.getvalue().encode(encoding))
+    return "" if path.is_dir() else table.name
 
 
 def _copy_manifest(source: FileSource, folder: Path, keep: list[int], encoding: str) -> str:

@@ -73,6 +73,9 @@ def compare(
     groups = groups_of(runs, split, counts[0].ids)
     pairs = _pairs(runs, counts, contract, score, groups)
     for pair, run in zip(pairs, runs[1:], strict=True):
+        if runs[0].config.task == "classification":
+            pair.no_pictures = "a classification has labels, no masks to draw"
+            continue
         pair.pictures, pair.no_pictures = pictures(runs[0], run, split, pair.images, counts[0])
     comparison = Comparison(
         split=split,
@@ -118,6 +121,8 @@ def _free(out: Path | None, runs: Sequence[ScoredRun]) -> Path:
 def _scoring(run: ScoredRun, metric: str | None) -> tuple[str, Contract, str]:
     """The score, the contract, and the name of the convention."""
     conventions = {name: contract for name, _, contract in CONVENTIONS}
+    if run.config.task == "classification":  # they are conventions of mean IoU
+        conventions = {}
     if metric in conventions:
         conventions[metric].check_classes(run.data["num_classes"])
         return "mean_iou", conventions[metric], metric
@@ -141,11 +146,11 @@ def _pairs(runs, counts: list[Counts], contract, score, groups) -> list[Pair]:
 
 
 def _differences(first, second, contract, score, groups) -> list[Difference]:
-    """Of the score, then of the IoU of each class, all from the same resamples."""
+    """Of the score, then of what `CLASS_SCORES` names of each class, from the same resamples."""
     sides = [
         [
             score_parts(cms, contract, score=score, groups=groups),
-            *class_parts(cms, contract, groups=groups),
+            *class_parts(cms, contract, score=score, groups=groups),
         ]
         for cms in (first, second)
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfvision.config import DataConfig
+from tfvision.config import SCRIPTS, DataConfig
 from tfvision.data import SOURCES
 from tfvision.data.audit.finding import Audit
 from tfvision.data.blocks import Near
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # it imports TensorFlow, which opening and splitting data do 
     from tfvision.data.pipeline import Samples
 
 LARGEST_SIDE = 512  # of the size chosen for images of different sizes
+LARGEST_CLASSIFIED = 224  # the same of what a classifier sees
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Prepared:
             "num_classes": self.num_classes,
             "class_names": self.class_names,
             "channels": self.channels,
+            **self._of_classes(),
             "image_size": list(self.size),
             "resized": self.resized,
             "white": self.source.white,
@@ -119,6 +121,15 @@ class Prepared:
             "notes": self.notes,
         }
 
+    def _of_classes(self) -> dict[str, Any]:
+        """What only a classification has: how the data writes its classes."""
+        if self.source.task != "classification":
+            return {}
+        return {
+            "task": self.source.task,
+            "class_labels": self.source.class_labels or self.class_names,
+        }
+
     def write_quarantine(self, path: Path) -> None:
         """Writes the table of samples left out for an error of their own, where there are any."""
         if self.scan.left_out:
@@ -139,7 +150,14 @@ class Prepared:
 
 def open_source(config: DataConfig) -> Source:
     """The source a config names, with the groups that `data.groups` finds in the ids."""
-    source = SOURCES.build(config.source)
+    # `auto` looks at the data with the task in mind; the others read what they read.
+    of_task = {"task": config.task} if config.source.name == "auto" else {}
+    source = SOURCES.build(config.source, **of_task)
+    if source.task != config.task:
+        raise InputError(
+            f"{source.layout}: that is data of the task {source.task}, and this run is of "
+            f"{config.task}. Use {SCRIPTS[source.task]}."
+        )
     if config.groups is not None:
         source.records = group_by(source.records, config.groups)
     return source
@@ -226,11 +244,10 @@ def _size(config, found, used):
         size = tuple(config.image_size)
         resized = bool((heights != size[0]).any() or (widths != size[1]).any())
         return size, resized, []
-    if len(set(heights)) == len(set(widths)) == 1:
+    if len(set(heights)) == len(set(widths)) == 1 or config.task == "classification":
+        # A classification settles its size when it knows its pieces, see `tasks/pieces.py`.
         return (int(heights[0]), int(widths[0])), False, []
-    height, width = float(np.median(heights)), float(np.median(widths))
-    shrink = min(1.0, LARGEST_SIDE / max(height, width))
-    size = tuple(max(16, 16 * round(side * shrink / 16)) for side in (height, width))
+    size = rounded_size((np.median(heights), np.median(widths)), LARGEST_SIDE)
     return (
         size,
         True,
@@ -241,3 +258,10 @@ def _size(config, found, used):
             "sets another"
         ],
     )
+
+
+def rounded_size(size: tuple[float, float] | np.ndarray, largest: int) -> tuple[int, int]:
+    """(height, width) in multiples of 16, the longer side at most `largest`."""
+    height, width = (float(side) for side in size)
+    shrink = min(1.0, largest / max(height, width))
+    return tuple(max(16, 16 * round(side * shrink / 16)) for side in (height, width))

@@ -1,5 +1,6 @@
 """From the files of a data set to arrays of one size."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,8 +39,33 @@ def decode(prepared: "Prepared", indices: list[int]) -> Samples:
     )
 
 
+@dataclass(frozen=True)
+class Native:
+    """One sample at its own size.
+
+    Attributes:
+        image: (H, W, C) as stored.
+        mask: (H, W) int32, of a classification the label (1, 1), or None.
+        scale: What a pixel is multiplied by to lie in [0, 1].
+        region: (H, W) uint8, 0 or 1, or None.
+        box: (4,) float32 `x1 y1 x2 y2` in pixels, of a sample with one box; or None.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray | None
+    scale: float
+    region: np.ndarray | None = None
+    box: np.ndarray | None = None
+
+
 def read_scanned(prepared: "Prepared", index: int) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """What `read_native` gives of a sample that still is what the scan saw.
+    """Image, mask and scale of `native_scanned`."""
+    found = native_scanned(prepared, index)
+    return found.image, found.mask, found.scale
+
+
+def native_scanned(prepared: "Prepared", index: int) -> Native:
+    """What `native` gives of a sample that still is what the scan saw.
 
     Raises:
         InputError: Its files were changed or removed since the scan.
@@ -57,7 +83,7 @@ def read_scanned(prepared: "Prepared", index: int) -> tuple[np.ndarray, np.ndarr
         )
 
     try:
-        found = read_native(source, index, prepared.channels)
+        found = native(source, index, prepared.channels)
     except BadSample as problem:
         if not isinstance(problem, Stalled) and changed():
             raise error() from problem
@@ -70,22 +96,31 @@ def read_scanned(prepared: "Prepared", index: int) -> tuple[np.ndarray, np.ndarr
 def read_native(
     source: Source, index: int, channels: int
 ) -> tuple[np.ndarray, np.ndarray | None, float]:
+    """Image, mask and scale of `native`."""
+    found = native(source, index, channels)
+    return found.image, found.mask, found.scale
+
+
+def native(source: Source, index: int, channels: int) -> Native:
     """One sample at its own size, read in time (see `tfvision.data.in_time`).
 
     Args:
         source: Where from.
         index: Which.
-        channels: 1 or 3.
-
-    Returns:
-        The image (H, W, channels) as stored, its mask (H, W) int32 or None, and what a pixel
-        is multiplied by to lie in [0, 1].
+        channels: 1 or 3, of the image.
     """
     sample = in_time(lambda: source.read(index), source.records[index].place)
     dtype = sample.image.dtype
     largest = np.iinfo(dtype).max if dtype.kind in "iu" else 1.0
     scale = 1.0 / (source.white or largest)
-    return to_channels(sample.image, channels), sample.mask, scale
+    one = sample.boxes is not None and len(sample.boxes) == 1
+    return Native(
+        to_channels(sample.image, channels),
+        sample.mask,
+        scale,
+        sample.region,
+        sample.boxes[0] if one else None,
+    )
 
 
 def to_channels(image: np.ndarray, channels: int) -> np.ndarray:

@@ -4,15 +4,23 @@ import time
 
 from tfvision.engine.progress import duration
 from tfvision.engine.step import TrainStep
-from tfvision.report.augment_page import write_picture
-from tfvision.tasks.data import Prepared
+from tfvision.report.augment_page import Augmented, write_picture
 from tfvision.tasks.environment import peak_memory
 from tfvision.tasks.plan import checkpoint_bytes
 from tfvision.tasks.recipe import Recipe
-from tfvision.tasks.sampling import augmented
+from tfvision.tasks.sampling import TrainingSet
 
 
-def dry_run(request, recipe: Recipe, step: TrainStep, batches, validate, prepared, chosen, say):
+def dry_run(
+    request,
+    recipe: Recipe,
+    step: TrainStep,
+    batches,
+    validate,
+    chosen: TrainingSet,
+    examples: Augmented | None,
+    say,
+):
     """One step and one validation, timed; what a whole run would take. Writes a picture only."""
     config = recipe.config
     stream = iter(step.strategy.experimental_distribute_dataset(batches(0)))
@@ -28,7 +36,7 @@ def dry_run(request, recipe: Recipe, step: TrainStep, batches, validate, prepare
     steps = max(1, round(chosen.per_epoch / config.data.batch_size))
     disk = checkpoint_bytes(step)
     summary = {
-        "task": "segmentation",
+        "task": config.task,
         "arch": config.model.name,
         "dry_run": True,
         "num_parameters": step.model.count_params(),
@@ -39,7 +47,7 @@ def dry_run(request, recipe: Recipe, step: TrainStep, batches, validate, prepare
         or config.train.epochs * (steps * seconds + scoring),
         "peak_memory_bytes": peak_memory(),
         "checkpoint_bytes": disk,
-        "augmentation_picture": _augmentation_picture(request, recipe, prepared, say),
+        "augmentation_picture": _augmentation_picture(request, examples, say),
     }
     say(
         f"dry run: a step takes {seconds:.2f} s, an epoch of {steps} steps with validation about "
@@ -50,9 +58,8 @@ def dry_run(request, recipe: Recipe, step: TrainStep, batches, validate, prepare
     return summary
 
 
-def _augmentation_picture(request, recipe: Recipe, prepared: Prepared, say) -> str | None:
+def _augmentation_picture(request, examples: Augmented | None, say) -> str | None:
     """Writes a dry run's picture beside the run folder, which does not exist; its path."""
-    examples = augmented(recipe.config, prepared, recipe.ignored)
     if examples is None:
         say("data.augment and data.mix are empty: there is no augmentation to show")
         return None

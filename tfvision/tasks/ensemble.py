@@ -7,8 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tfvision.config import SegmentationConfig, dump_config, load_config
+from tfvision.config import RunConfig, dump_config, load_any
 from tfvision.engine.blending import OBJECTIVES, normalise
+from tfvision.engine.classify import Served
 from tfvision.engine.distribute import make_strategy
 from tfvision.engine.ensemble import Ensemble
 from tfvision.engine.export import check_export, write_export
@@ -19,7 +20,7 @@ from tfvision.postprocess import ON_COMPONENTS
 from tfvision.tasks import use
 from tfvision.tasks.blending import read_out_of_fold, score_mean, weigh
 from tfvision.tasks.data import Prepared
-from tfvision.tasks.finish import example_images
+from tfvision.tasks.finish import about_classes, example_images, example_pieces
 from tfvision.tasks.members import (
     Member,
     check_request,
@@ -97,7 +98,7 @@ def load(folder: RunFolder, *, depth: int | None = None) -> use.LoadedRun:
             f"{folder.path / 'ensemble.json'} has version {record['version']}; this program reads "
             f"{VERSION}. Make the ensemble again."
         )
-    config = load_config(SegmentationConfig, folder.config)
+    config = load_any(folder.config)
     recipe = _recipe(config, data)
     runs = [find(entry, folder.path) for entry in record["members"]]
     members = []
@@ -130,9 +131,13 @@ def export(loaded: use.LoadedRun, prepared: Prepared) -> list[dict[str, Any]]:
         "postprocess": [rule for rule in rules if rule["name"] not in ON_COMPONENTS],
         "postprocess_left_out": [rule for rule in rules if rule["name"] in ON_COMPONENTS],
     }
-    folder = loaded.folder.export
-    write_export(folder, loaded.inference, None, description)
-    rows = check_export(folder, loaded.inference, None, example_images(prepared))
+    folder, served, images = loaded.folder.export, loaded.inference, example_images(prepared)
+    if recipe.is_classification:
+        description.update(about_classes(recipe, prepared))
+        served = Served(loaded.inference, channels=recipe.input_channels)
+        images = example_pieces(recipe, prepared)
+    write_export(folder, served, None, description)
+    rows = check_export(folder, served, None, images)
     loaded.folder.write_json("export/export.json", {**description, "checks": rows})
     return rows
 
@@ -160,7 +165,7 @@ def _score_out_of_fold(groups, shares, recipe: Recipe) -> dict[str, Any]:
         return {"none": str(error)}
 
 
-def _recipe(config: SegmentationConfig, data: dict[str, Any]) -> Recipe:
+def _recipe(config: RunConfig, data: dict[str, Any]) -> Recipe:
     return make_recipe(
         config,
         num_classes=data["num_classes"],
@@ -172,13 +177,13 @@ def _recipe(config: SegmentationConfig, data: dict[str, Any]) -> Recipe:
 
 def _ensemble(recipe: Recipe, loaded, weights) -> Ensemble:
     members = [run.inference for run in loaded]
-    return Ensemble(members, weights, channels=recipe.channels, rules=recipe.rules)
+    return Ensemble(members, weights, channels=recipe.input_channels, rules=recipe.rules)
 
 
 def _summary(recipe, entries, ensemble, first: Member, found) -> dict[str, Any]:
     identity = [(entry["weights_sha256"], entry["weight"]) for entry in entries]
     return {
-        "task": "segmentation",
+        "task": recipe.config.task,
         "arch": "ensemble",
         "num_parameters": sum(m.model.count_params() for m in ensemble.members),
         "epochs": 0,
@@ -186,7 +191,10 @@ def _summary(recipe, entries, ensemble, first: Member, found) -> dict[str, Any]:
         "data_fingerprint": first.data["fingerprint"],
         "variables_sha256": hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
         "contract": asdict(recipe.contract),
-        "metrics": {split: split_metrics(recipe, scored) for split, scored in found.items()},
+        "metrics": {
+            split: split_metrics(recipe, scored, first.data["class_names"])
+            for split, scored in found.items()
+        },
         "exports": [],
     }
 
@@ -215,7 +223,7 @@ def _write(out: Path, first: Member, prepared: Prepared, record, summary, found)
         run.write_json("data.json", prepared.record())
         run.write_json("summary.json", summary)
         for split, scored in found.items():
-            save_scored(run, split, scored)
+            save_scored(run, split, scored, first.data)
         run.write_json("ensemble.json", record)
         write_text(run.config, dump_config(first.config))
     finally:

@@ -95,7 +95,8 @@ def without_issues_of(
         return bool(meant) and all(i in excluded for i in meant)
 
     issues = [i for i in scan.issues if i not in said and not of_excluded(i)]
-    hashes = [""] * len(records) if leaks_too else hashes
+    unseen = range(len(records)) if leaks_too else excluded
+    hashes = ["" if i in unseen else value for i, value in enumerate(hashes)]
     return replace(scan, issues=[*issues, *leaks(records, hashes, kept)])
 
 
@@ -211,6 +212,8 @@ def command(config: DataConfig) -> str:
     if path is None:
         return ""
     words = ["python", "-m", "tfvision", "audit", str(path)]
+    if config.task != "segmentation":  # what its layout says may be the other
+        words += ["--task", config.task]
     for key in ("splits", "exclude"):
         if getattr(config, key) is not None:
             words += [f"--{key}", str(getattr(config, key))]
@@ -221,7 +224,7 @@ def reading_flags(config: DataConfig) -> list[str]:
     """The `--set` that say how the data is read, where they are not the defaults."""
     options = {key: value for key, value in config.source.kwargs.items() if key != "path"}
     given = {f"source.{key}": value for key, value in options.items() if value is not None}
-    default = DataConfig()
+    default = type(config)()
     for key in ("class_names", "ignore_label"):
         if getattr(config, key) != getattr(default, key):
             given[key] = getattr(config, key)

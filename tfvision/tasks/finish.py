@@ -1,4 +1,7 @@
-"""What a trained segmentation run leaves behind: scores, predictions, exports, report."""
+"""What a trained segmentation run leaves behind: scores, predictions, exports, report.
+
+`finish_classes.py` is the same of a classification, and takes from here what both need.
+"""
 
 import contextlib
 import shlex
@@ -13,6 +16,7 @@ import tensorflow as tf
 
 from tfvision.config import dump_config
 from tfvision.data.split import absent_classes
+from tfvision.engine.classify import Served
 from tfvision.engine.evaluate import Scored, as_float
 from tfvision.engine.export import check_export, write_export
 from tfvision.engine.inference import Inference
@@ -28,7 +32,9 @@ from tfvision.report.overlay import Overlay
 from tfvision.tasks import findings
 from tfvision.tasks.baselines import baseline_scores
 from tfvision.tasks.data import Prepared
+from tfvision.tasks.decode import native_scanned
 from tfvision.tasks.environment import peak_memory
+from tfvision.tasks.pieces import cut_native
 from tfvision.tasks.recipe import Recipe
 from tfvision.tasks.request import TrainRequest
 from tfvision.tasks.sampling import augmented
@@ -57,7 +63,7 @@ def finish(
 ) -> dict[str, Any]:
     """Scores the weights in `model`, writes everything, returns `summary.json`."""
     run, state = request.run, loop.state
-    clock = _Clock(timing)
+    clock = Clock(timing)
     inference = recipe.inference(open_model(recipe, model))
     scored = {
         split: score_split(recipe, prepared, inference, split)
@@ -66,7 +72,7 @@ def finish(
     }
     clock.lap("score")
     for split, result in scored.items():
-        save_scored(run, split, result)
+        save_scored(run, split, result, prepared.record())
     summary = {
         "task": "segmentation",
         "arch": recipe.config.model.name,
@@ -80,13 +86,16 @@ def finish(
         "data_fingerprint": prepared.scan.fingerprint,
         "variables_sha256": loop.variables_sha256,
         "contract": asdict(recipe.contract),
-        "metrics": {split: split_metrics(recipe, result) for split, result in scored.items()},
+        "metrics": {
+            split: split_metrics(recipe, result, prepared.class_names)
+            for split, result in scored.items()
+        },
     }
     run.write_json("summary.json", summary)
     depths = _depths(recipe, prepared, model)
     summary["exports"], failure = [], None
     if recipe.config.train.export:
-        summary["exports"], failure = _try_export(request.run, recipe, prepared, inference)
+        summary["exports"], failure = try_export(request.run, recipe, prepared, inference)
     clock.lap("export")
     summary["wall_seconds"] = time.monotonic() - began
     run.write_json("summary.json", summary)
@@ -102,7 +111,7 @@ def finish(
             config=dump_config(recipe.config),
             command=f"python train_seg.py --config {shlex.quote(str(run.config))}",
             env=surroundings,
-            data=_report_data(recipe, prepared),
+            data=report_data(recipe, prepared),
             history=state.history,
             scores={s: _split_scores(recipe, prepared, r) for s, r in scored.items()},
             baselines=baselines,
@@ -114,7 +123,7 @@ def finish(
                 *loop.problems,
                 *state.alarms.values(),
                 *findings.warning_lines(prepared.audit, recipe.config.data),
-                *_own_warnings(prepared, scored, state, summary),
+                *own_warnings(prepared, scored, state, summary),
                 *([] if failure is None else [f"The export failed: {failure}"]),
             ],
             issues=prepared.scan.to_json()["issues"],
@@ -126,7 +135,7 @@ def finish(
     )
     clock.lap("report")
     if failure is not None:
-        raise _part_failed("the export", run, failure)
+        raise part_failed("the export", run, failure)
     say(_closing(run, summary, baselines, timing))
     return summary
 
@@ -150,10 +159,10 @@ def weights_are_kept(run: RunFolder, timing: dict[str, float]):
         if out_of_memory(error):
             raise
         part = next((name for name in ("score", "export") if name not in timing), "report")
-        raise _part_failed("scoring" if part == "score" else f"the {part}", run, error) from error
+        raise part_failed("scoring" if part == "score" else f"the {part}", run, error) from error
 
 
-def _part_failed(part: str, run: RunFolder, error: Exception) -> PartFailed:
+def part_failed(part: str, run: RunFolder, error: Exception) -> PartFailed:
     return PartFailed(
         f"Training is complete and its weights are kept, but {part} failed: "
         f"{type(error).__name__}: {error}. Try that part again with --resume {run.path}; it "
@@ -161,7 +170,7 @@ def _part_failed(part: str, run: RunFolder, error: Exception) -> PartFailed:
     )
 
 
-def _try_export(run, recipe, prepared, inference) -> tuple[list[dict[str, Any]], Exception | None]:
+def try_export(run, recipe, prepared, inference) -> tuple[list[dict[str, Any]], Exception | None]:
     """The export's checks, and what kept it from being made: the report is written all the
     same."""
     try:
@@ -189,7 +198,7 @@ def export_run(
     Returns:
         {file, bytes, loaded_with, max_difference, labels_equal} for each file.
     """
-    shape = (*recipe.size, recipe.channels)
+    shape = (*recipe.size, recipe.input_channels)
     fixed = recipe.build(shape)
     if depth is not None:
         fixed = prune(fixed, depth)
@@ -207,25 +216,66 @@ def export_run(
         "postprocess": [rule for rule in rules if rule["name"] not in ON_COMPONENTS],
         "postprocess_left_out": [rule for rule in rules if rule["name"] in ON_COMPONENTS],
     }
-    write_export(run.export, inference, fixed, description)
-    images = example_images(prepared)
+    served, images = inference, example_images(prepared)
+    if recipe.is_classification:
+        description.update(about_classes(recipe, prepared))
+        served = Served(inference, channels=recipe.input_channels)
+        images = example_pieces(recipe, prepared)
+    write_export(run.export, served, fixed, description)
     scale = 1 / 255 if images[0].dtype == np.uint8 else 1.0
     network = tf.image.resize(as_float([images[0]], [scale]), recipe.size).numpy()
-    rows = check_export(run.export, inference, fixed, images, network)
+    rows = check_export(run.export, served, fixed, images, network)
     run.write_json("export/export.json", {**description, "checks": rows})
     return rows
 
 
+def about_classes(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
+    """What `export.json` says of a classifier besides."""
+    data = recipe.config.data
+    whole = data.input.name == "full"
+    return {
+        "task": "classification",
+        "class_labels": prepared.record()["class_labels"],
+        "input": {"name": data.input.name, **data.input.kwargs},
+        "aggregate": data.aggregate,
+        "fit": data.fit,
+        "takes": "whole images of any size, brought to the training size inside"
+        if whole
+        else f"pieces of images, of any size, as data.input `{data.input.name}` cuts them: the "
+        "export does not cut, and answers for each piece alone; `tfvision predict` cuts and puts "
+        "the answers for an image together (aggregate)",
+    }
+
+
+def example_pieces(recipe: Recipe, prepared: Prepared) -> list[np.ndarray]:
+    """As `example_images`, what a classifier is given of them."""
+    images = []
+    for i in _examples(prepared):
+        sample = native_scanned(prepared, i)
+        image = cut_native(recipe, sample)[0].image
+        byte = image.dtype == np.uint8 and sample.scale == 1 / 255
+        images.append(image if byte else image.astype(np.float32) * np.float32(sample.scale))
+    return [*images, _odd_part(images[0])]
+
+
 def example_images(prepared: Prepared) -> list[np.ndarray]:
     """Up to four real images, and an odd-sized piece of the first."""
-    indices = [i for i, split in enumerate(prepared.splits) if split in ("val", "test")]
-    indices = indices or prepared.indices("train")
     images = []
-    for _, image, _, scale in native_samples(prepared, indices[:: max(1, len(indices) // 4)][:4]):
+    for _, image, _, scale in native_samples(prepared, _examples(prepared)):
         byte = image.dtype == np.uint8 and scale == 1 / 255
         images.append(image if byte else image.astype(np.float32) * np.float32(scale))
-    height, width = images[0].shape[:2]
-    return [*images, images[0][: height - height // 3, : width - width // 5]]
+    return [*images, _odd_part(images[0])]
+
+
+def _examples(prepared: Prepared) -> list[int]:
+    indices = [i for i, split in enumerate(prepared.splits) if split in ("val", "test")]
+    indices = indices or prepared.indices("train")
+    return indices[:: max(1, len(indices) // 4)][:4]
+
+
+def _odd_part(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    return image[: height - height // 3, : width - width // 5]
 
 
 def _depths(recipe: Recipe, prepared: Prepared, model: keras.Model) -> list[dict] | None:
@@ -254,7 +304,8 @@ def _depths(recipe: Recipe, prepared: Prepared, model: keras.Model) -> list[dict
     return rows
 
 
-def _report_data(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
+def report_data(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
+    """What a report says of the data."""
     record = prepared.record()
     return {
         **{k: record[k] for k in ("source", "layout", "fingerprint", "num_classes")},
@@ -311,7 +362,8 @@ def _overlays(recipe: Recipe, prepared: Prepared, scored: dict[str, Scored]):
     }
 
 
-def _own_warnings(prepared: Prepared, scored, state, summary) -> list[str]:
+def own_warnings(prepared: Prepared, scored, state, summary) -> list[str]:
+    """What a reader must know of the scores before believing them."""
     lines = []
     if "val" not in scored:
         lines.append("There is no validation split: the last weights are used, and none selected.")
@@ -356,7 +408,7 @@ def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.4f}"
 
 
-class _Clock:
+class Clock:
     """Notes how long each phase took."""
 
     def __init__(self, timing: dict[str, float]):

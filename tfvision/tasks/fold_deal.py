@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.config import SegmentationConfig
+from tfvision.config import RunConfig
 from tfvision.data.blocks import Near
 from tfvision.data.source import Record
 from tfvision.data.stratify import make_units
@@ -70,7 +70,7 @@ class Deal:
     def summary(self, arch: str) -> dict[str, Any]:
         """What a dry run gives."""
         return {
-            "task": "segmentation",
+            "task": self.prepared.source.task,
             "arch": arch,
             "dry_run": True,
             "folds": len(self.splits),
@@ -94,7 +94,7 @@ class Deal:
         return "\n".join(lines)
 
 
-def deal_samples(config: SegmentationConfig, *, only: int | None = None) -> Deal:
+def deal_samples(config: RunConfig, *, only: int | None = None) -> Deal:
     """Deals the samples of a config into its folds, and checks every fold.
 
     Args:

@@ -4,7 +4,7 @@ NumPy only: the counts are in the runs.
 """
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,12 @@ import numpy as np
 
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
-from tfvision.metrics import bootstrap, contract
+from tfvision.metrics import bootstrap, classification, contract
 from tfvision.metrics.bootstrap import Parts, score_parts
 from tfvision.metrics.contract import Contract
 
 RESAMPLES, SEED, CONFIDENCE = 10_000, 0, 0.95
-SINGLE = ("mean_iou", "mean_dice", "pixel_accuracy", "mean_iou_per_image")
-BY_CLASS = ("per_class_iou", "per_class_dice", "precision", "recall")
+BY_CLASS = ("per_class_iou", "per_class_dice", "per_class_f1", "precision", "recall")
 
 
 @dataclass(frozen=True)
@@ -93,18 +92,22 @@ def fold_metrics(
         `test` with `folds`, `mean` and `deviation`, or None.
     """
     final = np.concatenate([counts.final for counts in val])
-    pooled = contract.scores(final, agreed)
+    # A classification declares one of its own scores, and has no conventions of mean IoU.
+    of_labels = score in classification.SCORES
+    scores = classification.count_scores if of_labels else contract.scores
+    pooled = scores(final, agreed)
     pooled["interval"] = pooled_interval(final, agreed, score=score, units=units)
     if val[0].processed is not None:
         plain = np.concatenate([counts.plain for counts in val])
-        pooled["before_postprocessing"] = contract.scores(plain, agreed)
-    names = [str(k) for k in range(final.shape[-1])]
-    pooled["conventions"] = {
-        row["name"]: row["mean_iou"] for row in contract.conventions(final, names, agreed)
-    }
-    metrics = {**_over_folds(val, agreed), "pooled": pooled, "test": None}
+        pooled["before_postprocessing"] = scores(plain, agreed)
+    if not of_labels:
+        names = [str(k) for k in range(final.shape[-1])]
+        pooled["conventions"] = {
+            row["name"]: row["mean_iou"] for row in contract.conventions(final, names, agreed)
+        }
+    metrics = {**_over_folds(val, agreed, scores), "pooled": pooled, "test": None}
     if test is not None:
-        metrics["test"] = _over_folds(test, agreed)
+        metrics["test"] = _over_folds(test, agreed, scores)
     return metrics
 
 
@@ -175,16 +178,16 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _over_folds(counts: Sequence[FoldCounts], agreed: Contract) -> dict[str, Any]:
-    rows = [contract.scores(c.final, agreed) for c in counts]
+def _over_folds(counts: Sequence[FoldCounts], agreed: Contract, scores: Callable) -> dict[str, Any]:
+    rows = [scores(c.final, agreed) for c in counts]
     mean: dict[str, Any] = {}
     deviation: dict[str, Any] = {}
-    for key in SINGLE:
+    for key in (k for k in rows[0] if k not in (*BY_CLASS, "num_images")):
         mean[key], deviation[key], _ = _spread([row[key] for row in rows])
-    for key in BY_CLASS:
+    for key in (k for k in BY_CLASS if k in rows[0]):
         columns = [_spread(list(column)) for column in zip(*(r[key] for r in rows), strict=True)]
         mean[key], deviation[key] = ([c[side] for c in columns] for side in (0, 1))
-        if key == "per_class_iou":
+        if key in ("per_class_iou", "per_class_f1"):
             mean["num_folds"] = [c[2] for c in columns]
     folds = [{"fold": fold, "run": f"fold-{fold}", **row} for fold, row in enumerate(rows)]
     return {"folds": folds, "mean": mean, "deviation": deviation}

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.config import SCHEMAS, SegmentationConfig, differences, dump_config, load_config
+from tfvision.config import RunConfig, differences, dump_config, load_any
 from tfvision.data.in_time import in_time
 from tfvision.data.scan import scan
 from tfvision.engine.files import cannot_write, write_text
@@ -48,9 +48,16 @@ def fold_folder(folder: Path, fold: int) -> Path:
     return Path(folder) / f"fold-{fold}"
 
 
-def load_folds_config(folder: Path, task: str = "segmentation") -> SegmentationConfig:
-    """The config of all folds of a folds folder; its `data.fold` is 0."""
-    return load_config(SCHEMAS[task], Path(folder) / CONFIG)
+def load_folds_config(folder: Path, task: str | None = None) -> RunConfig:
+    """The config of all folds of a folds folder; its `data.fold` is 0.
+
+    Raises:
+        InputError: It is of another task than `task`, where that is given.
+    """
+    config = load_any(Path(folder) / CONFIG)
+    if task not in (None, config.task):
+        raise InputError(f"{folder} holds folds of the task {config.task}, not {task}.")
+    return config
 
 
 def read_folds(folder: Path) -> dict[str, Any]:
@@ -247,7 +254,7 @@ def check_free_folds(folder: Path, *, overwrite: bool = False) -> None:
 
 
 def open_fold(
-    out: Path | None, config: SegmentationConfig, arch: str, parent: Path, *, overwrite: bool
+    out: Path | None, config: RunConfig, arch: str, parent: Path, *, overwrite: bool
 ) -> RunFolder:
     """The run folder of the one fold of a config, in a folds folder that is made or joined.
 
@@ -281,9 +288,7 @@ def open_fold(
     return run
 
 
-def default_folder(
-    parent: Path, arch: str, config: SegmentationConfig, *, fold: int | None = None
-) -> Path:
+def default_folder(parent: Path, arch: str, config: RunConfig, *, fold: int | None = None) -> Path:
     """`parent/<arch>-folds`, or with `-2`, `-3` ... behind it: the first that is free, or, for a
     single fold, the first of this config that lacks the fold."""
     name, number = f"{arch}-folds", 1
@@ -298,12 +303,12 @@ def default_folder(
     return path
 
 
-def _of_all(config: SegmentationConfig) -> SegmentationConfig:
+def _of_all(config: RunConfig) -> RunConfig:
     """A config without its fold: the saved one names the first."""
     return config.model_copy(update={"data": config.data.model_copy(update={"fold": 0})})
 
 
-def _changed(folder: Path, config: SegmentationConfig) -> list[str]:
+def _changed(folder: Path, config: RunConfig) -> list[str]:
     there, asked = (c.model_dump(mode="json") for c in (load_folds_config(folder), _of_all(config)))
     return differences(there, asked)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfvision.config import DataConfig, SegmentationConfig, differences, dump_config, load_config
+from tfvision.config import DataConfig, RunConfig, differences, dump_config, load_any
 from tfvision.data.split import write_splits
 from tfvision.engine.files import write_json, write_text
 from tfvision.engine.run_folder import RunFolder
@@ -18,11 +18,12 @@ from tfvision.report.ladder_page import text_of, write_ladder
 from tfvision.tasks.data import Prepared, prepare
 from tfvision.tasks.ladder_file import DECLARED, Ladder, Rung, Units
 from tfvision.tasks.ladder_table import make_table
+from tfvision.tasks.pieces import pieces_of
 from tfvision.tasks.process import ProcessFailed, train_in_process
 from tfvision.tasks.sampling import training_set
 from tfvision.tasks.search import search
 from tfvision.tasks.search_file import read_search
-from tfvision.tasks.segmentation import _check_arguments
+from tfvision.tasks.training import check_arguments
 
 # What of data does not change which samples there are.
 _VARYING = ("augment", "mix", "repeat", "batch_size", "balance", "workers")
@@ -85,7 +86,7 @@ def climb(
         PartFailed: A rung could not be trained; the others are in the table.
     """
     for rung in ladder.rungs:
-        _check_arguments(rung.config)
+        check_arguments(rung.config)
     _check_contracts(ladder)
     folder = _open(out)
     folder.lock()
@@ -144,7 +145,7 @@ def _train(climb: _Climb, rung: Rung, seed: int, device: str, say: Callable) -> 
     train_in_process(path, out, device=device, log=log)
 
 
-def _searched(climb: _Climb, rung: Rung, config: SegmentationConfig, device: str, say: Callable):
+def _searched(climb: _Climb, rung: Rung, config: RunConfig, device: str, say: Callable):
     """The loss that the rung's search finds, once for all seeds, on training and validation
     samples alone."""
     folder = climb.out / "search" / rung.name
@@ -164,7 +165,7 @@ def _searched(climb: _Climb, rung: Rung, config: SegmentationConfig, device: str
     if not (folder / "best.yaml").is_file():
         say(f"  searching its loss, {epochs} epochs a training, in {folder}")
     search(read_search(path, climb.tables), folder, device=device, quiet=True)
-    return load_config(SegmentationConfig, folder / "best.yaml").loss
+    return load_any(folder / "best.yaml").loss
 
 
 def _write(climb: _Climb, seeds: tuple[int, ...], failed: dict[str, str]) -> dict[str, Any]:
@@ -214,8 +215,8 @@ def _planned(ladder: Ladder, out: Path, tables, redo: bool) -> _Climb:
     first = prepare(ladder.rungs[0].config.data, seed=ladder.seeds[0])
     if not first.indices("test"):
         raise InputError(
-            f"{first.source.layout}: no test image has a mask, so no rung can be scored. Set "
-            "data.test_fraction, or name a test part in data.splits."
+            f"{first.source.layout}: no test image has a mask or label, so no rung can be "
+            "scored. Set data.test_fraction, or name a test part in data.splits."
         )
     prints = {"data": first.scan.fingerprint, "splits": _print_of(first)}
     if record is not None and record["of"] != prints:
@@ -245,7 +246,7 @@ def _planned(ladder: Ladder, out: Path, tables, redo: bool) -> _Climb:
     return _Climb(ladder, out, epochs, steps, units, searches, tables)
 
 
-def _fixed(config: SegmentationConfig) -> dict[str, Any]:
+def _fixed(config: RunConfig) -> dict[str, Any]:
     fixed = config.model_dump(mode="json")
     del fixed["seed"], fixed["train"]["epochs"]
     return fixed
@@ -306,7 +307,10 @@ def _steps_per_epoch(ladder: Ladder, out: Path) -> list[int]:
         key = str({k: v for k, v in config.data.model_dump().items() if k not in _VARYING})
         if key not in seen:
             seen[key] = prepare(config.data, seed=ladder.seeds[0])
-        count = training_set(config, seen[key], ()).per_epoch
+        chosen = training_set(config, seen[key], ())
+        count = chosen.per_epoch
+        if config.task == "classification":
+            count = pieces_of(config, seen[key], chosen.indices) * chosen.repeat
         found.append(max(1, round(count / config.data.batch_size)))
     return found
 

@@ -10,15 +10,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tfvision.config import (
-    SegmentationConfig,
+    RunConfig,
     apply_override,
     check_names,
     load_config,
+    schema_of,
     validate,
 )
 from tfvision.errors import InputError
 from tfvision.metrics.contract import CONVENTIONS
 from tfvision.registry import Registry, unknown
+from tfvision.tasks.names import tables_of
 from tfvision.tasks.search_file import SearchFile
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}")
@@ -78,7 +80,7 @@ class Rung:
     name: str
     about: str
     against: str | None
-    config: SegmentationConfig
+    config: RunConfig
     times: float = 1.0
     search: dict[str, Any] | None = None
     reported: float | None = None
@@ -164,6 +166,7 @@ def read_ladder(
         against = rung.against or (found[-1].name if found else None)
         same = {key: getattr(rung, key) for key in ("name", "about", "times", "search", "reported")}
         found.append(Rung(against=against, config=config, **same))
+    metrics = _of_tasks(path, file, metrics, {rung.config.task for rung in found})
     return Ladder(
         name=path.stem if settings is None else f"{path.stem}-{settings}",
         rungs=_only(path, found, rungs),
@@ -190,6 +193,20 @@ def _metrics(path: Path, file: LadderFile) -> tuple[str, ...]:
     if len(set(file.metrics)) < len(file.metrics):
         raise InputError(f"{path}, metrics: one stands there twice: {list(file.metrics)}.")
     return file.metrics
+
+
+def _of_tasks(path: Path, file: LadderFile, metrics: tuple[str, ...], tasks: set[str]):
+    """The metrics of a ladder; conventions of mean IoU mean nothing to a classification."""
+    if len(tasks) > 1:
+        raise InputError(f"{path}: all rungs must be of one task; these are of {sorted(tasks)}.")
+    if tasks == {"segmentation"}:
+        return metrics
+    if "metrics" in file.model_fields_set and metrics != (DECLARED,):
+        raise InputError(
+            f"{path}, metrics: {list(metrics)} are conventions of mean IoU; the rungs classify, "
+            f"and have the score their configs declare: metrics: [{DECLARED}]."
+        )
+    return (DECLARED,)
 
 
 def _check_rung(path: Path, rung: RungFile, before: Mapping[str, Any]) -> None:
@@ -227,7 +244,7 @@ def _merged(below: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _config(where: str, raw: dict[str, Any], tables) -> SegmentationConfig:
+def _config(where: str, raw: dict[str, Any], tables) -> RunConfig:
     """The config of a rung; refuses what the ladder itself sets."""
     train = raw.get("train") if isinstance(raw.get("train"), dict) else {}
     for key, why in (
@@ -240,8 +257,8 @@ def _config(where: str, raw: dict[str, Any], tables) -> SegmentationConfig:
     if "seed" in raw:
         raise InputError(f"{where}: leave out seed: the ladder's `seeds` are those of its rungs.")
     try:
-        config = validate(SegmentationConfig, raw, where=where)
-        check_names(config, dict(tables))
+        config = validate(schema_of(raw, where), raw, where=where)
+        check_names(config, tables_of(config.task, tables))
     except InputError as error:
         text = str(error)
         raise InputError(text if text.startswith(where) else f"{where}: {text}") from None

@@ -1,34 +1,50 @@
 """What there is to choose from."""
 
+import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
-from tfvision.models import MODELS
+from tfvision.models import CLASSIFIERS, MODELS
+from tfvision.registry import Registry
 
-SHAPE = (64, 128, 1)
-NUM_CLASSES = 5
+SHAPE, NUM_CLASSES = (64, 128, 1), 5
+PICTURE, NUM_LABELS = (224, 224, 3), 8  # of the classifiers
 
 
 def models() -> list[dict[str, Any]]:
-    """Prints every architecture at its paper's width, with its cost at 64x128x1."""
+    """Prints every architecture at its paper's width, with its cost at one size."""
+    return [
+        *_listed(MODELS, "segmentation", SHAPE, NUM_CLASSES),
+        *_listed(CLASSIFIERS, "classification", PICTURE, NUM_LABELS),
+    ]
+
+
+def _listed(table: Registry, task: str, shape: tuple, num_classes: int) -> list[dict[str, Any]]:
     rows = []
-    for name in MODELS:
-        model = MODELS[name](SHAPE, NUM_CLASSES)
-        about = (MODELS[name].__doc__ or "").split("\n")[0]
-        rows.append(
-            {
-                "name": name,
-                "num_parameters": model.count_params(),
-                "multiply_adds": multiply_adds(model),
-                "about": about,
-            }
-        )
-    shape = "x".join(map(str, SHAPE))
-    print(f"{'name':16}{'parameters':>14}{'multiply-adds':>16}   at {shape}, default width")
+    for name in table:
+        row = {"name": name, "task": task, "num_parameters": None, "multiply_adds": None}
+        row["about"] = (table[name].__doc__ or "").split("\n")[0]
+        rows.append(row)
+        if _alone(table[name]):
+            channels = 2 * shape[-1] if name == "dual_stream" else shape[-1]
+            model = table[name]((*shape[:2], channels), num_classes)
+            row |= {"num_parameters": model.count_params(), "multiply_adds": multiply_adds(model)}
+    size = "x".join(map(str, shape))
+    title = f"{task} at {size}, default width"
+    print(f"{'name':16}{'parameters':>14}{'multiply-adds':>16}   {title}")
     for row in rows:
-        adds = f"{row['multiply_adds'] / 1e9:.2f} G"
-        print(f"{row['name']:16}{row['num_parameters']:>14,}{adds:>16}   {row['about']}")
+        count, adds = "of its backbone", ""
+        if row["num_parameters"] is not None:
+            count, adds = f"{row['num_parameters']:,}", f"{row['multiply_adds'] / 1e9:.2f} G"
+        print(f"{row['name']:16}{count:>14}{adds:>16}   {row['about']}")
     return rows
+
+
+def _alone(builder: Callable) -> bool:
+    """Whether a model can be built of its size alone, without a backbone to be named."""
+    parameters = list(inspect.signature(builder).parameters.values())[2:]
+    return all(p.default is not p.empty for p in parameters)
 
 
 def multiply_adds(model) -> int:

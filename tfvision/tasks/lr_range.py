@@ -23,7 +23,7 @@ from tfvision.engine.step import TrainStep
 from tfvision.errors import InputError
 from tfvision.report.curve import Mark, curve_png
 from tfvision.tasks.request import TrainRequest
-from tfvision.tasks.segmentation import train
+from tfvision.tasks.training import trainer
 
 STEPS, LOWEST, HIGHEST = 100, 1e-6, 1.0
 DIVERGED = 4.0  # times the best smoothed loss
@@ -81,7 +81,7 @@ def lr_range_test(request: TrainRequest, *, out: Path | None = None) -> dict[str
             write_curve(curve, out, title=f"{recipe.config.model.name}: loss over learning rate")
             say(f"{out / 'lr_range.csv'} and lr_range.png have the curve")
         return {
-            "task": "segmentation",
+            "task": request.config.task,
             "arch": recipe.config.model.name,
             "lr_range": True,
             "steps": len(curve.rates),
@@ -91,6 +91,11 @@ def lr_range_test(request: TrainRequest, *, out: Path | None = None) -> dict[str
         }
 
     return train(replace(request, dry_run=True), trial=trial)
+
+
+def train(request: TrainRequest, **options) -> dict[str, Any]:
+    """The recipe of the request's task."""
+    return trainer(request.config.task)(request, **options)
 
 
 def measure(

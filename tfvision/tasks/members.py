@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.config import SegmentationConfig, differences, load_config
+from tfvision.config import RunConfig, differences, load_any
 from tfvision.engine.blending import OBJECTIVES, normalise
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
@@ -38,7 +38,7 @@ class Member:
     """
 
     path: Path
-    config: SegmentationConfig
+    config: RunConfig
     data: dict[str, Any]
     summary: dict[str, Any]
     folds: Path | None = None
@@ -117,6 +117,16 @@ def check_alike(members: Sequence[Member]) -> None:
     first = members[0]
     for other in members[1:]:
         both = f"{first.path} and {other.path}"
+        if first.config.task != other.config.task:
+            raise InputError(
+                f"{both} are of different tasks: {first.config.task} against {other.config.task}."
+            )
+        if first.config.task == "classification" and _seen(first) != _seen(other):
+            raise InputError(
+                f"{both} see different pieces of an image: {_seen(first)} against {_seen(other)}. "
+                "An ensemble of classifiers shows all members the same pieces; train them with "
+                "one data.input and data.aggregate."
+            )
         for key, what in SAME.items():
             if first.data.get(key) != other.data.get(key):
                 raise InputError(
@@ -189,12 +199,18 @@ def _member(path: Path, folds: Path | None = None) -> Member:
         )
     summary, data = run.read_json("summary.json"), run.read_json("data.json")
     old = [key for key in ("splits", "hashes", "class_names") if key not in data]
-    if old or summary.get("task") != "segmentation":
+    if old or summary.get("task") not in ("segmentation", "classification"):
         raise InputError(
             f"{path} cannot be a member: it is a {summary.get('task')} run"
             + (f" of an older version (data.json has no {', '.join(old)})." if old else ".")
         )
-    return Member(path, load_config(SegmentationConfig, run.config), data, summary, folds)
+    return Member(path, load_any(run.config), data, summary, folds)
+
+
+def _seen(member: Member) -> str:
+    """What a classifier is shown of an image, and how its answers are put together."""
+    data = member.config.data
+    return f"data.input {data.input.model_dump()}, data.aggregate {data.aggregate}"
 
 
 def _scored(member: Member) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvision.config import SCRIPTS
 from tfvision.engine.distribute import make_strategy
 from tfvision.engine.evaluate import as_float, batches_of_one_size, predict_probabilities
 from tfvision.engine.files import write_bytes
@@ -17,7 +18,7 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.report.folds_page import FoldsPage, write_folds_page
-from tfvision.tasks.decode import read_scanned
+from tfvision.tasks.decode import native_scanned, read_scanned
 from tfvision.tasks.fold_deal import Deal
 from tfvision.tasks.fold_scores import (
     FoldCounts,
@@ -29,6 +30,7 @@ from tfvision.tasks.fold_scores import (
     read_counts,
 )
 from tfvision.tasks.folds import fold_folder
+from tfvision.tasks.pieces import image_probabilities
 from tfvision.tasks.request import FoldsRequest
 from tfvision.tasks.use import LoadedRun, load_run
 
@@ -62,7 +64,7 @@ def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
         units=dealt.units,
     )
     summary = {
-        "task": "segmentation",
+        "task": config.task,
         "arch": config.model.name,
         "folds": len(runs),
         "num_parameters": summaries[0]["num_parameters"],
@@ -82,7 +84,7 @@ def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
         warnings=dealt.warnings,
         cautions=cautions(metrics),
         contract=summaries[0]["contract"],
-        command=f"python train_seg.py --config {shlex.quote(str(folder / 'folds.yaml'))} "
+        command=f"python {SCRIPTS[config.task]} --config {shlex.quote(str(folder / 'folds.yaml'))} "
         f"--folds {len(runs)}",
     )
     run = RunFolder(folder)
@@ -141,6 +143,10 @@ def predict_out_of_fold(
 
 def predict_samples(loaded: LoadedRun, dealt: Deal, indices: list[int]) -> Iterator[np.ndarray]:
     """Probabilities (H, W, K) float32 of samples of the source, at their own sizes."""
+    if loaded.recipe.is_classification:
+        images = (native_scanned(dealt.prepared, i) for i in indices)
+        yield from image_probabilities(loaded.recipe, loaded.inference, images)
+        return
     samples = ((i, *read_scanned(dealt.prepared, i)) for i in indices)
     for group in batches_of_one_size(samples, loaded.config.data.batch_size):
         _, images, _, scales = (list(column) for column in zip(*group, strict=True))

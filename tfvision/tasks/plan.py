@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvision.config import SegmentationConfig
+from tfvision.config import RunConfig
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.checkpoint import KEEP
 from tfvision.engine.inference import logits_of
@@ -46,17 +46,18 @@ def make_plan(config, recipe: Recipe, num_train: int, setup: float, reserve: flo
     )
 
 
-def stages_of(config: SegmentationConfig) -> tuple[Stage, ...]:
+def stages_of(config: RunConfig) -> tuple[Stage, ...]:
     """The stages of a training; empty where all of it is one."""
     return tuple(Stage(**stage.model_dump()) for stage in config.train.stages or ())
 
 
-def seconds_to_finish(config, prepared: Prepared, step: TrainStep, model) -> float:
+def seconds_to_finish(recipe: Recipe, prepared: Prepared, model) -> float:
     """Seconds that scoring, exporting and reporting will take, for a time budget."""
+    config = recipe.config
     if config.train.time_budget is None:
         return 0.0
     size = config.data.batch_size
-    image = tf.zeros((size, *prepared.size, prepared.channels))
+    image = tf.zeros((size, *recipe.size, recipe.input_channels))
     run = tf.function(lambda x: logits_of(model, x))
     run(image)
     began = time.monotonic()

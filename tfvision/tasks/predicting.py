@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfvision.data.source import Source
+from tfvision.engine.classify import Views
 from tfvision.engine.evaluate import as_float, batches_of_one_size, predict_probabilities
 from tfvision.engine.shards import Shards
 from tfvision.engine.tiles import Tiles
@@ -16,8 +17,9 @@ from tfvision.engine.tta import Resized, TestTimeAugmentation, View, make_views
 from tfvision.errors import InputError
 from tfvision.postprocess.components import decode_images
 from tfvision.postprocess.pixelwise import decode
-from tfvision.tasks.decode import read_native
+from tfvision.tasks.decode import native, read_native
 from tfvision.tasks.members import weights_sha256
+from tfvision.tasks.pieces import image_probabilities
 from tfvision.tasks.recipe import with_rules
 from tfvision.tasks.request import UseRequest, parse_views
 from tfvision.tasks.rules_file import as_text, read_rules
@@ -38,6 +40,8 @@ def as_asked(loaded: "LoadedRun", request: UseRequest) -> "LoadedRun":
     if request.postprocess is not None:
         recipe = with_rules(loaded.recipe, read_rules(request.postprocess))
         loaded = replace(loaded, recipe=recipe, config=recipe.config)
+    if loaded.recipe.is_classification:
+        return _as_asked_of_classes(loaded, request)
     chains = parse_views(request.tta)
     views = make_views(chains)
     inference = loaded.inference
@@ -64,6 +68,25 @@ def as_asked(loaded: "LoadedRun", request: UseRequest) -> "LoadedRun":
     return replace(loaded, inference=inference)
 
 
+def _as_asked_of_classes(loaded: "LoadedRun", request: UseRequest) -> "LoadedRun":
+    if request.tile is not None:
+        raise InputError(
+            "--tile cuts large images for a segmentation; a classification has one answer an "
+            "image. Leave --tile out; data.input says what the network sees of an image."
+        )
+    chains = parse_views(request.tta)
+    views = make_views(chains)
+    if not views:
+        return loaded
+    scaled = any(spec.name == "scale" for chain in chains for spec in chain)
+    if scaled and not hasattr(loaded.inference, "fitted"):
+        raise InputError(
+            "--tta scale(...) means nothing to an ensemble of classifiers, which bring every image "
+            "to the size they were trained at. Leave the scale out."
+        )
+    return replace(loaded, inference=Views(loaded.inference, views))
+
+
 def how(request: UseRequest) -> dict[str, Any]:
     """What a request asks besides the plain prediction, for records: only what is set."""
     asked = {
@@ -87,6 +110,11 @@ def labels_of(loaded: "LoadedRun", source: Source, indices: list[int]) -> Iterat
     than a row of tiles is held.
     """
     rules, component_rules = loaded.recipe.rules, loaded.recipe.component_rules
+    if loaded.recipe.is_classification:
+        of_image = decode(rules)
+        for found in probabilities_of(loaded, source, indices):
+            yield np.asarray(of_image(found))
+        return
     final, of_pixels = decode_images(rules, component_rules), decode(rules)
     for pictures, scales in _groups(loaded, source, indices):
         if not _cut(loaded, pictures[0]):
@@ -103,7 +131,14 @@ def labels_of(loaded: "LoadedRun", source: Source, indices: list[int]) -> Iterat
 def probabilities_of(
     loaded: "LoadedRun", source: Source, indices: list[int]
 ) -> Iterator[np.ndarray]:
-    """The probabilities (H, W, K) float32 of records, in order, before any rule."""
+    """The probabilities (H, W, K) float32 of records, in order, before any rule.
+
+    Of a classification (1, 1, K), those of all pieces of an image together.
+    """
+    if loaded.recipe.is_classification:
+        images = (native(source, i, loaded.recipe.channels) for i in indices)
+        yield from image_probabilities(loaded.recipe, loaded.inference, images)
+        return
     for pictures, scales in _groups(loaded, source, indices):
         if _cut(loaded, pictures[0]):
             yield loaded.inference.whole(pictures[0], scales[0])
@@ -230,7 +265,10 @@ def _images_sha256(loaded: "LoadedRun", source: Source, indices: list[int]) -> s
     """Of the pixels in order, so that no store is filled up from other images."""
     digest = hashlib.sha256()
     for i in indices:
-        image, scale = _image(loaded, source, i)
+        sample = native(source, i, loaded.recipe.channels)
+        image, scale = sample.image, sample.scale
         digest.update(f"{image.shape} {image.dtype} {scale}\n".encode())
         digest.update(np.ascontiguousarray(image).data)
+        if sample.region is not None:  # it may decide what is seen of the image
+            digest.update(np.ascontiguousarray(sample.region).data)
     return digest.hexdigest()

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from tfvision.config import ModelSpec, SegmentationConfig
+from tfvision.config import ModelSpec, RunConfig
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.models.encoder_json import read_architecture
@@ -13,16 +13,23 @@ from tfvision.models.encoder_weights import check_weights, load_encoder
 from tfvision.models.encoders import Encoder, parse_encoder
 from tfvision.registry import Spec
 
+SECTIONS = ("encoder", "backbone")  # what a model calls the section
 KEPT = "encoder.json"  # in the run folder: a path given today may be gone tomorrow
 
 
 def encoder_of(model: Spec) -> Encoder | None:
-    """The section `encoder` of a model, None where it has none."""
-    section = model.kwargs.get("encoder")
-    return None if section is None else parse_encoder(section)
+    """The section `encoder`, or `backbone`, of a model, None where it has none."""
+    key = section_of(model)
+    section = model.kwargs.get(key)
+    return None if section is None else parse_encoder(section, called=key)
 
 
-def check_pretrained(config: SegmentationConfig, *, resume: bool) -> None:
+def section_of(model: Spec) -> str:
+    """What the model calls the section of what comes from elsewhere."""
+    return next((name for name in SECTIONS if name in model.kwargs), SECTIONS[0])
+
+
+def check_pretrained(config: RunConfig, *, resume: bool) -> None:
     """Checks the encoder's section and its weights, before any data is opened.
 
     Args:
@@ -37,19 +44,19 @@ def check_pretrained(config: SegmentationConfig, *, resume: bool) -> None:
     if encoder is None:
         return
     if config.model.pretrained == "forbidden" and encoder.source is not None:
-        own = encoder.weights == "auto"
+        own, key = encoder.weights == "auto", f"model.{section_of(config.model)}"
         raise InputError(
             "model.pretrained is forbidden, but outside weights would enter by "
             + (
-                f"model.encoder.path ({encoder.path}). Set model.encoder.weights=null to take "
-                "the architecture alone"
+                f"{key}.path ({encoder.path}). Set {key}.weights=null to take the architecture "
+                "alone"
                 if own
-                else f"model.encoder.weights ({encoder.weights}). Set it to null"
+                else f"{key}.weights ({encoder.weights}). Set it to null"
             )
             + ", or set model.pretrained=allowed."
         )
     if not resume:
-        check_weights(encoder)
+        check_weights(encoder, called=section_of(config.model))
 
 
 def outside_architecture(model: Spec, run: RunFolder | None) -> dict[str, Any] | None:
@@ -82,19 +89,20 @@ def self_contained(model: Spec, architecture: dict[str, Any] | None) -> Spec:
     """The model's spec with the encoder's architecture in place of its path."""
     if architecture is None:
         return model
-    section = {k: v for k, v in model.kwargs["encoder"].items() if k not in ("path", "weights")}
+    key = section_of(model)
+    section = {k: v for k, v in model.kwargs[key].items() if k not in ("path", "weights")}
     encoder = {**section, "architecture": architecture}
-    return ModelSpec(name=model.name, **{**model.kwargs, "encoder": encoder})
+    return ModelSpec(name=model.name, **{**model.kwargs, key: encoder})
 
 
-def enter_weights(model: keras.Model, config: SegmentationConfig, say) -> dict[str, Any] | None:
+def enter_weights(model: keras.Model, config: RunConfig, say) -> dict[str, Any] | None:
     """Gives the encoder its weights before the first step. Returns what `env.json` records."""
     encoder = encoder_of(config.model)
     found = None if encoder is None else load_encoder(model, encoder)
     if found is not None:
         say(
-            f"encoder: {found['num_variables']} variables from {found['source']} "
-            f"(SHA-256 {found['sha256'][:12]})"
+            f"{section_of(config.model)}: {found['num_variables']} variables from "
+            f"{found['source']} (SHA-256 {found['sha256'][:12]})"
         )
     return found
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfvision.config import SCHEMAS, differences, load_config
+from tfvision.config import SCHEMAS, SCRIPTS, differences, load_any, load_config
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.signals import Interrupted
 from tfvision.errors import InputError, PartFailed
@@ -23,7 +23,7 @@ from tfvision.errors import InputError, PartFailed
 PACKAGE = Path(__file__).parents[2]  # the folder that tfvision is imported from
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TRAIN = (
-    "import sys; sys.argv[0] = 'train_seg.py'; from tfvision.cli import train; "
+    "import sys; sys.argv[0] = {script!r}; from tfvision.cli import train; "
     "sys.exit(train({task!r}))"
 )
 
@@ -44,7 +44,7 @@ def train_in_process(
     device: str = "auto",
     quiet: bool = False,
     log: Path | None = None,
-    task: str = "segmentation",
+    task: str | None = None,
 ) -> dict[str, Any]:
     """Trains one run in a fresh process; goes on with it, or leaves it, where it is there.
 
@@ -56,7 +56,7 @@ def train_in_process(
         device: Value of `--device`.
         quiet: Print less.
         log: A file that takes what the process prints, at its end; None: it is passed through.
-        task: What is trained.
+        task: What is trained; None: what the config says.
 
     Returns:
         `summary.json` of the run.
@@ -68,6 +68,7 @@ def train_in_process(
     """
     out = Path(out)
     run = RunFolder(out)
+    task = task or load_any(config_path, overrides).task
     if run.config.is_file():
         _check_config(run, Path(config_path), overrides, task)
         if is_finished(run):
@@ -78,7 +79,9 @@ def train_in_process(
         arguments = ["--config", str(config_path), "--out", str(out)]
         arguments += [word for override in overrides for word in ("--set", override)]
     arguments += ["--device", device, *(["--quiet"] if quiet else [])]
-    code = run_process([sys.executable, "-c", _TRAIN.format(task=task), *arguments], log=log)
+    code = run_process(
+        [sys.executable, "-c", _TRAIN.format(task=task, script=SCRIPTS[task]), *arguments], log=log
+    )
     if code:
         raise ProcessFailed(
             f"The training of {out} ended with exit code {code}{_meaning(code, log)}. What it had "

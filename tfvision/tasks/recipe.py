@@ -1,18 +1,20 @@
-"""What a segmentation config means for a data set."""
+"""What a config means for a data set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import keras
 
-from tfvision.config import SegmentationConfig
+from tfvision.config import RunConfig
+from tfvision.engine.classify import ClassInference
 from tfvision.engine.inference import Inference
 from tfvision.errors import InputError
 from tfvision.metrics import METRICS, contract
-from tfvision.models import MODELS
+from tfvision.models import CLASSIFIERS, MODELS
 from tfvision.postprocess import ON_COMPONENTS, POSTPROCESS
-from tfvision.registry import Spec
+from tfvision.registry import Registry, Spec
 from tfvision.tasks.pretrained import self_contained
 
 
@@ -35,7 +37,7 @@ class Recipe:
             where that path is gone; else None.
     """
 
-    config: SegmentationConfig
+    config: RunConfig
     num_classes: int
     channels: int
     size: tuple[int, int]
@@ -59,15 +61,47 @@ class Recipe:
 
     def build(self, input_shape: tuple) -> keras.Model:
         """The model, with new weights."""
-        return MODELS.build(self.model, input_shape=input_shape, num_classes=self.num_classes)
+        table = models_of(self.config.task)
+        return table.build(self.model, input_shape=input_shape, num_classes=self.num_classes)
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether an image has one label."""
+        return self.config.task == "classification"
+
+    @cached_property
+    def cut(self):
+        """What the network sees of an image, of a classification: `image -> pieces`."""
+        from tfvision.data import INPUTS
+
+        return INPUTS.build(self.config.data.input)
+
+    @property
+    def input_channels(self) -> int:
+        """Of what the model sees."""
+        return self.cut.channels(self.channels) if self.is_classification else self.channels
+
+    @property
+    def open_shape(self) -> tuple[int | None, int | None, int]:
+        """What the model that predicts takes: any size; of a classification, one."""
+        size = self.size if self.is_classification else (None, None)
+        return (*size, self.input_channels)
 
     @property
     def model(self) -> Spec:
         """What the model is built from; no file is needed for it."""
         return self_contained(self.config.model, self.architecture)
 
-    def inference(self, open_model: keras.Model) -> Inference:
+    def inference(self, open_model: keras.Model) -> Inference | ClassInference:
         """`open_model` with what stands before and after it."""
+        if self.is_classification:
+            return ClassInference(
+                open_model,
+                channels=self.input_channels,
+                size=self.size,
+                fit=self.config.data.fit,
+                rules=self.rules,
+            )
         return Inference(
             open_model,
             channels=self.channels,
@@ -76,8 +110,13 @@ class Recipe:
         )
 
 
+def models_of(task: str) -> Registry:
+    """The table that `model` of a task's config is looked up in."""
+    return CLASSIFIERS if task == "classification" else MODELS
+
+
 def make_recipe(
-    config: SegmentationConfig,
+    config: RunConfig,
     *,
     num_classes: int,
     channels: int,
@@ -92,7 +131,7 @@ def make_recipe(
     """
     if num_classes > 256:
         raise InputError(
-            f"The masks have {num_classes} classes; labels are written as bytes, so at most 256 "
+            f"The data has {num_classes} classes; labels are written as bytes, so at most 256 "
             "can be trained. Check data.ignore_label and the mask values."
         )
     ignored = {config.data.ignore_label} - {None}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tfvision.config import SegmentationConfig, differences, dump_config
+from tfvision.config import RunConfig, differences, dump_config
 from tfvision.data.split import write_splits
 from tfvision.engine.files import write_text
 from tfvision.errors import InputError
@@ -10,7 +10,7 @@ from tfvision.tasks.data import Prepared
 from tfvision.tasks.pretrained import keep_architecture
 
 
-def identity_of(config: SegmentationConfig, prepared: Prepared) -> dict[str, Any]:
+def identity_of(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     """What must be the same when a run is resumed."""
     fixed = config.model_dump(mode="json")
     del fixed["train"]["epochs"], fixed["train"]["sentinel"]

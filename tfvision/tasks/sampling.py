@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfvision.augment import MIXERS, OPS
 from tfvision.augment.op import compose
-from tfvision.config import SegmentationConfig
+from tfvision.config import RunConfig
 from tfvision.data.balance import rare_classes, repeat_factors
 from tfvision.data.pipeline import Samples, training_batches
 from tfvision.errors import InputError
@@ -46,9 +46,7 @@ class TrainingSet:
         return len(self.indices) * self.repeat
 
 
-def training_set(
-    config: SegmentationConfig, prepared: Prepared, ignored: Iterable[int]
-) -> TrainingSet:
+def training_set(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) -> TrainingSet:
     """Works out what a config makes of the training split.
 
     Args:
@@ -84,7 +82,7 @@ def training_set(
 
 
 def training_stream(
-    config: SegmentationConfig,
+    config: RunConfig,
     samples: Samples,
     chosen: TrainingSet,
     *,
@@ -100,7 +98,7 @@ def training_stream(
         vary: Whether to augment and to mix.
         enrich: What the loss needs of a batch besides, from `terms.enricher`.
     """
-    augment, mix = _operations(config, chosen) if vary else (None, None)
+    augment, mix = operations(config, chosen) if vary else (None, None)
 
     def stream(first_step: int) -> tf.data.Dataset:
         return training_batches(
@@ -119,16 +117,14 @@ def training_stream(
     return stream
 
 
-def augmented(
-    config: SegmentationConfig, prepared: Prepared, ignored: Iterable[int]
-) -> Augmented | None:
+def augmented(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) -> Augmented | None:
     """Some training samples, as read and as the run's own pipeline gives them.
 
     They stand evenly apart in the training set, and are mixed with each other. None where
     the config augments nothing. Arguments as `training_set` has them.
     """
     chosen = training_set(config, prepared, ignored)
-    augment, mix = _operations(config, chosen)
+    augment, mix = operations(config, chosen)
     if augment is None and mix is None:
         return None
     places = np.linspace(0, len(chosen.indices) - 1, SHOWN).round().astype(int)
@@ -153,7 +149,7 @@ def augmented(
     )
 
 
-def _operations(config: SegmentationConfig, chosen: TrainingSet):
+def operations(config: RunConfig, chosen: TrainingSet):
     """The ops on samples and on batches, each as one op, or None."""
     ops = [OPS.build(spec) for spec in config.data.augment]
     mixers = [MIXERS.build(spec) for spec in chosen.mixers]

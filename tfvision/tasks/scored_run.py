@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.config import SegmentationConfig, load_config
+from tfvision.config import SCHEMAS, RunConfig, load_any
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.metrics.contract import Contract
@@ -36,7 +36,7 @@ class ScoredRun:
 
     name: str
     folder: RunFolder
-    config: SegmentationConfig
+    config: RunConfig
     data: dict[str, Any]
     summary: dict[str, Any]
     history: list[dict[str, str]]
@@ -76,7 +76,7 @@ class Counts:
 
 
 def load_runs(folders: Sequence[Path]) -> list[ScoredRun]:
-    """Reads finished segmentation runs.
+    """Reads finished runs.
 
     Raises:
         InputError: Fewer than two, one given twice, one that is no run or not finished.
@@ -129,6 +129,10 @@ def check_comparable(runs: Sequence[ScoredRun], split: str, *, contracts: bool =
     first = runs[0]
     for other in runs[1:]:
         both = f"{first.folder.path} and {other.folder.path}"
+        if first.config.task != other.config.task:
+            raise InputError(
+                f"{both} are of different tasks: {first.config.task} against {other.config.task}."
+            )
         names = [run.data["class_names"] for run in (first, other)]
         if names[0] != names[1]:
             raise InputError(f"{both} have different classes: {names[0]} against {names[1]}.")
@@ -187,7 +191,7 @@ def groups_of(runs: Sequence[ScoredRun], split: str, ids: Sequence[str]) -> list
 
 
 def load_run(name: str, path: Path) -> ScoredRun:
-    """Reads one finished segmentation run.
+    """Reads one finished run.
 
     Raises:
         InputError: It is no run, not finished, or of an older version.
@@ -205,9 +209,10 @@ def load_run(name: str, path: Path) -> ScoredRun:
             f"{path / 'data.json'} has no {', '.join(old)}: an older version wrote it. Train the "
             "run again to compare it."
         )
-    if summary.get("task") != "segmentation":
+    if summary.get("task") not in SCHEMAS:
         raise InputError(
-            f"{path} is a {summary.get('task')} run; only segmentation runs can be compared."
+            f"{path} is a {summary.get('task')} run; runs of {' and '.join(SCHEMAS)} can be "
+            "compared."
         )
     history = _history(path / "metrics.csv")
     if len(history) != summary["epochs"]:
@@ -215,7 +220,7 @@ def load_run(name: str, path: Path) -> ScoredRun:
             f"{path} is not finished: it was scored after {summary['epochs']} epochs and has "
             f"trained {len(history)} by now. Go on with --resume {path}, then compare."
         )
-    config = load_config(SegmentationConfig, folder.config)
+    config = load_any(folder.config)
     return ScoredRun(name, folder, config, data, summary, history)
 
 

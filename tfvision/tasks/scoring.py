@@ -1,7 +1,7 @@
 """Scoring the splits of a run with its final weights."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -10,16 +10,17 @@ import numpy as np
 from tfvision.engine.evaluate import Scored, score
 from tfvision.engine.files import write_bytes
 from tfvision.engine.inference import Inference
-from tfvision.engine.predictions import write_predictions
-from tfvision.metrics import contract
+from tfvision.engine.predictions import write_class_predictions, write_predictions
+from tfvision.metrics import classification, contract
 from tfvision.tasks.data import Prepared
-from tfvision.tasks.decode import read_scanned
+from tfvision.tasks.decode import native_scanned, read_scanned
+from tfvision.tasks.pieces import score_images
 from tfvision.tasks.recipe import Recipe
 
 
 def open_model(recipe: Recipe, model: keras.Model) -> keras.Model:
-    """The float32 model for images of any size, with the weights of `model`."""
-    opened = recipe.build((None, None, recipe.channels))
+    """The float32 model for what is predicted, with the weights of `model`."""
+    opened = recipe.build(recipe.open_shape)
     for target, value in zip(opened.variables, model.variables, strict=True):
         target.assign(keras.ops.convert_to_numpy(value))
     return opened
@@ -35,9 +36,13 @@ def native_samples(
 
 def score_split(recipe: Recipe, prepared: Prepared, inference: Inference, split: str) -> Scored:
     """Scores the labelled samples of a split, at their own sizes."""
+    indices = prepared.indices(split)
+    if recipe.is_classification:
+        read = ((prepared.source.records[i].id, native_scanned(prepared, i)) for i in indices)
+        return score_images(recipe, inference, ((name, one, one.mask) for name, one in read))
     return score(
         inference,
-        native_samples(prepared, prepared.indices(split)),
+        native_samples(prepared, indices),
         num_classes=recipe.num_classes,
         rules=recipe.rules,
         component_rules=recipe.component_rules,
@@ -46,27 +51,56 @@ def score_split(recipe: Recipe, prepared: Prepared, inference: Inference, split:
     )
 
 
-def split_metrics(recipe: Recipe, scored: Scored) -> dict[str, Any]:
+def split_metrics(recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
     """The entry of a split in `summary.json`."""
+    if recipe.is_classification:
+        return _class_metrics(recipe, scored, class_names)
     metrics = contract.scores(scored.plain, recipe.contract)
     if scored.processed is not None:
         metrics["post_processed"] = contract.scores(scored.processed, recipe.contract)
     metrics["conventions"] = {
         row["name"]: row["mean_iou"]
-        for row in contract.conventions(
-            scored.final, [str(k) for k in range(recipe.num_classes)], recipe.contract
-        )
+        for row in contract.conventions(scored.final, class_names, recipe.contract)
     }
     return metrics
 
 
-def save_scored(run, split: str, scored: Scored) -> None:
-    """Predictions of a split, and its confusion matrices image by image."""
+def save_scored(run, split: str, scored: Scored, data: dict[str, Any]) -> None:
+    """Predictions of a split, and its confusion matrices image by image.
+
+    Args:
+        run: The run folder.
+        split: Of it.
+        scored: Its predictions.
+        data: `data.json` of the run.
+    """
     arrays = {"ids": np.array(scored.ids), "plain": scored.plain}
     if scored.processed is not None:
         arrays["processed"] = scored.processed
     run.predictions.mkdir(parents=True, exist_ok=True)
-    write_predictions(run.predictions / split, scored.ids, scored.labels)
+    target = run.predictions / split
+    if scored.probabilities is None:
+        write_predictions(target, scored.ids, scored.labels)
+    else:
+        write_class_predictions(
+            target,
+            scored.ids,
+            np.array(scored.labels).reshape(-1),
+            scored.probabilities,
+            data["class_labels"],
+            truth=scored.truth,
+        )
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     write_bytes(run.predictions / f"{split}_confusion.npz", content.getvalue())
+
+
+def _class_metrics(recipe: Recipe, scored: Scored, names: Sequence[str]) -> dict[str, Any]:
+    agreed, labels = recipe.contract, scored.truth
+    metrics = classification.scores(scored.plain, scored.probabilities, labels, agreed, names)
+    if scored.processed is not None:
+        # Rules give scores that are no probabilities; those that need some stand above.
+        metrics["post_processed"] = classification.scores(
+            scored.processed, None, None, agreed, names
+        )
+    return metrics

@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tfvision.config import (
     LossTerm,
+    RunConfig,
     SegmentationConfig,
     apply_override,
     check_names,
     dump_config,
+    load_any,
     load_config,
     validate,
 )
@@ -167,7 +169,16 @@ def _base(path: Path, base: str | dict[str, Any]) -> dict[str, Any]:
     there = next((place for place in places if place.is_file()), None)
     if there is None:
         raise InputError(f"{path}, base: there is no file {' or '.join(str(p) for p in places)}.")
-    return plain(load_config(SegmentationConfig, there).model_dump())
+    return plain(_of_masks(load_any(there)).model_dump())
+
+
+def _of_masks(config: RunConfig) -> RunConfig:
+    if config.task != "segmentation":
+        raise InputError(
+            f"A search is of segmentation configs so far; its base is of {config.task}. Write the "
+            "candidates as rungs of a ladder: `python -m tfvision ladder FILE`."
+        )
+    return config
 
 
 def _mixtures(path: Path, mixture: MixtureFile) -> dict[str, dict[str, Any]]:

@@ -6,34 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfvision.augment import MIXERS, OPS
-from tfvision.config import DataConfig, SegmentationConfig
 from tfvision.data.pipeline import Samples, scoring_batches
-from tfvision.engine import OPTIMIZERS, SCHEDULES
-from tfvision.engine.distribute import (
-    describe,
-    make_strategy,
-    resolve_determinism,
-    resolve_precision,
-)
+from tfvision.engine.distribute import make_strategy
 from tfvision.engine.evaluate import Validation
-from tfvision.engine.loop import Loop, cannot_make
+from tfvision.engine.loop import Loop
 from tfvision.engine.progress import Progress
 from tfvision.engine.signals import StopRequest
 from tfvision.engine.step import TrainStep, batch_loss
-from tfvision.errors import InputError, out_of_memory
-from tfvision.losses import LOSSES
-from tfvision.losses.weights import class_weights
+from tfvision.errors import InputError
 from tfvision.metrics import METRICS, contract
-from tfvision.models import MODELS
-from tfvision.postprocess import POSTPROCESS
-from tfvision.registry import Spec
 from tfvision.tasks.calibrate import calibrate
 from tfvision.tasks.check import check_depth, check_settings
-from tfvision.tasks.data import Prepared, prepare, resolved_source
+from tfvision.tasks.data import prepare
 from tfvision.tasks.decode import decode
 from tfvision.tasks.dry_run import dry_run
 from tfvision.tasks.environment import environment
@@ -47,9 +33,22 @@ from tfvision.tasks.pretrained import (
 from tfvision.tasks.recipe import Recipe, make_recipe
 from tfvision.tasks.record import changed_surroundings, identity_of, record_run
 from tfvision.tasks.request import TrainRequest
-from tfvision.tasks.sampling import training_set, training_stream
+from tfvision.tasks.sampling import augmented, training_set, training_stream
 from tfvision.tasks.sentinel import make_watch, start_alarms
 from tfvision.tasks.terms import enricher, with_moving_weights
+from tfvision.tasks.training import (
+    check_arguments,
+    check_first_batch,
+    few_samples,
+    ids_of,
+    make_losses,
+    make_optimizer,
+    open_run,
+    overview,
+    precision,
+    resolve,
+    seed_everything,
+)
 
 
 def train(
@@ -73,14 +72,14 @@ def train(
     say = progress.line
 
     strategy = make_strategy(request.device)
-    _check_arguments(config)
+    check_arguments(config)
     check_pretrained(config, resume=request.resume)
     architecture = outside_architecture(config.model, request.run if request.resume else None)
     check_settings(config, strategy.num_replicas_in_sync, architecture)
-    _open_run(request)
+    open_run(request)
     issues = None if request.dry_run else request.run.path / "issues.json"
     prepared = prepare(config.data, seed=config.seed, issues=issues)
-    config = _resolve(config, prepared)
+    config = resolve(config, prepared)
     for note in prepared.notes:
         say(note)
     recipe = make_recipe(
@@ -92,7 +91,7 @@ def train(
         architecture=architecture,
     )
     check_depth(recipe)
-    _seed(config)
+    seed_everything(config)
     surroundings = environment(strategy, request.command)
     identity = identity_of(config, prepared)
     warnings = [f"{i.place}: {i.problem}" for i in prepared.scan.issues if i.severity == "warning"]
@@ -107,14 +106,14 @@ def train(
     prepared = replace(prepared, notes=[*prepared.notes, *chosen.notes])
     train_samples = decode(prepared, chosen.indices)
     val_samples = prepared.decoded("val") if prepared.indices("val") else None
-    terms = _losses(config, recipe, chosen.class_pixels)
+    terms = make_losses(config, recipe, chosen.class_pixels)
     enrich = enricher(terms, recipe.num_classes)
     batches = training_stream(config, train_samples, chosen, enrich=enrich)
     plain = training_stream(config, train_samples, chosen, vary=False)  # names them, cannot fail
     first = batches(0)  # made once for all looks at it: it holds a copy of the images
-    with _precision(config), strategy.scope():
+    with precision(config), strategy.scope():
         model = recipe.build(_input_shape(recipe, first))
-        optimizer = _make_optimizer(config)
+        optimizer = make_optimizer(config)
     if request.resume:
         surroundings["pretrained"] = recorded(request.run)
     else:
@@ -133,30 +132,27 @@ def train(
         stages=stages_of(config),
     )
     validate = _validation(recipe, val_samples, step, terms, enrich)
-    say(_overview(recipe, prepared, model, strategy))
+    say(overview(recipe, prepared, model, strategy))
     names = prepared.class_names
-    _check_first_batch(first, plain, train_samples)
-    for alarm in start_alarms(recipe, step, first, terms, train_samples, names):
+    check_first_batch(first, plain, train_samples)
+    for alarm in start_alarms(recipe, step, first, terms, train_samples.masks, names):
         say(f"warning: {alarm}")
         warnings.append(alarm)
     del first  # and the copy of the images with it
-    if len(train_samples) < config.data.batch_size:
-        few = (
-            f"data.batch_size {config.data.batch_size} is more than the {len(train_samples)} "
-            "training images: a batch holds some of them several times."
-        )
+    for few in few_samples(config, len(train_samples)):
         say(f"warning: {few}")
         warnings.append(few)
     if trial is not None:
         return trial(recipe, step, batches, say)
     if request.dry_run:
-        return dry_run(request, recipe, step, batches, validate, prepared, chosen, say)
+        examples = augmented(config, prepared, recipe.ignored)
+        return dry_run(request, recipe, step, batches, validate, chosen, examples, say)
 
     request.run.check_space(bytes_needed(recipe, prepared, step))
     record_run(request, config, prepared, surroundings, architecture)
     setup = time.monotonic() - began
     plan = make_plan(
-        config, recipe, chosen.per_epoch, setup, seconds_to_finish(config, prepared, step, model)
+        config, recipe, chosen.per_epoch, setup, seconds_to_finish(recipe, prepared, model)
     )
     loop = Loop(
         step,
@@ -166,10 +162,10 @@ def train(
         folder=request.run.checkpoints,
         identity=identity,
         callbacks=callbacks,
-        batch_names=lambda s: _ids_of(next(iter(plain(s).take(1))), train_samples),
+        batch_names=lambda s: ids_of(next(iter(plain(s).take(1))), train_samples),
         on_epoch=request.run.write_history,
         follow=follow,
-        watch=make_watch(recipe, val_samples, names),
+        watch=make_watch(recipe, None if val_samples is None else val_samples.masks, names),
         stop_on_alarm=config.train.sentinel == "fail",
         progress=progress,
     )
@@ -190,78 +186,6 @@ def train(
         )
 
 
-def _check_arguments(config: SegmentationConfig) -> None:
-    """Every argument in the config fits its builder; said before any data is opened."""
-    given = {"num_classes"}
-    MODELS.check_arguments(config.model, {"input_shape", "num_classes", "name"})
-    keras_own = {"name", "reduction", "dtype"}
-    for kind, specs, context in (
-        (LOSSES, config.loss, keras_own),
-        (METRICS, config.metrics, given | keras_own),
-        (POSTPROCESS, config.postprocess, given),
-        (OPS, config.data.augment, set()),
-        (MIXERS, config.data.mix, set()),
-        (OPTIMIZERS, (config.train.optimizer,), {"name"}),
-        (SCHEDULES, (config.train.schedule,), set()),
-    ):
-        for spec in specs:
-            kind.check_arguments(spec, context)
-    for kind, specs in ((OPS, config.data.augment), (MIXERS, config.data.mix)):
-        for spec in specs:
-            kind.build(spec)
-    SCHEDULES.build(config.train.schedule)
-    if "clipnorm" in config.train.optimizer.kwargs or "ema_momentum" in (
-        config.train.optimizer.kwargs
-    ):
-        raise InputError(
-            "Clipping and averaging are train.clip_norm and train.ema, which mean the same on any "
-            "number of devices; leave them out of train.optimizer."
-        )
-
-
-def _open_run(request: TrainRequest) -> None:
-    if request.dry_run:
-        return
-    if request.resume:
-        request.run.lock()
-    else:
-        request.run.create(overwrite=request.overwrite)
-
-
-def _resolve(config: SegmentationConfig, prepared: Prepared) -> SegmentationConfig:
-    """The config with what the data decided, as it is saved."""
-    data = config.data.model_copy(update={"source": resolved_source(config.data, prepared.source)})
-    return config.model_copy(update={"data": DataConfig.model_validate(data.model_dump())})
-
-
-def _seed(config: SegmentationConfig) -> None:
-    keras.utils.set_random_seed(config.seed)
-    if resolve_determinism(config.train.deterministic, xla=config.train.xla):
-        tf.config.experimental.enable_op_determinism()
-
-
-class _precision:
-    """Keras' dtype policy of the run, while the model and its optimizer are built."""
-
-    def __init__(self, config: SegmentationConfig):
-        self._policy = resolve_precision(config.train.precision)
-
-    def __enter__(self):
-        self._before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self._policy)
-
-    def __exit__(self, *_):
-        keras.config.set_dtype_policy(self._before)
-
-
-def _make_optimizer(config: SegmentationConfig) -> keras.optimizers.Optimizer:
-    spec = config.train.optimizer
-    optimizer = OPTIMIZERS.build(spec, name=spec.name)
-    if keras.config.dtype_policy().name == "mixed_float16":
-        return keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
-    return optimizer
-
-
 def _input_shape(recipe: Recipe, stream: tf.data.Dataset) -> tuple:
     """Where training sees crops, the model's height and width stay open."""
     cropped = tuple(stream.element_spec["image"].shape[1:3])
@@ -275,20 +199,6 @@ def _input_shape(recipe: Recipe, stream: tf.data.Dataset) -> tuple:
             "data.augment, or model.depth."
         )
     return (None, None, recipe.channels)
-
-
-def _losses(config, recipe: Recipe, class_pixels: np.ndarray) -> list:
-    """(loss, weight) of each term, class weights computed, ignored labels as the contract's."""
-    terms = []
-    for term in config.loss:
-        arguments = {"ignore_labels": recipe.ignored, **term.kwargs}
-        if "class_weights" in arguments:
-            arguments["class_weights"] = class_weights(
-                arguments["class_weights"], class_pixels, ignore_labels=arguments["ignore_labels"]
-            )
-        loss = LOSSES.build(Spec(name=term.name, **arguments))
-        terms.append((loss, term.weight))
-    return terms
 
 
 def _validation(recipe: Recipe, samples: Samples | None, step: TrainStep, terms, enrich):
@@ -329,35 +239,3 @@ def _validation(recipe: Recipe, samples: Samples | None, step: TrainStep, terms,
         return scores
 
     return validate
-
-
-def _check_first_batch(stream: tf.data.Dataset, plain, samples: Samples) -> None:
-    """Makes one batch before anything depends on it.
-
-    Raises:
-        InputError: The augmentation fails on it; its images are named.
-    """
-    try:
-        next(iter(stream))
-    except tf.errors.OpError as error:
-        if out_of_memory(error):
-            raise
-        raise cannot_make(0, error, _ids_of(next(iter(plain(0))), samples)) from error
-
-
-def _ids_of(batch, samples: Samples) -> list[str]:
-    return [samples.ids[i] for i in batch["index"].numpy()]
-
-
-def _overview(recipe: Recipe, prepared: Prepared, model, strategy) -> str:
-    counts = " / ".join(str(len(prepared.indices(s))) for s in ("train", "val", "test"))
-    devices = describe(strategy)
-    where = ", ".join(devices["gpus"]) or f"{devices['cpus']} CPU cores (no GPU in use)"
-    return (
-        f"{recipe.config.model.name}: {model.count_params():,} parameters, "
-        f"{recipe.num_classes} classes ({', '.join(prepared.class_names)})\n"
-        f"labelled train / val / test: {counts}  ({prepared.how})\n"
-        f"{'x'.join(map(str, prepared.size))}x{prepared.channels}, batch "
-        f"{recipe.config.data.batch_size}, {devices['replicas']} replica(s) on {where}, "
-        f"{resolve_precision(recipe.config.train.precision)}"
-    )

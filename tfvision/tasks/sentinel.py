@@ -1,4 +1,4 @@
-"""What the sentinel is told of a segmentation run."""
+"""What the sentinel is told of a run."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from tfvision.data.pipeline import Samples
+from tfvision.config import SCRIPTS
 from tfvision.engine.sentinel import Watch, check_start
 from tfvision.engine.step import TrainStep, batch_loss
 from tfvision.errors import InputError
@@ -22,10 +22,18 @@ def start_alarms(
     step: TrainStep,
     batches: tf.data.Dataset,
     terms: Sequence[tuple],
-    samples: Samples,
+    masks: np.ndarray,
     class_names: Sequence[str],
 ) -> list[str]:
     """Alarms before the first step.
+
+    Args:
+        recipe: Of the run.
+        step: With the model as it will be trained.
+        batches: The stream of training batches from its first step on.
+        terms: (loss, weight) of the run.
+        masks: (N, H, W) labels of the training samples, of a classification (N, 1, 1).
+        class_names: K names.
 
     Raises:
         InputError: There are some, and `train.sentinel` is fail.
@@ -39,7 +47,7 @@ def start_alarms(
         batches,
         loss=batch_loss(terms),
         terms=[(name, loss) for name, (loss, _) in zip(names, terms, strict=True)],
-        masks=samples.masks,
+        masks=masks,
         class_names=class_names,
         ignore_labels=(*recipe.void, *recipe.contract.ignore_labels),
     )
@@ -51,18 +59,18 @@ def start_alarms(
 
 
 def make_watch(
-    recipe: "Recipe", samples: Samples | None, class_names: Sequence[str]
+    recipe: "Recipe", masks: np.ndarray | None, class_names: Sequence[str]
 ) -> Callable[[list[dict], float], dict[str, str]]:
-    """The watch over the history of a run."""
-    if samples is None or recipe.config.train.sentinel == "off":
+    """The watch over the history of a run; `masks` (N, H, W) of its validation split."""
+    if masks is None or recipe.config.train.sentinel == "off":
         return lambda history, done: {}
     void = (*recipe.void, *recipe.contract.ignore_labels)
-    counts = np.stack([_class_pixels(m, recipe.num_classes, void) for m in samples.masks])
+    counts = np.stack([_class_pixels(m, recipe.num_classes, void) for m in masks])
     metric = METRICS[recipe.config.metrics[0].name]
     constant = np.concatenate(
         [
             majority(counts.sum(axis=0), mask[None], recipe.num_classes, recipe.void)
-            for mask in samples.masks
+            for mask in masks
         ]
     )
     return Watch(
@@ -70,6 +78,8 @@ def make_watch(
         present=counts.sum(axis=0),
         monitor=recipe.monitor,
         majority=float(metric.from_counts(constant, recipe.contract)),
+        script=SCRIPTS[recipe.config.task],
+        **({"unit": "images", "truth": "labels"} if recipe.is_classification else {}),
     )
 
 

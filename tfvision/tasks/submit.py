@@ -31,10 +31,16 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
     if not indices:
         raise InputError(f"{source.layout}: it has no images to predict.")
     names = _names(source, indices, options)
+    if loaded.recipe.is_classification and options.format != "labels":
+        raise InputError(
+            f"--format {options.format} is of masks, and {request.run.path} is a classification: "
+            "one label an image. Use --format labels."
+        )
     layout = make_layout(
         options,
         num_classes=loaded.recipe.num_classes,
-        class_names=loaded.data["class_names"],
+        class_names=loaded.data.get("class_labels") or loaded.data["class_names"],
+        named=loaded.recipe.is_classification,
         shape=use.image_of(source, indices[0], loaded)[0].shape[:2],
     )
     keys = [key for name in names for key in layout.keys(name)]
@@ -72,14 +78,27 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
 
 
 def make_layout(
-    options: SubmitOptions, *, num_classes: int, class_names: list[str], shape: tuple[int, int]
+    options: SubmitOptions,
+    *,
+    num_classes: int,
+    class_names: list[str],
+    shape: tuple[int, int],
+    named: bool = False,
 ) -> Layout:
     """The layout a user chose, for a run's classes and an input's first image.
+
+    Args:
+        options: The choice.
+        num_classes: K.
+        class_names: K, as they are written by name.
+        shape: (H, W) of the first image.
+        named: Classes go by name where nothing was chosen.
 
     Raises:
         InputError: A class is chosen that there is not.
     """
-    names = class_names if options.class_as == "name" else None
+    by_name = named if options.class_as is None else options.class_as == "name"
+    names = class_names if by_name else None
     if options.format == "mars":
         return Pixels(tuple(shape), num_classes, options.columns[0])
     if options.format == "labels":

@@ -9,27 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.config import SegmentationConfig, load_config
+from tfvision.config import RunConfig, load_any
 from tfvision.data import SOURCES
 from tfvision.data.image_io import read_mask
+from tfvision.data.labels_file import Relabelled, read_labels_table
 from tfvision.data.npz import read_headers
 from tfvision.data.recognise import open_source, recognise
 from tfvision.data.scan import scan
 from tfvision.data.source import Source, to_labels
 from tfvision.engine.checkpoint import best_weights, newest_checkpoint
+from tfvision.engine.classify import ClassInference
 from tfvision.engine.distribute import make_strategy
 from tfvision.engine.evaluate import Scored, score
 from tfvision.engine.files import write_text
 from tfvision.engine.inference import Inference
-from tfvision.engine.predictions import write_predictions
+from tfvision.engine.predictions import write_class_predictions, write_predictions
 from tfvision.engine.run_folder import RunFolder
+from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.models import prune
 from tfvision.postprocess.components import decode_images
+from tfvision.postprocess.pixelwise import decode
 from tfvision.tasks.calibrate import put_back
 from tfvision.tasks.data import Prepared, prepare
-from tfvision.tasks.decode import read_native
+from tfvision.tasks.decode import native, read_native
 from tfvision.tasks.finish import export_run
+from tfvision.tasks.pieces import score_images
 from tfvision.tasks.predicting import (
     as_asked,
     batch_size_of,
@@ -60,10 +65,10 @@ class LoadedRun:
     """
 
     folder: RunFolder
-    config: SegmentationConfig
+    config: RunConfig
     data: dict[str, Any]
     recipe: Recipe
-    inference: Inference
+    inference: Inference | ClassInference
 
 
 def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
@@ -80,7 +85,7 @@ def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
         from tfvision.tasks import ensemble  # it imports this module
 
         return ensemble.load(folder, depth=depth)
-    config = load_config(SegmentationConfig, folder.config)
+    config = load_any(folder.config)
     data = folder.read_json("data.json")
     recipe = make_recipe(
         config,
@@ -96,11 +101,13 @@ def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
     weights, problem = best_weights(folder.checkpoints, newest)
     if problem:
         print(problem, file=sys.stderr)
-    model = recipe.build((None, None, recipe.channels))
+    model = recipe.build(recipe.open_shape)
     for variable, value in zip(model.variables, weights, strict=True):
         variable.assign(value)
     put_back(folder, model)
     if depth is not None:
+        if recipe.is_classification:
+            raise InputError(f"--depth prunes a UNet++; {folder.path} is a classification.")
         model = prune(model, depth)
     return LoadedRun(folder, config, data, recipe, recipe.inference(model))
 
@@ -119,13 +126,15 @@ def evaluate(request: UseRequest) -> dict[str, Any]:
         found = {"data": _score_data(loaded, request)}
     else:
         found = _score_splits(loaded, request)
-    metrics = {name: split_metrics(loaded.recipe, scored) for name, scored in found.items()}
+    names = loaded.data["class_names"]
+    metrics = {n: split_metrics(loaded.recipe, scored, names) for n, scored in found.items()}
     own = request.labels is None and request.data is None and request.depth is None
     own = own and not how(request)
     summary = _save_scores(loaded, request, metrics, found, own)
     if not request.quiet:
         for name, values in metrics.items():
-            _print_scores(_named(name, request), values, loaded.data["class_names"])
+            show = _print_classes if loaded.recipe.is_classification else _print_scores
+            show(_named(name, request), values, names)
     return summary
 
 
@@ -139,6 +148,11 @@ def predict(request: UseRequest) -> dict[str, Any]:
     ids = [source.records[i].id for i in indices]
     if len(set(ids)) < len(ids):
         ids = [f"{source.records[i].part}/{source.records[i].id}".lstrip("/") for i in indices]
+    if loaded.recipe.is_classification:
+        labels, found = _classify(loaded, run, source, indices, ids, request)
+        names = loaded.data["class_labels"]
+        written = write_class_predictions(request.out / "predictions", ids, labels, found, names)
+        return _predicted(request, ids, written)
     probabilities = None
     if request.shards is not None:
         weights = weights_of(run)
@@ -152,11 +166,30 @@ def predict(request: UseRequest) -> dict[str, Any]:
     else:
         labels = list(labels_of(loaded, source, indices))
     written = write_predictions(request.out / "predictions", ids, labels, probabilities)
+    return _predicted(request, ids, written)
+
+
+def _predicted(request: UseRequest, ids: list[str], written: Path) -> dict[str, Any]:
     if request.postprocess is not None:  # so that the folder tells how its labels came about
         write_text(request.out / "postprocess.yaml", request.postprocess.read_text("utf-8"))
     if not request.quiet:
         print(f"{len(ids)} images: {written}", file=sys.stderr)
     return {"images": len(ids), "file": str(written), **how(request)}
+
+
+def _classify(loaded, run, source: Source, indices, ids, request: UseRequest):
+    """(N,) labels after all rules and (N, K) probabilities before them."""
+    if request.shards is None:
+        found = np.array([p[0, 0] for p in probabilities_of(loaded, source, indices)], np.float32)
+    else:
+        for _ in into_shards(
+            loaded, source, indices, ids, request=request, weights=weights_of(run)
+        ):
+            pass
+        store = Shards.open(request.out / "probabilities")
+        found = np.array([store[name][0, 0] for name in ids], np.float32)
+    found = found.reshape(-1, loaded.recipe.num_classes)
+    return np.asarray(decode(loaded.recipe.rules)(found)), found
 
 
 def export(request: UseRequest) -> dict[str, Any]:
@@ -232,6 +265,8 @@ def _score_data(loaded: LoadedRun, request: UseRequest) -> Scored:
     ]
     if not indices:
         raise InputError(f"{request.data} has no labelled samples to score.")
+    if loaded.recipe.is_classification:
+        return _score_classes(loaded, source, indices)
     return _score(loaded, source, indices)
 
 
@@ -242,6 +277,8 @@ def _score_labels(loaded: LoadedRun, request: UseRequest) -> Scored:
     indices = [i for i, r in enumerate(source.records) if r.split == split and not r.labelled]
     if not indices:
         raise InputError(f"{source.layout}: it has no unlabelled `{split}` images to score.")
+    if loaded.recipe.is_classification:
+        return _score_table(loaded, source, indices, request)
     truth = read_labels(request.labels, [source.records[i].id for i in indices], source)
 
     def samples():
@@ -257,6 +294,26 @@ def _score_labels(loaded: LoadedRun, request: UseRequest) -> Scored:
                 yield source.records[i].id, image, mask, scale
 
     return _scored(loaded, samples())
+
+
+def _score_table(loaded: LoadedRun, source: Source, indices, request: UseRequest) -> Scored:
+    """Images without labels, against those of a table."""
+    found = read_labels_table(
+        request.labels,
+        [source.records[i].id for i in indices],
+        loaded.data["class_names"],
+        class_labels=loaded.data["class_labels"],
+    )
+    for note in () if request.quiet else found.notes:
+        print(note, file=sys.stderr)
+    told = Relabelled(source, indices, found, class_names=loaded.data["class_names"])
+    return _score_classes(loaded, told, [i for i in indices if told.records[i].labelled])
+
+
+def _score_classes(loaded: LoadedRun, source: Source, indices: list[int]) -> Scored:
+    read = ((source.records[i].id, native(source, i, loaded.recipe.channels)) for i in indices)
+    images = ((name, one, one.mask) for name, one in read)
+    return score_images(loaded.recipe, loaded.inference, images)
 
 
 def read_labels(path: Path, ids: list[str], source: Source) -> list[np.ndarray | None]:
@@ -340,10 +397,11 @@ def _data_path(loaded: LoadedRun) -> Path:
 
 def open_like(loaded: LoadedRun, path: Path) -> Source:
     """A data set read as the run's was: its options, its mask values and its white."""
-    known = inspect.signature(SOURCES[recognise(path)]).parameters
+    task = loaded.config.task
+    known = inspect.signature(SOURCES[recognise(path, task=task)]).parameters
     given = loaded.config.data.source.kwargs
     options = {k: v for k, v in given.items() if k in known and k != "path"}
-    source = open_source(path, **options)
+    source = open_source(path, task=task, **options)
     source.mask_values = loaded.data["mask_values"]
     source.white = source.white or loaded.data["white"]
     source.ignore_label = loaded.config.data.ignore_label
@@ -374,7 +432,7 @@ def _save_scores(loaded, request, metrics, found, own: bool) -> dict[str, Any]:
         summary["metrics"].update(metrics)
         run.write_json("summary.json", summary)
         for split, scored in found.items():
-            save_scored(run, split, scored)
+            save_scored(run, split, scored, loaded.data)
         return summary
     path = run.path / "evaluation.json"
     entries = json.loads(path.read_text()) if path.exists() else []
@@ -406,6 +464,17 @@ def _print_scores(name: str, metrics: dict[str, Any], class_names: list[str]) ->
     )
     for k, class_name in enumerate(class_names):
         print(f"  {class_name:20} IoU {_text(final['per_class_iou'][k])}")
+
+
+def _print_classes(name: str, metrics: dict[str, Any], class_names: list[str]) -> None:
+    final = metrics.get("post_processed", metrics)
+    print(
+        f"{name}: {final['num_images']} images, macro F1 {_text(final['macro_f1'])}, "
+        f"accuracy {_text(final['accuracy'])}"
+    )
+    for class_name in class_names:
+        row = final["per_class"][class_name]
+        print(f"  {class_name:20} F1 {_text(row['f1'])}  ({row['support']} images)")
 
 
 def _text(value: float | None) -> str:

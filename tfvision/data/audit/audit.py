@@ -6,8 +6,11 @@ from typing import Any
 from tfvision.data.audit import masks
 from tfvision.data.audit.finding import KINDS, Audit, Finding
 from tfvision.data.audit.fit import Calibration
+from tfvision.data.audit.labels import exact_conflict, near_conflicts
 from tfvision.data.audit.near import compare
 from tfvision.data.audit.pictures import Pictures, find_pictures
+from tfvision.data.audit.regions import by_look
+from tfvision.data.audit.shortcut import Tested, look_behind
 from tfvision.data.audit.sketch import hash_distance, read_thumb
 from tfvision.data.audit.stains import stained
 from tfvision.data.facts import Facts
@@ -22,6 +25,8 @@ FIT_MARGIN = 0.3  # of two fits that are alike
 def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = None) -> Audit:
     """Looks for what spoils scores, in what the scan kept of each sample; reads no file.
 
+    But of a classification: what surrounds the objects is looked at, in the files, once.
+
     Args:
         source: The samples.
         scan: What `tfvision.data.scan.scan` found in them.
@@ -31,18 +36,28 @@ def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = N
     records, facts = source.records, scan.facts
     splits = [record.split for record in records] if splits is None else list(splits)
     pictures = find_pictures(facts, [record.part for record in records], scan.image_sha256)
-    groups = masks.masks_under(facts, [record.labelled for record in records])
+    labels = source.task == "classification"
+    if labels:
+        groups = masks.regions_under(facts)
+    else:
+        groups = masks.masks_under(facts, [record.labelled for record in records])
     usual = masks.settle(facts, groups, pictures.unit)
+    shared = masks.shared(groups, facts, pictures.unit, usual)
+    word = "label" if labels else "mask"
+    seen = look_behind(source, scan, pictures, splits) if labels else Tested()
     findings = [
-        *_exact(pictures, facts, records, splits, usual),
-        *_near(pictures, facts, records, splits),
+        *_exact(pictures, facts, records, splits, usual, word),
+        *_near(pictures, facts, records, splits, word),
         *_chains(pictures, records, splits),
-        *masks.shared(groups, facts, pictures.unit, usual),
+        *(by_look(shared, source, scan, pictures.unit) if labels else shared),
         *masks.misfits(groups, facts, pictures.unit, usual),
+        *(near_conflicts(pictures, facts, records) if labels else ()),
+        *seen.findings,
     ]
     kinds = list(KINDS)
     findings.sort(key=lambda f: (SEVERITIES.index(f.severity), kinds.index(f.kind), f.members))
-    return Audit(findings, pictures.pairs(), pictures.clusters, pictures.chains, pictures.notes)
+    notes = [*pictures.notes, *seen.notes]
+    return Audit(findings, pictures.pairs(), pictures.clusters, pictures.chains, notes)
 
 
 def _exact(
@@ -51,18 +66,21 @@ def _exact(
     records: Sequence[Record],
     splits: Sequence[str | None],
     usual: Calibration | None,
+    word: str,
 ) -> list[Finding]:
     findings = []
     for group in pictures.exact:
         members = tuple(group)
         labelled = [i for i in group if records[i].labelled and facts[i].mask_sha256]
         hashes = {facts[i].mask_sha256 for i in labelled}
-        evidence = {"image_sha256": facts[group[0]].image_sha256, "different_masks": len(hashes)}
+        evidence = {"image_sha256": facts[group[0]].image_sha256, f"different_{word}s": len(hashes)}
         severity, where = _leak(group, records, splits)
         if severity:
             reading = f"the very same image stands in {where}"
             findings.append(Finding("leak", severity, members, (), reading, evidence))
-        if len(hashes) > 1:
+        if len(hashes) > 1 and word == "label":
+            findings.append(exact_conflict(labelled, facts, records))
+        elif len(hashes) > 1:
             suspects, text, more = masks.better_mask(labelled, facts, usual)
             reading = f"the very same image with {len(hashes)} different masks; {text}"
             evidence = {**evidence, **more}
@@ -70,7 +88,7 @@ def _exact(
                 Finding("conflicting_masks", "warning", members, tuple(suspects), reading, evidence)
             )
         elif not severity:
-            same = ", with the same mask" if len(labelled) > 1 else ""
+            same = f", with the same {word}" if len(labelled) > 1 else ""
             reading = f"the very same image {len(group)} times{same}: none is wrong, all but one "
             reading += "are superfluous"
             severity = "warning" if len(labelled) > 1 else "note"
@@ -104,6 +122,7 @@ def _near(
     facts: Sequence[Facts | None],
     records: Sequence[Record],
     splits: Sequence[str | None],
+    word: str,
 ) -> list[Finding]:
     """A finding for each cluster of near-duplicates that is no chain."""
     findings = []
@@ -117,7 +136,8 @@ def _near(
         reading = f"{len(cluster)} images show nearly the same" * (len(cluster) > 2)
         reading = reading or "two images show nearly the same"
         if labelled > 1:
-            reading += ", with different masks" if len(masks_of) > 1 else ", with the same mask"
+            reading += f", with {'different' if len(masks_of) > 1 else 'the same'} {word}"
+            reading += "s" * (len(masks_of) > 1)
         if severity:
             reading += f", and stand in {where}"
         kind = "near_leak" if severity else "near_duplicates"
@@ -166,8 +186,9 @@ def _altered(
 
 
 def _fits_better(facts: Sequence[Facts | None], i: int, j: int) -> bool:
-    """Whether the mask both hold lies better on i than on j."""
-    if facts[i].mask_sha256 != facts[j].mask_sha256:
+    """Whether the mask (in a classification the region) both hold lies better on i than on j."""
+    held = [facts[k].region_sha256 or facts[k].mask_sha256 for k in (i, j)]
+    if held[0] != held[1]:
         return False
     one, other = facts[i].sketch.fit, facts[j].sketch.fit
     return one is not None and other is not None and one.here > other.here + FIT_MARGIN

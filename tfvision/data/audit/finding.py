@@ -6,8 +6,12 @@ from typing import Any
 KINDS = {
     "leak": "the same image in two splits",
     "near_leak": "nearly the same image in two splits",
-    "duplicate_images": "the same image more than once in one split, with the same mask",
+    "duplicate_images": "the same image more than once in one split, with the same mask or label",
     "conflicting_masks": "the same image with different masks",
+    "conflicting_labels": "the same image with different labels",
+    "near_conflict": "nearly the same image with different labels",
+    "shortcut": "the background alone tells the class",
+    "background_shift": "the background of the test images is not that of the training images",
     "near_duplicates": "nearly the same image more than once",
     "chain": "a run of neighbouring frames or slices, each nearly the one before",
     "shared_mask": "one mask under different images",

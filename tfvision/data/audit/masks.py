@@ -22,11 +22,29 @@ AllFacts = Sequence[Facts | None]
 
 def masks_under(facts: AllFacts, labelled: Sequence[bool]) -> dict[str, list[int]]:
     """Mask hash -> the labelled samples that hold it."""
+    pairs = zip(facts, labelled, strict=True)
+    return _holders([fact.mask_sha256 if fact and has else "" for fact, has in pairs])
+
+
+def regions_under(facts: AllFacts) -> dict[str, list[int]]:
+    """Region hash -> the samples of a classification that hold it, labelled or not."""
+    return _holders(["" if fact is None else fact.region_sha256 for fact in facts])
+
+
+def _holders(hashes: Sequence[str]) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = {}
-    for index, fact in enumerate(facts):
-        if fact is not None and labelled[index] and fact.mask_sha256:
-            groups.setdefault(fact.mask_sha256, []).append(index)
+    for index, value in enumerate(hashes):
+        if value:
+            groups.setdefault(value, []).append(index)
     return groups
+
+
+def _only_value(fact: Facts) -> int | None:
+    """The one value a mask or region holds; None where it holds several."""
+    if fact.region_sha256:
+        whole = fact.height * fact.width
+        return {0: 0, whole: 1}.get(fact.region_pixels)
+    return next(iter(fact.values)) if len(fact.values) == 1 else None
 
 
 def settle(
@@ -71,7 +89,7 @@ def shared(
     findings = []
     for members in groups.values():
         if len({unit[i] for i in members}) > 1:
-            if len(facts[members[0]].values) == 1:
+            if _only_value(facts[members[0]]) is not None:
                 findings.append(_uniform(members, facts))
             else:
                 findings.append(_shared(list(members), facts, unit, usual))
@@ -79,7 +97,7 @@ def shared(
 
 
 def _uniform(members: Sequence[int], facts: AllFacts) -> Finding:
-    value = next(iter(facts[members[0]].values))
+    value = _only_value(facts[members[0]])
     reading = (
         f"{len(members)} images have a mask that holds nothing but {value}: such masks are "
         "equal without being copies, and nothing speaks against them"

@@ -19,7 +19,7 @@ FORMATS = {  # what can be chosen of each, and what is chosen otherwise
         "rle_empty": "",
         "id_suffix": "",
     },
-    "labels": {"columns": "id,label", "class_as": "number", "id_suffix": ""},
+    "labels": {"columns": "id,label", "class_as": None, "id_suffix": ""},
 }
 
 
@@ -34,7 +34,8 @@ class SubmitOptions:
         columns: Names of the columns; of `mars` the first.
         rows: `image` or `class`: one row an image, or one an image and class.
         classes: Labels that are coded; None: all but 0.
-        class_as: `number` or `name`: what a class is called in the file.
+        class_as: `number` or `name`: what a class is called in the file; None: by name, as the
+            data writes it, in a classification, else by number.
         rle_order, rle_base: See `encode_rle`.
         rle_empty: What stands where no pixel is set.
         id_suffix: Behind every id, `.png` say.
@@ -46,7 +47,7 @@ class SubmitOptions:
     columns: tuple[str, ...] = ("id",)
     rows: str = "image"
     classes: tuple[int, ...] | None = None
-    class_as: str = "number"
+    class_as: str | None = "number"
     rle_order: str = "column"
     rle_base: int = 1
     rle_empty: str = ""

@@ -1,0 +1,82 @@
+"""What features tell of classes: against scikit-learn, against chance, against planted signals."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_score
+
+from tfvision.data.audit import told
+
+
+def noise(seed, number=60, features=10):
+    return np.random.default_rng(seed).normal(size=(number, features))
+
+
+def test_scores_are_those_of_a_ridge_that_has_not_seen_the_fold():
+    x, units = noise(0, 40), np.arange(40)
+    y = np.arange(40) % 3
+    scores = told.cross_validated(x, y, 3, units, seed=4)
+    rng = np.random.default_rng(4)
+    rng.random((told.PERMUTATIONS, 40))
+    fold = rng.permutation(40) % told.FOLDS
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    for number in range(told.FOLDS):
+        known = fold != number
+        for k in range(3):
+            share = (y == k).mean()
+            target = ((y == k) - share) / np.sqrt(share * (1 - share))
+            model = Ridge(alpha=told.RIDGE * known.sum(), fit_intercept=False)
+            expected = model.fit(z[known], target[known]).predict(z[~known])
+            assert scores.own[~known, k] == pytest.approx(expected, abs=1e-5)
+
+
+def test_values_are_those_of_scikit_learn():
+    x, units = noise(1, 80), np.arange(80)
+    y = (x[:, 0] + noise(2, 80)[:, 0] > 0).astype(int) + (x[:, 1] > 1)
+    scores = told.cross_validated(x, y, 3, units)
+    guess = scores.own.argmax(axis=1)
+    assert told.told_right(scores, units).value == pytest.approx(balanced_accuracy_score(y, guess))
+    assert (told.confusion(scores) == confusion_matrix(y, guess)).all()
+    scores = told.cross_validated(x, np.minimum(y, 1), 2, units)
+    area = told.area_under_curve(scores, units)
+    assert area.value == pytest.approx(roc_auc_score(np.minimum(y, 1), scores.own[:, 1]))
+    assert area.low < area.value < area.high
+
+
+@pytest.mark.parametrize("stat", [told.told_right, told.area_under_curve])
+def test_chance_passes_as_often_as_the_level_says(stat, monkeypatch):
+    """100 sets without a sign: p is uniform, so p <= 0.2 in 20 of them, standard error 4."""
+    monkeypatch.setattr(told, "PERMUTATIONS", 99)
+    monkeypatch.setattr(told, "DRAWS", 2)
+    values = []
+    for seed in range(100):
+        y = np.random.default_rng(1000 + seed).permutation(np.arange(40) % 5 == 0).astype(int)
+        scores = told.cross_validated(noise(seed, 40, 5), y, 2, np.arange(40), seed=seed)
+        values.append(stat(scores, np.arange(40)).p)
+    assert 8 <= (np.array(values) <= 0.2).sum() <= 32
+    assert 30 <= (np.array(values) <= 0.5).sum() <= 70
+
+
+def test_units_do_not_help_each_other():
+    """Ten units of six equal samples, each of one class that nothing tells."""
+    units = np.repeat(np.arange(10), 6)
+    x = noise(3, 10)[units]
+    y = np.array([0, 1, 1, 0, 1, 0, 0, 1, 0, 1])[units]
+    together = told.told_right(told.cross_validated(x, y, 2, units), units)
+    alone = told.told_right(told.cross_validated(x, y, 2, np.arange(60)), np.arange(60))
+    assert alone.p == pytest.approx(1 / (told.PERMUTATIONS + 1))
+    assert together.p > 0.05
+    assert together.high - together.low > 0.3
+
+
+def test_a_planted_signal_is_told_whatever_its_scale():
+    y = np.arange(50) % 2
+    x = noise(5, 50, 6)
+    x[:, 2] = 1e-3 * (y + 0.3 * noise(6, 50, 1)[:, 0])
+    units = np.arange(50)
+    scores = told.cross_validated(np.column_stack([x, np.ones(50)]), y, 2, units)
+    for stat in (told.told_right, told.area_under_curve):
+        result = stat(scores, units)
+        assert result.value > 0.85
+        assert result.p == pytest.approx(1 / (told.PERMUTATIONS + 1))
+        assert result.skill[0] == pytest.approx(2 * result.value - 1)
