@@ -291,7 +291,8 @@ def fill_numpy():
         (fill_numpy, "callback"),
         (fill_numpy, "batch"),
         (fill_numpy, "validation"),
-        (fill_tensorflow, "batch"),  # TensorFlow tries for ten seconds before it gives up
+        # TensorFlow tries for ten seconds before it gives up.
+        pytest.param(fill_tensorflow, "batch", marks=pytest.mark.slow),
     ],
 )
 def test_a_full_memory_is_the_environment_and_costs_no_checkpoint(

@@ -36,8 +36,15 @@ def assert_same(one, other, atol):
         np.testing.assert_allclose(one[name], other[name], atol=atol, err_msg=name)
 
 
-@pytest.mark.parametrize("normalization", ["group", "sync_batch"])
-@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.1}, {"ema": 0.9}])
+@pytest.mark.parametrize(
+    ("normalization", "options"),
+    [
+        ("group", {}),
+        ("sync_batch", {}),
+        ("sync_batch", {"clip_norm": 0.1}),
+        ("group", {"ema": 0.9}),
+    ],
+)
 def test_two_devices_give_the_result_of_one(normalization, options):
     settings = {"normalization": normalization, "dropout": 0.0, "optimizer": sgd, **options}
     losses, values = take_steps(toy.train_step(**settings))
@@ -67,6 +74,7 @@ assert_same(values, same, atol=1e-5)
 """
 
 
+@pytest.mark.slow  # XLA takes 20 s to compile
 def test_xla_gives_the_same_step():
     """In a process of its own: XLA refuses what deterministic ops need, for good."""
     done = subprocess.run([sys.executable, "-c", XLA], capture_output=True, text=True)

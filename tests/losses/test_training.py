@@ -39,10 +39,11 @@ def test_fit_evaluate_save_and_load(name, tmp_path):
     keras.utils.set_random_seed(0)
     images, labels = tiny_problem()
     model = tiny_net()
+    chosen = list(metrics.METRICS) if name == "cross_entropy" else ["mean_iou", "pixel_accuracy"]
     model.compile(
         keras.optimizers.Adam(0.05),
         loss=losses.LOSSES[name](class_weights=[1, 2]),
-        metrics=[metrics.METRICS[m](num_classes=2, ignore_labels=[255]) for m in metrics.METRICS],
+        metrics=[metrics.METRICS[m](num_classes=2, ignore_labels=[255]) for m in chosen],
     )
     history = model.fit(images, labels, batch_size=3, epochs=12, verbose=0).history
     assert history["loss"][-1] < 0.5 * history["loss"][0]

@@ -110,7 +110,13 @@ def test_bad_arguments(name, arguments, message):
         MODELS[name](SHAPE, 5, **{**SMALL[name], **arguments})
 
 
-@pytest.mark.parametrize("name", MODELS)
+QUICK = ("unet", "unetpp", "pan", "segformer")  # the others take half a minute together
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS],
+)
 def test_trains_in_plain_keras(name):
     model = MODELS[name](SHAPE, 3, **SMALL[name])
     # SGD, since tracing Adam inside `fit` takes most of this test's time

@@ -44,7 +44,8 @@ def write_folders(root: Path, each: int = 6, first: int = 0) -> Path:
 
 
 def write_config(path: Path, source: Path, /, **sections) -> Path:
-    """A small config: small_cnn, two epochs; `sections` go over it, key by key."""
+    """A small config: small_cnn, two epochs; `sections` go over it, key by key; one with a name
+    takes the place of the whole."""
     config = {
         "seed": 1,
         "data": {"source": {"name": "auto", "path": str(source)}, "batch_size": 4},
@@ -52,7 +53,8 @@ def write_config(path: Path, source: Path, /, **sections) -> Path:
         "train": {"epochs": 2, "optimizer": {"name": "adamw", "learning_rate": 1e-2}},
     }
     for key, value in sections.items():
-        config[key] = {**config[key], **value} if isinstance(config.get(key), dict) else value
+        part = isinstance(value, dict) and "name" not in value and key in config
+        config[key] = {**config[key], **value} if part else value
     path.write_text(yaml.safe_dump(config))
     return path
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -96,6 +97,30 @@ def test_a_run_cut_off_inside_an_epoch_and_resumed_is_the_uninterrupted_one(run,
     assert (cut / "predictions/test.csv").read_bytes() == (
         run / "predictions/test.csv"
     ).read_bytes()
+
+
+def test_a_backbone_opens_block_by_block_and_a_resume_between_is_exact(dataset, tmp_path, quick):
+    """The second stage goes on with the optimizer of the first: it counts on."""
+    image = x = keras.Input((16, 16, 3))
+    for i in (1, 2):
+        x = keras.layers.Conv2D(3, 3, strides=2, padding="same", name=f"block{i}_conv")(x)
+        x = keras.layers.BatchNormalization(name=f"block{i}_bn")(x)
+    keras.Model(image, x).save(tmp_path / "backbone.keras")
+    backbone = {"path": str(tmp_path / "backbone.keras"), "preprocessing": "none"}
+    whole = classes.new_run(
+        tmp_path / "whole",
+        dataset,
+        model={"name": "transfer", "backbone": backbone},
+        train={"epochs": 3, "unfreeze": {"blocks": 1, "every": 1}, "checkpoint_every": 1e-6},
+    )
+    log = (whole / "log.txt").read_text()
+    assert [f"stage {n} of 3" in log for n in (1, 2, 3)] == [True] * 3
+    cut = runs.copy(whole, tmp_path / "cut")
+    newest, before = sorted(steps_in(cut / "checkpoints"))[::-1][:2]
+    assert (newest, before) == (9, 8)  # 3 steps an epoch, an epoch a stage
+    shutil.rmtree(cut / f"checkpoints/ckpt-{newest:08d}")
+    assert classes.train("--resume", cut) == 0
+    assert runs.summary(cut)["variables_sha256"] == runs.summary(whole)["variables_sha256"]
 
 
 @pytest.fixture(scope="module")

@@ -491,7 +491,7 @@ def test_an_ensemble_takes_views_and_tiles_that_fit_all_its_members(asked, messa
         for size, stride in zip(sizes, (4, 6), strict=True)
     ]
     config = SimpleNamespace(data=SimpleNamespace(batch_size=2))
-    recipe = SimpleNamespace(size=(32, 32))
+    recipe = SimpleNamespace(size=(32, 32), is_classification=False)
     ensemble = SimpleNamespace(members=members)
     loaded = use.LoadedRun(None, config, {}, recipe, ensemble)
     with pytest.raises(ValueError, match=message):

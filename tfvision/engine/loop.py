@@ -56,7 +56,7 @@ class LoopState:
     history: list[dict] = field(default_factory=list)
     alarms: dict[str, str] = field(default_factory=dict)  # of the watch, by kind
     stage: int = -1  # of `train.stages`, from 0; none has begun yet
-    stage_first_step: int = 0
+    stage_first_step: int = 0  # where its optimizer began to count
     stage_first_epoch: int = 0
     identity: dict = field(default_factory=dict)
 
@@ -266,8 +266,10 @@ class Loop:
         for line in self.train_step.begin_stage(number):
             self._progress.line(line)
         state.stage, state.waited = number, 0
-        state.stage_first_step, state.stage_first_epoch = state.step, state.epoch
-        if self.train_step.stages[number].restart:
+        state.stage_first_epoch, stage = state.epoch, self.train_step.stages[number]
+        if not stage.keep_slots:
+            state.stage_first_step = state.step
+        if stage.restart:
             self.plan.schedule.restore(self._new_schedule)
 
     def _call(self, hook: str, *arguments):
@@ -305,7 +307,7 @@ class Loop:
         state = self.state
         iterations = int(keras.ops.convert_to_numpy(self.train_step.optimizer.iterations))
         scaled = isinstance(self.train_step.optimizer, keras.optimizers.LossScaleOptimizer)
-        steps = state.step - state.stage_first_step  # a stage has a new optimizer
+        steps = state.step - state.stage_first_step  # a stage has a new optimizer, or goes on
         if iterations != steps and not scaled:  # float16 leaves out steps that overflow
             raise RuntimeError(f"{steps} steps taken, but the optimizer counts {iterations}.")
 
