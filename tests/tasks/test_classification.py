@@ -279,8 +279,9 @@ def test_a_dry_run_writes_nothing_but_the_picture(dataset, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_folds_ensemble_and_compare_serve_a_classification(dataset, named, tmp_path):
-    config = classes.write_config(tmp_path / "c.yaml", dataset, train={"export": False})
+def test_folds_and_ensembles_serve_a_classification(tmp_path):
+    data = classes.write_folders(tmp_path / "data", 8)
+    config = classes.write_config(tmp_path / "c.yaml", data, train={"export": False})
     folds = tmp_path / "folds"
     assert classes.train("--config", config, "--out", folds, "--folds", 2) == 0
     pooled = json.loads((folds / "folds.json").read_text())["metrics"]["pooled"]
@@ -293,14 +294,14 @@ def test_folds_ensemble_and_compare_serve_a_classification(dataset, named, tmp_p
     assert runs.use("ensemble", folds, "--out", mean) == 0
     assert runs.summary(mean)["task"] == "classification"
     both = folds / "fold-0", folds / "fold-1"
-    assert runs.use("predict", mean, dataset, "--out", tmp_path / "p") == 0
+    assert runs.use("predict", mean, data, "--out", tmp_path / "p") == 0
     members = []
     for run in both:
-        assert runs.use("predict", run, dataset, "--out", tmp_path / run.name) == 0
+        assert runs.use("predict", run, data, "--out", tmp_path / run.name) == 0
         members.append(classes.rows(tmp_path / run.name / "predictions.csv"))
     for row, *own in zip(classes.rows(tmp_path / "p/predictions.csv"), *members, strict=True):
-        want = np.mean([float(r["p_1"]) for r in own])
-        assert float(row["p_1"]) == pytest.approx(want, abs=2e-6)
+        want = np.mean([float(r["p_grey"]) for r in own])
+        assert float(row["p_grey"]) == pytest.approx(want, abs=2e-6)
 
 
 @pytest.mark.slow
