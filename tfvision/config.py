@@ -201,6 +201,9 @@ class TrainConfig(_Section):
     stages: tuple[StageConfig, ...] | None = Field(
         default=None, min_length=1, description="What learns when; null: all of it, always."
     )
+    rate_factors: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default={}, description="Pattern of layer names: what the rate is multiplied by there."
+    )
 
     @model_validator(mode="after")
     def _stages_fit(self) -> "TrainConfig":

@@ -35,7 +35,14 @@ def train_step(
     **options,
 ):
     """A step with its initial values; the same arguments share one traced graph."""
-    key = (id(strategy), batch_size, normalization, dropout, optimizer, *sorted(options.items()))
+    key = (
+        id(strategy),
+        batch_size,
+        normalization,
+        dropout,
+        optimizer,
+        repr(sorted(options.items())),
+    )
     if key in _MADE:
         step, initial = _MADE[key]
         for name, variable in step.named_variables().items():

@@ -263,6 +263,42 @@ def test_a_frozen_encoder_keeps_weights_and_statistics(file):
         np.testing.assert_array_equal(b, a)
 
 
+def test_frozen_batch_norms_keep_statistics_while_the_rest_learns(file):
+    encoder = section(file, batch_norm="frozen")
+    model = UNet((16, 16, 3), 2, width=4, depth=3, encoder=encoder)
+    learning = {w.path.split("/")[0] for w in model.trainable_weights if "encoder_" in w.path}
+    norms = {y.name for y in model.layers if isinstance(y, keras.layers.BatchNormalization)}
+    of_encoder = {name for name in norms if name.startswith("encoder_")}
+    assert of_encoder
+    assert learning
+    assert not learning & of_encoder
+    inner = keras.Model(model.input, model.get_layer("encoder_deep_act").output)
+    images = noise(4, 16, 16, 3)
+    np.testing.assert_array_equal(inner(images, training=True), inner(images, training=False))
+
+
+def test_batch_norms_of_models_in_an_encoder_are_frozen_too():
+    image = keras.Input((16, 16, 3))
+    block = keras.Sequential(
+        [keras.Input((8, 8, 4)), keras.layers.BatchNormalization(), keras.layers.ReLU()],
+        name="block",
+    )
+    x = block(keras.layers.Conv2D(4, 3, strides=2, padding="same", name="conv")(image))
+    encoder = {
+        "architecture": architecture_of(keras.Model(image, x)),
+        "preprocessing": {},
+        "batch_norm": "frozen",
+    }
+    model = UNet((16, 16, 3), 2, width=4, depth=1, encoder=encoder)
+    assert model.get_layer("encoder_conv").trainable_weights
+    assert not model.get_layer("encoder_block").trainable_weights
+
+
+def test_batch_norm_is_train_or_frozen(file):
+    with pytest.raises(InputError, match=r"encoder\.batch_norm must be train or frozen"):
+        UNet((16, 16, 3), 2, width=4, depth=1, encoder=section(file, batch_norm="freeze"))
+
+
 def test_a_model_is_named_the_same_whatever_was_built_before():
     first = architecture_of(tiny_encoder.build())
     second = architecture_of(tiny_encoder.build())

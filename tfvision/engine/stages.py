@@ -94,7 +94,7 @@ class StagedModel:
 
     def __init__(self, model: keras.Model, stages: Sequence[Stage]):
         self._model, self.stages = model, tuple(stages)
-        self._layers = dict(_leaves(model))
+        self._layers = dict(leaves(model))
         self._trainable = {name: layer.trainable for name, layer in self._layers.items()}
         self._rates = {
             name: layer.rate
@@ -169,7 +169,7 @@ class StagedModel:
         if stage.outputs is not None:
             chosen = [_output(where, output, names) for output in stage.outputs]
             model = keras.Model(model.input, [model.outputs[i] for i in sorted(set(chosen))])
-        reached = dict(_leaves(model))
+        reached = dict(leaves(model))
         layers = {}
         for pattern in stage.trainable:
             found = {n: y for n, y in self._layers.items() if fnmatchcase(n, pattern)}
@@ -211,11 +211,11 @@ class StagedModel:
         return fitting, others
 
 
-def _leaves(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+def leaves(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
     """Name and layer, those of nested models as `model/layer`."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _leaves(layer, f"{prefix}{layer.name}/")
+            yield from leaves(layer, f"{prefix}{layer.name}/")
         else:
             yield prefix + layer.name, layer
 

@@ -1,6 +1,6 @@
 """One training step, the same on one device, several, or several machines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfvision.engine.checkpoint import name_variables
 from tfvision.engine.inference import as_map
+from tfvision.engine.rates import factors_of
 from tfvision.engine.stages import Stage, StagedModel
 from tfvision.errors import InputError
 
@@ -36,10 +37,12 @@ class TrainStep:
         xla: Compile forward and backward pass by XLA.
         stages: What learns when, see `engine/stages.py`; none: all of it, always. Until the
             first `begin_stage` all of it learns, too.
+        rate_factors: Shell pattern of layer names -> what the learning rate of these layers is
+            multiplied by, see `engine/rates.py`. Weight decay goes with the rate.
 
     Raises:
-        InputError: `batch_size` does not divide by replicas times parts, or a stage does not
-            fit the model.
+        InputError: `batch_size` does not divide by replicas times parts, or a stage or a
+            pattern does not fit the model.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class TrainStep:
         ema: float | None = None,
         xla: bool = False,
         stages: Sequence[Stage] = (),
+        rate_factors: Mapping[str, float] | None = None,
     ):
         check_batch_size(batch_size, strategy.num_replicas_in_sync, accumulate)
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
@@ -72,6 +76,7 @@ class TrainStep:
         self._xla = xla
         self._forward, self._trained = model, model.trainable_variables
         self._moving = list(zip(self._averaged, self.averages, strict=True))
+        self._factors = factors_of(model, rate_factors or {})
         self._staged = StagedModel(model, stages) if stages else None
         self._new_slots = [_compact(v) for v in self._slots()] if stages else []
         self._graphs: dict[int, tuple[Callable, Callable]] = {}  # by stage, which is fixed in them
@@ -154,7 +159,15 @@ class TrainStep:
         return [v for v in optimizer.variables if v is not optimizer.learning_rate]
 
     def _distributed_step(self, batch):
+        learning = {id(v) for v in self._trained}
+        slowed = [
+            (v, factor, tf.identity(v.value)) for v, factor in self._factors if id(v) in learning
+        ]
         losses = self.strategy.run(self._replica_step, args=(batch,))
+        for variable, factor, before in slowed:
+            # The update of every optimizer is a multiple of its rate: so it is that of
+            # `factor * rate`, whatever the optimizer, and the slots are as they were to be.
+            variable.assign(before + factor * (variable.value - before))
         for variable, average in self._moving:
             # Slow start: an average over few steps must not remember the initial weights.
             steps = tf.cast(self.optimizer.iterations.value, tf.float32)

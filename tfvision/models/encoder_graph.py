@@ -190,6 +190,7 @@ def feature_maps(
     taps: list[str],
     *,
     trainable: bool = True,
+    frozen: tuple[str, ...] = (),
     stem: Callable | None = None,
 ) -> list:
     """Outputs of the layers `taps` for `image`; only what they need is built.
@@ -201,6 +202,7 @@ def feature_maps(
         image: (B, H, W, C), preprocessed.
         taps: Names of layers, without the prefix.
         trainable: Of every layer; a frozen BatchNormalization keeps its statistics.
+        frozen: Classes of layers, by name, that are not trainable in any case.
         stem: Makes of the first layer's map that of the same shape that takes its place; the
             first layer is the first with a convolution.
 
@@ -223,7 +225,9 @@ def feature_maps(
             continue
         layer = layers.get(call.layer)
         if layer is None:
-            layer = _layer(architecture, call.layer, prefix=PREFIX, trainable=trainable)
+            layer = _layer(
+                architecture, call.layer, prefix=PREFIX, trainable=trainable, frozen=frozen
+            )
             layers[call.layer] = layer
         args, kwargs = _revive(call.arguments, tensors)
         outputs = keras.tree.flatten(layer(*args, **kwargs))
@@ -233,7 +237,14 @@ def feature_maps(
     return [tensors[tap, 0][0] for tap in taps]
 
 
-def _layer(architecture, name: str, *, prefix: str = "", trainable: bool | None = None):
+def _layer(
+    architecture,
+    name: str,
+    *,
+    prefix: str = "",
+    trainable: bool = True,
+    frozen: tuple[str, ...] = (),
+):
     """A new layer, not yet built, of the one called `name`."""
     data = next(y for y in architecture["config"]["layers"] if y["config"]["name"] == name)
     data = copy.deepcopy({k: v for k, v in data.items() if k not in ("build_config", "name")})
@@ -248,13 +259,26 @@ def _layer(architecture, name: str, *, prefix: str = "", trainable: bool | None 
             "could not rebuild what it learnt. Make it with mean and variance, or leave it out "
             "and set encoder.preprocessing."
         )
-    if trainable is False and "trainable" in config:
+    if not trainable and "trainable" in config:
         config["trainable"] = False
+    _freeze(data, frozen)
     try:
         return keras.saving.deserialize_keras_object(data, safe_mode=True)
     except (TypeError, ValueError, AttributeError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"The encoder's layer {name} cannot be made here: {first}") from error
+
+
+def _freeze(value: Any, classes: tuple[str, ...]) -> None:
+    """Makes the layers of some classes untrainable, those of models in a layer too."""
+    if isinstance(value, list):
+        for item in value:
+            _freeze(item, classes)
+    elif isinstance(value, dict):
+        if value.get("class_name") in classes:
+            value["config"]["trainable"] = False
+        for item in value.values():
+            _freeze(item, classes)
 
 
 def _open_size(value: Any) -> None:

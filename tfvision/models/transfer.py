@@ -41,7 +41,8 @@ def Transfer(
         num_classes: Number of classes.
         backbone: Keys of `models.encoders.Encoder`: `name` of a builder of keras.applications,
             or `path` of a .keras file with its `preprocessing`; `weights`, `arguments`,
-            `upsample`, `trainable`, and `taps: [LAYER]` for another map than the last.
+            `upsample`, `trainable`, `batch_norm`, and `taps: [LAYER]` for another map than the
+            last.
         units: Of a hidden dense layer; 0 for none.
         dropout: Before the last layer.
         activation: Of the hidden layer.
@@ -113,7 +114,14 @@ def backbone_map(image, backbone: Encoder):
         channels=channels,
         upsample=backbone.upsample,
     )
-    return feature_maps(architecture, x, [tap], trainable=backbone.trainable, stem=stem)[0]
+    return feature_maps(
+        architecture,
+        x,
+        [tap],
+        trainable=backbone.trainable,
+        frozen=backbone.frozen,
+        stem=stem,
+    )[0]
 
 
 def _with_region(x, region):

@@ -153,6 +153,7 @@ def train(
         ema=config.train.ema,
         xla=config.train.xla,
         stages=_stages(config, model),
+        rate_factors=config.train.rate_factors,
     )
     validate = _validation(recipe, val_pieces, step, terms)
     say(overview(recipe, prepared, model, strategy))

@@ -130,6 +130,7 @@ def train(
         ema=config.train.ema,
         xla=config.train.xla,
         stages=stages_of(config),
+        rate_factors=config.train.rate_factors,
     )
     validate = _validation(recipe, val_samples, step, terms, enrich)
     say(overview(recipe, prepared, model, strategy))
