@@ -22,7 +22,7 @@ from tfvision.errors import InputError
 from tfvision.metrics import contract
 from tfvision.metrics.bootstrap import holm, score_parts
 from tfvision.metrics.seeds import compare_seeds
-from tfvision.tasks import compare, ladder, ladder_table
+from tfvision.tasks import compare, ladder, ladder_plan, ladder_table
 from tfvision.tasks.ladder_file import read_ladder
 from tfvision.tasks.process import ProcessFailed
 
@@ -90,7 +90,9 @@ class Trainer:
             cms[:, 1, 1] += cms[:, 1, 0]
             cms[:, 1, 0] = 0
         summary = {"steps": 6, "wall_seconds": 30.0}
-        scored.scored_run(out, cms, config={"seed": config.seed}, summary=summary)
+        with open(config.data.splits, newline="") as file:
+            ids = [row["id"] for row in csv.DictReader(file) if row["split"] == "test"]
+        scored.scored_run(out, cms, ids=ids, config={"seed": config.seed}, summary=summary)
         return summary
 
 
@@ -490,12 +492,12 @@ def test_groups_and_chains_are_units():
         source=SimpleNamespace(records=records),
         audit=SimpleNamespace(clusters=[[0, 1, 3]]),
     )
-    first, second, third = ladder._units(data, "groups")
+    first, second, third = ladder_plan.units_of(data, "groups", [1, 2, 3])
     assert first == second != third
-    first, second, third = ladder._units(data, "chains")
+    first, second, third = ladder_plan.units_of(data, "chains", [1, 2, 3])
     assert first == third != second
-    assert len(set(ladder._units(data, "images"))) == 3
-    assert len(set(ladder._units(data, 2))) == 2
+    assert len(set(ladder_plan.units_of(data, "images", [1, 2, 3]))) == 3
+    assert len(set(ladder_plan.units_of(data, 2, [1, 2, 3]))) == 2
 
 
 def test_different_contracts_need_a_convention(climb):
