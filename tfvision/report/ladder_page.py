@@ -94,7 +94,8 @@ def headline(table: Mapping[str, Any]) -> str:
     """What was scored, one line."""
     seeds = ", ".join(map(str, table["seeds"]))
     many = "s" if len(table["seeds"]) > 1 else ""
-    units = "" if table["units"] == "images" else f" ({table['num_units']} {table['units']})"
+    alone = table["units"] == "images" or table["num_units"] == table["num_images"]
+    units = "" if alone else f" ({table['num_units']} {table['units']})"
     length = " and ".join(f"{count} {what}" for what, count in table["length"].items())
     return f"{table['num_images']} {table['what']}{units}, seed{many} {seeds}, equal {length}"
 

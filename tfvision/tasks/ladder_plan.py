@@ -109,6 +109,11 @@ def make_plan(ladder: Ladder, out: Path, tables: Mapping[str, Registry], *, redo
             f"{out} holds a ladder of another {_other(record['of'], prints)}. Give that one, or "
             "choose another --out."
         )
+    units = {}
+    if ladder.scored != "folds":
+        members = first.indices("test") if ladder.labels is None else _later(ladder, first)
+        names = unique([first.source.records[i].id for i in members])
+        units = dict(zip(names, units_of(first, ladder.units, members), strict=True))
     write(out)
     epochs, steps, searches, excluded = _lengths(ladder, out)
     plans = {
@@ -122,11 +127,6 @@ def make_plan(ladder: Ladder, out: Path, tables: Mapping[str, Registry], *, redo
     }
     _settle(out, known, plans, redo)
     write_json(out / "plan.json", {"of": prints, "rungs": {**known, **plans}})
-    units = {}
-    if ladder.scored != "folds":
-        members = first.indices("test") if ladder.labels is None else _later(ladder, first)
-        names = unique([first.source.records[i].id for i in members])
-        units = dict(zip(names, units_of(first, ladder.units, members), strict=True))
     return Climb(ladder, out, epochs, steps, units, folds, searches, tables, notes)
 
 
