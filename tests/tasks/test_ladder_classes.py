@@ -498,6 +498,24 @@ def test_set_with_a_rung_before_it_goes_to_that_rung_and_those_from_it(tmp_path)
     assert (found["above"].train.unfreeze.every, found["cut"].train.unfreeze) == (2, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "rungs", "scored"), [("cells", 6, "folds"), ("signs", 8, "test"), ("mars", 13, "test")]
+)
+def test_the_ladders_of_the_repository_are_read(name, rungs, scored):
+    path = Path(__file__).parents[2] / "experiments" / f"{name}.yaml"
+    found = read(path)
+    assert (len(found.rungs), found.scored) == (rungs, scored)
+    assert all(rung.about for rung in found.rungs)
+
+
+def test_a_backbone_that_is_not_there_is_said_before_anything_is_trained(climb, processes):
+    backbone = {"path": "absent.keras", "preprocessing": {"scale": 255}}
+    over = {"model": {"name": "transfer", "backbone": backbone}}
+    with pytest.raises(InputError, match=r"Rung 'high': .*absent\.keras"):
+        climb([THREE[0], {"name": "high", "over": over}], folds=3)
+    assert processes.started == []
+
+
 def test_named_scores_need_one_contract(climb):
     other = {"name": "x", "over": {"metrics": ["accuracy(ignore_labels=[0])"]}}
     with pytest.raises(InputError, match=r"different metric contracts.*give all rungs one"):
@@ -518,8 +536,7 @@ def test_epochs_of_a_rung_are_its_own(climb, tmp_path):
 @pytest.mark.slow
 def test_a_whole_folds_ladder_of_real_runs(tmp_path, source):
     """Real processes: two rungs, two folds; the table is what the folds folders say."""
-    rungs = [{"name": "a"}, {"name": "b", "over": {"data": {"input": "full"}, "seed": None}}]
-    rungs[1]["over"].pop("seed")
+    rungs = [{"name": "a"}, {"name": "b", "over": {"data": {"repeat": 2}}}]
     file = write_file(tmp_path / "toy.yaml", rungs, seeds=[3], folds=2)
     flags = ["ladder", str(file), "--data", str(source), "--out", str(tmp_path / "out")]
     assert commands.main([*flags, "--device", "cpu", "--debug"]) == 0

@@ -57,7 +57,7 @@ def columns(table: Mapping[str, Any]) -> list[str]:
         *("rung", first, "seeds", "against", "difference", "95 % interval", "p, Holm", "verdict"),
         *(("validation",) if table["scored"] == "labels" else ()),
         *(head for metric in others for head in (metric, f"difference, {metric}")),
-        *(("images", "images compared") if table["scored"] == "folds" else ()),
+        *(("images", "images compared") if _counted(table) else ()),
         *("reported", "reported difference", "steps", "epochs", "parameters", "minutes a run"),
     ]
 
@@ -78,7 +78,7 @@ def cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
     for metric in others:
         score, other = row["scores"].get(metric), row["compared"].get(metric)
         line += [_plain(score and score["mean"]), _signed(other and other["difference"])]
-    if table["scored"] == "folds":
+    if _counted(table):
         line += [_count(row["num_images"]), _count(found and found["num_images"])]
     seconds = row["wall_seconds"]
     return [
@@ -88,6 +88,12 @@ def cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
         _count(row["parameters"]),
         f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else "–",
     ]
+
+
+def _counted(table: Mapping[str, Any]) -> bool:
+    """Whether the table says how many images each rung was scored on."""
+    counts = {row["num_images"] for row in table["rungs"]} - {None}
+    return table["scored"] == "folds" or len(counts) > 1
 
 
 def headline(table: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from tfvision.tasks.ladder_plan import Climb, check_contracts, make_plan
 from tfvision.tasks.ladder_schema import Ladder, Rung
 from tfvision.tasks.ladder_scores import read_scores
 from tfvision.tasks.ladder_table import make_table
+from tfvision.tasks.pretrained import outside_architecture
 from tfvision.tasks.process import ProcessFailed, evaluate_in_process, train_in_process
 from tfvision.tasks.search import search
 from tfvision.tasks.search_file import read_search
@@ -67,7 +68,7 @@ def climb(
         PartFailed: A rung could not be trained; the others are in the table.
     """
     for rung in ladder.rungs:
-        check_arguments(rung.config)
+        _check_rung(rung, out)
     check_contracts(ladder)
     folder = _open(out)
     folder.lock()
@@ -75,6 +76,17 @@ def climb(
         return _climb(make_plan(ladder, out, tables, redo=redo), device=device, quiet=quiet)
     finally:
         folder.unlock()
+
+
+def _check_rung(rung: Rung, out: Path) -> None:
+    """Raises for arguments that do not fit, and for weights that are not there to begin with."""
+    check_arguments(rung.config)
+    if (out / "runs" / rung.name).is_dir():  # its runs keep what they began with
+        return
+    try:
+        outside_architecture(rung.config.model, None)
+    except InputError as error:
+        raise InputError(f"Rung {rung.name!r}: {error}") from None
 
 
 def _climb(climb: Climb, *, device: str, quiet: bool) -> dict[str, Any]:

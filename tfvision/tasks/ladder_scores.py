@@ -12,7 +12,8 @@ from tfvision.errors import InputError
 from tfvision.metrics.contract import Contract
 from tfvision.tasks.fold_scores import read_counts
 from tfvision.tasks.folds import fold_folder, read_folds
-from tfvision.tasks.ladder_plan import Climb, unique
+from tfvision.tasks.ladder_data import unique
+from tfvision.tasks.ladder_plan import Climb
 from tfvision.tasks.ladder_schema import DECLARED, Rung
 from tfvision.tasks.scored_run import ScoredRun, check_comparable, load_counts, load_run
 
