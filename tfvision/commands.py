@@ -33,6 +33,13 @@ def _main_parser() -> argparse.ArgumentParser:
         help="npz or folder of masks, or of a classification a CSV, that training had not",
     )
     evaluate.add_argument("--split", choices=["train", "val", "test"])
+    evaluate.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        help="for predictions/ and the counts of each image; without it those of other data or "
+        "labels are not kept",
+    )
     evaluate.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
     evaluate.set_defaults(run=_evaluate)
     commands_several.add_prediction(evaluate)
@@ -206,6 +213,7 @@ def _evaluate(arguments):
         data=arguments.data,
         labels=arguments.labels,
         split=arguments.split,
+        out=arguments.out,
         depth=arguments.depth,
         **commands_several.prediction_options(arguments),
     )

@@ -86,6 +86,13 @@ def _add_ladder(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", metavar="0,1,2", help="instead of FILE's")
     parser.add_argument("--steps", metavar="N", type=int, help="gradient steps, instead of FILE's")
+    parser.add_argument("--epochs", metavar="N", type=int, help="equal epochs, in place of steps")
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        type=Path,
+        help="score every run on these (see evaluate --labels) in place of the test split",
+    )
     parser.add_argument("--rungs", metavar="A,B", help="only these, and those they stand on")
     parser.add_argument(
         "--set",
@@ -93,7 +100,8 @@ def _add_ladder(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         dest="overrides",
-        help="override a key of every rung's config; repeatable; the value is YAML",
+        help="override a key of every rung's config; repeatable; the value is YAML. "
+        "rung:key.path=VALUE: of that rung, and of those built on it",
     )
     parser.add_argument(
         "--redo", action="store_true", help="train again the rungs whose config changed"
@@ -106,7 +114,7 @@ def _ladder(arguments):
     from tfvision.tasks.ladder_file import read_ladder
 
     parse_device(arguments.device)
-    keys = ("settings", "data", "overrides", "steps", "seeds", "rungs")
+    keys = ("settings", "data", "overrides", "steps", "epochs", "seeds", "rungs", "labels")
     given = {key: getattr(arguments, key) for key in keys}
     ladder = read_ladder(arguments.file, tables(), **given)
     out = arguments.out or Path("runs") / "ladder" / ladder.name

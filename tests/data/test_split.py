@@ -12,7 +12,13 @@ from tfvision.data.blocks import Near
 from tfvision.data.folder import folder
 from tfvision.data.scan import scan
 from tfvision.data.source import Record
-from tfvision.data.split import absent_classes, holdout, read_splits, write_splits
+from tfvision.data.split import (
+    absent_classes,
+    holdout,
+    read_folds,
+    read_splits,
+    write_splits,
+)
 from tfvision.errors import InputError
 
 
@@ -197,6 +203,34 @@ def test_unlisted_samples_are_left_out(tmp_path):
     notes = []
     assert read_splits(tmp_path / "s.csv", records_of("abc"), notes=notes) == ["train", None, None]
     assert notes == ["s.csv: 2 samples with masks are left out (1 are not listed)"]
+
+
+def test_written_folds_read_back_for_what_is_dealt(tmp_path):
+    records = records_of(["a", "b", "c", "d", "e"])
+    splits, folds = ["train", "train", "test", "train", None], [1, 0, None, 1, None]
+    write_splits(tmp_path / "s.csv", records, splits, folds)
+    assert (tmp_path / "s.csv").read_text().splitlines()[:2] == ["id,split,fold", "a,train,1"]
+    assert read_splits(tmp_path / "s.csv", records) == splits
+    assert read_folds(tmp_path / "s.csv", records, splits, folds=2) == folds
+    fewer = [None, *splits[1:]]  # a is left out for another reason
+    assert read_folds(tmp_path / "s.csv", records, fewer, folds=2) == [None, *folds[1:]]
+    write_splits(tmp_path / "s.csv", records, splits)
+    assert read_folds(tmp_path / "s.csv", records, splits, folds=2) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["0", "", "1"], "line 3: the fold of a train row must be 0 to 1 .* it is ''. Give every"),
+        (["0", "2", "1"], "line 3: .* under data.folds 2; it is '2'"),
+        (["0", "0", "0"], "no train row is in fold 1 of data.folds 2"),
+    ],
+)
+def test_wrong_folds(tmp_path, cells, message):
+    lines = [f"{name},train,{cell}" for name, cell in zip("abc", cells, strict=True)]
+    (tmp_path / "s.csv").write_text("\n".join(["id,split,fold", *lines]) + "\n")
+    with pytest.raises(InputError, match=message):
+        read_folds(tmp_path / "s.csv", records_of("abc"), ["train"] * 3, folds=2)
 
 
 @pytest.mark.parametrize(

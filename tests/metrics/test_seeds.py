@@ -149,6 +149,22 @@ def test_seeds_of_different_number_are_refused():
         compare_seeds([pairs([0.1]), pairs([0.1, 0.2])])
 
 
+def test_comparisons_of_other_units_are_each_what_they_are_alone():
+    """Two seeds are too few to draw variances together, save in a family of three."""
+    rng = np.random.default_rng(0)
+
+    def pairs(count):
+        return [
+            tuple(score_parts(rng.integers(1, 50, (count, 3, 3))) for _ in range(2))
+            for _ in range(2)
+        ]
+
+    family = [pairs(12), pairs(20)]
+    found = compare_seeds([family[0], family[1]], resamples=200)
+    assert [one.num_units for one in found] == [12, 20]
+    assert found == [compare_seeds([one], resamples=200)[0] for one in family]
+
+
 def test_no_comparison_is_no_difference():
     assert compare_seeds([]) == []
 

@@ -200,12 +200,17 @@ def test_evaluate_scores_a_table_of_labels(named, folders, tmp_path, capsys):
     assert runs.use("predict", copy, folders / "data/test", "--out", out) == 0
     found = [row["label"] for row in classes.rows(out / "predictions.csv")][:5]
     right = np.mean([label == classes.NAMES[i % 3] for i, label in enumerate(found)])
-    assert runs.use("evaluate", copy, "--labels", folders / "truth.csv") == 0
+    kept = tmp_path / "kept"
+    assert runs.use("evaluate", copy, "--labels", folders / "truth.csv", "--out", kept) == 0
     told = capsys.readouterr()
     assert "1 of 6 samples are not listed" in told.err
     (entry,) = json.loads((copy / "evaluation.json").read_text())
     assert entry["metrics"]["labels"]["num_images"] == 5
     assert entry["metrics"]["labels"]["accuracy"] == pytest.approx(right)
+    assert [row["label"] for row in classes.rows(kept / "predictions/labels.csv")] == found
+    with np.load(kept / "predictions/labels_confusion.npz") as file:
+        assert file["ids"].tolist() == [f"t{i}" for i in range(5)]
+        assert np.trace(file["plain"].sum(axis=0)) == round(5 * right)
     assert runs.use("evaluate", copy, "--split", "val") == 0
     assert "val: 6 images, macro F1" in capsys.readouterr().out
 

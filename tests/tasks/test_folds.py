@@ -90,6 +90,22 @@ def test_a_fold_that_would_train_without_a_class_is_an_error(tmp_path, holders, 
         deal_samples(config)
 
 
+def test_a_file_may_say_the_folds(tmp_path):
+    """Whatever the seed; what is left out for another reason is out, the rest stays."""
+    source = write(tmp_path / "d.npz", *runs.arrays(12))
+    said = {str(i): (i * 5) % 3 for i in range(11)}
+    lines = ["id,split,fold", *(f"{name},train,{fold}" for name, fold in said.items())]
+    (tmp_path / "s.csv").write_text("\n".join([*lines, "11,test,"]) + "\n")
+    (tmp_path / "x.csv").write_text("id\n4\n")
+    given = [f"data.splits={tmp_path / 's.csv'}", "data.folds=3", "data.fold=0"]
+    for more in (["seed=1"], ["seed=2"], [f"data.exclude={tmp_path / 'x.csv'}"]):
+        dealt = deal_samples(config_of(tmp_path, source, *given, *more))
+        found = dict(zip(dealt.names, dealt.folds, strict=True))
+        assert found == {n: f for n, f in said.items() if n != "4" or "seed" in more[0]}
+        assert "as the column fold of" in dealt.how
+        assert all(splits[11] == "test" for splits in dealt.splits)
+
+
 def test_a_class_that_a_validation_part_lacks_is_a_warning(tmp_path):
     source = rare(tmp_path, [3, 8])
     given = ["data.folds=3", "data.fold=0", "data.test_fraction=0"]

@@ -17,12 +17,13 @@ import yaml
 from tests.tasks import runs, scored
 from tfvision import cli, commands
 from tfvision.config import SegmentationConfig, load_config
+from tfvision.data.recognise import open_source
 from tfvision.engine.signals import Interrupted
 from tfvision.errors import InputError
 from tfvision.metrics import contract
 from tfvision.metrics.bootstrap import holm, score_parts
 from tfvision.metrics.seeds import compare_seeds
-from tfvision.tasks import compare, ladder, ladder_table
+from tfvision.tasks import compare, ladder, ladder_data, ladder_table
 from tfvision.tasks.ladder_file import read_ladder
 from tfvision.tasks.process import ProcessFailed
 
@@ -90,7 +91,9 @@ class Trainer:
             cms[:, 1, 1] += cms[:, 1, 0]
             cms[:, 1, 0] = 0
         summary = {"steps": 6, "wall_seconds": 30.0}
-        scored.scored_run(out, cms, config={"seed": config.seed}, summary=summary)
+        with open(config.data.splits, newline="") as file:
+            ids = [row["id"] for row in csv.DictReader(file) if row["split"] == "test"]
+        scored.scored_run(out, cms, ids=ids, config={"seed": config.seed}, summary=summary)
         return summary
 
 
@@ -477,6 +480,34 @@ def test_without_test_masks_no_rung_can_be_scored(climb, tmp_path):
         climb(data=bare)
 
 
+def test_masks_that_come_later_take_the_place_of_the_test_split(
+    climb, trainer, tmp_path, monkeypatch
+):
+    images, masks = runs.arrays(12 + IMAGES)
+    data, labels = tmp_path / "bare.npz", tmp_path / "labels.npz"
+    np.savez(data, x_train=images[:12], y_train=masks[:12], x_test=images[12:])
+    np.savez(labels, labels=masks[12:])
+    ids = [r.id for r in open_source(data, task="segmentation").records if r.split == "test"]
+    scored_on = []
+
+    def evaluate(run, given, out, *, device, log):
+        scored_on.append((run, given))
+        rung = run.parent.name
+        number = list(trainer.gains).index(rung) * 100 + 7
+        cms = scored.counts(IMAGES, gain=trainer.gains[rung], own=number)
+        (out / "predictions").mkdir(parents=True)
+        np.savez(out / "predictions/labels_confusion.npz", ids=np.array(ids), plain=cms)
+
+    monkeypatch.setattr(ladder, "evaluate_in_process", evaluate)
+    table = climb(data=data, options={"labels": labels}, seeds=[0], units=4)
+    rows = by_name(table)
+    assert rows["high"]["compared"]["plain"]["verdict"] == "better"
+    assert rows["same"]["compared"]["plain"]["verdict"] == "cannot tell"
+    assert (table["num_images"], table["num_units"]) == (IMAGES, IMAGES // 4)
+    assert rows["low"]["validation"] is None
+    assert scored_on == [(tmp_path / f"out/runs/{name}/seed-0", labels) for name in GAINS]
+
+
 def test_groups_that_are_not_there_are_refused(climb):
     with pytest.raises(InputError, match="units: groups, but the data has no groups"):
         climb(units="groups")
@@ -490,12 +521,12 @@ def test_groups_and_chains_are_units():
         source=SimpleNamespace(records=records),
         audit=SimpleNamespace(clusters=[[0, 1, 3]]),
     )
-    first, second, third = ladder._units(data, "groups")
+    first, second, third = ladder_data.units_of(data, "groups", [1, 2, 3])
     assert first == second != third
-    first, second, third = ladder._units(data, "chains")
+    first, second, third = ladder_data.units_of(data, "chains", [1, 2, 3])
     assert first == third != second
-    assert len(set(ladder._units(data, "images"))) == 3
-    assert len(set(ladder._units(data, 2))) == 2
+    assert len(set(ladder_data.units_of(data, "images", [1, 2, 3]))) == 3
+    assert len(set(ladder_data.units_of(data, 2, [1, 2, 3]))) == 2
 
 
 def test_different_contracts_need_a_convention(climb):

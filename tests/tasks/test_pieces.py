@@ -14,7 +14,7 @@ from tfvision.tasks.pieces import (
     decode_pieces,
     image_probabilities,
     of_pieces,
-    pieces_of,
+    piece_counts,
     score_images,
     with_piece_size,
 )
@@ -74,7 +74,7 @@ def test_every_component_is_a_piece_with_the_label_of_its_image(source):
     assert pieces.weights.tolist() == [49, 25, 49, 49, 25, 9]
     assert [int(x.max()) for x in pieces.samples.images] == [10, 20, 10, 10, 20, 30]
     assert pieces.samples.images.shape == (6, 7, 7, 1)
-    assert pieces_of(recipe.config, prepared, [0, 2]) == 5
+    assert piece_counts(recipe.config, prepared, [0, 2]) == [2, 3]
 
 
 def test_the_size_left_open_is_that_of_the_pieces(source):

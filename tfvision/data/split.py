@@ -145,16 +145,26 @@ def absent_classes(
     return absent
 
 
-def write_splits(path: str | Path, records: Sequence[Record], splits: Sequence[str | None]) -> None:
+def write_splits(
+    path: str | Path,
+    records: Sequence[Record],
+    splits: Sequence[str | None],
+    folds: Sequence[int | None] | None = None,
+) -> None:
     """Writes the split of every labelled record as CSV: `id,split`, empty for left out.
 
-    A third column `part` stands there where ids alone are not unique.
+    A column `fold` follows where `folds` are given (empty for None), a column `part` where ids
+    alone are not unique.
     """
-    rows = [(r, s or "") for r, s in zip(records, splits, strict=True) if r.labelled]
-    parts = len({r.id for r, _ in rows}) < len(rows)
-    lines = ["id,split,part" if parts else "id,split"]
-    for record, split in rows:
-        cells = [record.id, split, record.part] if parts else [record.id, split]
+    kept = [i for i, record in enumerate(records) if record.labelled]
+    parts = len({records[i].id for i in kept}) < len(kept)
+    columns = ["id", "split", *(["fold"] if folds is not None else []), *(["part"] * parts)]
+    lines = [",".join(columns)]
+    for i in kept:
+        cells = [records[i].id, splits[i] or ""]
+        if folds is not None:
+            cells.append("" if folds[i] is None else str(folds[i]))
+        cells += [records[i].part] * parts
         lines.append(",".join(_quoted(cell) for cell in cells))
     write_atomic(Path(path), ("\n".join(lines) + "\n").encode())
 
@@ -162,7 +172,8 @@ def write_splits(path: str | Path, records: Sequence[Record], splits: Sequence[s
 def read_splits(
     path: str | Path, records: Sequence[Record], *, notes: list[str] | None = None
 ) -> list[str | None]:
-    """The split of each record as a CSV file says it, with the columns `id,split[,part]`.
+    """The split of each record as a CSV file says it, with the columns `id,split[,part]`;
+    `fold` is for `read_folds`.
 
     It speaks about the labelled records. A listed one with an empty split is left out, and
     so is one that is not listed. A record without labels keeps what the data says.
@@ -177,7 +188,7 @@ def read_splits(
             left to train on.
     """
     path = Path(path)
-    rows, _ = read_table(path, required=["id", "split"], optional=["part"])
+    rows, _ = read_table(path, required=["id", "split"], optional=["part", "fold"])
     places: dict[str, list[int]] = {}
     for index, record in enumerate(records):
         if record.labelled:
@@ -212,6 +223,53 @@ def read_splits(
             f"{path.name}: {left_out} samples with {word}s are left out ({unlisted} are not listed)"
         )
     return splits
+
+
+def read_folds(
+    path: str | Path, records: Sequence[Record], splits: Sequence[str | None], *, folds: int
+) -> list[int | None] | None:
+    """The fold of each record that a split file says itself, in a column `fold`.
+
+    Args:
+        path: The file, as `read_splits` takes it.
+        records: Those of the source.
+        splits: As `read_splits` gives them: what is in "train" is what is dealt.
+        folds: How many there are; they are counted from 0.
+
+    Returns:
+        One a record, None where the split is not "train"; or None where the file has no such
+        column, or nothing in it.
+
+    Raises:
+        InputError: A row of train without a fold where others have one, a fold that is no
+            number below `folds`, or a fold that nothing is in.
+    """
+    path = Path(path)
+    rows, _ = read_table(path, required=["id", "split"], optional=["part", "fold"])
+    if not any(row.values["fold"] for row in rows):
+        return None
+    places: dict[str, list[int]] = {}
+    for index, record in enumerate(records):
+        if record.labelled:
+            places.setdefault(record.id, []).append(index)
+    known = {str(fold): fold for fold in range(folds)}
+    found: list[int | None] = [None] * len(records)
+    for row in rows:
+        index, problem = find_record(row, places, records)
+        if problem is not None or splits[index] != "train":
+            continue
+        if row.values["fold"] not in known:
+            raise InputError(
+                f"{path}, line {row.line}: the fold of a train row must be 0 to {folds - 1} under "
+                f"data.folds {folds}; it is {row.values['fold']!r}. Give every train row one, or "
+                "leave the column out."
+            )
+        found[index] = known[row.values["fold"]]
+    if empty := sorted(set(range(folds)) - set(found)):
+        raise InputError(
+            f"{path}: no train row is in fold {', '.join(map(str, empty))} of data.folds {folds}."
+        )
+    return found
 
 
 def find_record(

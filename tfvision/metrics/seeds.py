@@ -13,7 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfvision.errors import InputError
-from tfvision.metrics.bootstrap import Parts, compare_means, influences, t_values, value
+from tfvision.metrics.bootstrap import (
+    Difference,
+    Parts,
+    compare_means,
+    influences,
+    t_values,
+    value,
+)
 
 _NODES = np.polynomial.legendre.leggauss(200)
 _MOST = 1e6  # degrees of freedom: the normal distribution
@@ -83,11 +90,12 @@ def compare_seeds(
     With one seed it is `bootstrap.compare_means`: the luck of training is not in it.
 
     Args:
-        comparisons: For each, a pair (first, second) of scores a seed, all of the same units.
+        comparisons: For each, a pair (first, second) of scores a seed, of the same units; two
+            comparisons may have different ones.
         resamples, confidence, seed: As `bootstrap.compare` has them.
 
     Raises:
-        InputError: Comparisons of different numbers of seeds or of different units.
+        InputError: Comparisons of different numbers of seeds, or a pair of different units.
     """
     counts = {len(pairs) for pairs in comparisons}
     if len(counts) > 1 or 0 in counts:
@@ -96,7 +104,7 @@ def compare_seeds(
         )
     if not comparisons:
         return []
-    over_units = compare_means(comparisons, resamples=resamples, confidence=confidence, seed=seed)
+    over_units = _over_units(comparisons, resamples=resamples, confidence=confidence, seed=seed)
     (num_seeds,) = counts
     scores = [
         (tuple(value(a) for a, _ in pairs), tuple(value(b) for _, b in pairs))
@@ -118,6 +126,17 @@ def compare_seeds(
         _joined(both, found, s2, freedom, _held_twice(pairs), confidence)
         for both, found, s2, pairs in zip(scores, over_units, luck, comparisons, strict=True)
     ]
+
+
+def _over_units(comparisons, **options) -> list[Difference]:
+    """`compare_means`, those with equally many units together: they see the same resamples."""
+    sizes = [len(pairs[0][0].above) for pairs in comparisons]
+    found: dict[int, Difference] = {}
+    for size in dict.fromkeys(sizes):
+        places = [place for place, own in enumerate(sizes) if own == size]
+        differences = compare_means([comparisons[place] for place in places], **options)
+        found.update(zip(places, differences, strict=True))
+    return [found[place] for place in range(len(sizes))]
 
 
 def moderate(variances: np.ndarray, freedom: int) -> tuple[np.ndarray, float]:

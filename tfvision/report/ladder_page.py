@@ -55,8 +55,10 @@ def columns(table: Mapping[str, Any]) -> list[str]:
     first, *others = table["metrics"]
     return [
         *("rung", first, "seeds", "against", "difference", "95 % interval", "p, Holm", "verdict"),
+        *(("validation",) if table["scored"] == "labels" else ()),
         *(head for metric in others for head in (metric, f"difference, {metric}")),
-        *("reported", "reported difference", "steps", "parameters", "minutes a run"),
+        *(("images", "images compared") if _counted(table) else ()),
+        *("reported", "reported difference", "steps", "epochs", "parameters", "minutes a run"),
     ]
 
 
@@ -71,30 +73,42 @@ def cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
     else:
         line += [row["against"], _signed(found["difference"]), _interval(found)]
         line += [_p(found["p_adjusted"]), found["verdict"]]
+    if table["scored"] == "labels":
+        line.append(_plain(row["validation"] and row["validation"]["mean"]))
     for metric in others:
-        score, found = row["scores"].get(metric), row["compared"].get(metric)
-        line += [_plain(score and score["mean"]), _signed(found and found["difference"])]
+        score, other = row["scores"].get(metric), row["compared"].get(metric)
+        line += [_plain(score and score["mean"]), _signed(other and other["difference"])]
+    if _counted(table):
+        line += [_count(row["num_images"]), _count(found and found["num_images"])]
     seconds = row["wall_seconds"]
     return [
         *line,
         *(_plain(row["reported"]), _signed(row["reported_difference"])),
-        f"{row['steps']}",
-        "–" if row["parameters"] is None else f"{row['parameters']:,}",
+        *(f"{row['steps']}", f"{row['epochs']}"),
+        _count(row["parameters"]),
         f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else "–",
     ]
+
+
+def _counted(table: Mapping[str, Any]) -> bool:
+    """Whether the table says how many images each rung was scored on."""
+    counts = {row["num_images"] for row in table["rungs"]} - {None}
+    return table["scored"] == "folds" or len(counts) > 1
 
 
 def headline(table: Mapping[str, Any]) -> str:
     """What was scored, one line."""
     seeds = ", ".join(map(str, table["seeds"]))
     many = "s" if len(table["seeds"]) > 1 else ""
-    units = "" if table["units"] == "images" else f" ({table['num_units']} {table['units']})"
-    return f"{table['num_images']} test images{units}, seed{many} {seeds}"
+    alone = table["units"] == "images" or table["num_units"] == table["num_images"]
+    units = "" if alone else f" ({table['num_units']} {table['units']})"
+    length = " and ".join(f"{count} {what}" for what, count in table["length"].items())
+    return f"{table['num_images']} {table['what']}{units}, seed{many} {seeds}, equal {length}"
 
 
 def text_of(table: Mapping[str, Any]) -> str:
     """The table for the terminal, without the columns that make it too wide."""
-    keep = [0, 1, 3, 4, 5, 6, 7]
+    keep = [0, 1, 3, 4, 5, 6, 7, *([8] if table["scored"] == "labels" else [])]
     rows = [columns(table), *(cells(table, row) for row in table["rungs"])]
     rows = [[row[k] for k in keep] for row in rows]
     widths = [max(len(row[k]) for row in rows) for k in range(len(keep))]
@@ -129,12 +143,14 @@ def csv_of(table: Mapping[str, Any]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     keys = ("difference", "low", "high", "p_value", "p_adjusted", "verdict", "standard_error")
-    keys += ("units_error", "seeds_error", "freedom")
-    plain = ("name", "arch", "against", "reported", "parameters", "steps", "failed")
+    keys += ("units_error", "seeds_error", "freedom", "num_images")
+    plain = ("name", "arch", "against", "reported", "parameters", "steps", "epochs", "num_images")
+    plain += ("failed",)
     heads = [f"{m}.{k}" for m in table["metrics"] for k in ("mean", "deviation", "each", *keys)]
-    writer.writerow([*plain, "wall_seconds", *heads])
+    writer.writerow([*plain, "wall_seconds", "validation", *heads])
     for row in table["rungs"]:
         line = [*(row[key] for key in plain), _joined(row["wall_seconds"])]
+        line.append((row["validation"] or {}).get("mean"))
         for metric in table["metrics"]:
             score, found = row["scores"].get(metric, {}), row["compared"].get(metric, {})
             line += [score.get("mean"), score.get("deviation"), _joined(score.get("each", []))]
@@ -267,6 +283,10 @@ def _plain(value: float | None, digits: int = 4) -> str:
 
 def _signed(value: float | None) -> str:
     return f"{value:+.4f}" if _known(value) else "–"
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
 
 
 def _interval(found: Mapping[str, Any]) -> str:

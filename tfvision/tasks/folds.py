@@ -31,7 +31,7 @@ from tfvision.engine.run_folder import RunFolder, free_folder
 from tfvision.errors import InputError
 from tfvision.tasks.data import open_source
 from tfvision.tasks.fold_deal import Deal, deal_samples, names_of
-from tfvision.tasks.process import ProcessFailed, is_finished, train_in_process
+from tfvision.tasks.process import ProcessFailed, is_finished, run_script, train_in_process
 from tfvision.tasks.request import FoldsRequest
 
 CONFIG = "folds.yaml"
@@ -197,6 +197,44 @@ def train_folds(request: FoldsRequest) -> Deal:
             ) from error
         check_split(request.folder, fold, dealt)
     return dealt
+
+
+def train_folds_in_process(
+    config_path: Path, folder: Path, *, device: str = "auto", log: Path | None = None
+) -> dict[str, Any]:
+    """What `--folds` of a training script does, in a fresh process, each fold in one of its own.
+
+    Args:
+        config_path: The config, with `data.folds`.
+        folder: The folds folder. Folds of this config that were stopped are gone on with;
+            complete ones are left alone.
+        device: Value of `--device`.
+        log: A file that takes what is printed, at its end; None: it is passed through.
+
+    Returns:
+        `summary.json` of the folds folder.
+
+    Raises:
+        InputError: `folder` holds something else, or folds of another config.
+        Interrupted: This process was asked to stop; the fold has saved its state.
+        ProcessFailed: A fold failed; with its exit code.
+    """
+    config = load_any(config_path)
+    if not is_folds(folder):
+        check_free_folds(folder)
+        arguments = ["--config", str(config_path), "--folds", str(config.data.folds)]
+        arguments += ["--out", str(folder)]
+    elif changed := _changed(folder, config):
+        raise InputError(
+            f"{folder} holds folds of another config:\n  "
+            + "\n  ".join(changed)
+            + "\nChoose another folder, or remove it."
+        )
+    else:
+        arguments = ["--resume", str(folder)]
+    if not (Path(folder) / "folds.json").is_file():
+        run_script(config.task, [*arguments, "--device", device], folder, log=log)
+    return RunFolder(Path(folder)).read_json("summary.json")
 
 
 def check_split(folder: Path, fold: int, dealt: Deal) -> None:

@@ -1,57 +1,38 @@
-"""`ladder`: trains a list of configs, each with several seeds, and says which steps hold."""
+"""`ladder`: trains a list of configs, each with several seeds, and says which steps hold.
+
+A ladder's folder has
+
+    plan.json splits.csv            what was planned; the split, or the folds, of all rungs
+    configs/ logs/                  of each training
+    runs/<rung>/seed-<n>            a run, or under folds a folds folder
+    scores/<rung>/seed-<n>          under a labels file: predictions and counts on it
+    search/<rung>                   where a rung searches its loss
+    ladder.md .html .svg .csv .json the table, written anew after every seed
+"""
 
 import hashlib
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfvision.config import DataConfig, RunConfig, differences, dump_config, load_any
-from tfvision.data.split import write_splits
+from tfvision.config import RunConfig, dump_config, load_any
 from tfvision.engine.files import write_json, write_text
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError, PartFailed
 from tfvision.registry import Registry, plain
 from tfvision.report.ladder_page import text_of, write_ladder
-from tfvision.tasks.data import Prepared, prepare
-from tfvision.tasks.ladder_file import DECLARED, Ladder, Rung, Units
+from tfvision.tasks.folds import train_folds_in_process
+from tfvision.tasks.ladder_plan import Climb, check_contracts, make_plan
+from tfvision.tasks.ladder_schema import Ladder, Rung
+from tfvision.tasks.ladder_scores import read_scores
 from tfvision.tasks.ladder_table import make_table
-from tfvision.tasks.pieces import pieces_of
-from tfvision.tasks.process import ProcessFailed, train_in_process
-from tfvision.tasks.sampling import training_set
+from tfvision.tasks.pretrained import outside_architecture
+from tfvision.tasks.process import ProcessFailed, evaluate_in_process, train_in_process
 from tfvision.tasks.search import search
 from tfvision.tasks.search_file import read_search
 from tfvision.tasks.training import check_arguments
-
-# What of data does not change which samples there are.
-_VARYING = ("augment", "mix", "repeat", "batch_size", "balance", "workers")
-
-
-@dataclass(frozen=True)
-class _Climb:
-    """A ladder with its folder and its data.
-
-    Attributes:
-        ladder: What is to be trained.
-        out: Its folder.
-        epochs, steps: Of each rung, by name; the steps are those really taken.
-        units: The unit of each test image.
-        search_epochs: Epochs of each training of a rung's search.
-        tables: Key path of a config to the table of its names.
-    """
-
-    ladder: Ladder
-    out: Path
-    epochs: dict[str, int]
-    steps: dict[str, int]
-    units: list[str]
-    search_epochs: dict[str, int]
-    tables: Mapping[str, Registry]
-
-    def run(self, rung: Rung, seed: int) -> Path:
-        return self.out / "runs" / rung.name / f"seed-{seed}"
 
 
 def climb(
@@ -65,9 +46,10 @@ def climb(
 ) -> dict[str, Any]:
     """Trains every rung with every seed, one process after the other, and writes the table.
 
-    All rungs see one split and take the same number of gradient steps, save those that say
-    `times` or search first. What is finished is left alone and a stopped training is resumed,
-    so the same command goes on after a kill.
+    All rungs see one split, or are dealt into the same folds, and take the same number of
+    gradient steps, or of epochs, save those that say `times` or `epochs` or search first. What
+    is finished is left alone and a stopped training is resumed, so the same command goes on
+    after a kill.
 
     Args:
         ladder: As `ladder_file.read_ladder` gives it.
@@ -82,33 +64,46 @@ def climb(
         What `ladder.json` holds.
 
     Raises:
-        InputError: No labelled test image, other data or other configs than the folder's.
+        InputError: Nothing can be scored, other data or other configs than the folder's.
         PartFailed: A rung could not be trained; the others are in the table.
     """
     for rung in ladder.rungs:
-        check_arguments(rung.config)
-    _check_contracts(ladder)
+        _check_rung(rung, out)
+    check_contracts(ladder)
     folder = _open(out)
     folder.lock()
     try:
-        return _climb(_planned(ladder, out, tables, redo), device=device, quiet=quiet)
+        return _climb(make_plan(ladder, out, tables, redo=redo), device=device, quiet=quiet)
     finally:
         folder.unlock()
 
 
-def _climb(climb: _Climb, *, device: str, quiet: bool) -> dict[str, Any]:
+def _check_rung(rung: Rung, out: Path) -> None:
+    """Raises for arguments that do not fit, and for weights that are not there to begin with."""
+    check_arguments(rung.config)
+    if (out / "runs" / rung.name).is_dir():  # its runs keep what they began with
+        return
+    try:
+        outside_architecture(rung.config.model, None)
+    except InputError as error:
+        raise InputError(f"Rung {rung.name!r}: {error}") from None
+
+
+def _climb(climb: Climb, *, device: str, quiet: bool) -> dict[str, Any]:
     def say(line: str) -> None:
         if not quiet:
             print(line, file=sys.stderr, flush=True)
 
     ladder, failed, table = climb.ladder, {}, {}
     total, number = len(ladder.seeds) * len(ladder.rungs), 0
+    for note in climb.notes:
+        say(note)
     for done, seed in enumerate(ladder.seeds, 1):
         for rung in ladder.rungs:
             number += 1
             if rung.name in failed:
                 continue
-            say(f"{number} of {total}: {rung.name}, seed {seed}, {climb.steps[rung.name]} steps")
+            say(f"{number} of {total}: {rung.name}, seed {seed}, {_length(climb, rung)}")
             try:
                 _train(climb, rung, seed, device, say)
             except ProcessFailed as error:
@@ -128,12 +123,21 @@ def _climb(climb: _Climb, *, device: str, quiet: bool) -> dict[str, Any]:
     return table
 
 
-def _train(climb: _Climb, rung: Rung, seed: int, device: str, say: Callable) -> None:
+def _length(climb: Climb, rung: Rung) -> str:
+    """`600 steps`, or under folds `5 folds of 590 to 600 steps`."""
+    steps = climb.steps[rung.name]
+    low, high = min(steps), max(steps)
+    each = f"{low} steps" if low == high else f"{low} to {high} steps"
+    return each if climb.ladder.folds is None else f"{len(steps)} folds of {each}"
+
+
+def _train(climb: Climb, rung: Rung, seed: int, device: str, say: Callable) -> None:
+    """Trains what is missing of a rung's run, or its folds, and scores it where that is asked."""
     out = climb.run(rung, seed)
     config = rung.config.model_copy(
         update={
             "seed": seed,
-            "data": _on_split(rung.config.data, climb.out / "splits.csv"),
+            "data": climb.data_of(rung),
             "train": rung.config.train.model_copy(update={"epochs": climb.epochs[rung.name]}),
         }
     )
@@ -142,18 +146,48 @@ def _train(climb: _Climb, rung: Rung, seed: int, device: str, say: Callable) -> 
     path = climb.out / "configs" / f"{rung.name}-seed-{seed}.yaml"
     write_text(path, dump_config(config))
     log = climb.out / "logs" / f"{rung.name}-seed-{seed}.log"
-    train_in_process(path, out, device=device, log=log)
+    train = train_in_process if climb.ladder.folds is None else train_folds_in_process
+    train(path, out, device=device, log=log)
+    if climb.ladder.labels is not None:
+        _score(climb, rung, seed, device, log)
 
 
-def _searched(climb: _Climb, rung: Rung, config: RunConfig, device: str, say: Callable):
+def _score(climb: Climb, rung: Rung, seed: int, device: str, log: Path) -> None:
+    """Scores a run on the labels file, unless that is done: these labels, these weights."""
+    run, out = RunFolder(climb.run(rung, seed)), climb.scores(rung, seed)
+    what = {
+        "labels_sha256": _sha_of(climb.ladder.labels),
+        "variables_sha256": run.read_json("summary.json")["variables_sha256"],
+    }
+    done = RunFolder(out)
+    if (out / "scored.json").is_file() and done.read_json("scored.json") == what:
+        return
+    if out.is_dir():
+        shutil.rmtree(out)
+    evaluate_in_process(run.path, climb.ladder.labels, out, device=device, log=log)
+    write_json(out / "scored.json", what)  # last: with it the scores are whole
+
+
+def _sha_of(path: Path) -> str:
+    """Of a file, or of all files of a folder with their names."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    found = hashlib.sha256()
+    for file in files:
+        name = "" if file == path else file.relative_to(path).as_posix()
+        found.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def _searched(climb: Climb, rung: Rung, config: RunConfig, device: str, say: Callable):
     """The loss that the rung's search finds, once for all seeds, on training and validation
     samples alone."""
     folder = climb.out / "search" / rung.name
     epochs = climb.search_epochs[rung.name]
+    splits = {"splits": (climb.out / "splits_search.csv").resolve()}
     base = config.model_copy(
         update={
             "seed": climb.ladder.seeds[0],
-            "data": _on_split(config.data, climb.out / "splits_search.csv"),
+            "data": config.data.model_copy(update=splits),
             "train": config.train.model_copy(update={"epochs": epochs}),
         }
     )
@@ -168,18 +202,13 @@ def _searched(climb: _Climb, rung: Rung, config: RunConfig, device: str, say: Ca
     return load_any(folder / "best.yaml").loss
 
 
-def _write(climb: _Climb, seeds: tuple[int, ...], failed: dict[str, str]) -> dict[str, Any]:
+def _write(climb: Climb, seeds: tuple[int, ...], failed: dict[str, str]) -> dict[str, Any]:
     """The table of what is trained so far, in all its forms; {} while nothing can be compared."""
-    runs = {
-        rung.name: [climb.run(rung, seed) for seed in seeds]
-        for rung in climb.ladder.rungs
-        if rung.name not in failed
-    }
-    if len(runs) < 2:
+    rungs = [rung for rung in climb.ladder.rungs if rung.name not in failed]
+    if len(rungs) < 2:
         return {}
-    table = make_table(
-        climb.ladder, runs, climb.units, steps=climb.steps, seeds=seeds, failed=failed
-    )
+    scores = read_scores(climb, rungs, seeds)
+    table = make_table(climb, scores, seeds=seeds, failed=failed)
     write_ladder(climb.out, table)
     return table
 
@@ -193,143 +222,3 @@ def _open(out: Path) -> RunFolder:
             raise InputError(f"--out {out} is not empty and holds no ladder. Choose another.")
     out.mkdir(parents=True, exist_ok=True)
     return RunFolder(out)
-
-
-def _check_contracts(ladder: Ladder) -> None:
-    if DECLARED not in ladder.metrics:
-        return
-    first = ladder.rungs[0]
-    for rung in ladder.rungs[1:]:
-        same = rung.config.metrics[0] == first.config.metrics[0]
-        if not same or rung.config.data.ignore_label != first.config.data.ignore_label:
-            raise InputError(
-                f"Rungs {first.name!r} and {rung.name!r} declare different metric contracts, so "
-                "that their scores cannot be compared. Name a convention in the ladder's metrics, "
-                "such as plain, in place of contract."
-            )
-
-
-def _planned(ladder: Ladder, out: Path, tables, redo: bool) -> _Climb:
-    """Looks at the data, works out epochs, and holds all of it against what the folder has."""
-    record = RunFolder(out).read_json("plan.json") if (out / "plan.json").is_file() else None
-    first = prepare(ladder.rungs[0].config.data, seed=ladder.seeds[0])
-    if not first.indices("test"):
-        raise InputError(
-            f"{first.source.layout}: no test image has a mask or label, so no rung can be "
-            "scored. Set data.test_fraction, or name a test part in data.splits."
-        )
-    prints = {"data": first.scan.fingerprint, "splits": _print_of(first)}
-    if record is not None and record["of"] != prints:
-        what = "data set" if record["of"]["data"] != prints["data"] else "split"
-        raise InputError(
-            f"{out} holds a ladder of another {what}. Give that one, or choose another --out."
-        )
-    _write_splits(first, out)
-    epochs, steps, searches = {}, {}, {}
-    for rung, an_epoch in zip(ladder.rungs, _steps_per_epoch(ladder, out), strict=True):
-        epochs[rung.name] = max(1, round(rung.times * ladder.steps / an_epoch))
-        steps[rung.name] = epochs[rung.name] * an_epoch
-        asked = (rung.search or {}).get("steps", ladder.steps)
-        searches[rung.name] = max(1, round(asked / an_epoch))
-    plans = {
-        rung.name: {
-            "config": _fixed(rung.config),
-            "epochs": epochs[rung.name],
-            "search": rung.search and {**rung.search, "epochs": searches[rung.name]},
-        }
-        for rung in ladder.rungs
-    }
-    known = {} if record is None else record["rungs"]
-    _settle(out, known, plans, redo)
-    write_json(out / "plan.json", {"of": prints, "rungs": {**known, **plans}})
-    units = _units(first, ladder.units)
-    return _Climb(ladder, out, epochs, steps, units, searches, tables)
-
-
-def _fixed(config: RunConfig) -> dict[str, Any]:
-    fixed = config.model_dump(mode="json")
-    del fixed["seed"], fixed["train"]["epochs"]
-    return fixed
-
-
-def _settle(out: Path, known: dict, plans: dict, redo: bool) -> None:
-    """Refuses rungs that were trained with another config, or clears them to be trained again."""
-    changed = {
-        name: lines
-        for name, plan in plans.items()
-        if name in known and (lines := differences(known[name], plan))
-    }
-    if not changed:
-        return
-    if not redo:
-        listed = "\n".join(
-            f"  {name}:\n" + "\n".join(f"    {line}" for line in lines)
-            for name, lines in changed.items()
-        )
-        raise InputError(
-            f"{out} has rungs of another config:\n{listed}\nTrain these again with --redo (their "
-            "runs are removed), or choose another --out. Rungs that did not change are kept."
-        )
-    for name in changed:
-        for folder in (out / "runs" / name, out / "search" / name):
-            if folder.is_dir():
-                shutil.rmtree(folder)
-
-
-def _print_of(prepared: Prepared) -> str:
-    """Tells one split of the samples from another."""
-    records = prepared.source.records
-    rows = [(r.part, r.id, s) for r, s in zip(records, prepared.splits, strict=True) if r.labelled]
-    return hashlib.sha256(repr(rows).encode()).hexdigest()
-
-
-def _write_splits(prepared: Prepared, out: Path) -> None:
-    """Writes the split that all rungs share; and for a search, which deals folds of what is not
-    test, the same without val."""
-    records = prepared.source.records
-    write_splits(out / "splits.csv", records, prepared.splits)
-    joined = ["train" if split == "val" else split for split in prepared.splits]
-    write_splits(out / "splits_search.csv", records, joined)
-
-
-def _on_split(data: DataConfig, path: Path) -> DataConfig:
-    return data.model_copy(update={"splits": path.resolve()})
-
-
-def _steps_per_epoch(ladder: Ladder, out: Path) -> list[int]:
-    """Gradient steps of an epoch of each rung, as a training of it counts them."""
-    seen: dict[str, Prepared] = {}
-    found = []
-    for rung in ladder.rungs:
-        config = rung.config.model_copy(
-            update={"data": _on_split(rung.config.data, out / "splits.csv")}
-        )
-        key = str({k: v for k, v in config.data.model_dump().items() if k not in _VARYING})
-        if key not in seen:
-            seen[key] = prepare(config.data, seed=ladder.seeds[0])
-        chosen = training_set(config, seen[key], ())
-        count = chosen.per_epoch
-        if config.task == "classification":
-            count = pieces_of(config, seen[key], chosen.indices) * chosen.repeat
-        found.append(max(1, round(count / config.data.batch_size)))
-    return found
-
-
-def _units(prepared: Prepared, units: Units) -> list[str]:
-    """The unit of each labelled test image, in the order of the data."""
-    members = prepared.indices("test")
-    if isinstance(units, int):
-        return [f"block {place // units:05d}" for place in range(len(members))]
-    names = {i: f"image {i:07d}" for i in members}
-    if units == "groups":
-        groups = {i: prepared.source.records[i].group for i in members}
-        if all(group is None for group in groups.values()):
-            raise InputError(
-                "units: groups, but the data has no groups. Set data.groups, or units to a number "
-                "of consecutive images, to images or to chains."
-            )
-        names.update({i: f"group {group}" for i, group in groups.items() if group is not None})
-    if units == "chains":
-        for number, cluster in enumerate(prepared.audit.clusters):
-            names.update({i: f"cluster {number:07d}" for i in cluster if i in names})
-    return [names[i] for i in members]

@@ -1,13 +1,10 @@
 """A ladder's file: a list of configs, each a few changes away from another."""
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from tfvision.config import (
     RunConfig,
@@ -18,94 +15,23 @@ from tfvision.config import (
     validate,
 )
 from tfvision.errors import InputError
+from tfvision.metrics.classification import SCORES
 from tfvision.metrics.contract import CONVENTIONS
 from tfvision.registry import Registry, unknown
+from tfvision.tasks.ladder_schema import (
+    DECLARED,
+    NAME,
+    STEPS,
+    UNIT_KINDS,
+    Ladder,
+    LadderFile,
+    Rung,
+    RungFile,
+    SettingsFile,
+    Units,
+)
 from tfvision.tasks.names import tables_of
 from tfvision.tasks.search_file import SearchFile
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}")
-DECLARED = "contract"  # the metric contract that the configs declare
-UNIT_KINDS = ("images", "groups", "chains")
-Units = int | Literal["images", "groups", "chains"]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class RungFile(_Part):
-    """One rung as the file has it."""
-
-    name: str
-    about: str = ""
-    inherits: str | None = Field(default=None, alias="from")
-    over: dict[str, Any] | tuple[str, ...] = ()
-    against: str | None = None
-    times: float = Field(default=1.0, gt=0)
-    search: dict[str, Any] | None = None
-    reported: float | None = Field(default=None, ge=0, le=1)
-
-
-class SettingsFile(_Part):
-    """What is other for one data set."""
-
-    set: tuple[str, ...] = ()
-    steps: int | None = Field(default=None, gt=0)
-    seeds: tuple[int, ...] | None = Field(default=None, min_length=1)
-    units: Units | None = None
-
-
-class LadderFile(_Part):
-    """The whole file."""
-
-    base: dict[str, Any] = {}
-    steps: int = Field(default=600, gt=0)
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
-    units: Units = "images"
-    metrics: tuple[str, ...] = Field(default=(DECLARED, "plain"), min_length=1)
-    settings: dict[str, SettingsFile] = {}
-    rungs: tuple[RungFile, ...] = Field(min_length=2)
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One rung, worked out.
-
-    Attributes:
-        name, about, reported, times, search: As the file has them.
-        against: The rung it is compared to; None for the first.
-        config: Its config; seed and epochs are the ladder's to set.
-    """
-
-    name: str
-    about: str
-    against: str | None
-    config: RunConfig
-    times: float = 1.0
-    search: dict[str, Any] | None = None
-    reported: float | None = None
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """A ladder that can be run.
-
-    Attributes:
-        name: Of the file.
-        rungs: From the lowest up.
-        steps: Gradient steps of a rung whose `times` is 1.
-        seeds: Of the trainings of each rung.
-        units: What is resampled: blocks of so many consecutive test images, "images", the
-            data's "groups", or "chains" of near-duplicates.
-        metrics: `contract` or names of conventions of mean IoU; the first decides.
-    """
-
-    name: str
-    rungs: tuple[Rung, ...]
-    steps: int
-    seeds: tuple[int, ...]
-    units: Units
-    metrics: tuple[str, ...]
 
 
 def read_ladder(
@@ -116,23 +42,26 @@ def read_ladder(
     data: Path | None = None,
     overrides: Sequence[str] = (),
     steps: int | None = None,
+    epochs: int | None = None,
     seeds: str | None = None,
     rungs: str | None = None,
+    labels: Path | None = None,
 ) -> Ladder:
     """Reads a ladder and works out the config of every rung. Imports nothing heavy.
 
     A rung's config is `base`, or that of the rung it is `from`, with `over` laid over it:
     mappings are merged, but one with a `name` (a model, a loss) replaces what was there, as a
     list does. `over` may also be a list of `key.path=value`. Then come the settings' `set`,
-    --data, and --set.
+    --data, and --set. One of these that begins with the name of a rung,
+    `rung:key.path=value`, belongs to the `over` of that rung, and so to those `from` it.
 
     Args:
         path: The file.
         tables: Key path of a config to the table of its names.
         settings: Which block of the file's `settings` to take, or None.
         data: Where all rungs read, or None for what the configs say.
-        overrides: `key.path=value`, for all rungs.
-        steps, seeds: Instead of the file's; seeds as `0,1,2`.
+        overrides: `key.path=value`, for all rungs, or `rung:key.path=value`.
+        steps, epochs, seeds, labels: Instead of the file's; seeds as `0,1,2`.
         rungs: `a,b`: only these, and those they are compared to; None: all.
 
     Raises:
@@ -140,40 +69,49 @@ def read_ladder(
     """
     file = load_config(LadderFile, path)
     chosen = _settings(path, file, settings)
-    if data is not None:
-        if not data.exists():
-            raise InputError(f"--data {data}: there is no such file or folder.")
-        source = {"name": "auto", "path": str(data.resolve())}
-    else:
-        source = None
-    metrics = _metrics(path, file)
+    if data is not None and not data.exists():
+        raise InputError(f"--data {data}: there is no such file or folder.")
+    source = None if data is None else {"name": "auto", "path": str(data.resolve())}
+    for_all, of_rung = _shared_out(path, file, [*chosen.set], "set")
+    flags, of_rung_too = _shared_out(path, file, overrides, "--set")
     raws: dict[str, dict[str, Any]] = {}
     found: list[Rung] = []
     for rung in file.rungs:
         _check_rung(path, rung, raws)
-        raw = copy.deepcopy(file.base if rung.inherits is None else raws[rung.inherits])
-        raws[rung.name] = _laid_over(raw, rung)
-        raw = copy.deepcopy(raws[rung.name])
-        for override in chosen.set:
+        raw = _laid_over(copy.deepcopy(raws[rung.inherits] if rung.inherits else file.base), rung)
+        for override in (*of_rung.get(rung.name, ()), *of_rung_too.get(rung.name, ())):
+            apply_override(raw, override)
+        raws[rung.name] = raw
+        raw = copy.deepcopy(raw)
+        for override in for_all:
             apply_override(raw, override)
         if source is not None:
             raw["data"] = {**(raw.get("data") or {}), "source": source}
-        for override in overrides:
+        for override in flags:
             apply_override(raw, override)
         where = f"{path}, rung {rung.name!r}"
         config = _config(where, raw, tables)
-        _check_search(where, rung.search)
+        _check_search(where, rung.search, config.task)
         against = rung.against or (found[-1].name if found else None)
-        same = {key: getattr(rung, key) for key in ("name", "about", "times", "search", "reported")}
+        same = ("name", "about", "times", "epochs", "search", "reported")
+        same = {key: getattr(rung, key) for key in same}
         found.append(Rung(against=against, config=config, **same))
-    metrics = _of_tasks(path, file, metrics, {rung.config.task for rung in found})
+    task = _task(path, found)
+    steps, epochs = _length(path, file, chosen, steps, epochs)
+    folds = chosen.folds or file.folds
+    labels = labels or chosen.labels or file.labels
+    _check_scored(path, found, folds, labels)
     return Ladder(
         name=path.stem if settings is None else f"{path.stem}-{settings}",
         rungs=_only(path, found, rungs),
-        steps=_positive(steps) or chosen.steps or file.steps,
+        steps=steps,
+        epochs=epochs,
         seeds=_seeds(seeds) or _distinct(path, chosen.seeds or file.seeds),
-        units=_units(path, chosen.units or file.units),
-        metrics=metrics,
+        units=_units(path, file.units if chosen.units is None else chosen.units, folds),
+        metrics=_metrics(path, file, task),
+        folds=folds,
+        labels=labels,
+        whole=tuple(found),
     )
 
 
@@ -185,28 +123,77 @@ def _settings(path: Path, file: LadderFile, name: str | None) -> SettingsFile:
     return file.settings[name]
 
 
-def _metrics(path: Path, file: LadderFile) -> tuple[str, ...]:
+def _shared_out(path: Path, file: LadderFile, overrides: Sequence[str], what: str):
+    """The overrides of all rungs, and those that name one: rung -> its own."""
+    for_all, of_rung = [], {}
+    names = [rung.name for rung in file.rungs]
+    for override in overrides:
+        head, colon, rest = override.partition(":")
+        if not colon or "=" in head:  # a colon of the value
+            for_all.append(override)
+            continue
+        if head.strip() not in names:
+            raise InputError(f"{path}, {what} {override}: " + unknown("rung", head.strip(), names))
+        of_rung.setdefault(head.strip(), []).append(rest)
+    return for_all, of_rung
+
+
+def _length(
+    path: Path, file: LadderFile, chosen: SettingsFile, steps: int | None, epochs: int | None
+) -> tuple[int | None, int | None]:
+    """Steps or epochs, one of them None: the flag's, else the settings', else the file's."""
+    for flag, value in (("--steps", steps), ("--epochs", epochs)):
+        if value is not None and value < 1:
+            raise InputError(f"{flag} must be at least 1. Received: {value}.")
+    if steps is not None and epochs is not None:
+        raise InputError(
+            f"Give --steps (as many gradient steps for every rung) or --epochs, not both; got "
+            f"{steps} and {epochs}."
+        )
+    for own in ((steps, epochs), (chosen.steps, chosen.epochs), (file.steps, file.epochs)):
+        if own != (None, None):
+            return own
+    return STEPS, None
+
+
+def _task(path: Path, rungs: Sequence[Rung]) -> str:
+    tasks = sorted({rung.config.task for rung in rungs})
+    if len(tasks) > 1:
+        raise InputError(f"{path}: all rungs must be of one task; these are of {tasks}.")
+    return tasks[0]
+
+
+def _check_scored(path: Path, rungs: Sequence[Rung], folds: int | None, labels: Path | None):
+    """Raises where two ways of scoring are asked for at once, or one cannot be."""
+    if folds is not None and labels is not None:
+        raise InputError(
+            f"{path}: under folds {folds} rungs are scored out of fold, and under labels {labels} "
+            "on those. Leave one out (a block of settings may have either)."
+        )
+    if labels is not None and not labels.exists():
+        raise InputError(f"--labels {labels}: there is no such file or folder.")
+    searching = [rung.name for rung in rungs if rung.search is not None]
+    if folds is not None and searching:
+        raise InputError(
+            f"{path}, rung {searching[0]!r}: a search looks at all samples that are dealt into "
+            "folds, also those that its rung is then scored on. Leave out search, or folds."
+        )
+
+
+def _metrics(path: Path, file: LadderFile, task: str) -> tuple[str, ...]:
+    """The metrics of a ladder: the contract, and what else its task has."""
     known = [DECLARED, *(name for name, _, _ in CONVENTIONS)]
+    if task == "classification":
+        if "metrics" not in file.model_fields_set:
+            return (DECLARED,)
+        known = [DECLARED, *SCORES]
     for name in file.metrics:
         if name not in known:
-            raise InputError(f"{path}, metrics: " + unknown("convention", name, known))
+            kind = "score of a classification" if task == "classification" else "convention"
+            raise InputError(f"{path}, metrics: " + unknown(kind, name, known))
     if len(set(file.metrics)) < len(file.metrics):
         raise InputError(f"{path}, metrics: one stands there twice: {list(file.metrics)}.")
     return file.metrics
-
-
-def _of_tasks(path: Path, file: LadderFile, metrics: tuple[str, ...], tasks: set[str]):
-    """The metrics of a ladder; conventions of mean IoU mean nothing to a classification."""
-    if len(tasks) > 1:
-        raise InputError(f"{path}: all rungs must be of one task; these are of {sorted(tasks)}.")
-    if tasks == {"segmentation"}:
-        return metrics
-    if "metrics" in file.model_fields_set and metrics != (DECLARED,):
-        raise InputError(
-            f"{path}, metrics: {list(metrics)} are conventions of mean IoU; the rungs classify, "
-            f"and have the score their configs declare: metrics: [{DECLARED}]."
-        )
-    return (DECLARED,)
 
 
 def _check_rung(path: Path, rung: RungFile, before: Mapping[str, Any]) -> None:
@@ -248,9 +235,9 @@ def _config(where: str, raw: dict[str, Any], tables) -> RunConfig:
     """The config of a rung; refuses what the ladder itself sets."""
     train = raw.get("train") if isinstance(raw.get("train"), dict) else {}
     for key, why in (
-        ("epochs", "they follow from the ladder's `steps` and the rung's `times`"),
-        ("time_budget", "rungs are trained for equal numbers of steps"),
-        ("early_stopping", "rungs are trained for equal numbers of steps"),
+        ("epochs", "they follow from the ladder's `steps` or `epochs`, and the rung's"),
+        ("time_budget", "rungs are trained for equal numbers of steps or epochs"),
+        ("early_stopping", "rungs are trained for equal numbers of steps or epochs"),
     ):
         if train.get(key):
             raise InputError(f"{where}: leave out train.{key}: {why}.")
@@ -263,14 +250,18 @@ def _config(where: str, raw: dict[str, Any], tables) -> RunConfig:
         text = str(error)
         raise InputError(text if text.startswith(where) else f"{where}: {text}") from None
     if config.data.folds is not None:
-        raise InputError(f"{where}: a ladder scores one test part; leave out data.folds.")
+        raise InputError(
+            f"{where}: leave out data.folds: a key `folds` of the ladder deals for all rungs."
+        )
     return config
 
 
-def _check_search(where: str, search: dict[str, Any] | None) -> None:
+def _check_search(where: str, search: dict[str, Any] | None, task: str) -> None:
     """What a rung's search may say: a search file's keys without `base`, and `steps`."""
     if search is None:
         return
+    if task != "segmentation":
+        raise InputError(f"{where}: leave out search: it serves segmentation, not {task}.")
     if "base" in search:
         raise InputError(f"{where}, search: leave out base: it is the rung's own config.")
     steps = search.get("steps", 1)
@@ -321,16 +312,15 @@ def _distinct(where: Path | str, seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-def _units(path: Path, units: Units) -> Units:
+def _units(path: Path, units: Units | None, folds: int | None) -> Units:
+    if folds is not None and units is not None:
+        raise InputError(
+            f"{path}: leave out units ({units}) under folds {folds}: they are what was dealt "
+            "together: equal images, groups, near-duplicates."
+        )
     if isinstance(units, int) and units < 1:
         raise InputError(
             f"{path}: units is a number of images, from 1 up, or one of {', '.join(UNIT_KINDS)}; "
             f"received {units}."
         )
-    return units
-
-
-def _positive(steps: int | None) -> int | None:
-    if steps is not None and steps < 1:
-        raise InputError(f"--steps must be at least 1. Received: {steps}.")
-    return steps
+    return "images" if units is None else units

@@ -87,13 +87,13 @@ def with_piece_size(config: RunConfig, prepared: Prepared, cut: Callable) -> Pre
     return replace(prepared, size=size, resized=True, notes=[*prepared.notes, note])
 
 
-def pieces_of(config: RunConfig, prepared: Prepared, indices: Sequence[int]) -> int:
-    """How many pieces a config makes of images; those are read only where it may be several."""
+def piece_counts(config: RunConfig, prepared: Prepared, indices: Sequence[int]) -> list[int]:
+    """How many pieces a config makes of each image; they are read only where it may be several."""
     if config.data.input.name != "patches":
-        return len(indices)
+        return [1] * len(indices)
     cut = INPUTS.build(config.data.input)
     samples = (native_scanned(prepared, i) for i in indices)
-    return sum(len(cut(s.image, s.region, s.box, white=1 / s.scale)) for s in samples)
+    return [len(cut(s.image, s.region, s.box, white=1 / s.scale)) for s in samples]
 
 
 def decode_pieces(recipe: Recipe, prepared: Prepared, indices: Sequence[int]) -> Pieces:

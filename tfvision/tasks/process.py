@@ -79,6 +79,23 @@ def train_in_process(
         arguments = ["--config", str(config_path), "--out", str(out)]
         arguments += [word for override in overrides for word in ("--set", override)]
     arguments += ["--device", device, *(["--quiet"] if quiet else [])]
+    run_script(task, arguments, out, log=log)
+    return run.read_json("summary.json")
+
+
+def run_script(task: str, arguments: Sequence[str], out: Path, *, log: Path | None = None) -> None:
+    """Runs a task's training script in a fresh process.
+
+    Args:
+        task: Whose script.
+        arguments: Its flags.
+        out: What is trained, for the message.
+        log: As `train_in_process` has it.
+
+    Raises:
+        Interrupted: This process was asked to stop; the other one has saved its state.
+        ProcessFailed: The process ended with an error, whose exit code this one has.
+    """
     code = run_process(
         [sys.executable, "-c", _TRAIN.format(task=task, script=SCRIPTS[task]), *arguments], log=log
     )
@@ -88,7 +105,31 @@ def train_in_process(
             "saved is kept.",
             code,
         )
-    return run.read_json("summary.json")
+
+
+def evaluate_in_process(
+    run: Path, labels: Path, out: Path, *, device: str = "auto", log: Path | None = None
+) -> None:
+    """What `python -m tfvision evaluate RUN --labels FILE --out FOLDER` does, in a fresh process.
+
+    Args:
+        run: The run folder.
+        labels: Of the run's unlabelled test images.
+        out: For `predictions/labels_confusion.npz` and the predictions.
+        device: Value of `--device`.
+        log: As `train_in_process` has it.
+
+    Raises:
+        Interrupted: This process was asked to stop.
+        ProcessFailed: The process ended with an error, whose exit code this one has.
+    """
+    arguments = ["evaluate", str(run), "--labels", str(labels), "--out", str(out), "--quiet"]
+    arguments += ["--device", device]
+    code = run_process([sys.executable, "-m", "tfvision", *arguments], log=log)
+    if code:
+        raise ProcessFailed(
+            f"Scoring {run} on {labels} ended with exit code {code}{_meaning(code, log)}.", code
+        )
 
 
 def is_finished(run: RunFolder) -> bool:

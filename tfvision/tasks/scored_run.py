@@ -115,12 +115,14 @@ def choose_split(runs: Sequence[ScoredRun], split: str | None) -> str:
     )
 
 
-def check_comparable(runs: Sequence[ScoredRun], split: str, *, contracts: bool = True) -> None:
+def check_comparable(
+    runs: Sequence[ScoredRun], split: str | None, *, contracts: bool = True
+) -> None:
     """Refuses runs that were not scored alike on the same images.
 
     Args:
         runs: The first is what the others are held against.
-        split: That is compared.
+        split: That is compared; None: the runs need not have one split.
         contracts: Whether they must declare the same metric contract.
 
     Raises:
@@ -143,7 +145,8 @@ def check_comparable(runs: Sequence[ScoredRun], split: str, *, contracts: bool =
                 f"{other.data['fingerprint'][:12]} ({other.data['layout']}). A comparison needs "
                 "the same images and masks; train one of them again on the other's data."
             )
-        _check_split(first, other, split)
+        if split is not None:
+            _check_split(first, other, split)
         declared = [(run.score, run.contract) for run in (first, other)]
         if contracts and declared[0] != declared[1]:
             raise InputError(

@@ -10,7 +10,7 @@ from tfvision.data.issue import Issue, listing
 from tfvision.data.kfold import fold_splits, kfold
 from tfvision.data.scan import Scan
 from tfvision.data.source import Record
-from tfvision.data.split import absent_classes, holdout, read_splits
+from tfvision.data.split import absent_classes, holdout, read_folds, read_splits
 from tfvision.errors import InputError
 
 
@@ -73,7 +73,8 @@ def deal_folds(
     """The splits of the run of every fold; arguments and errors as of `make_splits`.
 
     What is held out to test is the same in all of them: what the data gives, a share of it,
-    or the test rows of `data.splits`, whose train rows are then what is dealt.
+    or the test rows of `data.splits`, whose train rows are then what is dealt; where that file
+    has a column `fold`, as it says.
 
     Returns:
         One list of splits a fold; the records as they take part, without mask and split where
@@ -94,13 +95,20 @@ def deal_folds(
             seed=seed,
             near=counted,
         )
-    dealt = kfold(found, records, folds=config.folds, seed=seed, splits=splits, near=counted)
+    dealt = None
+    if config.splits is not None:
+        dealt = read_folds(config.splits, records, splits, folds=config.folds)
+    manner = _manner(near, counted, seed)
+    if dealt is None:
+        dealt = kfold(found, records, folds=config.folds, seed=seed, splits=splits, near=counted)
+    else:
+        how, manner = "", f"as the column fold of {config.splits} has them"
     every = [
         fold_splits(records, splits, dealt, fold, near=counted) for fold in range(config.folds)
     ]
     if config.splits is not None:
         records = _without(records, {i for i, split in enumerate(splits) if split is None})
-    return every, records, f"{config.folds} (counted from 0){how}, {_manner(near, counted, seed)}"
+    return every, records, f"{config.folds} (counted from 0){how}, {manner}"
 
 
 def _without(records: Sequence[Record], left_out: Collection[int]) -> list[Record]:

@@ -116,7 +116,7 @@ def evaluate(request: UseRequest) -> dict[str, Any]:
     """Scores a run under its metric contract; the scores go into the run.
 
     On the run's own splits they go into `summary.json`, on other data or labels into
-    `evaluation.json`.
+    `evaluation.json`. With `request.out` predictions and counts go there too.
     """
     make_strategy(request.device)
     loaded = as_asked(load_run(request.run, depth=request.depth), request)
@@ -130,6 +130,8 @@ def evaluate(request: UseRequest) -> dict[str, Any]:
     metrics = {n: split_metrics(loaded.recipe, scored, names) for n, scored in found.items()}
     own = request.labels is None and request.data is None and request.depth is None
     own = own and not how(request)
+    for name, scored in found.items() if request.out is not None else ():
+        save_scored(RunFolder(request.out), name, scored, loaded.data)
     summary = _save_scores(loaded, request, metrics, found, own)
     if not request.quiet:
         for name, values in metrics.items():
