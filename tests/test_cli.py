@@ -93,6 +93,8 @@ def test_help_of_the_other_commands(capsys):
     text = capsys.readouterr().out
     for command in ("evaluate", "predict", "submit", "export", "models", "doctor"):
         assert command in text
+    assert "aggregate" in text
+    assert "calibrate" in text
     for command in ("evaluate", "predict", "submit", "export"):
         with pytest.raises(SystemExit):
             main(command, "--help")

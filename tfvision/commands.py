@@ -43,6 +43,7 @@ def _main_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
     evaluate.set_defaults(run=_evaluate)
     commands_several.add_prediction(evaluate)
+    commands_several.add_calibrated(evaluate)
 
     predict = commands.add_parser("predict", help="write the labels of images")
     predict.add_argument("run_folder", metavar="RUN", type=Path)
@@ -56,6 +57,7 @@ def _main_parser() -> argparse.ArgumentParser:
     predict.add_argument("--depth", type=int, help="prune a deeply supervised UNet++ to it")
     predict.set_defaults(run=_predict)
     commands_several.add_prediction(predict)
+    commands_several.add_calibrated(predict)
 
     submit = commands.add_parser("submit", help="write a contest's submission file, checked")
     _add_submit(submit)

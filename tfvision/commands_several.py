@@ -22,7 +22,11 @@ def add_to(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser
     postprocess = commands.add_parser("postprocess", help="rules fitted out of fold, if they help")
     _add_postprocess(postprocess)
     add_output(postprocess)
-    return [ensemble, ladder, search]
+    aggregate = commands.add_parser("aggregate", help="how the pieces of an image agree, fitted")
+    _add_aggregate(aggregate)
+    calibrate = commands.add_parser("calibrate", help="a temperature for probabilities")
+    _add_calibrate(calibrate)
+    return [ensemble, ladder, search, aggregate, calibrate]
 
 
 def add_prediction(parser: argparse.ArgumentParser) -> None:
@@ -45,17 +49,38 @@ def add_prediction(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="rules of a YAML file, as the command postprocess writes it, in place of the run's",
     )
+    parser.add_argument(
+        "--aggregate",
+        metavar="FILE",
+        type=Path,
+        help="what joins the pieces of an image, as the command aggregate writes it",
+    )
+
+
+def add_calibrated(parser: argparse.ArgumentParser) -> None:
+    """The flag of commands that give probabilities."""
+    parser.add_argument(
+        "--calibrated",
+        metavar="FILE",
+        type=Path,
+        help="a temperature for the probabilities, as the command calibrate writes it; labels stay",
+    )
 
 
 def prediction_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What `UseRequest` takes of these flags, checked as far as that needs no TensorFlow."""
     from tfvision.errors import InputError
     from tfvision.tasks.request import parse_tile, parse_views
-    from tfvision.tasks.rules_file import read_rules
+    from tfvision.tasks.rules_file import read_aggregate, read_rules, read_temperature
 
     parse_views(arguments.tta)
     if arguments.postprocess is not None:
         read_rules(arguments.postprocess)
+    if arguments.aggregate is not None:
+        read_aggregate(arguments.aggregate)
+    calibrated = getattr(arguments, "calibrated", None)  # submit writes no probabilities
+    if calibrated is not None:
+        read_temperature(calibrated)
     if arguments.overlap is not None and arguments.tile is None:
         raise InputError("--overlap says what tiles share; give --tile as well.")
     return {
@@ -63,6 +88,8 @@ def prediction_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "tile": parse_tile(arguments.tile),
         "overlap": arguments.overlap,
         "postprocess": arguments.postprocess,
+        "aggregate": arguments.aggregate,
+        "calibrated": calibrated,
     }
 
 
@@ -74,6 +101,11 @@ def checked_shards(arguments: argparse.Namespace) -> int | None:
         raise InputError(f"--shards is how many images a file has, 1 or more: {arguments.shards}.")
     if arguments.shards is not None and not arguments.probabilities:
         raise InputError("--shards is for probabilities; give --probabilities as well.")
+    if arguments.shards is not None and arguments.calibrated is not None:
+        raise InputError(
+            "--shards keeps probabilities as the model gives them, for labels are made of these; "
+            "--calibrated changes those of predictions.csv. Leave one of the two out."
+        )
     return arguments.shards
 
 
@@ -204,6 +236,59 @@ def _postprocess(arguments):
     from tfvision.tasks.postprocess import postprocess
 
     return postprocess(arguments.folds, out=arguments.out, candidates=names, quiet=arguments.quiet)
+
+
+def _add_aggregate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folds", metavar="FOLDS", type=Path, help="a folder of folds (train_cls.py --folds)"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="YAML of what holds, and a JSON beside it (default: FOLDS/aggregate.yaml)",
+    )
+    parser.set_defaults(run=_aggregate)
+
+
+def _aggregate(arguments):
+    from tfvision.engine.distribute import parse_device
+    from tfvision.tasks.folds import read_folds
+
+    parse_device(arguments.device)
+    read_folds(arguments.folds)  # complete
+    import_tensorflow()
+    from tfvision.tasks.aggregate import aggregate
+
+    return aggregate(
+        arguments.folds, out=arguments.out, device=arguments.device, quiet=arguments.quiet
+    )
+
+
+def _add_calibrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder",
+        metavar="FOLDS|RUN",
+        type=Path,
+        help="a folder of folds, or a run with val (train_cls.py); temperature.json goes into it",
+    )
+    parser.set_defaults(run=_calibrate)
+
+
+def _calibrate(arguments):
+    from tfvision.engine.distribute import parse_device
+    from tfvision.engine.run_folder import RunFolder
+    from tfvision.tasks.folds import is_folds, read_folds
+
+    parse_device(arguments.device)
+    if is_folds(arguments.folder):
+        read_folds(arguments.folder)  # complete
+    else:
+        RunFolder.existing(arguments.folder)
+    import_tensorflow()
+    from tfvision.tasks.temperature import calibrate
+
+    return calibrate(arguments.folder, device=arguments.device, quiet=arguments.quiet)
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:

@@ -211,3 +211,23 @@ def test_a_store_of_no_image(tmp_path):
     store = begin(tmp_path / "store", ids=[])
     assert store.missing() == []
     assert list(Shards.open(tmp_path / "store")) == []
+
+
+def test_weights_come_back_exactly_and_are_checked(tmp_path, whole):
+    store = begin(tmp_path / "weighed")
+    sizes = [a.shape[0] * a.shape[1] for a in images()]
+    given = [np.random.default_rng(n).uniform(1, 1e6, n) for n in sizes]
+    first, *rest = store.missing()
+    own = [images()[p] for p in first]
+    with pytest.raises(InputError, match=r"a weight a pixel, \(H \* W,\); got shapes"):
+        store.write(first, own, [given[0][:-1], *given[1:3]])
+    with pytest.raises(InputError, match="weights must be numbers above 0"):
+        store.write(first, own, [given[0] * 0, *given[1:3]])
+    for positions in (first, *rest):
+        store.write(positions, [images()[p] for p in positions], [given[p] for p in positions])
+    again = Shards.open(tmp_path / "weighed")
+    for name, weights, array in zip(IDS, given, images(), strict=True):
+        np.testing.assert_array_equal(again.weights(name), weights)
+        np.testing.assert_array_equal(again[name], array.astype(np.float16))
+    with pytest.raises(InputError, match="was written without weights"):
+        Shards.open(whole).weights(IDS[0])

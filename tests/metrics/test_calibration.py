@@ -60,6 +60,16 @@ def test_scaling_keeps_the_order_and_moves_the_confidence():
     assert (cooler.max(axis=1) > probabilities.max(axis=1)).all()
 
 
+def test_the_most_probable_class_stays_where_rounding_makes_two_equal():
+    close = np.array([[0.5 - 2**-25, 0.5, 0.0], [0.25, 0.375, 0.375]], np.float32)
+    assert close[0, 0] < close[0, 1]
+    for temperature in (20.0, 1.0, 0.05):
+        scaled = with_temperature(close, temperature)
+        assert scaled.argmax(axis=1).tolist() == [1, 1]
+        assert scaled.sum(axis=1) == pytest.approx(1)
+    assert with_temperature(close[0], 20.0).argmax() == 1
+
+
 def test_ends_of_the_range():
     right = np.array([[0.7, 0.3], [0.2, 0.8]])
     assert fit_temperature(right, np.array([0, 1])) == 0.05

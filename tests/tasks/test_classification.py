@@ -10,9 +10,12 @@ import pytest
 from PIL import Image
 
 from tests.tasks import classes, runs
+from tfvision import commands
 from tfvision.config import load_any
 from tfvision.engine.checkpoint import steps_in
 from tfvision.engine.shards import Shards
+from tfvision.metrics.calibration import with_temperature
+from tfvision.tasks.temperature import calibrate
 
 FILES = {
     *("config.yaml", "env.json", "data.json", "splits.csv", "metrics.csv", "summary.json"),
@@ -281,6 +284,81 @@ def test_a_dry_run_writes_nothing_but_the_picture(dataset, tmp_path, monkeypatch
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (printed["task"], printed["dry_run"]) == ("classification", True)
     assert {path.name for path in tmp_path.iterdir()} == {"c.yaml", "run-augmentation.png"}
+
+
+def test_a_temperature_is_fitted_on_val_and_judged_on_test(run, tmp_path):
+    run = runs.copy(run, tmp_path / "run")
+    told = calibrate(run, quiet=True)
+    assert told["temperature"] == pytest.approx(runs.summary(run)["temperature"])
+    assert (told["num_images"], told["by_part"]) == (6, [told["temperature"]])
+    assert told["how"] == "fitted on the validation split, judged on the test split"
+    before = runs.summary(run)["metrics"]["test"]
+    assert told["log_loss"]["before"] == pytest.approx(before["log_loss"], rel=1e-5)
+    assert told["expected_calibration_error"]["before"] == pytest.approx(before["ece"])
+
+
+def write_temperature(path, **values):
+    given = {"class_names": ["0", "1", "2"], "aggregate": "mean", "verdict": "applied"}
+    given |= {"reason": "", "temperature": 4.0, **values}
+    path.write_text(json.dumps(given))
+    return path
+
+
+def test_a_temperature_changes_probabilities_and_never_labels(run, dataset, tmp_path, capsys):
+    """Under rules of the run, too, which see what the model says."""
+    rules = "postprocess: [{name: class_prior_offsets, offsets: [0, 0.5, -0.5]}]"
+    run = runs.copy(run, tmp_path / "run", **{"postprocess: []": rules})
+    assert runs.use("evaluate", run, "--split", "test") == 0
+    hot = write_temperature(tmp_path / "t.json")
+    rows = []
+    for name, options in (("plain", ()), ("hot", ("--calibrated", hot))):
+        assert runs.use("predict", run, dataset, "--out", tmp_path / name, *options) == 0
+        rows.append(classes.rows(tmp_path / name / "predictions.csv"))
+    shares = [[[float(r[f"p_{k}"]) for k in range(3)] for r in part] for part in rows]
+    plain, scaled = map(np.array, shares)
+    assert [r["label"] for r in rows[0]] == [r["label"] for r in rows[1]]
+    assert any(int(r["label"]) != p.argmax() for r, p in zip(rows[0], plain, strict=True))
+    assert np.abs(plain - scaled).max() > 0.01
+    assert scaled == pytest.approx(with_temperature(plain, 4.0), abs=1e-4)
+    assert (tmp_path / "hot/temperature.json").read_bytes() == hot.read_bytes()
+    before = runs.summary(run)["metrics"]["test"]
+    assert runs.use("evaluate", run, "--split", "test", "--calibrated", hot) == 0
+    (entry,) = json.loads((run / "evaluation.json").read_text())
+    assert entry["calibrated"] == "temperature 4"
+    after = entry["metrics"]["test"]
+    same = ("accuracy", "macro_f1", "post_processed")
+    assert [after[key] for key in same] == [before[key] for key in same]
+    assert after["log_loss"] != pytest.approx(before["log_loss"])
+    assert "test (calibrated temperature 4): 6 images" in capsys.readouterr().out
+    assert runs.summary(run)["metrics"]["test"] == before
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        ({"class_names": ["a", "b"]}, (), "is of the classes a, b; this run has 0, 1, 2"),
+        ({"aggregate": "area"}, (), "joined by area; here they are joined by mean"),
+        ({"temperature": 0.0}, (), "Input should be greater than 0. Received: 0.0"),
+        ({"verdict": "refused", "reason": "it is noise"}, (), "was refused, as it is noise"),
+        ({}, ("--probabilities", "--shards", "4"), "--shards keeps probabilities as the model"),
+    ],
+)
+def test_a_temperature_that_does_not_fit_is_refused(
+    run, dataset, tmp_path, capsys, values, options, message
+):
+    path = write_temperature(tmp_path / "t.json", **values)
+    out = ("--out", tmp_path / "out", "--calibrated", path)
+    argv = ("predict", run, dataset, *out, *options, "--device", "cpu")
+    assert commands.main(list(map(str, argv))) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_test_split_a_temperature_is_judged_on_parts_of_val(named, tmp_path):
+    told = calibrate(runs.copy(named, tmp_path / "run"), quiet=True)
+    assert (told["num_images"], len(told["by_part"])) == (6, 5)
+    assert "judged on its parts, each with the temperature of the others" in told["how"]
+    assert told["verdict"] == "refused"
 
 
 @pytest.mark.slow

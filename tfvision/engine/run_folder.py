@@ -23,6 +23,7 @@ KNOWN = (
     "splits.csv",
     "metrics.csv",
     "calibration.json",
+    "temperature.json",
     "summary.json",
     "report.html",
     "log.txt",

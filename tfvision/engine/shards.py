@@ -4,7 +4,8 @@ A store is a folder:
 
     shards.json        version, ids, class_names, origin, per_shard
     shard-00000.npz    ids (n,), heights (n,), widths (n,), probabilities (sum of H * W, K)
-                       float16: the pixels of one image row by row, the images one after another
+                       float16: the pixels of one image row by row, the images one after another;
+                       weights (sum of H * W,) float64 where there are any
     shard-00000.json   bytes and sha256 of the npz; written after it, so it says "complete"
 
 Shard i has the ids [i * per_shard, (i + 1) * per_shard). float16 keeps 11 binary digits: what
@@ -47,7 +48,7 @@ class Shards:
         self.origin: dict[str, Any] = header["origin"]
         self._per_shard: int = header["per_shard"]
         self._places = {name: place for place, name in enumerate(self.ids)}
-        self._held: tuple[int, list[np.ndarray]] = (-1, [])  # the shard read last
+        self._held: tuple[int, list[tuple]] = (-1, [])  # the shard read last
 
     @classmethod
     def create(
@@ -127,15 +128,21 @@ class Shards:
         """The positions in `ids` of each shard that is not there yet, or is damaged."""
         return [self._positions(i) for i in range(self._count) if self._problem(i) is not None]
 
-    def write(self, positions: Sequence[int], probabilities: Sequence[np.ndarray]) -> None:
+    def write(
+        self,
+        positions: Sequence[int],
+        probabilities: Sequence[np.ndarray],
+        weights: Sequence[np.ndarray] | None = None,
+    ) -> None:
         """Writes one shard, whole or not at all; one that is there is replaced.
 
         Args:
             positions: One of the lists that `missing` gives.
             probabilities: Of each of these, (H, W, K), finite and in [0, 1].
+            weights: Of each of these, (H * W,) above 0, for `weights`; None: there are none.
 
         Raises:
-            InputError: Other shapes, or values that are no probabilities.
+            InputError: Other shapes, values that are no probabilities, or weights not above 0.
             EnvironmentFault: No space, no permission.
         """
         positions = [int(p) for p in positions]
@@ -150,6 +157,7 @@ class Shards:
             )
         ids = [self.ids[p] for p in positions]
         arrays = [self._checked(*pair) for pair in zip(ids, probabilities, strict=True)]
+        more = {} if weights is None else {"weights": self._joined(arrays, weights)}
         content = io.BytesIO()
         np.savez_compressed(
             content,
@@ -157,6 +165,7 @@ class Shards:
             heights=np.array([a.shape[0] for a in arrays], np.int64),
             widths=np.array([a.shape[1] for a in arrays], np.int64),
             probabilities=np.concatenate([a.reshape(-1, self.num_classes) for a in arrays]),
+            **more,
         )
         path = self._path(shard)
         path.with_suffix(".json").unlink(missing_ok=True)  # it speaks of the old file
@@ -177,7 +186,7 @@ class Shards:
         """(id, (H, W, K) float32) in the order of `ids`; one shard is held at a time."""
         for shard in range(self._count):
             names = [self.ids[p] for p in self._positions(shard)]
-            yield from zip(names, self._read(shard), strict=True)
+            yield from zip(names, (found for found, _ in self._read(shard)), strict=True)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """(H, W, K) float32 of one id.
@@ -185,6 +194,20 @@ class Shards:
         Raises:
             InputError: There is no such id, or its shard is not there or damaged.
         """
+        return self._find(name)[0]
+
+    def weights(self, name: str) -> np.ndarray:
+        """(H * W,) float64 of one id, as they were written.
+
+        Raises:
+            InputError: As for the probabilities, or none were written.
+        """
+        found = self._find(name)[1]
+        if found is None:
+            raise InputError(f"{self.folder} was written without weights.")
+        return found
+
+    def _find(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
         if name not in self._places:
             raise InputError(f"{self.folder} has no probabilities of {name!r}.")
         shard, row = divmod(self._places[name], self._per_shard)
@@ -230,21 +253,36 @@ class Shards:
             return f"{path.name}: its ids are not those that shards.json lists there"
         return None
 
-    def _read(self, shard: int) -> list[np.ndarray]:
+    def _read(self, shard: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """Probabilities (H, W, K) float32 and weights (H * W,), or None, of each image."""
         path = self._path(shard)
         try:
             with np.load(path, allow_pickle=False) as file:
                 heights, widths = file["heights"].tolist(), file["widths"].tolist()
                 pixels = file["probabilities"].astype(np.float32)
-            ends = np.cumsum(np.multiply(heights, widths))
-            pieces = np.split(pixels, ends[:-1])
-            sizes = zip(pieces, heights, widths, strict=True)
-            return [p.reshape(h, w, self.num_classes) for p, h, w in sizes]
+                weights = file["weights"] if "weights" in file.files else None
+            ends = np.cumsum(np.multiply(heights, widths))[:-1]
+            own = [None] * len(heights) if weights is None else np.split(weights, ends)
+            sizes = zip(np.split(pixels, ends), heights, widths, own, strict=True)
+            return [(p.reshape(h, w, self.num_classes), own) for p, h, w, own in sizes]
         except _DAMAGE as error:
             raise InputError(
                 f"{path} cannot be read ({error}). Give the command that writes it again: it "
                 "writes what is missing."
             ) from error
+
+    def _joined(self, arrays: list[np.ndarray], weights: Sequence[np.ndarray]) -> np.ndarray:
+        """The weights of all images, checked."""
+        found = [np.asarray(own, np.float64) for own in weights]
+        if [own.shape for own in found] != [(a.shape[0] * a.shape[1],) for a in arrays]:
+            raise InputError(
+                f"{self.folder}: each image needs a weight a pixel, (H * W,); got shapes "
+                f"{[own.shape for own in found][:_SHOWN]}."
+            )
+        joined = np.concatenate(found)
+        if not (np.isfinite(joined).all() and (joined > 0).all()):
+            raise InputError(f"{self.folder}: weights must be numbers above 0.")
+        return joined
 
     def _checked(self, name: str, array: np.ndarray) -> np.ndarray:
         array = np.asarray(array)

@@ -71,7 +71,10 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """(..., K) probabilities -> softmax(log p / T), of the same dtype. The order stays.
+    """(..., K) probabilities -> softmax(log p / T), of the same dtype. The argmax stays.
+
+    Rounding can make two classes equal, and the argmax of equals is the first: there the one
+    that was the most probable gets the next larger number.
 
     Raises:
         InputError: A temperature that is not above 0.
@@ -79,7 +82,13 @@ def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarra
     if not (math.isfinite(temperature) and temperature > 0):
         raise InputError(f"A temperature must be a number above 0; received {temperature!r}.")
     probabilities = np.asarray(probabilities)
-    return _softmax(log_of(probabilities) / temperature).astype(probabilities.dtype)
+    scaled = _softmax(log_of(probabilities) / temperature).astype(probabilities.dtype)
+    rows = scaled.reshape(-1, scaled.shape[-1])
+    best = probabilities.reshape(rows.shape).argmax(axis=-1)
+    lost = np.flatnonzero(rows.argmax(axis=-1) != best)
+    most = rows[lost].max(axis=-1)
+    rows[lost, best[lost]] = np.nextafter(most, np.ones_like(most))
+    return rows.reshape(scaled.shape)
 
 
 def cross_fitted(

@@ -6,6 +6,7 @@ A folds folder F holds
     fold-0 ... fold-<k-1>        ordinary runs
     out_of_fold/                 a `Shards` store: probabilities of every dealt sample, by the
                                  run that did not train on it, before any rule
+    out_of_fold_pieces/          the same of each piece (n, 1, K), with areas; see `aggregate`
     out_of_fold_confusion.npz    ids, fold, plain (N, K, K), and processed where there are rules
     folds.json summary.json report.html log.txt
 
@@ -25,6 +26,7 @@ import numpy as np
 from tfvision.config import RunConfig, differences, dump_config, load_any
 from tfvision.data.in_time import in_time
 from tfvision.data.scan import scan
+from tfvision.data.source import Source
 from tfvision.engine.files import cannot_write, write_text
 from tfvision.engine.progress import Progress
 from tfvision.engine.run_folder import RunFolder, free_folder
@@ -35,7 +37,11 @@ from tfvision.tasks.process import ProcessFailed, is_finished, run_script, train
 from tfvision.tasks.request import FoldsRequest
 
 CONFIG = "folds.yaml"
-OURS = ("folds.json", "summary.json", "report.html", "out_of_fold_confusion.npz", "log.txt")
+OURS = (
+    *("folds.json", "summary.json", "report.html", "out_of_fold_confusion.npz", "log.txt"),
+    *("aggregate.yaml", "aggregate.json", "temperature.json"),
+)
+STORES = ("out_of_fold", "out_of_fold_pieces")
 
 
 def is_folds(folder: Path) -> bool:
@@ -111,6 +117,22 @@ def truth_of(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     Raises:
         InputError: `folder` is not complete, or the data has changed or cannot be read.
     """
+    source, places = open_data(folder)
+
+    def read() -> Iterator[tuple[str, np.ndarray]]:
+        for name, index in places.items():
+            sample = in_time(lambda i=index: source.read(i), source.records[index].place)
+            yield name, np.asarray(sample.mask, np.int32)
+
+    return read()
+
+
+def open_data(folder: Path) -> tuple[Source, dict[str, int]]:
+    """The data of a folder of folds, and the place in it of each out-of-fold sample, by its id.
+
+    Raises:
+        InputError: As `truth_of`.
+    """
     record = read_folds(folder)
     config = load_folds_config(folder).data
     source = open_source(config)
@@ -126,14 +148,7 @@ def truth_of(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
             "fingerprint is another. Bring the old data back, or train the folds again."
         )
     places = {name: index for index, name in names_of(source.records).items()}
-
-    def read() -> Iterator[tuple[str, np.ndarray]]:
-        for name in record["samples"]["ids"]:
-            index = places[name]
-            sample = in_time(lambda i=index: source.read(i), source.records[index].place)
-            yield name, np.asarray(sample.mask, np.int32)
-
-    return read()
+    return source, {name: places[name] for name in record["samples"]["ids"]}
 
 
 def train_fold(
@@ -357,7 +372,7 @@ def _empty(folder: Path) -> None:
         if re.fullmatch(r"fold-\d+", path.name) and path.is_dir():
             RunFolder(path).lock()  # raises where a process trains it
             shutil.rmtree(path)
-        elif path.name == "out_of_fold" and path.is_dir():
+        elif path.name in STORES and path.is_dir():
             shutil.rmtree(path)
         elif path.name in OURS:
             path.unlink()

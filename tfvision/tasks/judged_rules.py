@@ -209,19 +209,29 @@ def make_objective(contract: Contract, score: str) -> Objective:
 
 def _refusal(one: Tried, num_tried: int) -> str:
     """Why a candidate by itself is not to be applied, or ""."""
-    found = one.gain.declared
     if one.rule is None:
         return "fitted on all images, no setting scores higher than going without"
+    return refusal(one.gain.declared, one.p_adjusted, num_tried)
+
+
+def refusal(found: Difference, p_adjusted: float, num_tried: int) -> str:
+    """Why what gains so much is not to be applied, or "".
+
+    Args:
+        found: The nested gain, with its 95 % interval.
+        p_adjusted: Its p-value, by Holm over all that was tried.
+        num_tried: How many that is.
+    """
     if not np.isfinite(found.difference):
         return "nothing is counted under the metric contract"
     if found.num_differing == 0:
         return "it changes no held-out image"
     if not (found.decided and found.difference > 0):
         return f"its nested gain is {_text(found)}, and that interval is not above 0"
-    if one.p_adjusted > LEVEL:
+    if p_adjusted > LEVEL:
         return (
             f"its nested gain is {_text(found)}, but of {num_tried} candidates tried: Holm's p is "
-            f"{one.p_adjusted:.3f}, above {LEVEL}"
+            f"{p_adjusted:.3f}, above {LEVEL}"
         )
     return ""
 

@@ -3,7 +3,7 @@
 import io
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,17 +108,47 @@ def predict_out_of_fold(
     Each sample is predicted at its own size by the run that did not train on it. A store of
     other weights, as they were before a fold was trained again, is written anew.
     """
-    given = {
-        "ids": dealt.names,
-        "class_names": dealt.prepared.class_names,
-        "origin": {
-            "what": "out of fold: each sample by the run that did not train on it, before any rule",
-            "runs": [run.path.name for run in runs],
-            "variables_sha256": [summary["variables_sha256"] for summary in summaries],
-            "data_fingerprint": dealt.prepared.scan.fingerprint,
-        },
-        "per_shard": _per_shard(dealt),
+    origin = {
+        "what": "out of fold: each sample by the run that did not train on it, before any rule",
+        "runs": [run.path.name for run in runs],
+        "variables_sha256": [summary["variables_sha256"] for summary in summaries],
+        "data_fingerprint": dealt.prepared.scan.fingerprint,
     }
+    fill_store(
+        folder,
+        runs,
+        dealt.folds,
+        lambda loaded, own: (
+            (p,) for p in predict_samples(loaded, dealt, [dealt.indices[i] for i in own])
+        ),
+        say,
+        ids=dealt.names,
+        class_names=dealt.prepared.class_names,
+        origin=origin,
+        per_shard=_per_shard(dealt),
+    )
+
+
+def fill_store(
+    folder: Path,
+    runs: list[RunFolder],
+    folds: Sequence[int],
+    predict: Callable[[LoadedRun, list[int]], Iterable[tuple]],
+    say: Callable[[str], None],
+    **given: Any,
+) -> Shards:
+    """Writes what is missing of a store that each fold's run predicts its own samples for.
+
+    A store of another origin, as of weights before a fold was trained again, is written anew.
+
+    Args:
+        folder: Of the store.
+        runs: The run of each fold.
+        folds: The fold of each sample, in the order of the store.
+        predict: `(run, positions) -> tuples`, one a sample: what `Shards.write` takes of it.
+        say: Takes lines for the user.
+        **given: For `Shards.create`.
+    """
     try:
         store = Shards.create(folder, **given)
     except InputError:
@@ -132,13 +162,13 @@ def predict_out_of_fold(
         say(f"predicting {sum(map(len, missing))} samples out of fold: {folder}")
     loaded: dict[int, LoadedRun] = {}
     for positions in missing:
-        found: list[np.ndarray] = []
-        for fold in sorted({dealt.folds[p] for p in positions}):
+        found: list[tuple] = []
+        for fold in sorted({folds[p] for p in positions}):
             if fold not in loaded:  # samples stand fold by fold: the one before is done with
                 loaded = {fold: load_run(runs[fold])}
-            own = [dealt.indices[p] for p in positions if dealt.folds[p] == fold]
-            found += predict_samples(loaded[fold], dealt, own)
-        store.write(positions, found)
+            found += predict(loaded[fold], [p for p in positions if folds[p] == fold])
+        store.write(positions, *map(list, zip(*found, strict=True)))
+    return store
 
 
 def predict_samples(loaded: LoadedRun, dealt: Deal, indices: list[int]) -> Iterator[np.ndarray]:

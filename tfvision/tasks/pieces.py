@@ -13,6 +13,7 @@ from tfvision.data import INPUTS
 from tfvision.data.pieces import Piece, aggregate, count_pieces
 from tfvision.data.pipeline import Samples, training_batches
 from tfvision.data.windows import fit_image
+from tfvision.engine.aggregation import PieceScores
 from tfvision.engine.classify import fit_pieces
 from tfvision.engine.evaluate import Scored, as_float, predict_probabilities
 from tfvision.metrics.confusion import confusion_matrix
@@ -162,14 +163,34 @@ def image_probabilities(
         samples: The images.
         pieces: Takes the probabilities (n, K) of each image's pieces, or None.
     """
+    for own, weights in piece_probabilities(recipe, predictor, samples):
+        if pieces is not None:
+            pieces.append(own)
+        yield together(recipe, own, weights).astype(np.float32)[None, None]
+
+
+def piece_probabilities(
+    recipe: Recipe, predictor: Any, samples: Iterable[Native]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of each image, in order, the probabilities (n, K) float32 and weights (n,) of its pieces.
+
+    Arguments as `image_probabilities` has them.
+    """
     at_once, group = recipe.config.data.batch_size, []
     for sample in samples:
         group.append((sample, cut_native(recipe, sample)))
         if sum(len(pieces) for _, pieces in group) >= at_once:
-            yield from _predicted(recipe, predictor, group, pieces)
+            yield from _predicted(recipe, predictor, group)
             group = []
     if group:
-        yield from _predicted(recipe, predictor, group, pieces)
+        yield from _predicted(recipe, predictor, group)
+
+
+def together(recipe: Recipe, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(n, K) and (n,) of the pieces of an image -> its (K,) float64, as the recipe joins them."""
+    if recipe.attention is None:
+        return aggregate(probabilities, weights, recipe.config.data.aggregate)
+    return recipe.attention(PieceScores(probabilities, weights, np.zeros(len(weights), int)))[0]
 
 
 def score_images(
@@ -199,7 +220,7 @@ def score_images(
         count(final) if recipe.rules else None,
         list(final[:, None, None]),
         truth=masks[:, 0, 0],
-        probabilities=probabilities,
+        probabilities=recipe.calibrated(probabilities),
         pieces=pieces,
     )
 
@@ -230,8 +251,8 @@ def augmented_pieces(recipe: Recipe, prepared: Prepared) -> Augmented | None:
     )
 
 
-def _predicted(recipe: Recipe, predictor, group, each: list | None) -> Iterator[np.ndarray]:
-    """Probabilities of images whose pieces make up about a batch."""
+def _predicted(recipe: Recipe, predictor, group) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Probabilities and weights of the pieces of images, which make up about a batch."""
     fitted = getattr(predictor, "fitted", None)
     images = [
         as_float([piece.image], [sample.scale])[0] for sample, pieces in group for piece in pieces
@@ -243,11 +264,7 @@ def _predicted(recipe: Recipe, predictor, group, each: list | None) -> Iterator[
         found += list(predict_probabilities(predictor, np.stack(batch))[:, 0, 0])
     for _, pieces in group:
         own, found = np.stack(found[: len(pieces)]), found[len(pieces) :]
-        weights = np.array([piece.weight for piece in pieces])
-        if each is not None:
-            each.append(own)
-        image = aggregate(own, weights, recipe.config.data.aggregate)
-        yield image.astype(np.float32)[None, None]
+        yield own, np.array([piece.weight for piece in pieces])
 
 
 def _runs_of_one_size(images: list[np.ndarray], most: int) -> Iterator[list[np.ndarray]]:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,11 @@ import numpy as np
 import yaml
 
 from tfvision.engine.files import write_json, write_text
-from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
-from tfvision.metrics.bootstrap import SCORES
 from tfvision.postprocess.candidates import CANDIDATES
 from tfvision.postprocess.fit import Predictions, check_candidates, deal_parts
-from tfvision.registry import brief
-from tfvision.tasks.folds import fold_folder, load_folds_config, read_folds, truth_of
+from tfvision.tasks.fold_predictions import FEW, read_predictions
 from tfvision.tasks.judged_rules import (
     LEVEL,
     RESAMPLES,
@@ -28,11 +25,9 @@ from tfvision.tasks.judged_rules import (
     gain_of,
     judge,
 )
-from tfvision.tasks.recipe import Recipe, make_recipe
 from tfvision.tasks.rules_file import as_written
 
 HELD = 100_000_000  # probabilities that are held in memory; of more, the store is read again
-FEW = 30  # units below which an interval is rough itself
 
 
 def postprocess(
@@ -65,7 +60,7 @@ def postprocess(
     out = folder / "postprocess.yaml" if out is None else out
     if out.suffix not in (".yaml", ".yml"):
         raise InputError(f"--out {out} must be a YAML file, such as rules.yaml.")
-    found = _load(folder)
+    found = read_predictions(folder)
     recipe, units, size = found.recipe, found.units, found.recipe.num_classes
     predictions = Predictions(
         _Images(found.store, found.masks, recipe.rules),
@@ -102,17 +97,6 @@ def postprocess(
     return result
 
 
-@dataclass(frozen=True)
-class _Folds:
-    """What a folder of folds holds: its recipe, and of each image fold, unit and truth."""
-
-    recipe: Recipe
-    store: Shards
-    folds: list[int]
-    units: list[str]
-    masks: list[np.ndarray]
-
-
 class _Images(Sequence):
     """(scores (H, W, K) float32 after rules of single pixels, truth (H, W)) of each image."""
 
@@ -134,71 +118,6 @@ class _Images(Sequence):
         for rule in self._rules:
             scores = np.asarray(rule(scores))
         return scores
-
-
-def _load(folder: Path) -> _Folds:
-    record = read_folds(folder)
-    samples = record["samples"]
-    number = len(set(samples["folds"]))
-    if number < 2:
-        raise InputError(
-            f"{folder} has out-of-fold predictions of {number} fold; rules need those of 2 or more."
-        )
-    recipe, class_names = _recipe_of(folder, record["folds"])
-    store = _open_store(folder, samples["ids"], class_names)
-    return _Folds(recipe, store, samples["folds"], samples["units"], _masks(folder))
-
-
-def _recipe_of(folder: Path, folds: int) -> tuple[Recipe, list[str]]:
-    """What the config of the folds means for their data, and the classes all runs have."""
-    runs = [RunFolder.existing(fold_folder(folder, fold)) for fold in range(folds)]
-    told = [run.read_json("data.json") for run in runs]
-    first = told[0]
-    for run, data in zip(runs, told, strict=True):
-        if data["class_names"] != first["class_names"]:
-            raise InputError(
-                f"{run.path} has other classes than {runs[0].path}: {data['class_names']} against "
-                f"{first['class_names']}. Train all folds on one data set."
-            )
-    recipe = make_recipe(
-        load_folds_config(folder),
-        num_classes=first["num_classes"],
-        channels=first["channels"],
-        size=tuple(first["image_size"]),
-        resized=first["resized"],
-    )
-    score = recipe.config.metrics[0].name
-    if score not in SCORES:
-        raise InputError(
-            f"Rules are fitted for {', '.join(SCORES)}; the runs of {folder} declare {score} first."
-        )
-    return recipe, list(first["class_names"])
-
-
-def _open_store(folder: Path, ids: list[str], class_names: list[str]) -> Shards:
-    again = f"Write the out-of-fold predictions again with --resume {folder}."
-    if not (folder / "out_of_fold").is_dir():
-        raise InputError(f"{folder} has no out-of-fold predictions (out_of_fold/). {again}")
-    store = Shards.open(folder / "out_of_fold")
-    for what, theirs, ours in (
-        ("classes", store.class_names, class_names),
-        ("ids", store.ids, ids),
-    ):
-        if theirs != ours:
-            raise InputError(
-                f"{folder / 'out_of_fold'} has other {what} than the runs: {brief(theirs)} against "
-                f"{brief(ours)}. {again}"
-            )
-    return store
-
-
-def _masks(folder: Path) -> list[np.ndarray]:
-    """The truth of each image, in the order of the store; int16 where that holds the labels."""
-    found = []
-    for _, mask in truth_of(folder):
-        small = mask.min() >= -(2**15) and mask.max() < 2**15
-        found.append(mask.astype(np.int16 if small else np.int32))
-    return found
 
 
 def _cautions(num_units: int, judgement: Judgement) -> list[str]:

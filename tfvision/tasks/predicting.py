@@ -18,11 +18,12 @@ from tfvision.errors import InputError
 from tfvision.postprocess.components import decode_images
 from tfvision.postprocess.pixelwise import decode
 from tfvision.tasks.decode import native, read_native
+from tfvision.tasks.fitted import with_fitted
 from tfvision.tasks.members import weights_sha256
 from tfvision.tasks.pieces import image_probabilities
 from tfvision.tasks.recipe import with_rules
 from tfvision.tasks.request import UseRequest, parse_views
-from tfvision.tasks.rules_file import as_text, read_rules
+from tfvision.tasks.rules_file import as_text, read_aggregate, read_rules, read_temperature
 
 if TYPE_CHECKING:  # use.py imports this module
     from tfvision.tasks.use import LoadedRun
@@ -34,11 +35,20 @@ def as_asked(loaded: "LoadedRun", request: UseRequest) -> "LoadedRun":
     Tiles are outermost, so that the memory of the views is that of a tile.
 
     Raises:
-        InputError: A view's argument is wrong, a tile does not fit the model, or the run
-            brings images to one size, where tiles mean nothing.
+        InputError: A view's argument is wrong, a tile does not fit the model, a file that was
+            fitted does not fit the run, or the run brings images to one size, where tiles mean
+            nothing.
     """
     if request.postprocess is not None:
         recipe = with_rules(loaded.recipe, read_rules(request.postprocess))
+        loaded = replace(loaded, recipe=recipe, config=recipe.config)
+    if request.aggregate is not None or request.calibrated is not None:
+        recipe = with_fitted(
+            loaded.recipe,
+            loaded.data["class_names"],
+            aggregate=request.aggregate,
+            calibrated=request.calibrated,
+        )
         loaded = replace(loaded, recipe=recipe, config=recipe.config)
     if loaded.recipe.is_classification:
         return _as_asked_of_classes(loaded, request)
@@ -94,6 +104,8 @@ def how(request: UseRequest) -> dict[str, Any]:
         "tile": None if request.tile is None else f"{request.tile[0]}x{request.tile[1]}",
         "overlap": request.overlap,
         "postprocess": request.postprocess and as_text(read_rules(request.postprocess)),
+        "aggregate": request.aggregate and read_aggregate(request.aggregate).text,
+        "calibrated": request.calibrated and read_temperature(request.calibrated).text,
     }
     return {key: value for key, value in asked.items() if value is not None}
 

@@ -6,12 +6,15 @@ from functools import cached_property
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfvision.config import RunConfig
+from tfvision.engine.aggregation import Attention
 from tfvision.engine.classify import ClassInference
 from tfvision.engine.inference import Inference
 from tfvision.errors import InputError
 from tfvision.metrics import METRICS, contract
+from tfvision.metrics.calibration import with_temperature
 from tfvision.models import CLASSIFIERS, MODELS
 from tfvision.postprocess import ON_COMPONENTS, POSTPROCESS
 from tfvision.registry import Registry, Spec
@@ -35,6 +38,8 @@ class Recipe:
         void: Labels outside 0..K-1 that never count.
         architecture: Of an encoder that the config has by path, so that a run can be rebuilt
             where that path is gone; else None.
+        attention: What joins the pieces of an image in place of `data.aggregate`, or None.
+        temperature: What `calibrated` divides the logits by, or None.
     """
 
     config: RunConfig
@@ -47,6 +52,14 @@ class Recipe:
     component_rules: tuple
     void: tuple[int, ...]
     architecture: dict[str, Any] | None = None
+    attention: Attention | None = None
+    temperature: float | None = None
+
+    def calibrated(self, probabilities: np.ndarray) -> np.ndarray:
+        """(..., K) as they are to be written or scored; labels are made of what they were."""
+        if self.temperature is None:
+            return probabilities
+        return with_temperature(probabilities, self.temperature)
 
     @property
     def ignored(self) -> tuple[int, ...]:

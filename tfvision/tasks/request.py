@@ -158,6 +158,8 @@ class UseRequest:
         tile: (height, width) of the tiles large images are cut into, or None.
         overlap: Pixels that tiles share at least, or None for the default.
         postprocess: File of the rules to use in place of the run's, or None.
+        aggregate: File of what joins the pieces of an image in place of the run's rule, or None.
+        calibrated: File of a temperature for probabilities; labels stay as they are; or None.
         depth: Column of a deeply supervised UNet++ to cut the model to, or None.
         quiet: Print warnings and errors only.
     """
@@ -175,5 +177,7 @@ class UseRequest:
     tile: tuple[int, int] | None = None
     overlap: int | None = None
     postprocess: Path | None = None
+    aggregate: Path | None = None
+    calibrated: Path | None = None
     depth: int | None = None
     quiet: bool = False

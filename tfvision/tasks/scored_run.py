@@ -184,13 +184,18 @@ def groups_of(runs: Sequence[ScoredRun], split: str, ids: Sequence[str]) -> list
     `groups` of `data.json` lists for each split the group of each sample, null for one that
     stands alone.
     """
-    for run in runs:
-        listed = (run.data.get("groups") or {}).get(split) or []
-        if any(group is not None for group in listed):
-            known = dict(zip(run.data["splits"][split], listed, strict=True))
-            # A lone image is a group of its own, whatever the groups are called.
-            return [f"image {i}" if known[i] is None else f"group {known[i]}" for i in ids]
-    return None
+    found = (groups_in(run.data, split, ids) for run in runs)
+    return next((groups for groups in found if groups is not None), None)
+
+
+def groups_in(data: dict[str, Any], split: str, ids: Sequence[str]) -> list[str] | None:
+    """The group of each image of a split, as `data.json` says; None where it knows of none."""
+    listed = (data.get("groups") or {}).get(split) or []
+    if all(group is None for group in listed):
+        return None
+    known = dict(zip(data["splits"][split], listed, strict=True))
+    # A lone image is a group of its own, whatever the groups are called.
+    return [f"image {i}" if known[i] is None else f"group {known[i]}" for i in ids]
 
 
 def load_run(name: str, path: Path) -> ScoredRun:

@@ -172,15 +172,21 @@ def predict(request: UseRequest) -> dict[str, Any]:
 
 
 def _predicted(request: UseRequest, ids: list[str], written: Path) -> dict[str, Any]:
-    if request.postprocess is not None:  # so that the folder tells how its labels came about
-        write_text(request.out / "postprocess.yaml", request.postprocess.read_text("utf-8"))
+    fitted = {
+        "postprocess.yaml": request.postprocess,
+        "aggregate.yaml": request.aggregate,
+        "temperature.json": request.calibrated,
+    }
+    for name, given in fitted.items():
+        if given is not None:  # so that the folder tells how what is in it came about
+            write_text(request.out / name, given.read_text("utf-8"))
     if not request.quiet:
         print(f"{len(ids)} images: {written}", file=sys.stderr)
     return {"images": len(ids), "file": str(written), **how(request)}
 
 
 def _classify(loaded, run, source: Source, indices, ids, request: UseRequest):
-    """(N,) labels after all rules and (N, K) probabilities before them."""
+    """(N,) labels after all rules and (N, K) probabilities before them, calibrated if asked."""
     if request.shards is None:
         found = np.array([p[0, 0] for p in probabilities_of(loaded, source, indices)], np.float32)
     else:
@@ -191,14 +197,14 @@ def _classify(loaded, run, source: Source, indices, ids, request: UseRequest):
         store = Shards.open(request.out / "probabilities")
         found = np.array([store[name][0, 0] for name in ids], np.float32)
     found = found.reshape(-1, loaded.recipe.num_classes)
-    return np.asarray(decode(loaded.recipe.rules)(found)), found
+    return np.asarray(decode(loaded.recipe.rules)(found)), loaded.recipe.calibrated(found)
 
 
 def export(request: UseRequest) -> dict[str, Any]:
     """Writes the run's `export/` again and loads all of it back."""
     make_strategy(request.device)
     loaded = load_run(request.run, depth=request.depth)
-    prepared = _prepared(loaded)
+    prepared = own_data(loaded)
     if request.run.is_ensemble:
         from tfvision.tasks import ensemble  # it imports this module
 
@@ -221,7 +227,7 @@ def export(request: UseRequest) -> dict[str, Any]:
     return summary
 
 
-def _prepared(loaded: LoadedRun) -> Prepared:
+def own_data(loaded: LoadedRun) -> Prepared:
     """The run's own data, which must not have changed."""
     prepared = prepare(loaded.config.data, seed=loaded.config.seed)
     if loaded.folder.is_ensemble:
@@ -237,7 +243,7 @@ def _prepared(loaded: LoadedRun) -> Prepared:
 
 
 def _score_splits(loaded: LoadedRun, request: UseRequest) -> dict[str, Scored]:
-    prepared = _prepared(loaded)
+    prepared = own_data(loaded)
     splits = [request.split] if request.split else ["val", "test"]
     found = {
         split: score_split(loaded.recipe, prepared, loaded.inference, split)
@@ -472,7 +478,8 @@ def _print_classes(name: str, metrics: dict[str, Any], class_names: list[str]) -
     final = metrics.get("post_processed", metrics)
     print(
         f"{name}: {final['num_images']} images, macro F1 {_text(final['macro_f1'])}, "
-        f"accuracy {_text(final['accuracy'])}"
+        f"accuracy {_text(final['accuracy'])}; log-loss {_text(metrics['log_loss'])}, expected "
+        f"calibration error {_text(metrics['ece'])}"
     )
     for class_name in class_names:
         row = final["per_class"][class_name]
