@@ -145,6 +145,9 @@ class ClassDataConfig(DataConfig):
     fit: Literal["stretch", "pad"] = Field(
         default="stretch", description="How a piece is brought to image_size."
     )
+    views: int = Field(
+        default=1, gt=0, description="Times a batch has each of its images, each augmented anew."
+    )
 
 
 class StageConfig(_Section):

@@ -283,3 +283,22 @@ def test_another_seed_draws_otherwise_and_the_last_sample_is_reached():
     counts = [tuple(np.bincount(epoch, minlength=COUNT)) for epoch in one]
     assert len(set(counts)) > 3  # the offset is drawn anew each epoch
     assert set(one.ravel()) == set(range(COUNT))
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": np.arange(1.0, COUNT + 1)}, {"repeat": 2}])
+def test_views_of_a_sample_stand_side_by_side_each_augmented_anew(options):
+    options = {"seed": 5, "augment": AUGMENT, **options}
+    one = first(training_batches(make(), batch_size=4, **options), 3)
+    two = first(training_batches(make(), batch_size=8, views=2, **options), 3)
+    for single, double in zip(one, two, strict=True):
+        np.testing.assert_array_equal(double["index"], np.repeat(single["index"], 2))
+        views = double["image"].reshape(4, 2, *double["image"].shape[1:])
+        assert (views[:, 0] != views[:, 1]).any(axis=(1, 2, 3)).all()
+    images = np.concatenate([batch["image"] for batch in two])
+    assert len(np.unique(images.reshape(len(images), -1), axis=0)) == len(images)
+
+
+def test_a_stream_of_views_resumes_anywhere():
+    options = {"batch_size": 6, "seed": 5, "augment": AUGMENT, "views": 3, "mix": mixup()}
+    whole = first(training_batches(make(), **options), 6)
+    assert_equal(first(training_batches(make(), first_step=4, **options), 2), whole[4:])

@@ -10,6 +10,7 @@ from tests.models.wiring import noise
 from tfvision.errors import InputError
 from tfvision.models import CLASSIFIERS, BaselineCNN, DualStream, ResNet18, ResNet50, SmallCNN
 from tfvision.models.encoder_json import architecture_of
+from tfvision.models.heads import with_embedding
 
 SHAPE = (32, 40, 2)  # grey and region, or two grey pieces
 BACKBONE = {"architecture": architecture_of(tiny_encoder.build()), "preprocessing": {}}
@@ -66,6 +67,35 @@ def test_trains_in_plain_keras(name):
     images, labels = noise(8, 8, 8, 2), np.arange(8) % 3
     losses = [model.train_on_batch(images, labels) for _ in range(2)]
     assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_an_embedding_stands_beside_the_logits_and_leaves_the_model_as_it_is(name):
+    model = CLASSIFIERS[name](SHAPE, 5, **SMALL[name], dropout=0.5)
+    before = [layer.name for layer in model.layers], model.count_params()
+    both = with_embedding(model)
+    assert ([layer.name for layer in model.layers], model.count_params()) == before
+    assert both.output_names == ["embedding", "logits"]
+    embedding, logits = both(noise(3, *SHAPE))
+    assert (embedding.shape, logits.shape) == ((3, 128), (3, 5))
+    np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(logits, model(noise(3, *SHAPE)))
+    width = model.get_layer("logits").kernel.shape[0]
+    assert both.count_params() - before[1] == width * (width + 1) + 128 * (width + 1)
+    # It sees the features before dropout, and never the logits.
+    path = {layer.name for layer in keras.Model(both.input, both.outputs[0]).layers}
+    assert not path & {"head_drop", "logits"}
+
+
+def test_embeddings_are_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        both = with_embedding(SmallCNN(SHAPE, 5, **SMALL["small_cnn"]))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    embedding, _ = both(noise(2, *SHAPE))
+    assert embedding.dtype == "float32"
+    np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1, rtol=1e-5)
 
 
 def test_small_cnn_has_the_weights_of_the_sign_report():

@@ -3,8 +3,8 @@
 What stands at place `g` of the stream of training samples is a pure function of (seed,
 g): the epoch of the data is `g // N`, N being the samples times `repeat`, the order inside
 it a permutation keyed by (seed, epoch), the chance of the augmentation keyed by (seed,
-epoch, position). So a run can be resumed at any step by starting the stream there, bit for
-bit.
+epoch, position). With several views of a sample each place becomes as many, one a view. So
+a run can be resumed at any step by starting the stream there, bit for bit.
 
 Autotuning is off and parallelism explicit: its wake-ups round every pass over a data set
 up to 0.63, 1.27, 2.55 ... s. A run has one iterator, from its first step to its last.
@@ -73,6 +73,7 @@ def training_batches(
     workers: int = 2,
     repeat: int = 1,
     weights: np.ndarray | None = None,
+    views: int = 1,
 ) -> tf.data.Dataset:
     """The endless stream of training batches, from step `first_step` on.
 
@@ -91,6 +92,8 @@ def training_batches(
         workers: Threads that prepare samples.
         repeat: How often an epoch of the data has each sample, each time augmented anew.
         weights: (N,) above 0, how often a sample is drawn relative to the others, or None.
+        views: How often a batch has each of its samples, one beside the other, augmented anew;
+            divides `batch_size`.
 
     Returns:
         A data set of dicts: `image` (B, H, W, C) float32 in [0, 1], `index` (B,) int64 into
@@ -105,13 +108,15 @@ def training_batches(
     drawn = None if weights is None else _drawn_by(weights, total)
 
     def prepare(place: tf.Tensor) -> Batch:
+        view, place = place % views, place // views
         epoch, position = place // total, place % total
         order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
         number = tf.random.experimental.index_shuffle(position, order_seed, total - 1)
         index = number % count if drawn is None else drawn(number, fold_in(seed, epoch, -2))
         sample = fetch(index)
         if augment is not None:
-            sample = augment(sample, fold_in(seed, epoch, position))
+            which = (epoch, position) if views == 1 else (epoch, position, view)
+            sample = augment(sample, fold_in(seed, *which))
         return _pad_boxes(sample, most)
 
     stream = tf.data.Dataset.range(first_step * batch_size, np.iinfo(np.int64).max)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfvision.engine.embeddings import is_embedding, output_names, outputs_for
 from tfvision.engine.step import Batch, BatchLoss, TrainStep, term_value
 
 PROBED = 4  # images whose gradients are looked at, on each device
@@ -135,10 +136,22 @@ def check_start(
         class_names=class_names,
         ignore_labels=ignore_labels,
     )
-    first = {key: value[:PROBED] for key, value in looked[0].items()}
+    first = _probed(looked[0], paired=any(is_embedding(n) for n in output_names(step.model)))
     alarms.update(check_images(first_convolution_input(step.model, first["image"])))
     alarms.update(check_gradients(step, first, loss=loss, terms=terms))
     return alarms
+
+
+def _probed(batch: Batch, *, paired: bool) -> Batch:
+    """A few images of a batch; `paired`: two of each class where there are, since a loss on
+    embeddings has no gradient from images that are alone with their class."""
+    chosen = np.arange(min(PROBED, len(batch["index"])))
+    if paired:
+        labels = batch["mask"].numpy().ravel()
+        twice = [np.flatnonzero(labels == k)[:2] for k in np.unique(labels)]
+        twice = [i for pair in twice if len(pair) == 2 for i in pair]
+        chosen = np.array([*twice, *(i for i in range(len(labels)) if i not in twice)])[:PROBED]
+    return {key: tf.gather(value, chosen) for key, value in batch.items()}
 
 
 def check_labels(
@@ -230,7 +243,7 @@ def check_gradients(
         loss: The whole loss.
         terms: Its terms, with their names.
     """
-    model = step.model
+    model, names = step.model, output_names(step.model)
     trained = {id(v) for v in model.trainable_variables}
     kept = [  # statistics and seed states: a forward pass changes them
         (v, keras.ops.convert_to_numpy(v)) for v in model.variables if id(v) not in trained
@@ -240,18 +253,19 @@ def check_gradients(
         with tf.GradientTape() as tape:
             outputs = model(batch["image"], training=True)
             outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-            value = tf.reduce_mean(loss(batch, outputs))
+            value = tf.reduce_mean(loss(batch, outputs, names))
         # A large multiple, so that half precision does not round small gradients to zero.
         gradients = tape.gradient(
             value, [v.value for v in model.trainable_variables], output_gradients=tf.constant(1e4)
         )
         reach = [0.0 if g is None else tf.reduce_max(tf.abs(g)) for g in gradients]
-        equal = [tf.zeros_like(y) for y in outputs]
+        # Embeddings have no value of equal probabilities: the logits alone are judged.
+        logits = [y for y, name in zip(outputs, names, strict=True) if not is_embedding(name)]
         return (
-            value,
-            tf.reduce_mean(loss(batch, equal)),
+            tf.reduce_mean(loss(batch, logits)),
+            tf.reduce_mean(loss(batch, [tf.zeros_like(y) for y in logits])),
             tf.stack([tf.cast(r, tf.float32) for r in reach]),
-            tf.stack([_reach(term, batch, outputs) for _, term in terms]),
+            tf.stack([_reach(t, batch, outputs_for(t, outputs, names)) for _, t in terms]),
         )
 
     try:
@@ -279,7 +293,7 @@ def check_gradients(
 
 
 def _reach(term: keras.losses.Loss, batch: Batch, outputs) -> tf.Tensor:
-    """The largest gradient of one loss term in any output."""
+    """The largest gradient of one loss term in any of its outputs."""
     copies = [tf.identity(y) for y in outputs]
     with tf.GradientTape() as tape:
         tape.watch(copies)

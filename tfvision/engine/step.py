@@ -7,13 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.engine.checkpoint import name_variables
+from tfvision.engine.embeddings import on_embeddings, output_names, outputs_for, over_replicas
 from tfvision.engine.inference import as_map
 from tfvision.engine.rates import factors_of
 from tfvision.engine.stages import Stage, StagedModel
 from tfvision.errors import InputError
 
 Batch = dict[str, tf.Tensor]
-BatchLoss = Callable[[Batch, Sequence[tf.Tensor]], tf.Tensor]
+BatchLoss = Callable[..., tf.Tensor]  # see `batch_loss`
 Term = tuple[keras.losses.Loss, float | keras.Variable]
 
 
@@ -27,7 +28,8 @@ class TrainStep:
     Args:
         model: A built model, made under `strategy.scope()`.
         optimizer: A Keras optimizer, made there too.
-        loss: `(batch, outputs) -> (b,)` float32, one value an image.
+        loss: `(batch, outputs, names) -> (b,)` float32, one value an image; `names` are those
+            of the outputs.
         strategy: A `tf.distribute` strategy.
         batch_size: Images a step, over all replicas.
         accumulate: Parts each replica works its share of the batch through in, one after
@@ -90,6 +92,10 @@ class TrainStep:
     @property
     def stages(self) -> tuple[Stage, ...]:
         return self._staged.stages if self._staged else ()
+
+    def outputs_in(self, number: int) -> list[str]:
+        """Names of the outputs whose losses count in a stage."""
+        return self._staged.parts[number].model.output_names
 
     def begin_stage(self, number: int) -> list[str]:
         """Begins a stage as a training of its own; returns lines that say what it is.
@@ -191,7 +197,8 @@ class TrainStep:
         with tf.GradientTape() as tape:
             outputs = self._forward(batch["image"], training=True)
             outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-            loss = tf.reduce_sum(self._loss(batch, outputs)) / self._batch_size
+            losses = self._loss(batch, outputs, output_names(self._forward))
+            loss = tf.reduce_sum(losses) / self._batch_size
             share = self.strategy.num_replicas_in_sync * self._accumulate
             penalty = sum(self._forward.losses) / share if self._forward.losses else 0.0
             scaled = self.optimizer.scale_loss(loss + penalty)
@@ -237,7 +244,7 @@ def check_batch_size(batch_size: int, replicas: int, accumulate: int) -> None:
 
 
 def term_value(
-    loss: keras.losses.Loss, batch: Batch, logits: tf.Tensor, *, suffix: str = ""
+    loss: keras.losses.Loss, batch: Batch, output: tf.Tensor, *, suffix: str = ""
 ) -> tf.Tensor:
     """(b,) of one loss on one output, with what the pipeline has prepared for it.
 
@@ -245,36 +252,59 @@ def term_value(
         loss: Its attribute `prepared`, where it has one, names keys of the batch that `call`
             takes.
         batch: With `mask`.
-        logits: (b, H, W, K), of a classifier (b, K).
+        output: Logits (b, H, W, K), of a classifier (b, K); embeddings (b, D) for a loss that is
+            on them.
         suffix: `_other` for the second labels of a mixed batch.
     """
+    labels = batch["mask" + suffix]
+    if on_embeddings(loss):
+        return over_replicas(loss, tf.reshape(labels, [-1]), output)
     keys = [key for key in getattr(loss, "prepared", ()) if key + suffix in batch]
-    logits = as_map(logits)
-    return loss.call(batch["mask" + suffix], logits, **{k: batch[k + suffix] for k in keys})
+    return loss.call(labels, as_map(output), **{k: batch[k + suffix] for k in keys})
 
 
 def batch_loss(terms: Sequence[Term]) -> BatchLoss:
     """The weighted sum of `terms`, averaged over a model's outputs, one value an image.
 
-    A batch that went through MixUp has the labels of two images; each gets its share.
+    `loss(batch, outputs, names=None)`: the names of the outputs say which are embeddings, none
+    where they are left out; a term is on those it is made for, see `outputs_for`, and without
+    such an output it counts nothing. A batch that went through MixUp has the labels of two
+    images; each gets its share.
 
     Args:
         terms: (loss, weight); a loss's `call(labels, logits)` gives (b,) float32. A weight
             that is a variable is read in every step.
+
+    Raises:
+        InputError: When called: no term is on any of the outputs.
     """
+    kinds = [[term for term in terms if on_embeddings(term[0]) == kind] for kind in (False, True)]
 
-    def total(batch, outputs, suffix=""):
-        values = [
-            weight * term_value(loss, batch, y, suffix=suffix)
-            for y in outputs
-            for loss, weight in terms
-        ]
-        return tf.add_n(values) / len(outputs)
+    def total(batch, outputs, names, suffix=""):
+        found = []
+        for of_kind in kinds:
+            chosen = outputs_for(of_kind[0][0], outputs, names) if of_kind else []
+            values = [
+                weight * term_value(loss, batch, y, suffix=suffix)
+                for y in chosen
+                for loss, weight in of_kind
+            ]
+            if values:
+                found.append(tf.add_n(values) / len(chosen))
+        if not found:
+            raise InputError(
+                "No term of the loss is on the outputs "
+                f"{', '.join(names or ()) or 'of the model'}: nothing would be taught. Add one "
+                "that is (supervised_contrastive on `embedding`, all others on logits)."
+            )
+        return tf.add_n(found)
 
-    def of_batch(batch: Batch, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        own = total(batch, outputs)
+    def of_batch(
+        batch: Batch, outputs: Sequence[tf.Tensor], names: Sequence[str] | None = None
+    ) -> tf.Tensor:
+        own = total(batch, outputs, names)
         if "mask_other" not in batch:
             return own
-        return batch["mix"] * own + (1 - batch["mix"]) * total(batch, outputs, "_other")
+        return batch["mix"] * own + (1 - batch["mix"]) * total(batch, outputs, names, "_other")
 
     return of_batch

@@ -1,4 +1,7 @@
-"""Losses of segmentation: `keras.losses.Loss` on (labels, logits), one value an image."""
+"""Losses: `keras.losses.Loss` on (labels, logits), one value an image.
+
+Those of `ON_EMBEDDINGS` are of a classification, on (labels, embeddings) of a whole batch.
+"""
 
 from tfvision.registry import Registry, lazy_names
 
@@ -13,9 +16,12 @@ LOSSES = Registry(
         "focal": "tfvision.losses.focal:Focal",
         "hard_pixels": "tfvision.losses.hard_pixels:HardPixels",
         "lovasz_softmax": "tfvision.losses.lovasz:LovaszSoftmax",
+        "supervised_contrastive": "tfvision.losses.contrastive:SupervisedContrastive",
         "tversky": "tfvision.losses.tversky:Tversky",
     },
 )
+
+ON_EMBEDDINGS = {"supervised_contrastive"}
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__, LOSSES, {"class_weights": "tfvision.losses.weights:class_weights"}

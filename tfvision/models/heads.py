@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import keras
 from keras import layers
 
 from tfvision.errors import InputError
-from tfvision.models.blocks import check_counts
+from tfvision.models.blocks import as_model, check_counts
+
+EMBEDDING = "embedding"  # the output beside the logits, and the layer that gives it
+EMBEDDED = 128  # numbers of an embedding, as in the paper
 
 
 def check_classifier(
@@ -72,3 +76,25 @@ def logits_from(x, num_classes: int, *, units: int = 0, dropout: float, activati
     if dropout:
         x = layers.Dropout(dropout, name="head_drop")(x)
     return layers.Dense(num_classes, dtype="float32", name="logits")(x)
+
+
+def with_embedding(model: keras.Model) -> keras.Model:
+    """A classifier with a second output while it trains, for losses on embeddings.
+
+    A projection head, Dense - ReLU - Dense, on the features that the layer `logits` sees, before
+    its dropout, then a division by the norm (Khosla et al. 2020, arXiv 2004.11362, section 3.1;
+    their hidden layer, too, is as wide as the features). The layers are named `project_...`.
+
+    Args:
+        model: Of `CLASSIFIERS`. It shares its layers, and stays what it is: the one to serve.
+
+    Returns:
+        A `keras.Model` with two outputs, `embedding` (B, 128), unit vectors, and `logits`
+        (B, K), both float32.
+    """
+    before = {layer.name for layer in model.layers} & {"head_drop"} or {"logits"}
+    features = model.get_layer(*before).input
+    x = layers.Dense(features.shape[-1], activation="relu", name="project_dense")(features)
+    x = layers.Dense(EMBEDDED, dtype="float32", name="project_out")(x)
+    x = layers.UnitNormalization(dtype="float32", name=EMBEDDING)(x)
+    return as_model(model.input, [x, *model.outputs], stride=model.stride, name=model.name)

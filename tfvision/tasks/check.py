@@ -15,7 +15,7 @@ from tfvision.engine.distribute import resolve_determinism
 from tfvision.engine.stages import StagedModel
 from tfvision.engine.step import check_batch_size
 from tfvision.errors import InputError
-from tfvision.losses import LOSSES
+from tfvision.losses import LOSSES, ON_EMBEDDINGS
 from tfvision.losses.weights import check_class_weights, class_weights
 from tfvision.metrics import METRICS
 from tfvision.postprocess import ON_COMPONENTS, POSTPROCESS
@@ -57,6 +57,8 @@ def check_settings(
     for table, spec in _specs(config):
         look(_no_quotes, table, spec)
     look(_fits_task, config)
+    look(_fits_embeddings, config, replicas)
+    look(_fits_views, config)
     if not problems:  # what follows builds things, and says less well what is wrong above
         look(OPTIMIZERS.build, config.train.optimizer)
         look(_fits_classes, config, look)
@@ -78,6 +80,52 @@ def _fits_task(config: RunConfig) -> None:
             f"{', '.join(dict.fromkeys(odd))}: this needs masks, and a classification has one "
             "label an image. Leave it out."
         )
+
+
+def _fits_embeddings(config: RunConfig, replicas: int) -> None:
+    """A loss on embeddings compares the images of a whole batch by their one label."""
+    names = [term.name for term in config.loss]
+    found = [name for name in names if name in ON_EMBEDDINGS]
+    if not found:
+        return
+    if config.task != "classification":
+        raise InputError(
+            f"loss `{found[0]}` compares images by the one label of each, and a {config.task} has "
+            "a mask. It is for train_cls.py; leave it out."
+        )
+    if set(names) <= ON_EMBEDDINGS:
+        raise InputError(
+            f"loss has {', '.join(names)} alone, which does not teach the logits: nothing would "
+            "be classified. Add a term on them, cross_entropy say; a stage whose outputs are "
+            "[embedding] goes without it."
+        )
+    if config.data.mix:
+        mixers = ", ".join(spec.name for spec in config.data.mix)
+        raise InputError(
+            f"loss `{found[0]}` needs one label an image, and data.mix ({mixers}) gives two. Leave "
+            "one of them out."
+        )
+    if config.train.accumulate > 1:
+        raise InputError(
+            f"loss `{found[0]}` compares all images of a batch, and train.accumulate "
+            f"{config.train.accumulate} never has them all at once. Set it to 1, with a smaller "
+            "data.batch_size if memory asks for it."
+        )
+    if config.train.xla and replicas > 1:
+        raise InputError(
+            f"loss `{found[0]}` gathers the images of {replicas} devices, which train.xla cannot "
+            "compile. Leave out train.xla, or train on one device."
+        )
+
+
+def _fits_views(config: RunConfig) -> None:
+    """A batch has all views of an image."""
+    if config.task != "classification" or config.data.batch_size % config.data.views == 0:
+        return
+    raise InputError(
+        f"data.batch_size {config.data.batch_size} must divide by data.views {config.data.views}: "
+        "a batch has all views of each of its images."
+    )
 
 
 def _spares_the_mask(config: RunConfig) -> None:

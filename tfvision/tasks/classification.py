@@ -45,7 +45,7 @@ from tfvision.tasks.recipe import Recipe, make_recipe
 from tfvision.tasks.record import changed_surroundings, identity_of, record_run
 from tfvision.tasks.request import TrainRequest
 from tfvision.tasks.sampling import training_set, training_stream
-from tfvision.tasks.sentinel import make_watch, start_alarms
+from tfvision.tasks.sentinel import make_watch, start_alarms, unscored_stages
 from tfvision.tasks.terms import with_moving_weights
 from tfvision.tasks.training import (
     check_arguments,
@@ -136,6 +136,7 @@ def train(
     _check_shape(recipe, first)
     with precision(config), strategy.scope():
         model = recipe.build(recipe.open_shape)
+        trained = recipe.trained(model)
         optimizer = make_optimizer(config)
     if request.resume:
         surroundings["pretrained"] = recorded(request.run)
@@ -143,7 +144,7 @@ def train(
         surroundings["pretrained"] = enter_weights(model, config, say)
     terms, follow = with_moving_weights(config.loss, terms, strategy)
     step = TrainStep(
-        model,
+        trained,
         optimizer,
         batch_loss(terms),
         strategy=strategy,
@@ -152,11 +153,14 @@ def train(
         clip_norm=config.train.clip_norm,
         ema=config.train.ema,
         xla=config.train.xla,
-        stages=_stages(config, model),
+        stages=_stages(config, trained),
         rate_factors=config.train.rate_factors,
     )
-    validate = _validation(recipe, val_pieces, step, terms)
+    validate = _validation(recipe, val_pieces, model, terms, strategy)
     say(overview(recipe, prepared, model, strategy))
+    if trained is not model:
+        beside = trained.count_params() - model.count_params()
+        say(f"a projection head of {beside:,} parameters learns beside it and is not exported")
     names = prepared.class_names
     check_first_batch(first, plain, train_samples)
     masks = train_samples.labels[:, None, None]
@@ -164,7 +168,7 @@ def train(
         say(f"warning: {alarm}")
         warnings.append(alarm)
     del first  # and the copy of the images with it
-    for few in few_samples(config, len(train_samples)):
+    for few in few_samples(config, len(train_samples), chosen.views):
         say(f"warning: {few}")
         warnings.append(few)
     if trial is not None:
@@ -188,7 +192,12 @@ def train(
         batch_names=lambda s: ids_of(next(iter(plain(s).take(1))), train_samples),
         on_epoch=request.run.write_history,
         follow=follow,
-        watch=make_watch(recipe, val_pieces and val_pieces.truth[:, None, None], names),
+        watch=make_watch(
+            recipe,
+            val_pieces and val_pieces.truth[:, None, None],
+            names,
+            unscored=unscored_stages(step),
+        ),
         stop_on_alarm=config.train.sentinel == "fail",
         progress=progress,
     )
@@ -254,22 +263,24 @@ def _check_shape(recipe: Recipe, stream: tf.data.Dataset) -> None:
         )
 
 
-def _validation(recipe: Recipe, pieces: Pieces | None, step: TrainStep, terms):
+def _validation(recipe: Recipe, pieces: Pieces | None, model: keras.Model, terms, strategy):
     """`() -> scores` of the validation images, or None where there are none.
 
+    `val_loss` is of the terms on logits: one on embeddings depends on who else is in the batch,
+    and here a batch is of neighbours.
     The pieces of an image are put together first: what selects the best epoch is a score of
     images. `val_piece_accuracy` stands beside it where there are more pieces than images.
     """
     if pieces is None:
         return None
     config, samples = recipe.config, pieces.samples
-    replicas = step.strategy.num_replicas_in_sync
+    replicas = strategy.num_replicas_in_sync
     size = min(config.data.batch_size, -(-len(samples) // replicas) * replicas)
     validation = ClassValidation(
-        step.model,
+        model,
         scoring_batches(samples, batch_size=size, workers=config.data.workers),
         loss=batch_loss(terms),
-        strategy=step.strategy,
+        strategy=strategy,
     )
     agreed = [
         (spec.name, METRICS.build(spec, num_classes=recipe.num_classes).contract)

@@ -13,6 +13,7 @@ from tfvision.engine.aggregation import Attention
 from tfvision.engine.classify import ClassInference
 from tfvision.engine.inference import Inference
 from tfvision.errors import InputError
+from tfvision.losses import ON_EMBEDDINGS
 from tfvision.metrics import METRICS, contract
 from tfvision.metrics.calibration import with_temperature
 from tfvision.models import CLASSIFIERS, MODELS
@@ -76,6 +77,15 @@ class Recipe:
         """The model, with new weights."""
         table = models_of(self.config.task)
         return table.build(self.model, input_shape=input_shape, num_classes=self.num_classes)
+
+    def trained(self, model: keras.Model) -> keras.Model:
+        """What trains for a model from `build`, with the same layers: the model itself, or, where
+        a term of the loss is on embeddings, one that has these as an output, too."""
+        if not any(term.name in ON_EMBEDDINGS for term in self.config.loss):
+            return model
+        from tfvision.models.heads import with_embedding
+
+        return with_embedding(model)
 
     @property
     def is_classification(self) -> bool:

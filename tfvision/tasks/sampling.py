@@ -31,6 +31,7 @@ class TrainingSet:
         weights: (n,) how often each is drawn beside the others, or None.
         mixers: The mixing ops, with the rare classes put in; without one that has none.
         notes: Lines for the user.
+        views: Times a batch has each of its samples.
     """
 
     indices: list[int]
@@ -39,11 +40,12 @@ class TrainingSet:
     weights: np.ndarray | None
     mixers: tuple[Spec, ...]
     notes: list[str] = field(default_factory=list)
+    views: int = 1
 
     @property
     def per_epoch(self) -> int:
-        """Samples an epoch."""
-        return len(self.indices) * self.repeat
+        """Samples an epoch, each as often as there are views of it."""
+        return len(self.indices) * self.repeat * self.views
 
 
 def training_set(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) -> TrainingSet:
@@ -77,7 +79,13 @@ def training_set(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) 
         )
     mixers = [_resolved(spec, prepared, pixels, ignored, notes) for spec in data.mix]
     return TrainingSet(
-        indices, pixels, data.repeat, weights, tuple(m for m in mixers if m is not None), notes
+        indices,
+        pixels,
+        data.repeat,
+        weights,
+        tuple(m for m in mixers if m is not None),
+        notes,
+        data.views if config.task == "classification" else 1,
     )
 
 
@@ -112,6 +120,7 @@ def training_stream(
             workers=config.data.workers,
             repeat=chosen.repeat,
             weights=chosen.weights,
+            views=chosen.views,
         )
 
     return stream

@@ -1,12 +1,13 @@
 """What the sentinel is told of a run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from tfvision.config import SCRIPTS
+from tfvision.engine.embeddings import is_embedding
 from tfvision.engine.sentinel import Watch, check_start
 from tfvision.engine.step import TrainStep, batch_loss
 from tfvision.errors import InputError
@@ -59,9 +60,21 @@ def start_alarms(
 
 
 def make_watch(
-    recipe: "Recipe", masks: np.ndarray | None, class_names: Sequence[str]
+    recipe: "Recipe",
+    masks: np.ndarray | None,
+    class_names: Sequence[str],
+    *,
+    unscored: Collection[int] = (),
 ) -> Callable[[list[dict], float], dict[str, str]]:
-    """The watch over the history of a run; `masks` (N, H, W) of its validation split."""
+    """The watch over the history of a run.
+
+    Args:
+        recipe: Of the run.
+        masks: (N, H, W) of its validation split, or None where there is none.
+        class_names: K names.
+        unscored: Numbers, from 1, of stages that do not teach the output which is scored: their
+            epochs are left out.
+    """
     if masks is None or recipe.config.train.sentinel == "off":
         return lambda history, done: {}
     void = (*recipe.void, *recipe.contract.ignore_labels)
@@ -73,7 +86,7 @@ def make_watch(
             for mask in masks
         ]
     )
-    return Watch(
+    watch = Watch(
         class_names=class_names,
         present=counts.sum(axis=0),
         monitor=recipe.monitor,
@@ -81,6 +94,16 @@ def make_watch(
         script=SCRIPTS[recipe.config.task],
         **({"unit": "images", "truth": "labels"} if recipe.is_classification else {}),
     )
+    return lambda history, done: watch([r for r in history if r.get("stage") not in unscored], done)
+
+
+def unscored_stages(step: TrainStep) -> list[int]:
+    """Numbers, from 1, of the stages in which no loss on logits counts."""
+    return [
+        number + 1
+        for number in range(len(step.stages))
+        if all(is_embedding(name) for name in step.outputs_in(number))
+    ]
 
 
 def _class_pixels(mask: np.ndarray, num_classes: int, void: Sequence[int]) -> np.ndarray:

@@ -129,9 +129,10 @@ def ids_of(batch, samples: Samples) -> list[str]:
     return [samples.ids[i] for i in batch["index"].numpy()]
 
 
-def few_samples(config: RunConfig, count: int) -> list[str]:
-    """A warning where a batch is larger than the training set."""
-    if count >= config.data.batch_size:
+def few_samples(config: RunConfig, count: int, views: int = 1) -> list[str]:
+    """A warning where a batch, each image of which it has `views` times, is larger than the
+    training set."""
+    if count * views >= config.data.batch_size:
         return []
     return [
         f"data.batch_size {config.data.batch_size} is more than the {count} training images: a "

@@ -102,7 +102,7 @@ def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
     if problem:
         print(problem, file=sys.stderr)
     model = recipe.build(recipe.open_shape)
-    for variable, value in zip(model.variables, weights, strict=True):
+    for variable, value in zip(recipe.trained(model).variables, weights, strict=True):
         variable.assign(value)
     put_back(folder, model)
     if depth is not None:
