@@ -19,6 +19,8 @@ def add_to(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser
     _add_search(search)
     ensemble = commands.add_parser("ensemble", help="several runs, or the runs of folds, as one")
     _add_ensemble(ensemble)
+    pseudo = commands.add_parser("pseudo", help="label images by folds' runs, if that helps them")
+    _add_pseudo(pseudo)
     postprocess = commands.add_parser("postprocess", help="rules fitted out of fold, if they help")
     _add_postprocess(postprocess)
     add_output(postprocess)
@@ -26,7 +28,7 @@ def add_to(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser
     _add_aggregate(aggregate)
     calibrate = commands.add_parser("calibrate", help="a temperature for probabilities")
     _add_calibrate(calibrate)
-    return [ensemble, ladder, search, aggregate, calibrate]
+    return [ensemble, ladder, search, aggregate, calibrate, pseudo]
 
 
 def add_prediction(parser: argparse.ArgumentParser) -> None:
@@ -323,3 +325,48 @@ def _search(arguments):
     )
     out = arguments.out or Path("runs") / "search" / arguments.file.stem
     return search(asked, out, device=arguments.device, quiet=arguments.quiet)
+
+
+def _add_pseudo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folds", metavar="FOLDS", type=Path, help="a folder of folds (train_cls.py --folds)"
+    )
+    parser.add_argument(
+        "--unlabelled",
+        metavar="PATH",
+        type=Path,
+        help="images without labels: a folder or data set (default: those of the folds' own data)",
+    )
+    parser.add_argument(
+        "--confidence",
+        metavar="P",
+        type=float,
+        default=0.95,
+        help="least probability of a label that is taken (default: 0.95)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        help="default: FOLDS/pseudo; what is there is gone on with",
+    )
+    parser.set_defaults(run=_pseudo)
+
+
+def _pseudo(arguments):
+    from tfvision.engine.distribute import parse_device
+    from tfvision.errors import InputError
+    from tfvision.tasks.pseudo import pseudo
+
+    parse_device(arguments.device)
+    path = arguments.unlabelled
+    if path is not None and not path.exists():
+        raise InputError(f"--unlabelled {path}: there is no such file or folder.")
+    return pseudo(
+        arguments.folds,
+        unlabelled=path,
+        confidence=arguments.confidence,
+        out=arguments.out,
+        device=arguments.device,
+        quiet=arguments.quiet,
+    )

@@ -148,6 +148,22 @@ class ClassDataConfig(DataConfig):
     views: int = Field(
         default=1, gt=0, description="Times a batch has each of its images, each augmented anew."
     )
+    pseudo: Path | None = Field(
+        default=None,
+        description="CSV of id,label,probability: images without labels to train on too.",
+    )
+    pseudo_images: Path | None = Field(
+        default=None, description="Where these images are; null: in the run's own data."
+    )
+
+    @model_validator(mode="after")
+    def _pseudo_fits(self) -> "ClassDataConfig":
+        if self.pseudo_images is not None and self.pseudo is None:
+            raise ValueError(
+                "data.pseudo_images says where the images of data.pseudo are: give data.pseudo, "
+                f"the CSV of their labels, too, or leave it out; got {self.pseudo_images}"
+            )
+        return self
 
 
 class StageConfig(_Section):

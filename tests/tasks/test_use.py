@@ -312,8 +312,8 @@ def test_other_data_is_read_with_the_options_of_the_runs_source(tmp_path):
         Image.fromarray(array).save(tmp_path / folder / "a.png")
     palette = {"#000000": 0, "#ff0000": 1, "#00ff00": 2}
     given = Spec(name="folder", path="elsewhere", mask_palette=palette)
-    data = SimpleNamespace(source=given, ignore_label=255)
-    config = SimpleNamespace(task="segmentation", data=data)
+    data = SimpleNamespace(task="segmentation", source=given, ignore_label=255)
+    config = SimpleNamespace(data=data)
     loaded = SimpleNamespace(config=config, data={"mask_values": None, "white": None})
     np.testing.assert_array_equal(use.open_like(loaded, tmp_path).read(0).mask, mask)
 

@@ -127,6 +127,10 @@ class Source(ABC):
     def stamp(self, index: int) -> str:
         """Differs where the sample was written again since. "" where it cannot be told."""
 
+    def white_of(self, index: int) -> float | None:
+        """The pixel value of a sample that means 1.0; as `white`, which most have in common."""
+        return self.white
+
     def read(self, index: int) -> RawSample:
         """The sample; its mask holds class numbers, as `mask_values` maps them.
 

@@ -8,7 +8,7 @@ import numpy as np
 from tfvision.data.scan import Scan
 from tfvision.data.source import RawSample, Source
 
-_A_RECORD_EACH = {
+A_RECORD_EACH = {
     *("heights", "widths", "channels", "class_pixels", "ignored_pixels"),
     *("image_sha256", "mask_sha256", "stamps", "facts"),
 }
@@ -55,5 +55,5 @@ def subset(source: Source, scan: Scan, keep: Sequence[int]) -> tuple[Source, Sca
     def cut(value):
         return value[list(keep)] if isinstance(value, np.ndarray) else [value[i] for i in keep]
 
-    parts = {f.name: cut(getattr(scan, f.name)) for f in fields(scan) if f.name in _A_RECORD_EACH}
+    parts = {f.name: cut(getattr(scan, f.name)) for f in fields(scan) if f.name in A_RECORD_EACH}
     return Subset(source, keep), replace(scan, **parts)

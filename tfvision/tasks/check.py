@@ -52,8 +52,8 @@ def check_settings(
     look(check_batch_size, config.data.batch_size, replicas, config.train.accumulate)
     look(resolve_determinism, config.train.deterministic, xla=config.train.xla)
     look(_fractions, config.data.val_fraction, config.data.test_fraction)
-    for key in ("splits", "exclude"):
-        look(_is_file, key, getattr(config.data, key))
+    for key in ("splits", "exclude", "pseudo"):
+        look(_is_file, key, getattr(config.data, key, None))
     for table, spec in _specs(config):
         look(_no_quotes, table, spec)
     look(_fits_task, config)

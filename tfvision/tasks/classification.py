@@ -41,6 +41,7 @@ from tfvision.tasks.pretrained import (
     outside_architecture,
     recorded,
 )
+from tfvision.tasks.pseudo_labels import with_pseudo
 from tfvision.tasks.recipe import Recipe, make_recipe
 from tfvision.tasks.record import changed_surroundings, identity_of, record_run
 from tfvision.tasks.request import TrainRequest
@@ -104,6 +105,7 @@ def train(
 
     prepared = with_piece_size(config, prepared, made(prepared).cut)
     recipe = made(prepared)
+    prepared, training = with_pseudo(config.data, prepared)
     for note in prepared.notes:
         say(note)
     seed_everything(config)
@@ -115,8 +117,8 @@ def train(
             say(line)
             warnings.append(line)
 
-    chosen = training_set(config, prepared, recipe.ignored)
-    train_pieces = decode_pieces(recipe, prepared, chosen.indices)
+    chosen = training_set(config, training, recipe.ignored)
+    train_pieces = decode_pieces(recipe, training, chosen.indices)
     notes = [*chosen.notes, *train_pieces.notes]
     chosen, train_samples = of_pieces(chosen, train_pieces), train_pieces.samples
     val_indices = prepared.indices("val")

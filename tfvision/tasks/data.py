@@ -1,6 +1,7 @@
 """Opening, scanning, splitting and decoding a run's data."""
 
 import hashlib
+import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from tfvision.data.blocks import Near
 from tfvision.data.exclude import ExcludeList, read_exclude
 from tfvision.data.groups import group_by
 from tfvision.data.quarantine import left_out_ids, quarantine_csv
+from tfvision.data.recognise import open_source as open_path
+from tfvision.data.recognise import recognise
 from tfvision.data.scan import Scan, scan
 from tfvision.data.source import Source
 from tfvision.data.split import read_splits
@@ -45,6 +48,7 @@ class Prepared:
         audit: What is doubtful in it, of what is not left out.
         exclude: What `data.exclude` leaves out.
         notes: Lines for the user.
+        pseudo: What `data.pseudo` adds to the training, for records; None: nothing.
     """
 
     source: Source
@@ -57,6 +61,7 @@ class Prepared:
     audit: Audit
     exclude: ExcludeList = field(default_factory=ExcludeList)
     notes: list[str] = field(default_factory=list)
+    pseudo: dict[str, Any] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -119,6 +124,7 @@ class Prepared:
             },
             "groups": self._groups(parts),
             "notes": self.notes,
+            **({} if self.pseudo is None else {"pseudo": self.pseudo}),
         }
 
     def _of_classes(self) -> dict[str, Any]:
@@ -160,6 +166,26 @@ def open_source(config: DataConfig) -> Source:
         )
     if config.groups is not None:
         source.records = group_by(source.records, config.groups)
+    return source
+
+
+def open_beside(
+    config: DataConfig, path: Path, *, mask_values: list[int] | None, white: float | None
+) -> Source:
+    """Another data set, read as that of a config is: with its source's options.
+
+    Args:
+        config: The config's section.
+        path: The other data set.
+        mask_values, white: What the scan of the config's own data settled.
+    """
+    known = inspect.signature(SOURCES[recognise(path, task=config.task)]).parameters
+    given = config.source.kwargs
+    options = {k: v for k, v in given.items() if k in known and k != "path"}
+    source = open_path(path, task=config.task, **options)
+    source.mask_values = mask_values
+    source.white = source.white or white
+    source.ignore_label = config.ignore_label
     return source
 
 

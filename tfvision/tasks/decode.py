@@ -112,7 +112,7 @@ def native(source: Source, index: int, channels: int) -> Native:
     sample = in_time(lambda: source.read(index), source.records[index].place)
     dtype = sample.image.dtype
     largest = np.iinfo(dtype).max if dtype.kind in "iu" else 1.0
-    scale = 1.0 / (source.white or largest)
+    scale = 1.0 / (source.white_of(index) or largest)
     one = sample.boxes is not None and len(sample.boxes) == 1
     return Native(
         to_channels(sample.image, channels),

@@ -28,6 +28,7 @@ from tfvision.tasks.data import Prepared
 from tfvision.tasks.environment import peak_memory
 from tfvision.tasks.finish import Clock, own_warnings, part_failed, report_data, try_export
 from tfvision.tasks.pieces import augmented_pieces
+from tfvision.tasks.pseudo_labels import sentence
 from tfvision.tasks.recipe import Recipe
 from tfvision.tasks.request import TrainRequest
 from tfvision.tasks.scoring import (
@@ -85,6 +86,8 @@ def finish(
         if splits
         else None,
     }
+    if prepared.pseudo is not None:
+        summary["pseudo"] = prepared.pseudo
     run.write_json("summary.json", summary)
     summary["exports"], failure = [], None
     if config.train.export:
@@ -204,6 +207,8 @@ def mistakes(
 
 def _data(recipe: Recipe, prepared: Prepared, class_pieces) -> dict[str, Any]:
     data = report_data(recipe, prepared)
+    if prepared.pseudo is not None:
+        data["pseudo"] = sentence(prepared.pseudo)
     if recipe.config.data.input.name == "full":
         return data
     spec = recipe.config.data.input

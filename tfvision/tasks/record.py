@@ -14,7 +14,10 @@ def identity_of(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     """What must be the same when a run is resumed."""
     fixed = config.model_dump(mode="json")
     del fixed["train"]["epochs"], fixed["train"]["sentinel"]
-    return {"config": fixed, "data_fingerprint": prepared.scan.fingerprint}
+    identity = {"config": fixed, "data_fingerprint": prepared.scan.fingerprint}
+    if prepared.pseudo is not None:
+        identity["pseudo_sha256"] = prepared.pseudo["sha256"]
+    return identity
 
 
 def record_run(request, config, prepared: Prepared, surroundings, architecture=None) -> None:
@@ -22,7 +25,7 @@ def record_run(request, config, prepared: Prepared, surroundings, architecture=N
     run = request.run
     if request.resume:
         before = run.read_json("data.json")
-        changed = data_differences(before, prepared)
+        changed = data_differences(before, prepared) + _pseudo_differences(before, prepared)
         if changed:
             raise InputError(
                 "The data set is not the one this run was trained on:\n  "
@@ -59,6 +62,16 @@ def data_differences(before: dict[str, Any], prepared: Prepared) -> list[str]:
             shown = ", ".join(sorted(ids)[:10])
             lines.append(f"{len(ids)} samples are {what}: {shown}{' ...' if len(ids) > 10 else ''}")
     return lines or ["the fingerprints differ"]
+
+
+def _pseudo_differences(before: dict[str, Any], prepared: Prepared) -> list[str]:
+    """What differs between the pseudo-labels of a `data.json` and those there are now."""
+    old, new = before.get("pseudo") or {}, prepared.pseudo or {}
+    if old.get("sha256") == new.get("sha256"):
+        return []
+    lines = differences(*({"class_counts": p.get("class_counts", {})} for p in (old, new)))
+    lines = lines or ["the same numbers, of other images or in other order"]
+    return [f"data.pseudo {new.get('file')}: {line}" for line in lines]
 
 
 def _samples_of(record: dict[str, Any]) -> dict[str, dict[str, str]]:

@@ -1,6 +1,5 @@
 """Using a run that is there: evaluate, predict, export."""
 
-import inspect
 import json
 import sys
 from dataclasses import dataclass
@@ -10,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from tfvision.config import RunConfig, load_any
-from tfvision.data import SOURCES
 from tfvision.data.image_io import read_mask
 from tfvision.data.labels_file import Relabelled, read_labels_table
 from tfvision.data.npz import read_headers
-from tfvision.data.recognise import open_source, recognise
 from tfvision.data.scan import scan
 from tfvision.data.source import Source, to_labels
 from tfvision.engine.checkpoint import best_weights, newest_checkpoint
@@ -31,7 +28,7 @@ from tfvision.models import prune
 from tfvision.postprocess.components import decode_images
 from tfvision.postprocess.pixelwise import decode
 from tfvision.tasks.calibrate import put_back
-from tfvision.tasks.data import Prepared, prepare
+from tfvision.tasks.data import Prepared, open_beside, prepare
 from tfvision.tasks.decode import native, read_native
 from tfvision.tasks.finish import export_run
 from tfvision.tasks.pieces import score_images
@@ -405,15 +402,10 @@ def _data_path(loaded: LoadedRun) -> Path:
 
 def open_like(loaded: LoadedRun, path: Path) -> Source:
     """A data set read as the run's was: its options, its mask values and its white."""
-    task = loaded.config.task
-    known = inspect.signature(SOURCES[recognise(path, task=task)]).parameters
-    given = loaded.config.data.source.kwargs
-    options = {k: v for k, v in given.items() if k in known and k != "path"}
-    source = open_source(path, task=task, **options)
-    source.mask_values = loaded.data["mask_values"]
-    source.white = source.white or loaded.data["white"]
-    source.ignore_label = loaded.config.data.ignore_label
-    return source
+    data = loaded.data
+    return open_beside(
+        loaded.config.data, path, mask_values=data["mask_values"], white=data["white"]
+    )
 
 
 def image_of(source: Source, index: int, loaded: LoadedRun) -> tuple[np.ndarray, float]:
