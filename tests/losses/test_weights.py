@@ -21,6 +21,9 @@ def normalised(raw):
 def test_inverse_and_its_root():
     np.testing.assert_allclose(class_weights("inverse", PIXELS), normalised(1 / N[:3]))
     np.testing.assert_allclose(class_weights("sqrt_inverse", PIXELS), normalised(N[:3] ** -0.5))
+    np.testing.assert_allclose(class_weights("power", PIXELS), normalised(N[:3] ** -0.25))
+    third = class_weights("power(exponent=0.3)", PIXELS)
+    np.testing.assert_allclose(third, normalised(N[:3] ** -0.3))
 
 
 def test_median_frequency_counts_only_images_that_hold_the_class():
@@ -45,7 +48,7 @@ def test_default_beta_still_tells_millions_of_pixels_apart():
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(
-    "rule", ["inverse", "sqrt_inverse", "median_frequency", "effective_number"]
+    "rule", ["inverse", "sqrt_inverse", "power", "median_frequency", "effective_number"]
 )
 def test_mean_one_over_present_and_zero_for_absent(rule, seed):
     rng = np.random.default_rng(seed)
@@ -77,6 +80,9 @@ def test_none_and_given_numbers():
         ("inverze", "Unknown rule for class weights: 'inverze'. Did you mean 'inverse'"),
         ("inverse(beta=0.9)", "Unknown argument of the rule inverse: 'beta'"),
         ("effective_number(beta=1)", r"beta of effective_number must lie in \[0, 1\)"),
+        ("power(exponent=0)", r"exponent of power must lie in \(0, 1\]; received 0"),
+        ({"name": "power", "exponent": True}, "exponent of power must lie in"),
+        ("power(beta=0.5)", "Unknown argument of the rule power: 'beta'"),
         ([1, 2], "2 weights came for 4 classes"),
         ([1, 1, 1, -1], "not negative"),
     ],

@@ -24,6 +24,7 @@ def class_weights(
     | `none`, or None                 | no weights: None is returned                      |
     | `inverse`                       | 1 / f_c                                           |
     | `sqrt_inverse`                  | 1 / sqrt(f_c)                                     |
+    | `power(exponent=...)`           | 1 / f_c^exponent; 1 and 0.5 are the rules above   |
     | `median_frequency`              | median(g) / g_c, where g_c = n_c over the pixels  |
     |                                 | of the images that hold c                         |
     |                                 | (Eigen and Fergus 2015, arXiv 1411.4734, 6.3.2)   |
@@ -53,7 +54,7 @@ def class_weights(
     spec = Spec.model_validate(rule)
     if spec.name not in RULES:
         raise InputError(unknown("rule for class weights", spec.name, RULES))
-    options = {"beta"} if spec.name == "effective_number" else set()
+    options = {OPTIONS[spec.name]} if spec.name in OPTIONS else set()
     for key in spec.kwargs:
         if key not in options:
             raise InputError(unknown(f"argument of the rule {spec.name}", key, options))
@@ -136,6 +137,12 @@ def _sqrt_inverse(pixels: np.ndarray) -> np.ndarray:
     return np.sqrt(_inverse(pixels))
 
 
+def _power(pixels: np.ndarray, exponent: float = 0.25) -> np.ndarray:
+    if isinstance(exponent, bool) or not isinstance(exponent, int | float) or not 0 < exponent <= 1:
+        raise InputError(f"exponent of power must lie in (0, 1]; received {exponent!r}.")
+    return _inverse(pixels) ** exponent
+
+
 def _median_frequency(pixels: np.ndarray) -> np.ndarray:
     pixels_of_images_with = ((pixels > 0) * pixels.sum(axis=1, keepdims=True)).sum(axis=0)
     frequency = pixels.sum(axis=0) / pixels_of_images_with
@@ -160,6 +167,8 @@ RULES: dict[str, Callable[..., np.ndarray] | None] = {
     "none": None,
     "inverse": _inverse,
     "sqrt_inverse": _sqrt_inverse,
+    "power": _power,
     "median_frequency": _median_frequency,
     "effective_number": _effective_number,
 }
+OPTIONS = {"power": "exponent", "effective_number": "beta"}
