@@ -152,6 +152,7 @@ def image_probabilities(
     samples: Iterable[Native],
     *,
     pieces: list[np.ndarray] | None = None,
+    counter: Counter | None = None,
 ) -> Iterator[np.ndarray]:
     """The probabilities (1, 1, K) float32 of images, in order, before any rule.
 
@@ -161,10 +162,14 @@ def image_probabilities(
             one size for it.
         samples: The images.
         pieces: Takes the probabilities (n, K) of each image's pieces, or None.
+        counter: Is added what `Cut.notes` reads, image by image, or None.
     """
     at_once, group = recipe.config.data.batch_size, []
     for sample in samples:
-        group.append((sample, cut_native(recipe, sample)))
+        cut = cut_native(recipe, sample)
+        if counter is not None:
+            counter.update(count_pieces(cut))
+        group.append((sample, cut))
         if sum(len(pieces) for _, pieces in group) >= at_once:
             yield from _predicted(recipe, predictor, group, pieces)
             group = []
