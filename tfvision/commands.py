@@ -77,6 +77,12 @@ def _main_parser() -> argparse.ArgumentParser:
     _add_audit(audit)
     audit.set_defaults(run=_audit)
 
+    remove = commands.add_parser(
+        "remove-background", help="a copy of labelled images, their objects on one colour"
+    )
+    _add_remove_background(remove)
+    remove.set_defaults(run=_remove_background)
+
     models = commands.add_parser("models", help="list the architectures with their cost")
     models.set_defaults(run=_models)
     doctor = commands.add_parser("doctor", help="what is installed, and what is supported")
@@ -84,7 +90,7 @@ def _main_parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
     for command in (evaluate, predict, submit, export, *commands_several.add_to(commands)):
         add_common(command)
-    for command in (compare, audit, models, doctor):
+    for command in (compare, audit, remove, models, doctor):
         add_output(command)
     return parser
 
@@ -153,6 +159,49 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print less")
 
 
+def _add_remove_background(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data", metavar="DATA", type=Path, help="of a classification: a CSV of boxes, or with masks"
+    )
+    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--method",
+        choices=["grabcut", "border"],
+        default="grabcut",
+        help="how objects are found in boxes where there are no masks; border, for grounds of one "
+        "colour, does without boxes (default: grabcut)",
+    )
+    parser.add_argument(
+        "--fill",
+        metavar="COLOUR",
+        default="0.5",
+        help="0 (black) to 1 (white), a name, or #ff8000 (default: 0.5); of grey images its grey",
+    )
+    parser.add_argument("--crop", action="store_true", help="cut the images to their objects")
+    parser.add_argument(
+        "--margin",
+        metavar="SHARE",
+        type=float,
+        help="with --crop: left around a box, a share of its sides (default: 0.1)",
+    )
+    parser.add_argument(
+        "--on-failure",
+        choices=["keep", "skip"],
+        default="keep",
+        help="an image whose object is not found, or in doubt: keep it with its background, or "
+        "leave it out (default: keep)",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="data.source.KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="how the data is read: data.source.exif, data.source.columns, ...",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print less")
+
+
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "runs", metavar="RUN", type=Path, nargs="+", help="finished runs, the baseline first"
@@ -207,6 +256,31 @@ def _audit(arguments):
     schema = ClassAuditConfig if labels else AuditConfig
     config = validate(schema, raw, where="--set").data
     return audit.audit_data(config, out=arguments.out, copy=arguments.clean, quiet=arguments.quiet)
+
+
+def _remove_background(arguments):
+    from tfvision.config import ClassAuditConfig, apply_override, validate
+    from tfvision.errors import InputError
+    from tfvision.tasks.remove_background import Asked, parse_fill, remove_background
+
+    if arguments.margin is not None and not arguments.crop:
+        raise InputError("--margin is what --crop leaves around a box; give --crop as well.")
+    raw = {"data": {"source": {"name": "auto", "path": str(arguments.data)}}}
+    for override in arguments.overrides:
+        if not override.strip().startswith("data.source."):
+            raise InputError(
+                f"--set of remove-background sets keys of data.source. Received: {override!r}."
+            )
+        apply_override(raw, override)
+    asked = Asked(
+        method=arguments.method,
+        fill=parse_fill(arguments.fill),
+        margin=0.1 if arguments.margin is None else arguments.margin,
+        crop=arguments.crop,
+        on_failure=arguments.on_failure,
+    )
+    config = validate(ClassAuditConfig, raw, where="--set").data
+    return remove_background(config, arguments.out, asked, quiet=arguments.quiet)
 
 
 def _evaluate(arguments):

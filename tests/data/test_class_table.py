@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.data.make import image, mask, save
+from tests.data.test_image_io import STORED, exif
 from tfvision.data.label_table import label_table
 from tfvision.data.labels_file import Relabelled, read_labels_table
 from tfvision.data.scan import scan
@@ -336,3 +337,52 @@ def test_relabelled_samples_have_label_and_box(tmp_path):
     assert again.read(6).mask is None
     np.testing.assert_array_equal(again.read(0).mask, source.read(0).mask)
     np.testing.assert_array_equal(scan(again).class_pixels[4:], [[1, 0], [0, 1], [0, 0]])
+
+
+def turned_boxes(root, orientation, boxes):
+    """Upright images of 8 x 12 pixels, stored turned, and a box for each."""
+    lines = ["file,xmin,ymin,xmax,ymax,label"]
+    for i, box in enumerate(boxes):
+        options = {} if i % 2 else {"exif": exif(orientation)}
+        save(root / f"{i}.png", image(i) if i % 2 else STORED[orientation](image(i)), **options)
+        lines.append(f"{i}.png,{','.join(map(str, box))},c{i % 2}")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    return label_table(root)
+
+
+def test_boxes_on_turned_images_are_told_once_with_how_they_were_read(tmp_path):
+    """Of 8 x 12 pixels stored as 12 x 8: 7 fits both widths, 11 only that of the turned image."""
+    source = turned_boxes(tmp_path, 6, [(1, 1, 7, 5), (1, 1, 11, 5), (1, 1, 11, 5), (0, 0, 4, 4)])
+    (issue,) = (i for i in scan(source).warnings if "EXIF" in i.problem)
+    assert (issue.id, issue.place) == ("0", "line 2 of labels.csv (0.png)")
+    assert issue.problem == (
+        "has the EXIF orientation 6, and its box (1, 1, 7, 5) was read in the turned image, "
+        "12 x 8 pixels (width x height); so with 2 images of the data set. 1 of their boxes would "
+        "fit the stored pixels as well"
+    )
+    assert "set exif: ignore" in issue.advice
+    again = scan(label_table(tmp_path)).warnings  # from the kept facts
+    assert [i.problem for i in again if "EXIF" in i.problem] == [issue.problem]
+    assert not [i for i in scan(label_table(tmp_path, exif="ignore")).warnings if "EXIF" in str(i)]
+
+
+def test_an_image_on_its_head_leaves_every_box_in_doubt(tmp_path):
+    source = turned_boxes(tmp_path, 3, [(1, 1, 11, 5), (1, 1, 11, 5)])
+    (issue,) = (i for i in scan(source).warnings if "EXIF" in i.problem)
+    assert "so with 1 images of the data set. 1 of their boxes" in issue.problem
+
+
+def test_a_box_that_leaves_a_turned_image_names_the_turn(tmp_path):
+    source = turned_boxes(tmp_path, 6, [(1, 1, 5, 11), (0, 0, 4, 4)])
+    (issue,) = scan(source).errors
+    assert "leaves the image, 12 x 8 pixels (width x height), after its EXIF" in issue.problem
+    assert "drawn on the pixels as they are stored, set exif: ignore" in issue.advice
+    assert not scan(label_table(tmp_path, exif="ignore")).errors
+
+
+def test_turned_images_without_boxes_are_no_warning(tmp_path):
+    save(tmp_path / "0.png", STORED[6](image(0)), exif=exif(6))
+    save(tmp_path / "1.png", image(1))
+    (tmp_path / "labels.csv").write_text(rows("ab"))
+    found = scan(label_table(tmp_path))
+    assert not [issue for issue in found.warnings if "EXIF" in str(issue)]

@@ -397,6 +397,9 @@ def test_notes_count_images_not_pieces():
         (dual, {"margin": "wide"}, "dual: margin must be a number"),
         (masked, {"fill": 128}, "masked: fill must be a number from 0 to 1, got 128"),
         (removed, {"fill": True}, "removed: fill must be a number from 0 to 1, got True"),
+        (removed, {"fill": [0, 1]}, r"fill must be a number or three of them, got \[0, 1\]"),
+        (removed, {"fill": [0, 1, 2]}, "removed: fill must be a number from 0 to 1, got 2"),
+        (removed, {"crop": "no"}, "removed: crop must be true or false, got 'no'"),
         (removed, {"method": "rembg"}, "one of grabcut, border_colour, got 'rembg'"),
         (full, {"find": "net"}, "full: find must be one of grabcut, border_colour, box, or none"),
         (patches, {"size_by": "width"}, "size_by must be 'area' or 'side', got 'width'"),
@@ -550,3 +553,20 @@ def test_every_cell_image_gives_a_patch():
         assert all(piece.region.any() for piece in pieces)
     assert total["images"] == 30
     assert total["pieces"] >= 30
+
+
+def test_removed_keeps_the_whole_image_where_it_is_not_to_be_cut():
+    image, region, _ = disc()
+    (piece,) = removed(fill=[1, 0.5, 0], crop=False)(image, region)
+    assert piece.window == (0, 0, 50, 40)
+    np.testing.assert_array_equal(piece.image[region == 1], image[region == 1])
+    assert np.all(piece.image[region == 0] == [255, 128, 0])
+    with pytest.raises(InputError, match="a value for each of 3 channels, and an image has 1"):
+        removed(fill=[1, 0.5, 0])(image[..., :1], region)
+
+
+def test_removed_counts_an_empty_mask_beside_a_box():
+    image, region, box = disc()
+    (piece,) = removed()(image, 0 * region, box)
+    assert piece.fallback == "empty_region"
+    np.testing.assert_array_equal(piece.image, crop()(image, None, box)[0].image)

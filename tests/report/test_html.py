@@ -14,6 +14,7 @@ from PIL import Image
 from tests.report.example import NAMES, make_overlay, make_report, scores_of
 from tfvision.errors import EnvironmentFault
 from tfvision.report.html import Report, render, write_report
+from tfvision.report.looks import Look
 from tfvision.report.overlay import HATCH, hex_colours
 
 SECTIONS = [
@@ -209,6 +210,27 @@ def test_samples_show_worst_then_best_with_id_and_score():
     assert "score 0.500" in text
     alts = [attrs["alt"] for tag, attrs in page_of().elements if tag == "img"]
     assert alts[:4] == [f"{part} of tile_7" for part in ("image", "truth", "prediction", "errors")]
+
+
+def test_looks_have_their_class_their_share_and_a_table():
+    shown = [
+        Look("a<b", "val", "worst", 1, np.zeros((8, 12, 3), np.uint8), 0.25),
+        Look("c", "val", "rarest class", 2, np.zeros((8, 12, 3), np.uint8), None),
+    ]
+    row = {"outside": 0.25, "area": 0.625, "images": 1}
+    report = make_report(looks=shown)
+    report.summary["attention"] = {"split": "val", "images": 2, "classes": {NAMES[1]: row}}
+    page = Page(render(report))
+    text = page.text("overlays")
+    assert f"{NAMES[1]} , 25 % outside worst · val · a<b" in text
+    assert f"{NAMES[2]} , no share: not in the truth, or nothing speaks for it rarest" in text
+    assert f"images {NAMES[1]} 25 % 62 % 1" in text
+    alts = [attrs.get("alt", "") for tag, attrs in page.elements if tag == "img"]
+    assert sum(alt.startswith("what speaks for") for alt in alts) == 2
+    report = make_report()
+    report.summary["attention"] = {"skipped": "no map"}
+    assert "Where it looks is not shown: no map." in Page(render(report)).text("overlays")
+    assert "Where it looks" not in page_of().text("overlays")
 
 
 def test_confusion_counts_are_at_the_cells():

@@ -399,3 +399,42 @@ def test_every_exported_file_gives_the_labels_of_the_live_model(named, tmp_path)
     }
     assert all(row["labels_equal"] for row in described["checks"])
     assert (described["task"], described["fit"]) == ("classification", "pad")
+
+
+@pytest.fixture(scope="module")
+def cropping(named, tmp_path_factory):
+    """The run as one that sees crops, and images of which three of five have a box."""
+    root = tmp_path_factory.mktemp("cropping")
+    run = runs.copy(named, root / "run", **{"  input: full\n": "  input: crop\n"})
+    lines = ["file,xmin,ymin,xmax,ymax,label"]
+    for i in range(5):
+        Image.fromarray(classes.picture(700 + i, i % 3)).save(root / f"t{i}.png")
+        box = "2,3,12,13" if i < 3 else ",,,"
+        lines.append(f"t{i}.png,{box},{classes.NAMES[i % 3]}")
+    (root / "boxes.csv").write_text("\n".join(lines) + "\n")
+    return run, root / "boxes.csv"
+
+
+def test_predict_and_submit_say_what_was_cut_another_way(cropping, tmp_path, capsys):
+    run, data = cropping
+    note = "data.input `crop`: 2 of 5 images have no box and no mask and are taken whole."
+    options = ("--format", "labels", "--columns", "Id,Category")
+    for argv in (
+        ("predict", run, data, "--out", tmp_path / "plain"),
+        ("predict", run, data, "--out", tmp_path / "p", "--probabilities", "--shards", 2),
+        ("submit", run, data, *options, "--out", tmp_path / "out.csv"),
+    ):
+        assert runs.use(*argv, "--json") == 0
+        told = capsys.readouterr()
+        assert told.err.count(note) == 1
+        assert json.loads(told.out.splitlines()[-1])["notes"] == [note]
+    assert runs.use("predict", run, data, "--out", tmp_path / "q", "--quiet") == 0
+    assert note not in capsys.readouterr().err
+
+
+def test_nothing_is_said_where_all_was_cut_as_asked(named, folders, tmp_path, capsys):
+    argv = ("predict", named, folders / "data/test", "--out", tmp_path / "out", "--json")
+    assert runs.use(*argv) == 0
+    told = capsys.readouterr()
+    assert "data.input" not in told.err
+    assert json.loads(told.out.splitlines()[-1])["notes"] == []

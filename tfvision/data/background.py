@@ -6,6 +6,8 @@ therefore judges what they found and names the failure, so that failures can be 
 image be used another way. All of it is deterministic. NumPy and OpenCV.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -174,7 +176,11 @@ def border_colour(
 
 
 def composite(
-    image: np.ndarray, region: np.ndarray, colour: float, *, white: float | None = None
+    image: np.ndarray,
+    region: np.ndarray,
+    colour: float | Sequence[float],
+    *,
+    white: float | None = None,
 ) -> np.ndarray:
     """The image with one colour outside its region; a new array of its dtype.
 

@@ -61,7 +61,7 @@ def settle_white(
 def find_warnings(source: Source, facts: Sequence[Facts | None], result: "Scan") -> list[Issue]:
     """Warnings of the reader, and what the counts show once there is no error."""
     records = source.records
-    issues = []
+    issues = _turned_boxes(records, facts)
     for record, fact in zip(records, facts, strict=True):
         for text in fact.warnings if fact else ():
             if not text.startswith("EXIF orientation") and "mask EXIF" not in text:
@@ -92,6 +92,48 @@ def find_warnings(source: Source, facts: Sequence[Facts | None], result: "Scan")
         problem = f"{only_first} of {len(pixels)} masks hold nothing but {name!r}"
         issues.append(Issue("warning", "", "masks", problem, "Check that they are finished."))
     return issues + repeats(records, result)
+
+
+def _turned_boxes(records: Sequence[Record], facts: Sequence[Facts | None]) -> list[Issue]:
+    """One warning where images with a box were turned by their EXIF orientation.
+
+    A box does not say whether it was drawn on the picture as it is seen or on the pixels as they
+    are stored. The only hint is one that fits into one of them alone.
+    """
+    turned = [
+        (record, fact, next((w for w in fact.warnings if w.startswith("EXIF orientation")), ""))
+        for record, fact in zip(records, facts, strict=True)
+        if fact and fact.boxes
+    ]
+    turned = [found for found in turned if found[2]]
+    if not turned:
+        return []
+    record, fact, text = turned[0]
+    orientation = text.split()[2]
+    unsure = sum(_fits_as_stored(fact, text) for _, fact, text in turned)
+    problem = (
+        f"has the EXIF orientation {orientation}, and its box ({_sides(fact.boxes[0])}) was read "
+        f"in the turned image, {fact.width} x {fact.height} pixels (width x height); so with "
+        f"{len(turned)} images of the data set. {unsure} of their boxes would fit the stored "
+        "pixels as well"
+    )
+    advice = (
+        "Look at some of them. Where boxes were drawn on the pixels as they are stored, set exif: "
+        "ignore, or turn the boxes; where on the picture as it is seen, all is well."
+    )
+    return [Issue("warning", record.id, record.place, problem, advice)]
+
+
+def _fits_as_stored(fact: Facts, text: str) -> bool:
+    """Whether the box lies inside the image before it was turned, as `text` says it was."""
+    swapped = int(text.split()[2]) > 4  # 5 to 8 lay an image on its side
+    width, height = (fact.height, fact.width) if swapped else (fact.width, fact.height)
+    _, _, right, bottom = fact.boxes[0]
+    return right <= width and bottom <= height
+
+
+def _sides(box: Sequence[float]) -> str:
+    return ", ".join(f"{side:g}" for side in box)
 
 
 def _rare_classes(result: "Scan") -> list[Issue]:

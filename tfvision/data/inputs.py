@@ -181,7 +181,12 @@ def patches(
     return Cut("patches", pieces, frozenset({"region"}))
 
 
-def removed(method: str = "grabcut", fill: float = 0.5, margin: float = 0.1) -> Cut:
+def removed(
+    method: str = "grabcut",
+    fill: float | Sequence[float] = 0.5,
+    margin: float = 0.1,
+    crop: bool = True,
+) -> Cut:
     """The crop, as `crop` cuts it, with its background set to one value.
 
     The background is outside the region; where data has no mask, outside what `method` finds in
@@ -190,26 +195,37 @@ def removed(method: str = "grabcut", fill: float = 0.5, margin: float = 0.1) -> 
 
     Args:
         method: "grabcut" or "border_colour", which can do without a box; see `background`.
-        fill: Value of the background, 0 (black) to 1 (white).
+        fill: Value of the background, 0 (black) to 1 (white); or three, for images in colour.
         margin: As `crop` has it.
+        crop: False: the whole image instead of the crop.
     """
     if method not in background.METHODS:
         raise InputError(
             f"removed: method must be one of {', '.join(background.METHODS)}, got {method!r}."
         )
-    fill = _check_fill("removed", fill)
+    fills = _check_fills("removed", fill)
     margin = _check_margin("removed", margin)
+    if not isinstance(crop, bool):
+        raise InputError(f"removed: crop must be true or false, got {crop!r}.")
 
     def pieces(whole: Whole) -> list[Piece]:
+        channels = whole.image.shape[-1]
+        if len(fills) not in (1, channels):
+            raise InputError(
+                f"removed: fill is {list(fills)}, a value for each of 3 channels, and an image has "
+                f"{channels}. Give one value."
+            )
         window, fallback = whole.window(margin)
         whole, failed = _found(whole, method)
         if whole.region is not None and whole.region.any():
-            image = composite(whole.image, whole.region, fill, white=whole.white)
+            image = composite(whole.image, whole.region, fills, white=whole.white)
             whole = replace(whole, image=image)
             # A method that needs no box has cut out what it found: nothing fell back.
             fallback = "" if fallback == "no_box" else fallback
             window = window if whole.box is not None else whole.window(margin)[0]
-        return [whole.piece(window, fallback=fallback or failed)]
+        elif whole.region is not None:
+            failed = "empty_region"
+        return [whole.piece(window if crop else None, fallback=fallback or failed)]
 
     needs = frozenset() if method == "border_colour" else frozenset({"region", "box"})
     return Cut("removed", pieces, needs)
@@ -282,6 +298,15 @@ def _check_fill(name: str, fill: float) -> float:
     if isinstance(fill, bool) or not isinstance(fill, int | float) or not 0 <= fill <= 1:
         raise InputError(f"{name}: fill must be a number from 0 to 1, got {fill!r}.")
     return float(fill)
+
+
+def _check_fills(name: str, fill: float | Sequence[float]) -> tuple[float, ...]:
+    """One value, or three."""
+    if not isinstance(fill, list | tuple):
+        return (_check_fill(name, fill),)
+    if len(fill) != 3:
+        raise InputError(f"{name}: fill must be a number or three of them, got {list(fill)}.")
+    return tuple(_check_fill(name, value) for value in fill)
 
 
 def _check_count(name: str, value: int, least: int) -> int:

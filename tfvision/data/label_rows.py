@@ -98,6 +98,14 @@ def read_label_rows(
     return rows, notes
 
 
+def label_columns(
+    path: Path, *, columns: Mapping | None = None, encoding: str = "utf-8"
+) -> dict[str, int]:
+    """Key -> column of a table that `read_label_rows` reads: of NAMES and BOX those it has."""
+    lines = read_cells(path, encoding=encoding)
+    return _places(path, [cells for _, cells in lines[:2]], columns)[0]
+
+
 def has_labels(path: Path) -> bool:
     """Whether a CSV file is a table of files and labels."""
     try:

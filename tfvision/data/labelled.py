@@ -68,7 +68,9 @@ class LabelledFiles(FileSource):
         label = None if number is None else np.full((1, 1), number, np.int32)
         boxes = None if box is None else np.array([box], np.float32)
         if box is not None:
-            check_box(box, sample.image.shape[:2], place=self.records[index].place)
+            turned = any(text.startswith("EXIF orientation") for text in warnings)
+            place = self.records[index].place
+            check_box(box, sample.image.shape[:2], place=place, turned=turned)
         return replace(
             sample,
             mask=label,
@@ -156,8 +158,16 @@ def to_region(mask: np.ndarray) -> np.ndarray:
     return (mask >= least).astype(np.uint8)
 
 
-def check_box(box: Sequence[float], size: tuple[int, int], *, place: str) -> None:
-    """Raises a `BadSample` where `x1 y1 x2 y2` is not inside an image of (height, width)."""
+def check_box(
+    box: Sequence[float], size: tuple[int, int], *, place: str, turned: bool = False
+) -> None:
+    """Raises a `BadSample` where `x1 y1 x2 y2` is not inside an image of (height, width).
+
+    Args:
+        box, size: In pixels.
+        place: For messages.
+        turned: Whether the image was turned by its EXIF orientation, which may be the reason.
+    """
     x1, y1, x2, y2 = box
     height, width = size
     shown = f"the box ({', '.join(f'{side:g}' for side in box)})"
@@ -167,7 +177,11 @@ def check_box(box: Sequence[float], size: tuple[int, int], *, place: str) -> Non
         raise BadSample(place, problem, advice)
     if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
         problem = f"{shown} leaves the image, {width} x {height} pixels (width x height)"
-        raise BadSample(place, problem, "Correct it: x1 y1 x2 y2, in pixels.")
+        advice = "Correct it: x1 y1 x2 y2, in pixels."
+        if turned:
+            problem += ", after its EXIF orientation was applied"
+            advice += " If boxes were drawn on the pixels as they are stored, set exif: ignore."
+        raise BadSample(place, problem, advice)
 
 
 def regions_beside(paths: Mapping[Path, str], *, folder: str) -> tuple[dict[Path, Path], set[Path]]:

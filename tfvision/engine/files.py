@@ -5,10 +5,11 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfvision.errors import EnvironmentFault
+from tfvision.errors import EnvironmentFault, InputError
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -41,6 +42,38 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """`write_text` of indented JSON."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path, *, what: str, flag: str) -> Iterator[Path]:
+    """A folder to write into, which appears as `target` when the block ends well, or not at all.
+
+    Args:
+        target: Where nothing is yet.
+        what: For messages: "The cleaned copy".
+        flag: The flag that named the target.
+
+    Raises:
+        InputError: Something stands at `target` by now.
+        EnvironmentFault: Something cannot be read or written; nothing is left behind.
+    """
+    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if target.exists():  # a rename would replace an empty folder without a word
+            raise InputError(f"{flag} {target} exists already. Name a folder that does not.")
+        os.rename(temporary, target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{what} {target} cannot be written: {error}. Nothing was left there. Free some space "
+            f"or name another folder with {flag}."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            if temporary.exists():
+                shutil.rmtree(temporary)
 
 
 def cannot_write(path: Path, error: OSError, needed: int) -> EnvironmentFault:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfvision.engine.files import write_bytes
 from tfvision.report import augment_page, overlay, tables
+from tfvision.report.looks import Look, looks_of, shares_of
 from tfvision.report.plots import Line, column, line_chart, number
 from tfvision.report.shared import (
     MAX_MATRIX,
@@ -75,6 +76,8 @@ class Report:
         depths: Rows of UNet++'s pruning table, or None.
         audit: {severity, meaning, reading, members, suspects} of each finding, worst first;
             members and suspects have an `id`.
+        looks: What speaks for a class in some images; what `summary` says of it under `attention`
+            stands beside them.
         augmented: Training samples and what augmentation makes of them; None without any.
     """
 
@@ -97,6 +100,7 @@ class Report:
     timing: dict[str, float]
     depths: list[dict[str, Any]] | None = None
     audit: list[dict[str, Any]] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     augmented: augment_page.Augmented | None = None
 
 
@@ -134,6 +138,8 @@ def _context(report: Report) -> dict[str, Any]:
             for name, split in scores.items()
         },
         "galleries": _galleries(report, len(classes)),
+        "looks": looks_of(report.looks),
+        "look_shares": shares_of(report.summary.get("attention"), names),
         "error_colour": "#{:02x}{:02x}{:02x}".format(*overlay.ERROR),
         "hatch": ["#{:02x}{:02x}{:02x}".format(*colour) for colour in overlay.HATCH],
         "conventions": tables.conventions(scores),

@@ -47,7 +47,7 @@ def overlays(
     cams = _cams(inference, images, classes)
     if cams is None:
         return [None] * len(images)
-    return [_red(image, cam) for image, cam in zip(images, cams, strict=True)]
+    return [red(image, cam) for image, cam in zip(images, cams, strict=True)]
 
 
 def beside_the_object(
@@ -110,7 +110,7 @@ def _cams(inference: ClassInference, images: np.ndarray, classes) -> np.ndarray 
         return None
 
 
-def _red(image: np.ndarray, cam: np.ndarray) -> np.ndarray:
+def red(image: np.ndarray, cam: np.ndarray) -> np.ndarray:
     """An image (H, W, C) in [0, 1] in grey, red where the map (H, W) in [0, 1] is high."""
     grey = np.clip(image[..., :3].mean(axis=-1, keepdims=True), 0, 1) * 255
     heat = 0.65 * cam[..., None]

@@ -11,7 +11,6 @@
 The copy appears whole or not at all, and the source is only read.
 """
 
-import contextlib
 import csv
 import io
 import os
@@ -31,12 +30,12 @@ from tfvision.data.npz import CLASS_NAMES, PARTS
 from tfvision.data.scan import Scan
 from tfvision.data.source import Source
 from tfvision.data.table import Row, read_cells, read_table
-from tfvision.engine.files import sync_folder
-from tfvision.errors import EnvironmentFault, InputError
+from tfvision.engine.files import whole_folder
+from tfvision.errors import InputError
 
 
-def check_target(source: Source, target: Path) -> None:
-    """Refuses a place that is taken, or lies inside the data.
+def check_target(source: Source, target: Path, *, flag: str = "--clean") -> None:
+    """Refuses a place, named by a flag, that is taken, or lies inside the data.
 
     Raises:
         InputError: Says which.
@@ -44,10 +43,10 @@ def check_target(source: Source, target: Path) -> None:
     if source.path is None:
         raise InputError(f"The source {source.name} is no file or folder; it cannot be copied.")
     if target.exists() or target.is_symlink():
-        raise InputError(f"--clean {target} exists already. Name a folder that does not.")
+        raise InputError(f"{flag} {target} exists already. Name a folder that does not.")
     if source.path.is_dir() and leads_inside(source.path, target):
         raise InputError(
-            f"--clean {target} lies inside the data set {source.path}, which is only read. Name "
+            f"{flag} {target} lies inside the data set {source.path}, which is only read. Name "
             "a folder elsewhere."
         )
 
@@ -78,72 +77,57 @@ def write_clean(
                 f"{source.records[i].place} was changed after it had been scanned. Leave the data "
                 "alone while it is copied, and start again."
             )
-    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
-    try:
-        temporary.mkdir(parents=True)
+    with whole_folder(target, what="The cleaned copy", flag="--clean") as folder:
         if isinstance(source, ArraySource):
-            name = _copy_arrays(source, temporary, keep)
+            name = _copy_arrays(source, folder, keep)
         elif source.name == "manifest":
-            name = _copy_manifest(cast(FileSource, source), temporary, keep, encoding)
+            name = _copy_manifest(cast(FileSource, source), folder, keep, encoding)
         else:
-            name = _copy_folder(cast(FileSource, source), temporary, keep)
+            name = _copy_folder(cast(FileSource, source), folder, keep)
             if source.name == "label_table":
-                name = _copy_labels(source, temporary, keep, encoding)
-        if target.exists():  # a rename would replace an empty folder without a word
-            raise InputError(f"--clean {target} exists already. Name a folder that does not.")
-        os.rename(temporary, target)
-        sync_folder(target.parent)
-    except OSError as error:
-        raise EnvironmentFault(
-            f"The cleaned copy {target} cannot be written: {error}. Nothing was left there. Free "
-            "some space or name another folder with --clean."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            if temporary.exists():
-                shutil.rmtree(temporary)
+                name = _copy_labels(source, folder, keep, encoding)
     return target / name
 
 
 def _copy_folder(source: FileSource, folder: Path, keep: list[int]) -> str:
-    root = _root(source)
+    root = root_of(source)
     names = root / "classes.txt"
     pairs = [file for i in keep for file in source.files(i) if file is not None]
     for file in [*pairs, *([names] if names.is_file() else [])]:
-        if not file.is_relative_to(root):
-            raise InputError(
-                f"{file} lies outside {root}, so a copy cannot keep its place. Leave samples out "
-                "with data.exclude instead."
-            )
-        _copy(file, folder / file.relative_to(root))
+        copy_file(file, folder / below(root, file))
     only = source.path is not None and source.path.is_file()
     return pairs[0].name if only and pairs else ""
 
 
-def _copy_labels(source: Source, folder: Path, keep: list[int], encoding: str) -> str:
-    """The table of labels: its header, and the rows of the samples that are kept."""
+def table_of_labels(source: Source) -> tuple[Path, dict[int, int]]:
+    """The CSV file that a `label_table` was read from, and line -> sample of its rows."""
     path = cast(Path, source.path)
     place = next(record.place for record in source.records if record.label is not None)
     tables = csv_files(path) if path.is_dir() else [path]
     table = next(file for file in tables if f" of {file.name} (" in place)
+    # A place reads "line 7 of train.csv (0005.jpg)"; images that no row names have another.
+    listed = (
+        (i, r.place) for i, r in enumerate(source.records) if f" of {table.name} (" in r.place
+    )
+    return table, {int(place.split(" ", 2)[1]): i for i, place in listed}
 
-    def line_of(index: int) -> int:  # a place reads "line 7 of train.csv (0005.jpg)"
-        return int(source.records[index].place.split(" ", 2)[1])
 
-    listed = [i for i, record in enumerate(source.records) if record.label is not None]
-    kept = {line_of(i) for i in keep if source.records[i].label is not None}
-    lines = read_cells(table, encoding=encoding)
-    first = min(map(line_of, listed))
+def _copy_labels(source: Source, folder: Path, keep: list[int], encoding: str) -> str:
+    """The table of labels: its header, and the rows of the samples that are kept."""
+    table, sample_of = table_of_labels(source)
+    kept, first = set(keep), min(sample_of)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows(cells for line, cells in lines if line in kept or line < first)
-    _write(folder / table.name, text.getvalue().encode(encoding))
-    return "" if path.is_dir() else table.name
+    for line, cells in read_cells(table, encoding=encoding):
+        if line < first or sample_of.get(line) in kept:
+            writer.writerow(cells)
+    write_synced(folder / table.name, text.getvalue().encode(encoding))
+    return "" if cast(Path, source.path).is_dir() else table.name
 
 
 def _copy_manifest(source: FileSource, folder: Path, keep: list[int], encoding: str) -> str:
     """The table with all its columns; rows that belong to no kept sample go."""
-    path, root = cast(Path, source.path), _root(source)
+    path, root = cast(Path, source.path), root_of(source)
     known = ["mask", "split", "group"]
     _, extra = read_table(path, required=["image"], optional=known, encoding=encoding)
     rows, _ = read_table(path, required=["image"], optional=[*known, *extra], encoding=encoding)
@@ -158,14 +142,14 @@ def _copy_manifest(source: FileSource, folder: Path, keep: list[int], encoding: 
         for column, file in zip(("image", "mask"), source.files(index), strict=True):
             if file is not None:
                 cells[column] = _name_inside(root, file, f"{column}s/{row.line}")
-                _copy(file, folder / cells[column])
+                copy_file(file, folder / cells[column])
         lines.append(cells)
     columns = [c for c in ["image", *known, *extra] if c == "image" or any(r[c] for r in lines)]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    _write(folder / path.name, text.getvalue().encode(encoding))
+    write_synced(folder / path.name, text.getvalue().encode(encoding))
     return path.name
 
 
@@ -208,7 +192,7 @@ def _copy_arrays(source: ArraySource, folder: Path, keep: list[int]) -> str:
         if part is not None:
             arrays[key] = array[rows[part]]
     _write_npz(path, folder / path.name, arrays)
-    _write(folder / "origin.csv", _origin(source, keep).encode())
+    write_synced(folder / "origin.csv", _origin(source, keep).encode())
     return path.name
 
 
@@ -261,19 +245,35 @@ def _origin(source: ArraySource, keep: list[int]) -> str:
     return text.getvalue()
 
 
-def _root(source: Source) -> Path:
+def below(root: Path, file: Path) -> Path:
+    """The path of a file below the folder of its data set.
+
+    Raises:
+        InputError: It lies elsewhere.
+    """
+    if not file.is_relative_to(root):
+        raise InputError(
+            f"{file} lies outside {root}, so a copy cannot keep its place. Leave samples out "
+            "with data.exclude instead."
+        )
+    return file.relative_to(root)
+
+
+def root_of(source: Source) -> Path:
+    """The folder that a data set's files are told from."""
     path = cast(Path, source.path)
     return path if path.is_dir() else path.parent
 
 
-def _copy(file: Path, to: Path) -> None:
+def copy_file(file: Path, to: Path) -> None:
     """Copies content and times, following links; two samples may share a file."""
     if not to.exists():
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, to)
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_synced(path: Path, content: bytes) -> None:
+    """Writes a file of a folder that is not there yet, and waits for the disk."""
     with open(path, "wb") as file:
         file.write(content)
         file.flush()

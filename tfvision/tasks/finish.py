@@ -30,6 +30,7 @@ from tfvision.postprocess import ON_COMPONENTS
 from tfvision.report.html import Report, SplitScores, write_report
 from tfvision.report.overlay import Overlay
 from tfvision.tasks import findings
+from tfvision.tasks.attention_of_pixels import look_at
 from tfvision.tasks.baselines import baseline_scores
 from tfvision.tasks.data import Prepared
 from tfvision.tasks.decode import native_scanned
@@ -73,6 +74,9 @@ def finish(
     clock.lap("score")
     for split, result in scored.items():
         save_scored(run, split, result, prepared.record())
+    each = _by_score(recipe, scored)
+    looked, looks = look_at(recipe, inference, prepared, scored, list(each))
+    clock.lap("attention")
     summary = {
         "task": "segmentation",
         "arch": recipe.config.model.name,
@@ -90,6 +94,7 @@ def finish(
             split: split_metrics(recipe, result, prepared.class_names)
             for split, result in scored.items()
         },
+        "attention": looked,
     }
     run.write_json("summary.json", summary)
     depths = _depths(recipe, prepared, model)
@@ -116,7 +121,8 @@ def finish(
             scores={s: _split_scores(recipe, prepared, r) for s, r in scored.items()},
             baselines=baselines,
             contract=asdict(recipe.contract),
-            overlays=_overlays(recipe, prepared, scored),
+            overlays=_overlays(prepared, scored, each),
+            looks=looks,
             augmented=augmented(recipe.config, prepared, recipe.ignored),
             warnings=[
                 *warnings,
@@ -338,22 +344,30 @@ def _split_scores(recipe: Recipe, prepared: Prepared, scored: Scored) -> SplitSc
     )
 
 
-def _overlays(recipe: Recipe, prepared: Prepared, scored: dict[str, Scored]):
-    """The worst and best images of the test split, or of validation where that has no labels."""
+def _by_score(recipe: Recipe, scored: dict[str, Scored]) -> dict[int, float]:
+    """Place -> mean IoU of the images of the test split, or of validation where that has no
+    labels; the worst first."""
+    result = next((scored[s] for s in ("test", "val") if s in scored), None)
+    if result is None:
+        return {}
+    each = [float(contract.mean_iou(cm[None], recipe.contract)) for cm in result.final]
+    order = np.argsort(each, kind="stable")
+    return {int(i): each[i] for i in order if not np.isnan(each[i])}
+
+
+def _overlays(prepared: Prepared, scored: dict[str, Scored], each: dict[int, float]):
+    """The worst and the best of the images that `_by_score` gives."""
     split = next((s for s in ("test", "val") if s in scored), None)
     if split is None:
         return {"worst": [], "best": []}
-    result = scored[split]
-    each = np.array([contract.mean_iou(cm[None], recipe.contract) for cm in result.final])
-    order = np.argsort(np.where(np.isnan(each), 2, each), kind="stable")
-    order = [i for i in order if not np.isnan(each[i])]
+    result, order = scored[split], list(each)
     indices = prepared.indices(split)
 
     def overlay(i: int) -> Overlay:
         _, image, mask, scale = next(native_samples(prepared, [indices[i]]))
         picture = np.clip(np.rint(image.astype(np.float32) * (scale * 255)), 0, 255)
         return Overlay(
-            result.ids[i], split, picture.astype(np.uint8), mask, result.labels[i], float(each[i])
+            result.ids[i], split, picture.astype(np.uint8), mask, result.labels[i], each[i]
         )
 
     return {

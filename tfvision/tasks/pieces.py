@@ -153,6 +153,7 @@ def image_probabilities(
     samples: Iterable[Native],
     *,
     pieces: list[np.ndarray] | None = None,
+    counter: Counter | None = None,
 ) -> Iterator[np.ndarray]:
     """The probabilities (1, 1, K) float32 of images, in order, before any rule.
 
@@ -162,15 +163,16 @@ def image_probabilities(
             one size for it.
         samples: The images.
         pieces: Takes the probabilities (n, K) of each image's pieces, or None.
+        counter: Is added what `Cut.notes` reads, image by image, or None.
     """
-    for own, weights in piece_probabilities(recipe, predictor, samples):
+    for own, weights in piece_probabilities(recipe, predictor, samples, counter=counter):
         if pieces is not None:
             pieces.append(own)
         yield together(recipe, own, weights).astype(np.float32)[None, None]
 
 
 def piece_probabilities(
-    recipe: Recipe, predictor: Any, samples: Iterable[Native]
+    recipe: Recipe, predictor: Any, samples: Iterable[Native], *, counter: Counter | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Of each image, in order, the probabilities (n, K) float32 and weights (n,) of its pieces.
 
@@ -178,7 +180,10 @@ def piece_probabilities(
     """
     at_once, group = recipe.config.data.batch_size, []
     for sample in samples:
-        group.append((sample, cut_native(recipe, sample)))
+        cut = cut_native(recipe, sample)
+        if counter is not None:
+            counter.update(count_pieces(cut))
+        group.append((sample, cut))
         if sum(len(pieces) for _, pieces in group) >= at_once:
             yield from _predicted(recipe, predictor, group)
             group = []

@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -115,16 +116,18 @@ def batch_size_of(loaded: "LoadedRun") -> int:
     return 1 if isinstance(loaded.inference, Tiles) else loaded.config.data.batch_size
 
 
-def labels_of(loaded: "LoadedRun", source: Source, indices: list[int]) -> Iterator[np.ndarray]:
+def labels_of(
+    loaded: "LoadedRun", source: Source, indices: list[int], *, counter: Counter | None = None
+) -> Iterator[np.ndarray]:
     """The labels (H, W) uint8 of records, in order, after all rules.
 
     An image that is cut into tiles is decoded band by band: of its probabilities never more
-    than a row of tiles is held.
+    than a row of tiles is held. For `counter` see `probabilities_of`.
     """
     rules, component_rules = loaded.recipe.rules, loaded.recipe.component_rules
     if loaded.recipe.is_classification:
         of_image = decode(rules)
-        for found in probabilities_of(loaded, source, indices):
+        for found in probabilities_of(loaded, source, indices, counter=counter):
             yield np.asarray(of_image(found))
         return
     final, of_pixels = decode_images(rules, component_rules), decode(rules)
@@ -141,15 +144,16 @@ def labels_of(loaded: "LoadedRun", source: Source, indices: list[int]) -> Iterat
 
 
 def probabilities_of(
-    loaded: "LoadedRun", source: Source, indices: list[int]
+    loaded: "LoadedRun", source: Source, indices: list[int], *, counter: Counter | None = None
 ) -> Iterator[np.ndarray]:
     """The probabilities (H, W, K) float32 of records, in order, before any rule.
 
-    Of a classification (1, 1, K), those of all pieces of an image together.
+    Of a classification (1, 1, K), those of all pieces of an image together; `counter` is then
+    added how the images were cut, for `Cut.notes`.
     """
     if loaded.recipe.is_classification:
         images = (native(source, i, loaded.recipe.channels) for i in indices)
-        yield from image_probabilities(loaded.recipe, loaded.inference, images)
+        yield from image_probabilities(loaded.recipe, loaded.inference, images, counter=counter)
         return
     for pictures, scales in _groups(loaded, source, indices):
         if _cut(loaded, pictures[0]):
@@ -166,6 +170,7 @@ def into_shards(
     *,
     request: UseRequest,
     weights: list[str],
+    counter: Counter | None = None,
 ) -> Iterator[np.ndarray]:
     """Writes `<out>/probabilities/`, or what is missing of it; yields labels from what is there.
 
@@ -177,6 +182,7 @@ def into_shards(
         source, indices, ids: What is predicted.
         request: Its `out`, `shards`, and what `how` records.
         weights: Of `weights_of`, to tell runs apart.
+        counter: As `probabilities_of` has it; of the images that were missing.
 
     Raises:
         InputError: The folder holds the probabilities of another run or input, or of other
@@ -198,7 +204,7 @@ def into_shards(
     )
     missing = store.missing()
     for done, positions in enumerate(missing, 1):
-        found = probabilities_of(loaded, source, [indices[p] for p in positions])
+        found = probabilities_of(loaded, source, [indices[p] for p in positions], counter=counter)
         store.write(positions, [half(one) for one in found])
         if not request.quiet:
             print(f"shard {done} of {len(missing)} written", file=sys.stderr)

@@ -1,6 +1,7 @@
 """A contest's submission file from a run: predicted in batches, written row by row."""
 
 import sys
+from collections import Counter
 from typing import Any
 
 from tfvision.engine.distribute import make_strategy
@@ -50,10 +51,11 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
         order = list(dict.fromkeys(image_of[key] for key in keys))
         names, indices = [names[i] for i in order], [indices[i] for i in order]
     sizes: dict[str, tuple[int, int]] = {}
+    cut = Counter()  # how the images of a classification were cut
     progress = Progress(quiet=request.quiet)
 
     def images():
-        found = labels_of(loaded, source, indices)
+        found = labels_of(loaded, source, indices, counter=cut)
         for done, (name, labels) in enumerate(zip(names, found, strict=True), 1):
             sizes.update(dict.fromkeys(layout.keys(name), labels.shape))
             progress.live(f"{done}/{len(names)} images")
@@ -64,6 +66,7 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
         f"{options.out}: {checked.rows:,} rows of {len(names):,} images, {checked.num_bytes:,} "
         f"bytes, read back{'' if options.sample is None else f'; fits {options.sample}'}"
     )
+    notes = use.said(loaded.recipe.cut.notes(cut), quiet=request.quiet) if cut else []
     for warning in checked.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return {
@@ -73,6 +76,7 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
         "rows": checked.rows,
         "bytes": checked.num_bytes,
         "warnings": checked.warnings,
+        **({"notes": notes} if loaded.recipe.is_classification else {}),
         **how(request),
     }
 

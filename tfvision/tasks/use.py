@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,10 +149,12 @@ def predict(request: UseRequest) -> dict[str, Any]:
     if len(set(ids)) < len(ids):
         ids = [f"{source.records[i].part}/{source.records[i].id}".lstrip("/") for i in indices]
     if loaded.recipe.is_classification:
-        labels, found = _classify(loaded, run, source, indices, ids, request)
+        cut = Counter()
+        labels, found = _classify(loaded, run, source, indices, ids, request, cut)
         names = loaded.data["class_labels"]
         written = write_class_predictions(request.out / "predictions", ids, labels, found, names)
-        return _predicted(request, ids, written)
+        notes = said(loaded.recipe.cut.notes(cut), quiet=request.quiet)
+        return {**_predicted(request, ids, written), "notes": notes}
     probabilities = None
     if request.shards is not None:
         weights = weights_of(run)
@@ -168,6 +171,13 @@ def predict(request: UseRequest) -> dict[str, Any]:
     return _predicted(request, ids, written)
 
 
+def said(notes: list[str], *, quiet: bool) -> list[str]:
+    """Prints what a user must know of how images were cut; returns it."""
+    for note in () if quiet else notes:
+        print(note, file=sys.stderr)
+    return notes
+
+
 def _predicted(request: UseRequest, ids: list[str], written: Path) -> dict[str, Any]:
     fitted = {
         "postprocess.yaml": request.postprocess,
@@ -182,14 +192,15 @@ def _predicted(request: UseRequest, ids: list[str], written: Path) -> dict[str, 
     return {"images": len(ids), "file": str(written), **how(request)}
 
 
-def _classify(loaded, run, source: Source, indices, ids, request: UseRequest):
-    """(N,) labels after all rules and (N, K) probabilities before them, calibrated if asked."""
+def _classify(loaded, run, source: Source, indices, ids, request: UseRequest, cut: Counter):
+    """(N,) labels after all rules and (N, K) probabilities before them, calibrated if asked;
+    adds to `cut`."""
     if request.shards is None:
-        found = np.array([p[0, 0] for p in probabilities_of(loaded, source, indices)], np.float32)
+        each = probabilities_of(loaded, source, indices, counter=cut)
+        found = np.array([p[0, 0] for p in each], np.float32)
     else:
-        for _ in into_shards(
-            loaded, source, indices, ids, request=request, weights=weights_of(run)
-        ):
+        options = {"request": request, "weights": weights_of(run), "counter": cut}
+        for _ in into_shards(loaded, source, indices, ids, **options):
             pass
         store = Shards.open(request.out / "probabilities")
         found = np.array([store[name][0, 0] for name in ids], np.float32)
