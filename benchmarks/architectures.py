@@ -288,7 +288,8 @@ def table(found: dict) -> str:
             "## Beside other packages",
             "",
             "Pairs of the same net, as near as both allow: other biases, and decoders of other "
-            "widths, make the counts differ; most those of PAN and FPN, where ours stop at stride 8.",
+            "widths, make the counts differ; most those of PAN and FPN, where ours stop at stride "
+            "8.",
             "",
             *_rows(found["pairs"], "net"),
         ]
