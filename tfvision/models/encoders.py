@@ -55,7 +55,7 @@ class Encoder:
         trainable: False keeps weights and statistics of the encoder as they are.
         batch_norm: `train`, or `frozen`: the encoder's batch normalisations keep weights and
             statistics, while the rest learns. What they were pretrained with is better than the
-            statistics of small batches, and a training step costs some 40 % less on a CPU.
+            statistics of small batches, and a training step is cheaper.
     """
 
     name: str | None = None
