@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in what runs in processes of its own
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
