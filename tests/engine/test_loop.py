@@ -159,6 +159,20 @@ def test_nan_is_never_best(tmp_path):
     assert loop.run().best_epoch == 2
 
 
+def test_of_equal_scores_the_one_of_least_loss_is_best(tmp_path):
+    rows = [(0.6, 0.5), (0.9, 0.4), (0.9, 0.2), (0.9, 0.3), (0.8, 0.1)]
+    scores = iter([{"val_score": score, "val_loss": loss} for score, loss in rows])
+    loop = toy.loop(tmp_path, validate=lambda: next(scores), the_plan=toy.plan(epochs=5))
+    state = loop.run()
+    assert (state.best_epoch, state.best_step, state.best_value) == (3, 9, 0.9)
+    assert 9 in steps_in(tmp_path)
+    again = toy.loop(tmp_path)
+    again.restore()
+    again.run()
+    assert again.variables_sha256 == loop.variables_sha256
+    assert state.waited == 3  # an equal score is no gain, and does not put off early stopping
+
+
 def test_early_stopping_counts_epochs_without_gain(tmp_path):
     scores = iter([0.5, 0.6, 0.6, 0.1, 0.9])
     loop = toy.loop(

@@ -71,7 +71,8 @@ class Plan:
         time_limit: Seconds of training after which to end; the schedule ends with it.
         learning_rate: What the schedule's factor is multiplied with.
         schedule: See `engine/schedules.py`.
-        monitor: Validation score whose best epoch is kept, larger is better.
+        monitor: Validation score whose best epoch is kept, larger is better; of equal ones that
+            of the least validation loss.
         early_stopping: Epochs without a better score before ending; 0 is never.
         checkpoint_every: Longest time between two checkpoints, in seconds.
     """
@@ -333,7 +334,7 @@ class Loop:
         state.elapsed += time.monotonic() - began
         row["seconds"] = state.epoch_seconds + time.monotonic() - began
         state.history.append(row)
-        self._show_epoch(row, gain)
+        self._show_epoch(row)
         state.epoch += 1
         state.epoch_first_step, state.epoch_loss, state.epoch_seconds = state.step, 0.0, 0.0
         last_stage = state.stage + 1 >= len(self._stage_starts)
@@ -371,16 +372,26 @@ class Loop:
             assign_all(self.model.variables, kept)
 
     def _note_best(self, row) -> bool:
+        """Whether the score is higher than any before.
+
+        Of epochs with one and the same score, which few validation images make likely, the one
+        of least validation loss is the best.
+        """
         state = self.state
         if self._validate is None:
             state.best_epoch, state.best_step = row["epoch"], state.step
             return True
         value = row[self.plan.monitor]
         gain = math.isfinite(value) and (state.best_value is None or value > state.best_value)
-        if gain:
+        if gain or (value == state.best_value and self._loses_less(row)):
             state.best_value, state.best_epoch, state.best_step = value, row["epoch"], state.step
         state.waited = 0 if gain else state.waited + 1
         return gain
+
+    def _loses_less(self, row) -> bool:
+        """Whether the validation loss is below that of the best epoch so far."""
+        best = self.state.history[self.state.best_epoch - 1]
+        return row.get("val_loss", math.inf) < best.get("val_loss", math.inf)
 
     def _use_best(self):
         state = self.state
@@ -468,13 +479,14 @@ class Loop:
             f"{left} left{best}"
         )
 
-    def _show_epoch(self, row, gain):
+    def _show_epoch(self, row):
         share = self.plan.progress(self.state)
         left = duration(self.state.elapsed * (1 - share) / share) if share > 0 else "?"
         shown = {"loss": row["loss"]}
         shown.update({k: row[k] for k in ("val_loss", self.plan.monitor) if k in row})
         values = "  ".join(f"{k} {v:.4f}" for k, v in shown.items())
-        mark = "  best so far" if gain and self._validate is not None else ""
+        best = self._validate is not None and row["epoch"] == self.state.best_epoch
+        mark = "  best so far" if best else ""
         self._progress.line(
             f"epoch {self._of_epochs()}  {values}  {row['images_per_second']:.0f} images/s  "
             f"{left} left{mark}"
