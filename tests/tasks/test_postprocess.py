@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from experiments import fitted_postprocess as simulated
-from tests.tasks import runs
+from tests.tasks import class_folds, runs
 from tfvision import commands
 from tfvision.config import SegmentationConfig, load_config
 from tfvision.data.scan import scan
@@ -368,3 +368,18 @@ def test_a_file_of_rules_is_checked(tmp_path, text, problem):
 
 def test_rules_as_text():
     assert as_text([]) == "none"
+
+
+def test_a_classification_has_no_rules_of_components(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFVISION_CACHE", str(tmp_path / "cache"))
+    labels = np.arange(40) // 2 % 2
+    table = class_folds.write_table(tmp_path / "data", labels, [[k] for k in labels])
+    folder = class_folds.write_folds(tmp_path / "folds", table)
+    told = postprocess(folder, quiet=True)
+    assert [tried["name"] for tried in told["candidates"]] == [
+        "drop_class",
+        "class_prior_offsets",
+        "class_thresholds",
+    ]
+    with pytest.raises(InputError, match="names fill_holes: a rule of components needs masks"):
+        postprocess(folder, candidates=["drop_class", "fill_holes"], quiet=True)

@@ -12,6 +12,7 @@ import yaml
 from tfvision.engine.files import write_json, write_text
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
+from tfvision.postprocess import ON_COMPONENTS
 from tfvision.postprocess.candidates import CANDIDATES
 from tfvision.postprocess.fit import Predictions, check_candidates, deal_parts
 from tfvision.tasks.fold_predictions import FEW, read_predictions
@@ -46,7 +47,8 @@ def postprocess(
         folder: What `train_seg.py --folds` made.
         out: YAML file for the rules, with a JSON file of everything tried beside it; None:
             `postprocess.yaml` in the folder.
-        candidates: Rules to try; None: all of `CANDIDATES`.
+        candidates: Rules to try; None: all of `CANDIDATES`, for a classification those without
+            components.
         quiet: Print nothing.
 
     Returns:
@@ -54,7 +56,8 @@ def postprocess(
 
     Raises:
         InputError: The folder has no out-of-fold predictions, its runs do not fit together,
-            there is one fold or one unit, or no such candidate.
+            there is one fold or one unit, no such candidate, or one of components for a
+            classification.
     """
     names = check_candidates(list(CANDIDATES if candidates is None else candidates))
     out = folder / "postprocess.yaml" if out is None else out
@@ -62,6 +65,8 @@ def postprocess(
         raise InputError(f"--out {out} must be a YAML file, such as rules.yaml.")
     found = read_predictions(folder)
     recipe, units, size = found.recipe, found.units, found.recipe.num_classes
+    if recipe.is_classification:
+        names = _of_images(names, asked=candidates is not None)
     predictions = Predictions(
         _Images(found.store, found.masks, recipe.rules),
         num_classes=size,
@@ -95,6 +100,18 @@ def postprocess(
     if not quiet:
         print(f"{_text(result, own, judgement)}\nrules: {out}", file=sys.stderr)
     return result
+
+
+def _of_images(names: list[str], *, asked: bool) -> list[str]:
+    """The candidates that a label of an image can have: it has no components."""
+    without = [name for name in names if name not in ON_COMPONENTS]
+    if asked and without != names:
+        named = ", ".join(name for name in names if name in ON_COMPONENTS)
+        raise InputError(
+            f"--candidates names {named}: a rule of components needs masks, and these are folds "
+            "of a classification, where an image has one label. Leave it out."
+        )
+    return without
 
 
 class _Images(Sequence):
