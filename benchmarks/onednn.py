@@ -17,14 +17,8 @@ from pathlib import Path
 NETS = {
     "small_cnn 48x48x3": ("small_cnn", (48, 48, 3), 32, {}),
     "unet 64x128x1": ("unet", (64, 128, 1), 8, {"width": 16, "depth": 3}),
-    "unet on MobileNetV2 64x128x1": (
-        "unet",
-        (64, 128, 1),
-        8,
-        {"width": 16, "depth": 5, "encoder": {"name": "MobileNetV2"}},
-    ),
 }
-STEPS, ROUNDS = 20, 3
+STEPS, ROUNDS = 10, 3
 
 
 def measure() -> dict[str, float]:
