@@ -30,6 +30,10 @@ import cv2
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT)]
+
+from tests.data.audit.planted import again, stain
+
 PLANTED = {
     "copies": (15, {"duplicate_images"}),
     "encoded anew": (15, {"near_duplicates"}),
@@ -37,26 +41,6 @@ PLANTED = {
     "other label": (5, {"conflicting_labels"}),
     "mask of another": (10, {"shared_mask"}),
 }
-
-
-def encoded_anew(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    if rng.random() < 0.5:
-        content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 50])[1]
-        return cv2.imdecode(content, cv2.IMREAD_COLOR)
-    noisy = 0.8 * image + 15 + rng.normal(0, 5, image.shape)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-
-
-def stained(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    height, width = image.shape[:2]
-    radius = np.sqrt(rng.uniform(0.04, 0.2) * height * width / np.pi)
-    middle = rng.uniform(0.25, 0.75, 2) * (width, height)
-    layer = image.copy()
-    axes = (int(radius * 1.2), int(radius / 1.2))
-    colour = tuple(int(v) for v in rng.integers(0, 256, 3))
-    cv2.ellipse(layer, tuple(middle.astype(int).tolist()), axes, 0, 0, 360, colour, -1)
-    opacity = rng.choice([0.7, 1.0])
-    return np.rint(opacity * layer + (1 - opacity) * image).astype(np.uint8)
 
 
 def plant(data: Path, rng: np.random.Generator) -> dict[str, list[tuple[str, str]]]:
@@ -79,9 +63,9 @@ def plant(data: Path, rng: np.random.Generator) -> dict[str, list[tuple[str, str
             mask = cv2.imread(str(images / original.replace("img", "mask")), cv2.IMREAD_UNCHANGED)
             image = cv2.imread(str(images / original))
             if kind == "encoded anew":
-                image = encoded_anew(image, rng)
+                image = again(image, rng)
             elif kind == "stained":
-                image = stained(image, rng)
+                image = stain(image, rng)
             elif kind == "other label":
                 label = str(rng.choice([c for c in classes if c != label]))
             elif kind == "mask of another":

@@ -304,9 +304,9 @@ def _config_of(arch: str, folder: str) -> Path:
 def import_tensorflow() -> None:
     """Imports TensorFlow without its chatter, which says nothing a user can act on.
 
-    oneDNN is switched on, which TensorFlow itself does only on processors with AVX-512 VNNI or
-    newer: with AVX2 alone it is faster as well (benchmarks/onednn.py). TF_ENABLE_ONEDNN_OPTS=0
-    in the environment keeps it off.
+    oneDNN is switched on, which TensorFlow itself does only on processors with instructions for
+    neural networks (AVX-512 VNNI and the like): with AVX2 alone it is faster as well
+    (benchmarks/onednn.py). TF_ENABLE_ONEDNN_OPTS=0 in the environment keeps it off.
 
     Some of it is written straight to file descriptor 2 before any log level counts. If the
     import fails, what was written is shown.

@@ -84,14 +84,17 @@ def crop(rng: np.random.Generator) -> np.ndarray:
 
 def stain(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """An ellipse over 4 to 20 % of the picture, opaque or half clear."""
-    y, x = np.mgrid[:H, :W]
-    radius = np.sqrt(rng.uniform(0.04, 0.2) * H * W / np.pi)
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    radius = np.sqrt(rng.uniform(0.04, 0.2) * height * width / np.pi)
     form = rng.uniform(0.7, 1.4)
-    middle = rng.uniform(0.25, 0.75, 2) * (H, W)
+    middle = rng.uniform(0.25, 0.75, 2) * (height, width)
     inside = ((y - middle[0]) * form) ** 2 + ((x - middle[1]) / form) ** 2 < radius**2
     tone, opacity = rng.choice([10, 60, 200, 250]), rng.choice([0.7, 1.0])
     mixed = (1 - opacity) * image + opacity * tone
-    return np.where(inside, mixed, image).astype(np.uint8)
+    return np.where(inside.reshape(height, width, *[1] * (image.ndim - 2)), mixed, image).astype(
+        np.uint8
+    )
 
 
 def again(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
