@@ -211,23 +211,14 @@ def train(
         state = loop.run(stop)
     timing = {"set up": setup, "train": state.elapsed}
 
-    from tfvision.tasks.finish import weights_are_kept
+    from tfvision.tasks.finish import Trained, weights_are_kept
     from tfvision.tasks.finish_classes import finish
 
+    outcome = Trained(
+        request, recipe, prepared, model, loop, surroundings, warnings, timing, began, say
+    )
     with weights_are_kept(request.run, timing):
-        return finish(
-            request,
-            recipe,
-            prepared,
-            model,
-            loop,
-            surroundings,
-            warnings,
-            timing,
-            began,
-            say,
-            class_pieces,
-        )
+        return finish(outcome, class_pieces)
 
 
 def _stages(config: ClassificationConfig, model: keras.Model) -> tuple[Stage, ...]:

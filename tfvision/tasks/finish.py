@@ -7,7 +7,7 @@ import contextlib
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tfvision.config import dump_config
 from tfvision.data.split import absent_classes
-from tfvision.engine.classify import Served
+from tfvision.engine.classify import ClassInference, Served
 from tfvision.engine.evaluate import Scored, as_float
 from tfvision.engine.export import check_export, write_export
 from tfvision.engine.inference import Inference
@@ -50,99 +50,149 @@ from tfvision.tasks.scoring import (
 SHOWN = 6  # overlays each of the worst and the best
 
 
-def finish(
-    request: TrainRequest,
-    recipe: Recipe,
-    prepared: Prepared,
-    model: keras.Model,
-    loop: Loop,
-    surroundings: dict[str, Any],
-    warnings: list[str],
-    timing: dict[str, float],
-    began: float,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    """Scores the weights in `model`, writes everything, returns `summary.json`."""
-    run, state = request.run, loop.state
-    clock = Clock(timing)
+@dataclass(frozen=True)
+class Trained:
+    """What a training hands on to be scored, written and reported.
+
+    Attributes:
+        request, recipe, prepared: What was asked, what it means, the data.
+        model: With the weights to score.
+        loop: That trained it.
+        surroundings: Versions and devices.
+        warnings: Sentences that a reader must see first.
+        timing: Seconds by phase; those after the training are added.
+        began: `time.monotonic()` from which the wall time counts.
+        say: Takes a line for the terminal.
+    """
+
+    request: TrainRequest
+    recipe: Recipe
+    prepared: Prepared
+    model: keras.Model
+    loop: Loop
+    surroundings: dict[str, Any]
+    warnings: list[str]
+    timing: dict[str, float]
+    began: float
+    say: Callable[[str], None]
+
+    @property
+    def run(self) -> RunFolder:
+        return self.request.run
+
+    def score(self, inference: Inference | ClassInference) -> dict[str, Scored]:
+        """Scores each labelled split and keeps its predictions."""
+        recipe, prepared = self.recipe, self.prepared
+        splits = [split for split in ("val", "test") if prepared.indices(split)]
+        scored = {split: score_split(recipe, prepared, inference, split) for split in splits}
+        for split, result in scored.items():
+            save_scored(self.run, split, result, prepared.record())
+        return scored
+
+    def summary(self, scored: dict[str, Scored]) -> dict[str, Any]:
+        """What `summary.json` says of a run of any task."""
+        recipe, state = self.recipe, self.loop.state
+        speeds = [row["images_per_second"] for row in state.history]
+        names = self.prepared.class_names
+        return {
+            "task": recipe.config.task,
+            "arch": recipe.config.model.name,
+            "num_parameters": self.model.count_params(),
+            "epochs": len(state.history),
+            "best_epoch": state.best_epoch,
+            "steps": state.step,
+            "wall_seconds": time.monotonic() - self.began,
+            "images_per_second": float(np.median(speeds)),
+            "peak_memory_bytes": peak_memory(),
+            "data_fingerprint": self.prepared.scan.fingerprint,
+            "variables_sha256": self.loop.variables_sha256,
+            "contract": asdict(recipe.contract),
+            "metrics": {s: split_metrics(recipe, r, names) for s, r in scored.items()},
+        }
+
+    def export(self, summary: dict[str, Any], inference: Inference | ClassInference):
+        """Exports where that is asked, with `summary.json` written before and after.
+
+        Returns:
+            What kept the export from being made, or None: the report is written all the same.
+        """
+        self.run.write_json("summary.json", summary)
+        summary["exports"], failure = [], None
+        if self.recipe.config.train.export:
+            summary["exports"], failure = try_export(
+                self.run, self.recipe, self.prepared, inference
+            )
+        summary["wall_seconds"] = time.monotonic() - self.began
+        self.run.write_json("summary.json", summary)
+        return failure
+
+    def report(
+        self, command: str, scored: dict[str, Scored], summary: dict[str, Any], failure
+    ) -> dict[str, Any]:
+        """What the report of a run of any task says, by the names of its fields.
+
+        Args:
+            command: The script that trains this task.
+            scored, summary, failure: As the methods above give them.
+        """
+        prepared, config, state = self.prepared, self.recipe.config, self.loop.state
+        return {
+            "task": config.task,
+            "arch": config.model.name,
+            "run": self.run.path.name,
+            "summary": summary,
+            "config": dump_config(config),
+            "command": f"python {command} --config {shlex.quote(str(self.run.config))}",
+            "env": self.surroundings,
+            "history": state.history,
+            "contract": summary["contract"],
+            "warnings": [
+                *self.warnings,
+                *self.loop.problems,
+                *state.alarms.values(),
+                *findings.warning_lines(prepared.audit, config.data),
+                *_own_warnings(prepared, scored, summary),
+                *([] if failure is None else [f"The export failed: {failure}"]),
+            ],
+            "issues": prepared.scan.to_json()["issues"],
+            "exports": summary["exports"],
+            "timing": self.timing,
+            "audit": findings.to_json(prepared.audit, prepared.source.records, prepared.splits),
+        }
+
+
+def finish(trained: Trained) -> dict[str, Any]:
+    """Scores the weights of a segmentation, writes everything, returns `summary.json`."""
+    recipe, prepared, model = trained.recipe, trained.prepared, trained.model
+    clock = Clock(trained.timing)
     inference = recipe.inference(open_model(recipe, model))
-    scored = {
-        split: score_split(recipe, prepared, inference, split)
-        for split in ("val", "test")
-        if prepared.indices(split)
-    }
+    scored = trained.score(inference)
     clock.lap("score")
-    for split, result in scored.items():
-        save_scored(run, split, result, prepared.record())
     each = _by_score(recipe, scored)
     looked, looks = look_at(recipe, inference, prepared, scored, list(each))
     clock.lap("attention")
-    summary = {
-        "task": "segmentation",
-        "arch": recipe.config.model.name,
-        "num_parameters": model.count_params(),
-        "epochs": len(state.history),
-        "best_epoch": state.best_epoch,
-        "steps": state.step,
-        "wall_seconds": time.monotonic() - began,
-        "images_per_second": float(np.median([row["images_per_second"] for row in state.history])),
-        "peak_memory_bytes": peak_memory(),
-        "data_fingerprint": prepared.scan.fingerprint,
-        "variables_sha256": loop.variables_sha256,
-        "contract": asdict(recipe.contract),
-        "metrics": {
-            split: split_metrics(recipe, result, prepared.class_names)
-            for split, result in scored.items()
-        },
-        "attention": looked,
-    }
-    run.write_json("summary.json", summary)
-    depths = _depths(recipe, prepared, model)
-    summary["exports"], failure = [], None
-    if recipe.config.train.export:
-        summary["exports"], failure = try_export(request.run, recipe, prepared, inference)
+    summary = {**trained.summary(scored), "attention": looked}
+    failure = trained.export(summary, inference)
     clock.lap("export")
-    summary["wall_seconds"] = time.monotonic() - began
-    run.write_json("summary.json", summary)
 
     baselines = baseline_scores(recipe, prepared)
     write_report(
-        run.report,
+        trained.run.report,
         Report(
-            task="segmentation",
-            arch=recipe.config.model.name,
-            run=run.path.name,
-            summary=summary,
-            config=dump_config(recipe.config),
-            command=f"python train_seg.py --config {shlex.quote(str(run.config))}",
-            env=surroundings,
+            **trained.report("train_seg.py", scored, summary, failure),
             data=report_data(recipe, prepared),
-            history=state.history,
             scores={s: _split_scores(recipe, prepared, r) for s, r in scored.items()},
             baselines=baselines,
-            contract=asdict(recipe.contract),
             overlays=_overlays(prepared, scored, each),
             looks=looks,
             augmented=augmented(recipe.config, prepared, recipe.ignored),
-            warnings=[
-                *warnings,
-                *loop.problems,
-                *state.alarms.values(),
-                *findings.warning_lines(prepared.audit, recipe.config.data),
-                *own_warnings(prepared, scored, state, summary),
-                *([] if failure is None else [f"The export failed: {failure}"]),
-            ],
-            issues=prepared.scan.to_json()["issues"],
-            exports=summary["exports"],
-            timing=timing,
-            depths=depths,
-            audit=findings.to_json(prepared.audit, prepared.source.records, prepared.splits),
+            depths=_depths(recipe, prepared, model),
         ),
     )
     clock.lap("report")
     if failure is not None:
-        raise part_failed("the export", run, failure)
-    say(_closing(run, summary, baselines, timing))
+        raise part_failed("the export", trained.run, failure)
+    trained.say(_closing(trained.run, summary, baselines, trained.timing))
     return summary
 
 
@@ -376,7 +426,7 @@ def _overlays(prepared: Prepared, scored: dict[str, Scored], each: dict[int, flo
     }
 
 
-def own_warnings(prepared: Prepared, scored, state, summary) -> list[str]:
+def _own_warnings(prepared: Prepared, scored, summary) -> list[str]:
     """What a reader must know of the scores before believing them."""
     lines = []
     if "val" not in scored:

@@ -1,19 +1,13 @@
 """What a trained classification run leaves behind: scores, predictions, exports, report."""
 
-import shlex
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
-from tfvision.config import dump_config
 from tfvision.data.audit.sketch import read_thumb
 from tfvision.engine.classify import ClassInference
 from tfvision.engine.evaluate import Scored
-from tfvision.engine.loop import Loop
 from tfvision.engine.progress import duration
 from tfvision.metrics import METRICS, calibration, classification
 from tfvision.metrics.confusion import confusion_matrix
@@ -23,115 +17,58 @@ from tfvision.report.classification_page import (
     write_classification_report,
 )
 from tfvision.report.classification_scores import split_result
-from tfvision.tasks import attention, findings
+from tfvision.tasks import attention
 from tfvision.tasks.data import Prepared
-from tfvision.tasks.environment import peak_memory
-from tfvision.tasks.finish import Clock, own_warnings, part_failed, report_data, try_export
+from tfvision.tasks.finish import Clock, Trained, part_failed, report_data
 from tfvision.tasks.pieces import augmented_pieces
 from tfvision.tasks.pseudo_labels import sentence
 from tfvision.tasks.recipe import Recipe
-from tfvision.tasks.request import TrainRequest
 from tfvision.tasks.scoring import (
     native_samples,
     open_model,
-    save_scored,
-    score_split,
-    split_metrics,
 )
 
 SHOWN = 24  # mistakes in the report
 
 
-def finish(
-    request: TrainRequest,
-    recipe: Recipe,
-    prepared: Prepared,
-    model: keras.Model,
-    loop: Loop,
-    surroundings: dict[str, Any],
-    warnings: list[str],
-    timing: dict[str, float],
-    began: float,
-    say: Callable[[str], None],
-    class_pieces: dict[str, list[int]],
-) -> dict[str, Any]:
-    """Scores the weights in `model`, writes everything, returns `summary.json`.
+def finish(trained: Trained, class_pieces: dict[str, list[int]]) -> dict[str, Any]:
+    """Scores the weights of a classification, writes everything, returns `summary.json`.
 
     `class_pieces` are the numbers of pieces of each class, by split.
     """
-    run, state, config = request.run, loop.state, recipe.config
-    clock = Clock(timing)
-    inference = recipe.inference(open_model(recipe, model))
-    splits = [split for split in ("val", "test") if prepared.indices(split)]
-    scored = {split: score_split(recipe, prepared, inference, split) for split in splits}
+    recipe, prepared = trained.recipe, trained.prepared
+    clock = Clock(trained.timing)
+    inference = recipe.inference(open_model(recipe, trained.model))
+    scored = trained.score(inference)
     clock.lap("score")
-    for split, result in scored.items():
-        save_scored(run, split, result, prepared.record())
     summary = {
-        "task": "classification",
-        "arch": config.model.name,
-        "num_parameters": model.count_params(),
-        "epochs": len(state.history),
-        "best_epoch": state.best_epoch,
-        "steps": state.step,
-        "wall_seconds": time.monotonic() - began,
-        "images_per_second": float(np.median([row["images_per_second"] for row in state.history])),
-        "peak_memory_bytes": peak_memory(),
-        "data_fingerprint": prepared.scan.fingerprint,
-        "variables_sha256": loop.variables_sha256,
-        "contract": asdict(recipe.contract),
-        "metrics": {s: split_metrics(recipe, r, prepared.class_names) for s, r in scored.items()},
+        **trained.summary(scored),
         "temperature": _temperature(recipe, scored),
-        "attention": attention.beside_the_object(recipe, inference, prepared, splits[-1])
-        if splits
+        "attention": attention.beside_the_object(recipe, inference, prepared, list(scored)[-1])
+        if scored
         else None,
     }
     if prepared.pseudo is not None:
         summary["pseudo"] = prepared.pseudo
-    run.write_json("summary.json", summary)
-    summary["exports"], failure = [], None
-    if config.train.export:
-        summary["exports"], failure = try_export(run, recipe, prepared, inference)
+    failure = trained.export(summary, inference)
     clock.lap("export")
-    summary["wall_seconds"] = time.monotonic() - began
-    run.write_json("summary.json", summary)
 
     baselines = baseline_scores(recipe, prepared)
     write_classification_report(
-        run.report,
+        trained.run.report,
         ClassificationReport(
-            task="classification",
-            arch=config.model.name,
-            run=run.path.name,
-            summary=summary,
-            config=dump_config(config),
-            command=f"python train_cls.py --config {shlex.quote(str(run.config))}",
-            env=surroundings,
+            **trained.report("train_cls.py", scored, summary, failure),
             data=_data(recipe, prepared, class_pieces),
-            history=state.history,
             scores=_results(recipe, prepared, scored, summary["temperature"]),
             baselines=baselines,
-            contract=asdict(recipe.contract),
             mistakes=mistakes(recipe, inference, prepared, scored),
             augmented=augmented_pieces(recipe, prepared),
-            warnings=[
-                *warnings,
-                *loop.problems,
-                *state.alarms.values(),
-                *findings.warning_lines(prepared.audit, config.data),
-                *own_warnings(prepared, scored, state, summary),
-                *([] if failure is None else [f"The export failed: {failure}"]),
-            ],
-            issues=prepared.scan.to_json()["issues"],
-            exports=summary["exports"],
-            timing=timing,
-            audit=findings.to_json(prepared.audit, prepared.source.records, prepared.splits),
         ),
     )
     clock.lap("report")
     if failure is not None:
-        raise part_failed("the export", run, failure)
-    say(_closing(recipe, run, summary, baselines, timing))
+        raise part_failed("the export", trained.run, failure)
+    trained.say(_closing(recipe, trained.run, summary, baselines, trained.timing))
     return summary
 
 

@@ -178,12 +178,14 @@ def train(
         state = loop.run(stop)
     timing = {"set up": setup, "train": state.elapsed}
 
-    from tfvision.tasks.finish import finish, weights_are_kept
+    from tfvision.tasks.finish import Trained, finish, weights_are_kept
 
     with weights_are_kept(request.run, timing):
         warnings += calibrate(request.run, recipe, model, val_samples, say)
         return finish(
-            request, recipe, prepared, model, loop, surroundings, warnings, timing, began, say
+            Trained(
+                request, recipe, prepared, model, loop, surroundings, warnings, timing, began, say
+            )
         )
 
 
