@@ -31,7 +31,7 @@ BASE = {"errors", "registry"}
 MAY_IMPORT = {
     "errors": set(),
     "registry": {"errors"},
-    "config": BASE,
+    "config": {"config", *BASE},
     **{part: {part, *BASE} for part in PARTS},
     "engine": {"engine", "config.differences", *PARTS, *BASE},
     "report": {"report", "engine.files", *PARTS, *BASE},
