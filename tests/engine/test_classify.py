@@ -82,11 +82,19 @@ def test_a_padded_piece_keeps_its_shape_and_a_stretched_one_fills_the_size():
     np.testing.assert_allclose(fit_pieces(square, (6, 8), "stretch"), np.ones((1, 6, 8, 1)), 1e-6)
 
 
-def test_a_thin_piece_keeps_a_pixel_and_lies_where_the_reader_of_data_puts_it():
-    thin = np.ones((1, 1, 11, 1), np.float32)
-    found = fit_pieces(tf.constant(thin), (10, 10), "pad").numpy()[0, :, :, 0]
-    np.testing.assert_array_equal(found > 0, fit_image(thin[0], (10, 10), "pad")[..., 0] > 0)
+def test_a_thin_piece_keeps_a_pixel():
+    found = fit_pieces(tf.ones((1, 1, 11, 1)), (10, 10), "pad").numpy()
     assert found.sum() == pytest.approx(10)
+
+
+def test_a_padded_piece_lies_where_its_region_lies():
+    """Pieces are fitted here, their regions by the reader of data."""
+    sizes = np.random.default_rng(0).integers(1, 60, (200, 4)).tolist()
+    for height, width, *size in [[1, 11, 10, 10], [79, 4, 48, 48], *sizes]:
+        piece = np.ones((height, width), np.float32)
+        found = fit_pieces(tf.constant(piece[None, :, :, None]), tuple(size), "pad")[0, :, :, 0]
+        region = fit_image(piece.astype(np.uint8), tuple(size), "pad", nearest=True)
+        np.testing.assert_array_equal(found.numpy() > 0.5, region == 1)
 
 
 def test_a_piece_of_the_right_size_is_not_touched(images):

@@ -96,12 +96,12 @@ def fit_image(
         raise InputError(f"An image must have pixels; got the shape {image.shape}.")
     if how == "stretch":
         return _resize(image, size, nearest)
-    # In float32 and rounded down, as `tf.image.resize_with_pad` does: a region fitted here lies
-    # over an image fitted there.
-    sides, most = np.float32(image.shape[:2]), np.float32(size)
-    exact = sides / np.max(sides / most)
-    inner = tuple(int(side) for side in np.maximum(np.floor(exact), 1))
-    top, left = (int(side) for side in np.floor((most - exact) / 2))
+    # To the pixel as `engine.classify.fit_pieces` does: a region fitted here lies over an image
+    # fitted there.
+    sides, most = np.float64(image.shape[:2]), np.array(size)
+    exact = sides * np.min(most / sides)
+    inner = tuple(int(side) for side in np.clip(np.round(exact), 1, most))
+    top, left = ((have - want) // 2 for have, want in zip(size, inner, strict=True))
     out = np.full((*size, *image.shape[2:]), fill, image.dtype)
     out[top : top + inner[0], left : left + inner[1]] = _resize(image, inner, nearest)
     return out

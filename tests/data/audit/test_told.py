@@ -43,6 +43,19 @@ def test_values_are_those_of_scikit_learn():
     assert area.low < area.value < area.high
 
 
+def test_equal_scores_are_ties_and_their_order_tells_nothing():
+    """Classes one after the other, as training and test images come."""
+    x, units = np.zeros((80, 10)), np.arange(80)
+    y = (units >= 50).astype(int)
+    area = told.area_under_curve(told.cross_validated(x, y, 2, units), units)
+    assert (area.value, area.low, area.high, area.p) == (0.5, 0.5, 0.5, 1)
+    x[45:65, 0] = 1  # a sign that some of both have
+    scores = told.cross_validated(x, y, 2, units)
+    assert len(np.unique(scores.own[:, 1])) < 20
+    area = told.area_under_curve(scores, units)
+    assert area.value == pytest.approx(roc_auc_score(y, scores.own[:, 1]))
+
+
 @pytest.mark.parametrize("stat", [told.told_right, told.area_under_curve])
 def test_chance_passes_as_often_as_the_level_says(stat, monkeypatch):
     """100 sets without a sign: p is uniform, so p <= 0.2 in 20 of them, standard error 4."""

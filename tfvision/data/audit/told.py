@@ -112,10 +112,10 @@ def told_right(scores: Scores, units: np.ndarray) -> Told:
 
 
 def area_under_curve(scores: Scores, units: np.ndarray) -> Told:
-    """How often a sample of class 1 has a higher score than one of class 0."""
+    """How often a sample of class 1 has a higher score than one of class 0; a tie is half."""
     every = np.concatenate([scores.own[None, :, 1], scores.permuted[:, :, 1]])
     labels = np.concatenate([scores.classes[None], scores.permuted_classes])
-    ranks = every.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") + 1.0
+    ranks = np.stack([_midranks(row) for row in every])
     ones = int(scores.classes.sum())
     zeros = len(scores.classes) - ones
     areas = ((ranks * (labels == 1)).sum(axis=1) - ones * (ones + 1) / 2) / (ones * zeros)
@@ -137,6 +137,17 @@ def _standardised(features: np.ndarray) -> np.ndarray:
     x = x - x.mean(axis=0)
     spread = x.std(axis=0)
     return x / np.where(spread > 1e-9, spread, np.inf)
+
+
+def _midranks(score: np.ndarray) -> np.ndarray:
+    """Ranks from 1; equal scores share the mean of theirs, so that their order tells nothing."""
+    return _share_below(np.sort(score), score) * len(score) + 0.5
+
+
+def _share_below(ordered: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """The share of ordered values that is below each score, equal ones counted half."""
+    below = np.searchsorted(ordered, score) + np.searchsorted(ordered, score, side="right")
+    return below / (2 * len(ordered))
 
 
 def _p(value: float, null: np.ndarray) -> float:
@@ -165,11 +176,7 @@ def _area_error(score: np.ndarray, classes: np.ndarray, units: np.ndarray) -> fl
     Placements of DeLong, DeLong, Clarke-Pearson, 1988, summed by unit as in Obuchowski, 1997.
     """
     ones, zeros = np.sort(score[classes == 1]), np.sort(score[classes == 0])
-    place = np.where(
-        classes == 1,
-        np.searchsorted(zeros, score) / len(zeros),
-        1 - np.searchsorted(ones, score, side="right") / len(ones),
-    )
+    place = np.where(classes == 1, _share_below(zeros, score), 1 - _share_below(ones, score))
     middle = np.where(classes == 1, place[classes == 1].mean(), place[classes == 0].mean())
     part = (place - middle) / np.where(classes == 1, len(ones), len(zeros))
     _, units = np.unique(units, return_inverse=True)
