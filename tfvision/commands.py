@@ -47,7 +47,7 @@ def _main_parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="write the labels of images")
     predict.add_argument("run_folder", metavar="RUN", type=Path)
-    predict.add_argument("input", metavar="INPUT", type=Path, help="folder, file or data set")
+    _add_input(predict)
     predict.add_argument("--out", metavar="FOLDER", type=Path, required=True)
     predict.add_argument("--split", choices=["train", "val", "test", "all"])
     predict.add_argument("--probabilities", action="store_true", help="write these too")
@@ -95,9 +95,19 @@ def _main_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        type=Path,
+        nargs="?",
+        help="folder, file or data set (default: the run's own test split)",
+    )
+
+
 def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", type=Path)
-    parser.add_argument("input", metavar="INPUT", type=Path, help="folder, file or data set")
+    _add_input(parser)
     parser.add_argument(
         "--format",
         required=True,

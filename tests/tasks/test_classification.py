@@ -233,6 +233,18 @@ def test_submit_writes_a_row_for_every_image_as_the_sample_has_them(named, folde
     assert [classes.NAMES[k] for k in numbers] == [row["Category"] for row in rows]
 
 
+def test_without_an_input_the_runs_own_test_images_are_submitted(run, named, folders, tmp_path):
+    options = ("--format", "labels", "--columns", "Id,Category", "--out")
+    assert runs.use("submit", run, *options, tmp_path / "own.csv") == 0  # labelled ones
+    scored = classes.rows(run / "predictions/test.csv")
+    assert [list(row.values()) for row in classes.rows(tmp_path / "own.csv")] == [
+        [row["id"], row["label"]] for row in scored
+    ]
+    assert runs.use("submit", named, *options, tmp_path / "flat.csv") == 0  # without labels
+    assert runs.use("submit", named, folders / "data/test", *options, tmp_path / "given.csv") == 0
+    assert (tmp_path / "flat.csv").read_bytes() == (tmp_path / "given.csv").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

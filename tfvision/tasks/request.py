@@ -150,7 +150,7 @@ class UseRequest:
         data: Another data set to score, or None for the run's.
         labels: A file or folder of labels to score against, or None.
         split: Which split, or None for the default.
-        input: What to predict.
+        input: What to predict, or None for the run's own test split.
         out: Where predictions go.
         probabilities: Write probabilities too.
         shards: Images a shard: probabilities go into a store of shards; None: into files.

@@ -27,10 +27,7 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
     """
     make_strategy(request.device)
     loaded = as_asked(use.load_run(request.run, depth=request.depth), request)
-    source = use.open_like(loaded, request.input)
-    indices = use.predicted(source, request.split)
-    if not indices:
-        raise InputError(f"{source.layout}: it has no images to predict.")
+    source, indices = use.to_predict(loaded, request)
     names = _names(source, indices, options)
     if loaded.recipe.is_classification and options.format != "labels":
         raise InputError(

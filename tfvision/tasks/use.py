@@ -143,8 +143,7 @@ def predict(request: UseRequest) -> dict[str, Any]:
     make_strategy(request.device)
     run = load_run(request.run, depth=request.depth)
     loaded = as_asked(run, request)
-    source = open_like(loaded, request.input)
-    indices = predicted(source, request.split)
+    source, indices = to_predict(loaded, request)
     ids = [source.records[i].id for i in indices]
     if len(set(ids)) < len(ids):
         ids = [f"{source.records[i].part}/{source.records[i].id}".lstrip("/") for i in indices]
@@ -424,8 +423,40 @@ def image_of(source: Source, index: int, loaded: LoadedRun) -> tuple[np.ndarray,
     return image, scale
 
 
-def predicted(source: Source, split: str | None) -> list[int]:
-    """Which records to predict: the test set where there is one, else all."""
+def to_predict(loaded: LoadedRun, request: UseRequest) -> tuple[Source, list[int]]:
+    """What to predict: the images of `request.input`, or those of the run's own test split.
+
+    Raises:
+        InputError: There are none; the run's data is not what it was, or has images in the split
+            that cannot be used.
+    """
+    if request.input is not None:
+        source = open_like(loaded, request.input)
+        indices = _predicted_of(source, request.split)
+        if not indices:
+            raise InputError(f"{source.layout}: it has no images to predict.")
+        return source, indices
+    prepared, split = own_data(loaded), request.split or "test"
+    splits = ("train", "val", "test") if split == "all" else (split,)
+    gone = {left.index for left in prepared.scan.left_out if left.index is not None}
+    gone = [x.id for i, x in enumerate(prepared.source.records) if i in gone and x.split in splits]
+    if gone:
+        raise InputError(
+            f"Predictions are one for each image of the split `{split}`, and {len(gone)} of it "
+            f"cannot be used ({', '.join(gone[:3])}{', ...' * (len(gone) > 3)}; quarantine.csv of "
+            "the run says why). Repair them, or name what to predict as INPUT."
+        )
+    indices = sorted(i for name in splits for i in prepared.indices(name, labelled=False))
+    if not indices:
+        raise InputError(
+            f"The run's own data has no images in the split `{split}`. Name what to predict: a "
+            "folder, a file or a data set, as INPUT."
+        )
+    return prepared.source, indices
+
+
+def _predicted_of(source: Source, split: str | None) -> list[int]:
+    """The records of the test set where there is one, else all."""
     records = source.records
     if split in ("train", "val", "test"):
         indices = [i for i, r in enumerate(records) if r.split == split]
