@@ -11,6 +11,7 @@ WANTED = [
     *(f"C{n:02}" for n in range(1, 11)),
     *(f"T{n:02}" for n in range(1, 15)),
     *(f"K{n:02}" for n in range(1, 15) if n != 10),
+    *(f"F{n:02}" for n in range(1, 20)),
 ]
 
 
