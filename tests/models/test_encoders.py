@@ -16,7 +16,7 @@ from tfvision.models import encoder_weights as entering
 from tfvision.models.encoder_graph import strides_of
 from tfvision.models.encoder_json import architecture_of, read_architecture
 from tfvision.models.encoder_pixels import prepare
-from tfvision.models.encoder_weights import load_encoder
+from tfvision.models.encoder_weights import check_weights, load_encoder
 from tfvision.models.encoders import (
     applications,
     encoder_maps,
@@ -351,8 +351,23 @@ def test_weights_that_cannot_be_fetched_say_to_give_a_file(monkeypatch):
     monkeypatch.setattr(
         entering, "application", lambda encoder, weights=None: answers_nothing(weights=weights)
     )
-    with pytest.raises(EnvironmentFault, match=r"MobileNetV2 .* failure .*--set model\.encoder\.w"):
-        load_encoder(keras.Sequential(), {"name": "MobileNetV2", "weights": "imagenet"})
+    section = {"name": "MobileNetV2", "weights": "imagenet"}
+    for called in ("encoder", "backbone"):
+        with pytest.raises(
+            EnvironmentFault, match=rf"MobileNetV2 .* failure .*--set model\.{called}\.w"
+        ):
+            load_encoder(keras.Sequential(), section, called=called)
+
+
+def test_imagenet_weights_take_the_pixels_they_were_trained_on():
+    section = {"name": "MobileNetV2", "weights": "imagenet", "preprocessing": "torch"}
+    message = "backbone.preprocessing 'torch' is not what the ImageNet weights of MobileNetV2 were"
+    with pytest.raises(InputError, match=message):
+        check_weights(section, called="backbone")
+    same = {"scale": 255, "subtract": 127.5, "divide": 127.5}
+    for given in (None, "tf", same):
+        check_weights({**section, "preprocessing": given}, called="backbone")
+    check_weights({**section, "weights": None})  # these may learn from any
 
 
 @pytest.mark.parametrize("ending", ["other.keras", "other.weights.h5"])

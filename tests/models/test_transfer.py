@@ -135,15 +135,19 @@ def test_images_of_other_channels_are_refused(file):
         Transfer((32, 32, 5), 4, backbone=section(file))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "features", "blocks"),
     [
         ("MobileNet", 1024, 14),
-        ("EfficientNetB0", 1280, 17),
-        ("EfficientNetV2M", 1280, 58),
-        ("ConvNeXtTiny", 768, 19),
-        ("ConvNeXtLarge", 1536, 37),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (
+                ("EfficientNetB0", 1280, 17),
+                ("EfficientNetV2M", 1280, 58),
+                ("ConvNeXtTiny", 768, 19),
+                ("ConvNeXtLarge", 1536, 37),
+            )
+        ),
     ],
 )
 def test_the_backbones_of_the_tissue_report_build(name, features, blocks):

@@ -23,6 +23,9 @@ FILES = {
 }
 
 
+FILE = {"path": "some.keras", "preprocessing": "tf"}
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return classes.write_npz(tmp_path_factory.mktemp("data") / "squares.npz")
@@ -269,6 +272,10 @@ def test_what_needs_masks_is_refused(named, folders, tmp_path, capsys, argv, mes
         ({"data": {"input": "crob"}}, "data.input: Unknown input: 'crob'. Did you mean 'crop'"),
         ({"data": {"aggregate": "sum"}}, "data.aggregate"),
         ({"model": {"name": "unet"}}, "model: Unknown classifier: 'unet'"),
+        (
+            {"model": {"name": "transfer", "pretrained": "forbidden", "backbone": FILE}},
+            "forbidden, but outside weights would enter by model.backbone.path (some.keras)",
+        ),
         ({"task": "segmentation"}, "of the task 'segmentation', and this is classification"),
         ({"train": {"unfreeze": {"every": 2}}}, "train.epochs is 2. Raise train.epochs above"),
     ],

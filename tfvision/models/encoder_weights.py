@@ -14,7 +14,9 @@ import numpy as np
 from tfvision.errors import EnvironmentFault, InputError
 from tfvision.models.encoder_graph import PREFIX
 from tfvision.models.encoder_json import fresh_base, fresh_names, read_architecture
+from tfvision.models.encoder_pixels import pixels
 from tfvision.models.encoders import Encoder, application, parse_encoder, resolve_architecture
+from tfvision.registry import brief
 
 ENDINGS = (".keras", ".weights.h5", ".h5")
 
@@ -26,13 +28,20 @@ def check_weights(encoder: "str | dict[str, Any] | Encoder", *, called: str = "e
         encoder: The section of the config.
         called: The section's name, for messages.
     """
-    encoder = parse_encoder(encoder)
+    encoder = parse_encoder(encoder, called=called)
     source = encoder.source
     if source == "imagenet":
         if encoder.name is None:
             raise InputError(
                 f"{called}.weights imagenet is fetched by keras.applications for an encoder of "
                 "its own, by name; this one is a path. Give a file, or leave weights out."
+            )
+        written = pixels(encoder.name, encoder.preprocessing)
+        if written != pixels(encoder.name, None):
+            raise InputError(
+                f"{called}.preprocessing {brief(encoder.preprocessing)} is not what the ImageNet "
+                f"weights of {encoder.name} were trained on. Set {called}.preprocessing=null, "
+                "which is that."
             )
     elif source is not None:
         if not source.endswith(ENDINGS):
@@ -45,13 +54,14 @@ def check_weights(encoder: "str | dict[str, Any] | Encoder", *, called: str = "e
 
 
 def load_encoder(
-    model: keras.Model, encoder: "str | dict[str, Any] | Encoder"
+    model: keras.Model, encoder: "str | dict[str, Any] | Encoder", *, called: str = "encoder"
 ) -> dict[str, Any] | None:
     """Gives the encoder's layers of `model` the weights that its section names.
 
     Args:
         model: Built with this section.
-        encoder: The section `encoder` of the model.
+        encoder: The section of the config.
+        called: The section's name, for messages.
 
     Returns:
         {source, sha256, num_variables}, of the file, or of the arrays where they were fetched;
@@ -61,22 +71,24 @@ def load_encoder(
         InputError: The file is not there, or does not fit: the first layer that differs.
         EnvironmentFault: Weights cannot be fetched.
     """
-    encoder = parse_encoder(encoder)
-    check_weights(encoder)
+    encoder = parse_encoder(encoder, called=called)
+    check_weights(encoder, called=called)
     source = encoder.source
     if source is None:
         return None
     if source.endswith(".keras"):
         found, sha = _of_keras_file(source), _hash_of(source)
     elif source == "imagenet":
-        found = _fetched(encoder)
+        found = _fetched(encoder, called)
         sha = _hash_of_arrays(found)
     else:
         found, sha = _of_weights_file(encoder, source), _hash_of(source)
-    return {"source": source, "sha256": sha, "num_variables": _assign(model, found, source)}
+    return {"source": source, "sha256": sha, "num_variables": _assign(model, found, source, called)}
 
 
-def _assign(model: keras.Model, found: dict[str, list[np.ndarray]], source: str) -> int:
+def _assign(
+    model: keras.Model, found: dict[str, list[np.ndarray]], source: str, called: str
+) -> int:
     """Checks every layer, then writes; returns how many variables were written."""
     pairs = []
     for layer in model.layers:
@@ -87,12 +99,12 @@ def _assign(model: keras.Model, found: dict[str, list[np.ndarray]], source: str)
         values = found.get(name)
         if values is None:
             raise InputError(
-                f"{source} does not fit the encoder: it has no layer {name}, which has weights of "
+                f"{source} does not fit the {called}: it has no layer {name}, which has weights of "
                 f"shape {_shapes(wanted)}."
             )
         if _shapes(wanted) != _shapes(values):
             raise InputError(
-                f"{source} does not fit the encoder: layer {name} should have weights of shape "
+                f"{source} does not fit the {called}: layer {name} should have weights of shape "
                 f"{_shapes(wanted)}; in the file they have {_shapes(values)}."
             )
         pairs += list(zip(wanted, values, strict=True))
@@ -128,7 +140,7 @@ def _of_keras_file(path: str) -> dict[str, list[np.ndarray]]:
         return _read(original, names, inner, path)
 
 
-def _fetched(encoder: Encoder) -> dict[str, list[np.ndarray]]:
+def _fetched(encoder: Encoder, called: str) -> dict[str, list[np.ndarray]]:
     try:
         original = application(encoder, weights="imagenet")
         return _weights_of(original, fresh_names(original))
@@ -137,7 +149,7 @@ def _fetched(encoder: Encoder) -> dict[str, list[np.ndarray]]:
     except Exception as error:  # Keras raises a bare Exception where a URL does not answer
         raise EnvironmentFault(
             f"The ImageNet weights of {encoder.name} could not be fetched: {_first_line(error)}. "
-            "Without a network give a file: --set model.encoder.weights=FILE."
+            f"Without a network give a file: --set model.{called}.weights=FILE."
         ) from error
 
 

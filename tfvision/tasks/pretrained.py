@@ -97,11 +97,11 @@ def self_contained(model: Spec, architecture: dict[str, Any] | None) -> Spec:
 
 def enter_weights(model: keras.Model, config: RunConfig, say) -> dict[str, Any] | None:
     """Gives the encoder its weights before the first step. Returns what `env.json` records."""
-    encoder = encoder_of(config.model)
-    found = None if encoder is None else load_encoder(model, encoder)
+    encoder, called = encoder_of(config.model), section_of(config.model)
+    found = None if encoder is None else load_encoder(model, encoder, called=called)
     if found is not None:
         say(
-            f"{section_of(config.model)}: {found['num_variables']} variables from "
+            f"{called}: {found['num_variables']} variables from "
             f"{found['source']} (SHA-256 {found['sha256'][:12]})"
         )
     return found
