@@ -246,6 +246,19 @@ def test_a_depth_that_the_size_does_not_allow_is_refused(tmp_path, capsys):
         assert (refused in capsys.readouterr().err) == (code == 2)
 
 
+def test_a_stride_deeper_than_model_depth_says_is_refused_and_padding_is_said(tmp_path, capsys):
+    """C05: PAN halves what its encoder gives further, `levels` times."""
+    data = runs.write_npz(tmp_path / "d.npz")  # 16x16
+    for levels, code in ((3, 2), (2, 0)):  # strides 64 and 32
+        model = {"name": "pan", "depth": 3, "levels": levels, "width": 2}
+        config = runs.write_config(tmp_path / "c.yaml", data, model=model)
+        assert runs.train("--config", config, "--dry-run") == code
+        said = capsys.readouterr().err
+        assert ("pan halves an image to a 64th, and images are 16x16: its" in said) == (code == 2)
+        assert ("warning: Images of 16x16 are padded" in said) == (code == 0)
+    assert "the stride of pan, 32: 75% of what it sees is padding" in said
+
+
 @pytest.mark.parametrize("name", ["unet", "unetpp"])
 def test_shipped_settings_do_not_contradict_each_other(name):
     path = segmentation.__file__.rpartition("tfvision")[0]

@@ -25,7 +25,7 @@ from tfvision.tasks.pretrained import self_contained
 from tfvision.tasks.recipe import Recipe, make_recipe, models_of
 
 OF_MASKS = {"copy_paste", "boundary", *ON_COMPONENTS}
-SMALL = 128  # a stride is never larger than this: larger images need no look at the model
+SMALL = 128  # larger images are looked at once the model is built (check_stride)
 
 
 def check_settings(
@@ -265,6 +265,37 @@ def check_depth(recipe: Recipe) -> None:
             f"model.depth {depth} halves an image {depth} times; images of {height}x{width} allow "
             f"{most} at most. Lower model.depth, or take larger images (data.image_size)."
         )
+
+
+def check_stride(stride: int, name: str, size: tuple[int, int]) -> list[str]:
+    """Warns where most of what a net sees of an image is padding.
+
+    Images are padded to multiples of the stride. Up to 32 pixels that is a net's way with small
+    images; beyond, and beyond the image's larger side, its deepest layer sees padding alone.
+
+    Args:
+        stride: Of the model, which some nets make deeper than `model.depth` says.
+        name: Of the model.
+        size: (height, width) of the images.
+
+    Raises:
+        InputError: The stride is such.
+    """
+    height, width = size
+    if stride > max(height, width, 32):
+        raise InputError(
+            f"{name} halves an image to a {stride}th, and images are {height}x{width}: its deepest "
+            "layer would see padding alone. Lower model.depth, or take larger images "
+            "(data.image_size)."
+        )
+    padded = math.prod(-(-side // stride) * stride for side in size)
+    if height * width * 2 >= padded:
+        return []
+    share = 1 - height * width / padded
+    return [
+        f"Images of {height}x{width} are padded to multiples of the stride of {name}, {stride}: "
+        f"{share:.0%} of what it sees is padding. Lower model.depth, or take larger images."
+    ]
 
 
 def _fits_stages(config: RunConfig, architecture: dict[str, Any] | None) -> None:

@@ -18,7 +18,7 @@ from tfvision.engine.step import TrainStep, batch_loss
 from tfvision.errors import InputError
 from tfvision.metrics import METRICS, contract
 from tfvision.tasks.calibrate import calibrate
-from tfvision.tasks.check import check_depth, check_settings
+from tfvision.tasks.check import check_depth, check_settings, check_stride
 from tfvision.tasks.data import prepare
 from tfvision.tasks.decode import decode
 from tfvision.tasks.dry_run import dry_run
@@ -114,6 +114,9 @@ def train(
     with precision(config), strategy.scope():
         model = recipe.build(_input_shape(recipe, first))
         optimizer = make_optimizer(config)
+    for padding in check_stride(model.stride, config.model.name, recipe.size):
+        say(f"warning: {padding}")
+        warnings.append(padding)
     if request.resume:
         surroundings["pretrained"] = recorded(request.run)
     else:
