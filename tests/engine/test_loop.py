@@ -173,6 +173,22 @@ def test_of_equal_scores_the_one_of_least_loss_is_best(tmp_path):
     assert state.waited == 3  # an equal score is no gain, and does not put off early stopping
 
 
+def test_losses_of_a_loss_that_moves_are_not_compared(tmp_path):
+    rows = [(0.6, 0.5), (0.9, 0.4), (0.9, 0.2), (0.8, 0.1)]
+    scores = iter([{"val_score": score, "val_loss": loss} for score, loss in rows])
+    shares = []
+    loop = toy.loop(
+        tmp_path,
+        validate=lambda: next(scores),
+        the_plan=toy.plan(epochs=4),
+        follow=shares.append,
+    )
+    assert loop.run().best_epoch == 2
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert 0.8 < shares[-1] < 1
+
+
 def test_early_stopping_counts_epochs_without_gain(tmp_path):
     scores = iter([0.5, 0.6, 0.6, 0.1, 0.9])
     loop = toy.loop(

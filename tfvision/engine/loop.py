@@ -114,7 +114,8 @@ class Loop:
         callbacks: Keras callbacks; logs hold `loss`, `learning_rate` and, at the end of
             an epoch, the validation's scores.
         on_epoch: Called with the history after every epoch.
-        follow: Told the share of the training that is done, in [0, 1], before every step.
+        follow: Told the share of the training that is done, in [0, 1], before every step; it may
+            change the loss. None: the loss stays as it is.
         watch: `(history, share of the training done) -> alarms by kind`, after every epoch;
             an alarm is said once.
         stop_on_alarm: Stop at an alarm, after the checkpoint of its epoch.
@@ -133,7 +134,7 @@ class Loop:
         batch_names: Callable[[int], Sequence[str]] = lambda step: [],
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_epoch: Callable[[list[dict]], None] = lambda history: None,
-        follow: Callable[[float], None] = lambda share: None,
+        follow: Callable[[float], None] | None = None,
         watch: Callable[[list[dict], float], dict[str, str]] = lambda history, done: {},
         stop_on_alarm: bool = False,
         progress: Progress | None = None,
@@ -232,7 +233,8 @@ class Loop:
         last = state.epoch_first_step + plan.steps_per_epoch
         while state.step < last:
             rate = self._rate()
-            self._follow(plan.progress(state))
+            if self._follow is not None:
+                self._follow(plan.progress(state))
             self._call("on_train_batch_begin", state.step - state.epoch_first_step)
             loss = self.train_step(self._next(batches), rate)
             state.step += 1
@@ -375,7 +377,7 @@ class Loop:
         """Whether the score is higher than any before.
 
         Of epochs with one and the same score, which few validation images make likely, the one
-        of least validation loss is the best.
+        of least validation loss is the best; of losses that changed, the first.
         """
         state = self.state
         if self._validate is None:
@@ -390,6 +392,8 @@ class Loop:
 
     def _loses_less(self, row) -> bool:
         """Whether the validation loss is below that of the best epoch so far."""
+        if self._follow is not None:
+            return False
         best = self.state.history[self.state.best_epoch - 1]
         return row.get("val_loss", math.inf) < best.get("val_loss", math.inf)
 

@@ -48,7 +48,7 @@ def enricher(terms: Sequence[Term], num_classes: int) -> Callable | None:
 
 def with_moving_weights(
     specs: Sequence[LossTerm], terms: Sequence[Term], strategy: tf.distribute.Strategy
-) -> tuple[list[Term], Callable[[float], None]]:
+) -> tuple[list[Term], Callable[[float], None] | None]:
     """Gives the terms with a `weight_end` a variable for a weight.
 
     Args:
@@ -58,7 +58,7 @@ def with_moving_weights(
 
     Returns:
         The terms, and `follow(share)`, which sets the weights to those at a share in [0, 1]
-        of the training. Without a `weight_end` the terms are those given.
+        of the training. Without a `weight_end` the terms are those given, and None.
     """
     made, moving = [], []
     with strategy.scope():
@@ -74,4 +74,4 @@ def with_moving_weights(
         for spec, variable in moving:
             variable.assign(spec.weight_at(share))
 
-    return made, follow
+    return made, follow if moving else None
