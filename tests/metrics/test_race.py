@@ -64,6 +64,16 @@ def test_of_equal_candidates_a_given_one_is_seldom_dropped_and_the_choice_is_opt
     assert abs(np.mean(nested) - truth) < 0.01
 
 
+def test_of_many_equals_a_given_one_is_as_seldom_dropped():
+    dropped = np.zeros(15)
+    for seed in range(20):
+        counts = field([0] * 15, 900 + seed)
+        done = run(counts)
+        dropped += [done.dropped_after(name) is not None for name in counts]
+        assert done.survivors
+    assert (dropped / 20).mean() <= 0.05
+
+
 def test_a_clearly_worse_candidate_is_dropped_after_the_first_fold_and_never_asked_again():
     counts = field([0.0, -0.6, 0.02], 1)
     asked = []

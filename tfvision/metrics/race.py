@@ -99,10 +99,11 @@ class Rule:
     """When a candidate is dropped.
 
     Attributes:
-        alpha: Chance that the race as a whole drops a candidate that is as good as any. Each
-            of the rounds after which dropping saves anything, all but the last, has an equal
-            share of it (Bonferroni), and within a round Holm corrects for the number of
-            candidates. 0 drops nobody.
+        alpha: Chance, over the whole race, that a given candidate is dropped though it is as
+            good as any: the best one, say. Each of the rounds after which dropping saves anything,
+            all but the last, has an equal share of it (Bonferroni), and within a round Holm
+            corrects for the number of candidates. That some one of many equals is dropped is
+            likelier; another as good as it stays. 0 drops nobody.
         least: Folds before anybody is dropped.
         luck: Standard deviation of the score of one fold between trainings that differ in the
             seed alone. The images cannot tell it: with 0 a training that was unlucky counts
