@@ -120,6 +120,7 @@ def test_the_export_carries_the_pixels_rules_and_lists_the_others(run, tmp_path,
     monkeypatch.setattr(finish, "check_export", lambda *args: [])
     assert runs.use("export", copy) == 0
     written = json.loads((copy / "export/export.json").read_text())
+    assert written["probabilities"] == "softmax of the logits"
     assert written["postprocess"] == [DROPPED]
     assert written["postprocess_left_out"] == [SPECKS]
     with np.load(source_of(run), allow_pickle=False) as file:

@@ -17,7 +17,7 @@ from tfvision.errors import InputError
 from tfvision.metrics.contract import Contract
 from tfvision.tasks import finish, folds, process
 from tfvision.tasks.fold_deal import deal_samples
-from tfvision.tasks.fold_scores import FoldCounts, fold_metrics, pooled_interval
+from tfvision.tasks.fold_scores import FoldCounts, cautions, fold_metrics, pooled_interval
 
 
 def write(path, images, masks):
@@ -269,6 +269,9 @@ def test_the_other_files_of_a_folds_folder(complete):
     assert record["runs"] == ["fold-0", "fold-1"]
     assert "2 (counted from 0), seed 1" in record["how"]
     assert any("not the mean" in line for line in record["cautions"])
+    assert not any("calibrated" in line for line in record["cautions"])
+    of_specialists = cautions(record["metrics"], calibrated=True)
+    assert any("specialists of each fold were calibrated on" in line for line in of_specialists)
     with np.load(complete / "out_of_fold_confusion.npz") as file:
         assert sorted(file.files) == ["fold", "ids", "plain", "processed"]
         assert file["ids"].tolist() == record["samples"]["ids"]

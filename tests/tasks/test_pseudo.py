@@ -356,6 +356,7 @@ def test_a_planted_gain_is_applied_and_the_final_labels_are_written(fake, capsys
     ("planted", "reason"),
     [
         ({"better": 2, "worse": 2}, "and that interval is not above 0"),
+        ({"better": 1}, "change predictions of only 2 of 60 units out of fold: too few to tell"),
         ({"worse": 8}, "the gain out of fold is -0.2"),
         ({}, "they change no prediction out of fold"),
     ],

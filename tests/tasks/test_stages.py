@@ -1,5 +1,6 @@
 """Training in stages and specialists, from a config to a run."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tfvision.config import SegmentationConfig, load_config, validate
 from tfvision.engine.checkpoint import steps_in
 from tfvision.engine.stages import StagedModel
 from tfvision.models import MODELS
+from tfvision.tasks import finish
 from tfvision.tasks.check import check_settings
 from tfvision.tasks.plan import stages_of
 
@@ -54,6 +56,15 @@ def test_a_killed_specialist_goes_on_where_it_was(in_turn, tmp_path):
     assert runs.history(run) == runs.history(in_turn)
     assert runs.summary(run)["variables_sha256"] == runs.summary(in_turn)["variables_sha256"]
     assert (run / "calibration.json").read_text() == (in_turn / "calibration.json").read_text()
+
+
+def test_the_export_says_that_its_logits_are_one_vs_rest(in_turn, tmp_path, monkeypatch):
+    for name in ("write_export", "check_export"):
+        monkeypatch.setattr(finish, name, lambda *args: [])
+    run = runs.copy(in_turn, tmp_path / "run")
+    assert runs.use("export", run) == 0
+    described = json.loads((run / "export/export.json").read_text())
+    assert described["probabilities"] == "sigmoid of each logit, divided by their sum"
 
 
 def test_the_calibration_is_fitted_and_whoever_uses_the_run_has_it(in_turn, tmp_path):

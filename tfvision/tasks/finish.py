@@ -268,6 +268,9 @@ def export_run(
         "depth": depth,
         "class_names": prepared.class_names,
         "image": "serving_default: uint8 in 0..255; serve_float and model.keras: float32 in [0, 1]",
+        "probabilities": "sigmoid of each logit, divided by their sum"
+        if getattr(inference.model, "one_vs_rest", False)
+        else "softmax of the logits",
         "never_predicted": never,
         "postprocess": [rule for rule in rules if rule["name"] not in ON_COMPONENTS],
         "postprocess_left_out": [rule for rule in rules if rule["name"] in ON_COMPONENTS],

@@ -158,8 +158,8 @@ def counts_of_test(runs: Sequence[RunFolder], summaries: Sequence[dict]) -> list
     return [read_counts(run, "test") for run in runs]
 
 
-def cautions(metrics: dict[str, Any]) -> list[str]:
-    """What the numbers do not say."""
+def cautions(metrics: dict[str, Any], *, calibrated: bool = False) -> list[str]:
+    """What the numbers do not say; `calibrated`: the runs are of specialists."""
     interval = metrics["pooled"]["interval"]
     lines = [
         "The pooled score is that of all confusion matrices together, not the mean of the "
@@ -167,6 +167,11 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
         "The best epoch of each fold was chosen on the part it is scored on, so these scores are "
         "optimistic; a test split says more.",
     ]
+    if calibrated:
+        lines.append(
+            "The specialists of each fold were calibrated on the part they are scored on (two "
+            "numbers a class), and their out-of-fold probabilities are after that."
+        )
     if interval is None:
         lines.append("All samples are one unit: there is no interval.")
     else:

@@ -18,6 +18,7 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.report.folds_page import FoldsPage, write_folds_page
+from tfvision.tasks import calibrate
 from tfvision.tasks.decode import native_scanned, read_scanned
 from tfvision.tasks.fold_deal import Deal
 from tfvision.tasks.fold_scores import (
@@ -82,7 +83,9 @@ def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
         metrics=metrics,
         summaries=summaries,
         warnings=dealt.warnings,
-        cautions=cautions(metrics),
+        cautions=cautions(
+            metrics, calibrated=any((run.path / calibrate.FILE).is_file() for run in runs)
+        ),
         contract=summaries[0]["contract"],
         command=f"python {SCRIPTS[config.task]} --config {shlex.quote(str(folder / 'folds.yaml'))} "
         f"--folds {len(runs)}",

@@ -112,6 +112,11 @@ def refusal(gain: Difference, final: Sequence[PseudoLabel]) -> str:
         return "nothing is counted under the metric contract"
     if gain.num_differing == 0:
         return "they change no prediction out of fold"
+    if gain.low <= -1 and gain.high >= 1:
+        return (
+            f"they change predictions of only {gain.num_differing} of {gain.num_units} units out "
+            f"of fold: too few to tell whether {gain.difference:+.4f} is a gain"
+        )
     if not gain.low > 0:
         return (
             f"the gain out of fold is {gain.difference:+.4f} (95 % interval {gain.low:+.4f} to "
