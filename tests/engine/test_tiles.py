@@ -1,6 +1,9 @@
 """Tiles give what the whole image gives, as far as the model sees."""
 
 import itertools
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -174,3 +177,13 @@ def test_views_go_inside_the_tiles():
 def test_tiles_that_cannot_be_laid_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Tiles(Recording(), **options)
+
+
+@pytest.mark.slow
+def test_an_image_of_4096_pixels_a_side_stays_under_the_bound():
+    """The benchmark's own exit code; it measures in a process of its own."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "benchmarks/tiles.py", "--only", "labels"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "predict --tile 512 " in done.stdout
