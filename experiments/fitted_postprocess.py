@@ -19,8 +19,21 @@ for the shift the share of the loss that the offsets recover on fresh images, an
 are from the planted ones. Exit code 1 where noise is refused in less than 95 % of the sets, less
 than 80 % of the shift is recovered, or a bias leaves its interval about zero (widened for ten).
 
-The default takes some minutes on one core; OpenCV and Keras are needed for the rules on
-components.
+The default takes six minutes of one core; OpenCV and Keras are needed for the rules on
+components. It gave (200 sets a case, seed 0; exit code 0):
+
+    noise                 applied  apparent    nested   by part      bias  +-
+    drop_class               0.0%  +0.00000  +0.00000  +0.00000  +0.00000  0.00000
+    class_prior_offsets      0.0%  +0.00090  -0.00081  -0.00098  +0.00017  0.00021
+    class_thresholds         0.0%  +0.00085  -0.00057  -0.00064  +0.00007  0.00011
+    smallest_component       0.0%  +0.00001  -0.00008  -0.00007  -0.00001  0.00002
+    fill_holes               0.0%  +0.00013  -0.00014  -0.00013  -0.00002  0.00005
+    shift
+    class_prior_offsets    100.0%  +0.11133  +0.10956  +0.11021  -0.00065  0.00087
+    class_thresholds         0.0%  +0.08545  +0.08243  +0.08333  -0.00090  0.00081
+
+The offsets recover 99.3 % of the shift, at least 95.5 %. (Of two rules that do the same the
+better one is applied.)
 """
 
 import argparse
