@@ -362,6 +362,7 @@ def test_weights_that_cannot_be_fetched_say_to_give_a_file(monkeypatch):
 def test_imagenet_weights_take_the_pixels_they_were_trained_on():
     section = {"name": "MobileNetV2", "weights": "imagenet", "preprocessing": "torch"}
     message = "backbone.preprocessing 'torch' is not what the ImageNet weights of MobileNetV2 were"
+    message += r" trained on\. Leave .*: --set model\.backbone\.preprocessing=null"
     with pytest.raises(InputError, match=message):
         check_weights(section, called="backbone")
     same = {"scale": 255, "subtract": 127.5, "divide": 127.5}

@@ -78,6 +78,8 @@ def test_a_run_predicts_as_it_was_scored(dataset, tmp_path, quick, shown, others
     (row,) = runs.history(run)
     assert ("val_piece_accuracy" in row) == (pieces == 2)
     assert int(runs.summary(run)["steps"]) == -(-12 * pieces // 4)
+    said = f"of the {2 * PARTS['test']} pieces before they are joined"
+    assert (said in (run / "report.html").read_text()) == (pieces == 2)
     looked = runs.summary(run)["attention"]
     if shown == "dual":  # image and crop share a map, on which no one region lies
         assert looked is None
@@ -86,8 +88,6 @@ def test_a_run_predicts_as_it_was_scored(dataset, tmp_path, quick, shown, others
         assert 0 <= looked["outside"] <= 1
         assert 0 <= looked["area"] < 1
     if shown == "patches":
-        text = (run / "report.html").read_text()
-        assert "pieces" in text
         split = {row["id"]: row["split"] for row in classes.rows(run / "splits.csv")}
         both = [(split[f"i{i}"], split[f"i{i + 1}"]) for i in range(0, 18, 2)]
         assert all(first == second for first, second in both)

@@ -40,8 +40,8 @@ def check_weights(encoder: "str | dict[str, Any] | Encoder", *, called: str = "e
         if written != pixels(encoder.name, None):
             raise InputError(
                 f"{called}.preprocessing {brief(encoder.preprocessing)} is not what the ImageNet "
-                f"weights of {encoder.name} were trained on. Set {called}.preprocessing=null, "
-                "which is that."
+                f"weights of {encoder.name} were trained on. Leave it to them: "
+                f"--set model.{called}.preprocessing=null."
             )
     elif source is not None:
         if not source.endswith(ENDINGS):

@@ -249,7 +249,8 @@ def check_depth(recipe: Recipe) -> None:
     """A net that halves an image until one pixel is left, and goes on, learns nothing there.
 
     Images smaller than the stride are padded; beyond their larger side, or 32 pixels, nothing
-    but padding would be left.
+    but padding would be left. Asked before the model is built, since one of such a depth may not
+    fit into memory; `check_stride` then asks the model itself.
 
     Raises:
         InputError: `model.depth` asks for that.
@@ -285,8 +286,8 @@ def check_stride(stride: int, name: str, size: tuple[int, int]) -> list[str]:
     if stride > max(height, width, 32):
         raise InputError(
             f"{name} halves an image to a {stride}th, and images are {height}x{width}: its deepest "
-            "layer would see padding alone. Lower model.depth, or take larger images "
-            "(data.image_size)."
+            "layer would see padding alone. Lower model.depth (of pan model.levels), or "
+            "take larger images (data.image_size)."
         )
     padded = math.prod(-(-side // stride) * stride for side in size)
     if height * width * 2 >= padded:
