@@ -147,7 +147,7 @@ def _ours(name, settings, shape, images, masks):
     from tfvision.engine.step import TrainStep, batch_loss
     from tfvision.losses import CrossEntropy
     from tfvision.models import MODELS
-    from tfvision.tasks.listing import multiply_adds
+    from tfvision.system.models import multiply_adds
 
     before = resident()
     model = MODELS[name](shape, CLASSES, **settings)
@@ -174,7 +174,7 @@ def _unet_collection(name, settings, shape, images, masks):
     import tf_keras
     from keras_unet_collection import models
 
-    from tfvision.tasks.listing import multiply_adds
+    from tfvision.system.models import multiply_adds
 
     before = resident()
     model = getattr(models, name)(

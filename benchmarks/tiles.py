@@ -83,16 +83,16 @@ def main() -> int:
 
 
 def measure(options) -> dict[str, float]:
-    from tfvision.cli import import_tensorflow
+    from tfvision.cli.training import import_tensorflow
 
     import_tensorflow()
     import numpy as np
 
-    from tfvision.data.arrays import ArraySource
+    from tfvision.data.sources.array_source import ArraySource
     from tfvision.engine.inference import Inference
     from tfvision.models import MODELS
-    from tfvision.tasks import predicting
-    from tfvision.tasks.request import UseRequest
+    from tfvision.runs import views_and_tiles
+    from tfvision.runs.request import UseRequest
 
     shape, batch = (None, None, 3), 4
     model = MODELS["unet"](shape, options.classes, width=options.width, depth=4)
@@ -110,18 +110,18 @@ def measure(options) -> dict[str, float]:
     )
     tile = None if options.only == "whole" else (options.tile, options.tile)
     tta = "flip_lr" if options.only == "views" else None
-    run = predicting.as_asked(run, UseRequest(run=None, tile=tile, tta=tta))
+    run = views_and_tiles.as_asked(run, UseRequest(run=None, tile=tile, tta=tta))
     first = np.zeros((batch, options.tile, options.tile, 3), np.float32)
-    predicting.predict_probabilities(run.inference, first)
+    views_and_tiles.predict_probabilities(run.inference, first)
     before = peak()
     image = np.random.default_rng(0).integers(
         0, 256, (options.side, options.side, 3), dtype=np.uint8
     )
     parts = {"test": {"images": image[None]}}
     source = ArraySource(parts, name="random", layout="random", class_names=None, stamp="random")
-    predict = predicting.labels_of
+    predict = views_and_tiles.labels_of
     if options.only == "probabilities":
-        predict = predicting.probabilities_of
+        predict = views_and_tiles.probabilities_of
     began = time.perf_counter()
     for found in predict(run, source, [0]):
         assert found.shape[:2] == image.shape[:2]

@@ -29,8 +29,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.augment import OPS, compose
-from tfvision.data.embedded import embedded
 from tfvision.data.pipeline import Samples, training_batches
+from tfvision.data.sources.embedded_masks import embedded
 from tfvision.engine.step import TrainStep, batch_loss
 from tfvision.losses import CrossEntropy, Dice
 from tfvision.models import MODELS

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tfvision.config import SegmentationConfig, load_config
-from tfvision.tasks.data import prepare
-from tfvision.tasks.decode import read_native
+from tfvision.recipe.dataset import prepare
+from tfvision.recipe.read import read_native
 
 ELSEWHERE = """
 import sys

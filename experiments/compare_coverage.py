@@ -26,7 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tfvision.metrics.bootstrap import Difference, Parts, compare, score_parts, value
+from tfvision.stats.bootstrap import Difference, Parts, compare, score_parts, value
 
 NUM_CLASSES, RARE, PIXELS = 5, 4, 8192
 HUGE, CHUNK = 400_000, 20_000  # images

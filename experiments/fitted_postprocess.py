@@ -47,11 +47,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tfvision.metrics.bootstrap import score_parts, value
 from tfvision.metrics.contract import Contract
 from tfvision.postprocess.candidates import CANDIDATES
 from tfvision.postprocess.fit import Predictions, deal_parts
-from tfvision.tasks.judged_rules import judge
+from tfvision.stats.bootstrap import score_parts, value
+from tfvision.studies.fitted.verdict import judge
 
 CLASSES, SIDE, PATCH, IMAGES, FOLDS = 4, 24, 3, 60, 5
 RATIOS = np.array([1.0, 4.0, 0.3, 1.5])  # of the planted shift

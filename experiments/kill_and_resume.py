@@ -114,9 +114,9 @@ def main() -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     config = arguments.out / "config.yaml"
     config.write_text(CONFIG)
-    from tfvision import cli
+    from tfvision.cli import training
 
-    cli.import_tensorflow()
+    training.import_tensorflow()
     good, found = True, {}
     for device in arguments.device:
         name = device.replace(":", "-")
@@ -186,9 +186,9 @@ class Program:
             os.environ["TFVISION_CACHE"] = str(self._cache)
             if stage is not None:
                 kill_in_save.arm(stage)
-            from tfvision import cli
+            from tfvision.cli import training
 
-            code = cli.train("segmentation", [*map(str, how), "--device", self._device])
+            code = training.train("segmentation", [*map(str, how), "--device", self._device])
         finally:
             sys.stdout.flush()
             os._exit(code)

@@ -43,8 +43,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tfvision.metrics.bootstrap import compare_means, holm, score_parts, value
-from tfvision.metrics.seeds import compare_seeds
+from tfvision.stats.bootstrap import compare_means, holm, score_parts, value
+from tfvision.stats.seeds import compare_seeds
 
 NUM_CLASSES, RUNGS = 4, 8
 MANY, HUGE = 200, 200  # trainings and units of the truth

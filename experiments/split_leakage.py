@@ -20,10 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tfvision.data.audit.audit import audit
-from tfvision.data.blocks import Near, leave_out, straddling
-from tfvision.data.recognise import open_source
-from tfvision.data.scan import scan
-from tfvision.data.split import holdout, write_splits
+from tfvision.data.scan.scan import scan
+from tfvision.data.sources.recognise import open_source
+from tfvision.data.split.chain_blocks import Near, leave_out, straddling
+from tfvision.data.split.holdout import holdout, write_splits
 
 
 def split_files(data: Path, folder: Path, seed: int) -> dict[str, Path]:

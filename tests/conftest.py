@@ -9,6 +9,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import pytest
 import tensorflow as tf
 
+from tests.support import runs
+
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
@@ -19,3 +21,30 @@ def _own_cache(tmp_path_factory, monkeypatch):
     """Tests share one cache of their own, never the user's."""
     cache = tmp_path_factory.getbasetemp() / "tfvision-cache"
     monkeypatch.setenv("TFVISION_CACHE", str(cache))
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory):
+    return runs.write_npz(tmp_path_factory.mktemp("data") / "scenes.npz")
+
+
+@pytest.fixture(scope="session")
+def whole(dataset, tmp_path_factory):
+    """A finished run. Tests that write to it take a copy."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFVISION_CACHE", str(folder / "cache"))
+        return runs.new_run(
+            folder / "run",
+            dataset,
+            data={"augment": ["flip_lr(p=0.5)"]},
+            train={"ema": 0.9},
+        )
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Runs without their export, whose checks start two processes."""
+    from tfvision.runs import finish
+
+    monkeypatch.setattr(finish, "export_run", lambda *args, **options: [])

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tfvision.augment import MIXERS, OPS
-from tfvision.cli import TASKS, tables
+from tfvision.cli.training import TASKS, tables
 from tfvision.config import SCHEMAS, check_names, load_config
 from tfvision.data import INPUTS, SOURCES
 from tfvision.engine import OPTIMIZERS, SCHEDULES, VIEWS
@@ -163,7 +163,7 @@ def test_imports_go_down_only(path):
     ("layer", "code", "wrong"),
     [
         ("models", "from tfvision.engine.loop import Loop", ["tfvision.engine.loop.Loop"]),
-        ("models", "def f():\n    import tfvision.tasks.use", ["tfvision.tasks.use"]),
+        ("models", "def f():\n    import tfvision.runs.use", ["tfvision.runs.use"]),
         ("models", "from tfvision import config", ["tfvision.config"]),
         ("models", "from tfvision.losses import Dice", ["tfvision.losses.Dice"]),
         ("models", "from . import blocks", ["..blocks"]),
@@ -175,10 +175,18 @@ def test_imports_go_down_only(path):
             "from tfvision.config import SegmentationConfig",
             ["tfvision.config.SegmentationConfig"],
         ),
-        ("engine", "from tfvision.report.html import Report", ["tfvision.report.html.Report"]),
+        (
+            "engine",
+            "from tfvision.report.segmentation_page import Report",
+            ["tfvision.report.segmentation_page.Report"],
+        ),
         ("report", "from tfvision.engine.files import write_bytes", []),
         ("report", "from tfvision.engine.loop import Loop", ["tfvision.engine.loop.Loop"]),
-        ("script", "from tfvision.tasks import segmentation", ["tfvision.tasks.segmentation"]),
+        (
+            "script",
+            "from tfvision.tasks import segmentation",
+            ["tfvision.tasks.segmentation.training"],
+        ),
     ],
 )
 def test_a_wrong_import_is_found(layer, code, wrong):
@@ -244,14 +252,21 @@ def test_reading_tables_and_asking_for_help_imports_nothing_heavy():
         ".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")
     ]
     assert len(packages) > 8
-    light = ["tfvision.cli", "tfvision.commands", "tfvision.config", "train_seg", "train_cls"]
+    light = [
+        "tfvision.cli.training",
+        "tfvision.cli.commands",
+        "tfvision.config",
+        "train_seg",
+        "train_cls",
+    ]
     code = f"""
 import importlib, sys
 for name in {[*packages, *light]}:
     importlib.import_module(name)
-from tfvision import cli, commands
-for task in cli.TASKS:
-    cli.tables(task)
+from tfvision import cli
+from tfvision.cli import commands, training
+for task in training.TASKS:
+    training.tables(task)
 for action in (lambda: cli.train("segmentation", ["--help"]), lambda: commands.main(["--help"])):
     try:
         action()
@@ -311,7 +326,7 @@ CONFIGS = [
 
 @pytest.mark.parametrize(("task", "path"), CONFIGS)
 def test_a_config_validates_and_its_names_and_arguments_fit(task, path):
-    from tfvision.tasks.training import check_arguments
+    from tfvision.runs.train import check_arguments
 
     config = load_config(SCHEMAS[task], path)
     check_names(config, tables(task))

@@ -180,7 +180,8 @@ def test_reading_a_table_imports_no_builder():
 
 def test_a_builder_called_as_its_module_is_left_to_the_module():
     table = Registry(
-        "source", {"npz": "tfvision.data.npz:npz", "auto": "tfvision.data.recognise:x"}
+        "source",
+        {"npz": "tfvision.data.sources.npz:npz", "auto": "tfvision.data.sources.recognise:x"},
     )
     get, _, exported = lazy_names("tfvision.data", table)
     assert exported == ["x"]

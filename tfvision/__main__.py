@@ -2,7 +2,7 @@
 
 import sys
 
-from tfvision.commands import main
+from tfvision.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

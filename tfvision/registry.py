@@ -176,8 +176,8 @@ def lazy_names(package: str, registry: Registry, extra: Mapping[str, str] | None
 
     `tfvision.models.UNetPlusPlus` is imported when it is first used; `extra` names
     what the package offers beside its table, as `{"compose": "tfvision.augment.op:compose"}`.
-    A builder that is called as its module, `tfvision.data.npz:npz`, is left out: Python gives
-    the module that name once it is imported, and a name must not change what it means.
+    A builder that is called as its module, `tfvision.data.sources.npz:npz`, is left out: Python
+    gives the module that name once it is imported, and a name must not change what it means.
     """
     paths = {}
     for path in registry._paths.values():

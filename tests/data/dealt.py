@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from tfvision.data.blocks import Near
-from tfvision.data.source import Record
+from tfvision.data.sources.source import Record
+from tfvision.data.split.chain_blocks import Near
 
 
 def data(present, *, hashes=None, groups=None, splits=None, labelled=None):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tfvision.data.inputs import AGGREGATES, aggregate
+from tfvision.data.crops.inputs import AGGREGATES, aggregate
 from tfvision.engine.aggregation import (
     Attention,
     PieceScores,

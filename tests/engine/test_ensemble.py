@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfvision.engine.blending import normalise
 from tfvision.engine.ensemble import Ensemble
+from tfvision.engine.ensemble_weights import normalise
 from tfvision.engine.inference import Inference
 from tfvision.errors import InputError
 from tfvision.models import MODELS

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tests.engine import toy
 from tests.engine.test_loop import without_times
-from tfvision import cli
+from tfvision.cli import training
 from tfvision.engine import checkpoint as checkpoint_module
 from tfvision.engine import loop as loop_module
 from tfvision.engine.checkpoint import newest_checkpoint, steps_in
@@ -321,7 +321,7 @@ def test_a_full_memory_is_the_environment_and_costs_no_checkpoint(
     callbacks = [At("on_train_batch_end", 5, fill)] if place == "callback" else []
     loop = toy.loop(tmp_path, batches=stream, callbacks=callbacks, validate=validate)
     flags = argparse.Namespace(json=False, debug=False)
-    assert cli.guarded(lambda: loop.run() and None, flags) == 3
+    assert training.guarded(lambda: loop.run() and None, flags) == 3
     said = capsys.readouterr().err
     assert said.startswith("tfvision: out of memory; lower data.batch_size or raise train.accum")
     assert "go on with --resume" in said

@@ -13,7 +13,7 @@ from tfvision.engine.step import batch_loss
 from tfvision.errors import InputError
 from tfvision.losses import Boundary, CrossEntropy
 from tfvision.losses.distances import distance_maps
-from tfvision.tasks.terms import enricher
+from tfvision.recipe.loss_terms import enricher
 
 
 def blobs(seed, *, size=(40, 56), num_classes=K, batch=2):

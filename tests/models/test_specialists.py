@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.models.wiring import noise
-from tfvision.engine import calibration
+from tfvision.engine import platt_scaling
 from tfvision.engine.inference import Inference
 from tfvision.losses import BinaryCrossEntropy, BinaryDice
 from tfvision.models import Specialists, UNet
@@ -60,7 +60,7 @@ def test_each_channel_is_the_unet_of_its_prefix():
 def test_background_as_the_complement_is_what_no_net_claims_and_teaches_none(classes):
     model, images = make(classes=classes, background="complement"), noise(1, *SHAPE)
     assert not any(y.name.startswith("net0_") for y in model.layers)
-    calibration.put_into(model, [2.0] * (classes - 1), [0.5] * (classes - 1))
+    platt_scaling.put_into(model, [2.0] * (classes - 1), [0.5] * (classes - 1))
     with tf.GradientTape() as tape:
         logits = model(images)
         background = tf.reduce_sum(logits[..., 0])
@@ -71,7 +71,7 @@ def test_background_as_the_complement_is_what_no_net_claims_and_teaches_none(cla
 
 def test_probabilities_are_sigmoids_divided_by_their_sum():
     model = make((None, None, 1))
-    calibration.put_into(model, [3.0, 0.5, 2.0], [-1.0, 0.25, 0.0])
+    platt_scaling.put_into(model, [3.0, 0.5, 2.0], [-1.0, 0.25, 0.0])
     images = noise(1, 6, 10, 1)
     logits = np.asarray(model(images), np.float64)
     sigmoids = 1 / (1 + np.exp(-logits))
@@ -88,10 +88,10 @@ def test_calibration_changes_nothing_before_it_is_fitted_and_is_never_trained():
     scores = keras.Model(model.input, model.get_layer("scores").output)(images)
     np.testing.assert_array_equal(model(images), scores)
     assert not any("calibration" in v.path for v in model.trainable_variables)
-    calibration.put_into(model, [2.0, 1.0, 3.0], [0.5, 0.0, -1.0])
+    platt_scaling.put_into(model, [2.0, 1.0, 3.0], [0.5, 0.0, -1.0])
     expected = np.asarray(scores) * [2, 1, 3] + [0.5, 0, -1]
     np.testing.assert_allclose(model(images), expected, rtol=1e-5, atol=1e-6)
-    assert calibration.layer_of(UNet(SHAPE, 3, width=4, depth=1)) is None
+    assert platt_scaling.layer_of(UNet(SHAPE, 3, width=4, depth=1)) is None
 
 
 @pytest.mark.parametrize(

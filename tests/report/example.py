@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tfvision.report.html import Report, SplitScores
 from tfvision.report.overlay import Overlay
+from tfvision.report.segmentation_page import Report, SplitScores
 
 NAMES = ["background", "soil", "bedrock"]
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.report.example import make_report
-from tests.report.test_html import Page
-from tfvision.report import audit_page, html
+from tests.report.test_segmentation_page import Page
+from tfvision.report import audit_page, segmentation_page
 from tfvision.report.audit_page import AuditPage, Member, Shown, outlined, render, write_audit_page
 from tfvision.report.overlay import HATCH, palette
 
@@ -184,9 +184,9 @@ def test_the_report_of_a_run_lists_what_the_audit_found():
         "members": [{"id": f"m{i}"} for i in range(9)],
         "suspects": [{"id": "m3"}],
     }
-    text = html.render(make_report(audit=[item] * 25))
+    text = segmentation_page.render(make_report(audit=[item] * 25))
     assert text.count("one mask under different images") == 20
     assert "m5 and 3 more; held for faulty: m3" in text
     assert "the first 20 of 25" in text
     assert "<script" not in text
-    assert "What the audit found" not in html.render(make_report())
+    assert "What the audit found" not in segmentation_page.render(make_report())

@@ -9,8 +9,8 @@ from PIL import Image
 
 from tests.report.example import make_report
 from tfvision.report.augment_page import Augmented, picture, picture_uri, write_picture
-from tfvision.report.html import render
 from tfvision.report.overlay import HATCH, palette
+from tfvision.report.segmentation_page import render
 
 GAP = 6
 

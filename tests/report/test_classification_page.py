@@ -14,15 +14,15 @@ from tests.report.classification_example import (
     make_result,
     predicted,
 )
-from tests.report.test_html import Page
+from tests.report.test_segmentation_page import Page
 from tfvision.metrics import Contract
-from tfvision.metrics.intervals import wilson
 from tfvision.report.classification_page import (
     ClassificationReport,
     render,
     write_classification_report,
 )
 from tfvision.report.classification_scores import SplitResult, split_result
+from tfvision.stats.intervals import wilson
 
 SECTIONS = [
     "headline",

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tfvision.metrics.bootstrap import Difference
 from tfvision.report.compare_page import Comparison, Pair, histogram, render, write_comparison
+from tfvision.stats.bootstrap import Difference
 
 HOSTILE = '<script>alert("x")</script>'
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.report.test_html import Page
+from tests.report.test_segmentation_page import Page
 from tfvision.metrics import contract
 from tfvision.metrics.classification import count_scores
 from tfvision.report.folds_page import FoldsPage, render

@@ -1,7 +1,7 @@
 """Weights over the pieces of an image, learnt: attention pooling. NumPy only, deterministic.
 
-`tfvision.data.inputs.aggregate` has rules without anything to fit. Here the weights of an image's
-pieces are a function of what the network says of each piece and of its area, fitted on images
+`tfvision.data.crops.inputs.aggregate` has rules without anything to fit. Here the weights of an
+image's pieces are a function of what the network says of each piece and of its area, fitted on images
 that the network did not train on (out of fold), and scored on yet others (`nested`).
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.data.inputs import AGGREGATES, aggregate
+from tfvision.data.crops.inputs import AGGREGATES, aggregate
 from tfvision.errors import InputError
 
 _LEAST = 1e-6  # probability that a logarithm is taken of instead of 0

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfvision.engine.blending import normalise
+from tfvision.engine.ensemble_weights import normalise
 from tfvision.errors import InputError
 from tfvision.postprocess.pixelwise import Rule, decode
 

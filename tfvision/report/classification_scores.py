@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.metrics import bootstrap, calibration
+from tfvision.metrics import calibration
 from tfvision.metrics import classification as metrics
 from tfvision.metrics.contract import Contract
-from tfvision.metrics.intervals import score_interval
+from tfvision.stats import bootstrap
+from tfvision.stats.intervals import score_interval
 
 
 @dataclass

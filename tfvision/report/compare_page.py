@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from tfvision.engine.files import write_bytes
-from tfvision.metrics.bootstrap import CLASS_SCORES, Difference
 from tfvision.report import overlay, tables
 from tfvision.report.plots import Line, column, line_chart, number, tick_texts, ticks
 from tfvision.report.shared import SCORE_NAMES
+from tfvision.stats.bootstrap import CLASS_SCORES, Difference
 
 BARS = 48  # of a histogram
 MEANINGS = {

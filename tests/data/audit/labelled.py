@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tfvision.data.arrays import ArraySource
 from tfvision.data.audit.audit import audit
-from tfvision.data.scan import scan
+from tfvision.data.scan.scan import scan
+from tfvision.data.sources.array_source import ArraySource
 
 SIDE = 24
 NAMES = ["bar", "disc", "cross", "ring"]

@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
-from tfvision.data.arrays import ArraySource
 from tfvision.data.audit.audit import audit
 from tfvision.data.audit.finding import Audit
-from tfvision.data.embedded import embedded
-from tfvision.data.scan import scan
+from tfvision.data.scan.scan import scan
+from tfvision.data.sources.array_source import ArraySource
+from tfvision.data.sources.embedded_masks import embedded
 
 H, W = 64, 128
 

@@ -7,12 +7,12 @@ import pytest
 
 from tests.data.audit.planted import H, W, again, crop, scenes, strangers
 from tests.data.make import arrays
-from tfvision.data.arrays import ArraySource
 from tfvision.data.audit.audit import audit
 from tfvision.data.audit.finding import KINDS, Finding
-from tfvision.data.embedded import embedded
-from tfvision.data.recognise import open_source
-from tfvision.data.scan import scan
+from tfvision.data.scan.scan import scan
+from tfvision.data.sources.array_source import ArraySource
+from tfvision.data.sources.embedded_masks import embedded
+from tfvision.data.sources.recognise import open_source
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 

@@ -17,11 +17,11 @@ from tests.data.audit.labelled import (
 )
 from tests.data.audit.planted import again, crop, scenes
 from tests.data.make import save
-from tfvision import commands
-from tfvision.data.recognise import open_source
-from tfvision.data.scan import scan
+from tfvision.cli import commands
+from tfvision.curation import audit_classes
+from tfvision.data.scan.scan import scan
+from tfvision.data.sources.recognise import open_source
 from tfvision.report.audit_page import outlined
-from tfvision.tasks import audit_classes
 
 
 def photographs(number: int, seed: int = 1):

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from tests.data.audit.labelled import NAMES, SIDE, audited, balanced, of_kind, pictures, source
-from tfvision.data.audit import surround
+from tfvision.data.audit import background_features
 from tfvision.data.audit.audit import audit
-from tfvision.data.audit.surround import measure_all
-from tfvision.data.embedded_classes import embedded_classes
-from tfvision.data.issue import BadSample
-from tfvision.data.recognise import open_source
-from tfvision.data.scan import scan
-from tfvision.data.subset import Subset
-from tfvision.tasks import findings
+from tfvision.data.audit.background_features import measure_all
+from tfvision.data.files.issue import BadSample
+from tfvision.data.scan.scan import scan
+from tfvision.data.scan.subset import Subset
+from tfvision.data.sources.embedded_classes import embedded_classes
+from tfvision.data.sources.recognise import open_source
+from tfvision.recipe import audit_findings
 
 NUMBER = 80
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
@@ -173,10 +173,10 @@ def test_files_that_went_away_and_what_is_kept(monkeypatch):
         return reads(index)
 
     monkeypatch.setattr(made, "read_raw", without_three)
-    first = surround.look_at(made, found.facts, list(range(NUMBER)))
+    first = background_features.look_at(made, found.facts, list(range(NUMBER)))
     assert set(first) == set(range(NUMBER)) - {3}
     monkeypatch.setattr(made, "read_raw", lambda index: pytest.fail("read again"))
-    again = surround.look_at(made, found.facts, [i for i in range(NUMBER) if i != 3])
+    again = background_features.look_at(made, found.facts, [i for i in range(NUMBER) if i != 3])
     assert all(np.array_equal(again[i].border, first[i].border) for i in first)
     assert all(np.array_equal(again[i].outside, first[i].outside) for i in first)
 
@@ -185,9 +185,9 @@ def test_excluded_samples_take_no_part_and_places_are_those_of_the_whole():
     labels = balanced(NUMBER)
     images, boxes = pictures(labels, labels)
     made = source(images, labels, boxes=boxes)
-    found = findings.find(made, scan(made, cache=False), excluded=[0, 5])
+    found = audit_findings.find(made, scan(made, cache=False), excluded=[0, 5])
     (alarm,) = of_kind(found, "shortcut")
     assert set(alarm.members) == set(range(NUMBER)) - {0, 5}
     assert all(NAMES[labels[i]] == name for i, name in alarm.evidence["examples"].items())
-    named = findings.to_json(found, made.records, [None] * NUMBER)[0]["evidence"]["examples"]
+    named = audit_findings.to_json(found, made.records, [None] * NUMBER)[0]["evidence"]["examples"]
     assert {NAMES[labels[int(i)]] == name for i, name in named.items()} == {True}

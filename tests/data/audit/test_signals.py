@@ -6,9 +6,10 @@ from PIL import Image
 
 from tests.data.audit.planted import again, moved, scenes, stain
 from tfvision.data.audit.chains import connected
-from tfvision.data.audit.fit import Fit, calibrate, measure_fit
-from tfvision.data.audit.near import blocks_of, candidates, compare
-from tfvision.data.audit.sketch import (
+from tfvision.data.audit.near_duplicates import blocks_of, candidates, compare
+from tfvision.data.audit.stains import stained
+from tfvision.data.scan.mask_fit import Fit, calibrate, measure_fit
+from tfvision.data.scan.sketch import (
     decode,
     hash_distance,
     make_sketch,
@@ -17,7 +18,6 @@ from tfvision.data.audit.sketch import (
     read_thumb,
     unpack_map,
 )
-from tfvision.data.audit.stains import stained
 
 
 def thumbs_of(images):

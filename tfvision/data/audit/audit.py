@@ -5,17 +5,17 @@ from typing import Any
 
 from tfvision.data.audit import masks
 from tfvision.data.audit.finding import KINDS, Audit, Finding
-from tfvision.data.audit.fit import Calibration
 from tfvision.data.audit.labels import exact_conflict, near_conflicts
-from tfvision.data.audit.near import compare
-from tfvision.data.audit.pictures import Pictures, find_pictures
+from tfvision.data.audit.near_duplicates import compare
 from tfvision.data.audit.regions import by_look
 from tfvision.data.audit.shortcut import Tested, look_behind
-from tfvision.data.audit.sketch import hash_distance, read_thumb
+from tfvision.data.audit.similar_images import Pictures, find_pictures
 from tfvision.data.audit.stains import stained
-from tfvision.data.facts import Facts
-from tfvision.data.scan import Scan
-from tfvision.data.source import Record, Source
+from tfvision.data.scan.mask_fit import Calibration
+from tfvision.data.scan.measure import Facts
+from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.sketch import hash_distance, read_thumb
+from tfvision.data.sources.source import Record, Source
 
 SEVERITIES = ("error", "warning", "note")
 LOOKS = 200  # pairs of a cluster in which a stain is looked for
@@ -29,7 +29,7 @@ def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = N
 
     Args:
         source: The samples.
-        scan: What `tfvision.data.scan.scan` found in them.
+        scan: What `tfvision.data.scan.scan.scan` found in them.
         splits: "train", "val", "test" or None of each sample; by default what the records
             say. Samples of None are in no split: they leak nowhere.
     """

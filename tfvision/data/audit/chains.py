@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tfvision.data.audit.near import similarity
+from tfvision.data.audit.near_duplicates import similarity
 
 REACH = 8  # places in the order of the source that a link may span: a few breaks are allowed
 FLOOR = 0.5  # mean correlation of blocks that a link needs at least

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from tfvision.data.audit.finding import Finding
-from tfvision.data.audit.pictures import Pictures
-from tfvision.data.facts import Facts
-from tfvision.data.source import Record
+from tfvision.data.audit.similar_images import Pictures
+from tfvision.data.scan.measure import Facts
+from tfvision.data.sources.source import Record
 
 
 def label_of(record: Record, fact: Facts) -> str:

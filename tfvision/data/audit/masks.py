@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tfvision.data.audit.finding import Finding
-from tfvision.data.audit.fit import Calibration, Fit, calibrate, measure_fit
-from tfvision.data.audit.sketch import unpack_map
-from tfvision.data.facts import Facts
+from tfvision.data.scan.mask_fit import Calibration, Fit, calibrate, measure_fit
+from tfvision.data.scan.measure import Facts
+from tfvision.data.scan.sketch import unpack_map
 
 CONTROLS = 300  # masks laid on images that are not theirs
 OWNER, STRANGER = 3.0, 0.5  # ratios: fits on its own; fits rather worse than own masks do

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from tfvision.data.audit.background_features import chosen, small_images, summary
 from tfvision.data.audit.finding import Finding
-from tfvision.data.audit.surround import chosen, small_images, summary
-from tfvision.data.scan import Scan
-from tfvision.data.source import Source
+from tfvision.data.scan.scan import Scan
+from tfvision.data.sources.source import Source
 
 NEIGHBOURS = 3  # nearest images, whose mean distance is looked at
 ENOUGH = 20  # other images, without which nothing is usual

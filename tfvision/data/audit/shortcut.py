@@ -12,13 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.data.audit import told
+from tfvision.data.audit import permutation_test
+from tfvision.data.audit.background_features import (
+    MOST_READ,
+    Surround,
+    backgrounds,
+    chosen,
+    look_at,
+)
 from tfvision.data.audit.chains import connected
 from tfvision.data.audit.finding import Finding
-from tfvision.data.audit.pictures import Pictures
-from tfvision.data.audit.surround import MOST_READ, Surround, backgrounds, chosen, look_at
-from tfvision.data.scan import Scan
-from tfvision.data.source import Record, Source
+from tfvision.data.audit.similar_images import Pictures
+from tfvision.data.scan.scan import Scan
+from tfvision.data.sources.source import Record, Source
 
 LEVEL = 0.01  # of the permutation test: how often a set without a trap passes it
 FAR = 0.25  # of the way from chance to always right: what an alarm needs beside
@@ -104,9 +110,9 @@ def _shortcut(
         few = f"it needs two classes or more with {LEAST_UNITS} images or groups each"
         return Tested(notes=[f"shortcut test: left out, {few}"])
     y = np.searchsorted(known, [labels[i] for i in ground.index.tolist()])
-    scores = told.cross_validated(ground.features, y, len(known), unit[ground.index])
-    result = told.told_right(scores, unit[ground.index])
-    table = told.confusion(scores)
+    scores = permutation_test.cross_validated(ground.features, y, len(known), unit[ground.index])
+    result = permutation_test.told_right(scores, unit[ground.index])
+    table = permutation_test.confusion(scores)
     measured = (
         f"{ground.what} tells the class of {result.value:.1%} of the images, as a mean over the "
         f"classes ({result.low:.1%} to {result.high:.1%}; chance {result.chance:.1%}, "
@@ -162,8 +168,8 @@ def _shift(
     y = np.array([i in apart for i in ground.index.tolist()], np.int64)
     if min(y.sum(), (1 - y).sum()) < LEAST_SIDE:
         return Tested(notes=["background shift test: left out, too few images can be read"])
-    scores = told.cross_validated(ground.features, y, 2, unit[ground.index])
-    result = told.area_under_curve(scores, unit[ground.index])
+    scores = permutation_test.cross_validated(ground.features, y, 2, unit[ground.index])
+    result = permutation_test.area_under_curve(scores, unit[ground.index])
     measured = (
         f"{ground.what} tells test images from training images with an area under the ROC curve "
         f"of {result.value:.3f} ({result.low:.3f} to {result.high:.3f}; 0.5 where they are alike, "
@@ -188,7 +194,7 @@ def _shift(
     )
 
 
-def _measures(result: told.Told, index: np.ndarray, unit: np.ndarray) -> dict[str, Any]:
+def _measures(result: permutation_test.Told, index: np.ndarray, unit: np.ndarray) -> dict[str, Any]:
     return {
         "value": round(result.value, 4),
         "interval": [round(result.low, 4), round(result.high, 4)],
@@ -215,7 +221,9 @@ def _mixed_up(table: np.ndarray, names: Sequence[str], limit: int = 5) -> list[s
     return [f"{share[a, b]:.0%} of {names[a]} taken for {names[b]}" for a, b in pairs]
 
 
-def _clearest(scores: told.Scores, index: np.ndarray, names: Sequence[str]) -> dict[int, str]:
+def _clearest(
+    scores: permutation_test.Scores, index: np.ndarray, names: Sequence[str]
+) -> dict[int, str]:
     """A few records of each class whose background tells it most clearly -> the class."""
     each = max(1, EXAMPLES // len(names))
     chosen_ones: dict[int, str] = {}

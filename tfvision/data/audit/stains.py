@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.data.audit.near import Same, grown
+from tfvision.data.audit.near_duplicates import Same, grown
 
 CLEAR = 2.0  # times as much
 LEAST = 6  # pixels of the region

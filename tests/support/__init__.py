@@ -1,0 +1,1 @@
+"""What tests of several rooms use: tiny data sets, configs, whole runs, folds."""

@@ -1,0 +1,372 @@
+"""Commands of `python -m tfvision` that train or read more than one run: one pair a command.
+
+`_add_<name>(parser)` has the flags, `_<name>(arguments)` imports what is needed and calls the
+task. `add_to` hangs them into the parser of `tfvision.cli.commands`.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tfvision.cli.training import add_output, import_tensorflow, tables
+
+
+def add_to(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser]:
+    """Adds the commands. Returns their parsers."""
+    ladder = commands.add_parser("ladder", help="train a list of configs; which steps really help")
+    _add_ladder(ladder)
+    search = commands.add_parser("search", help="the best of many configs, by a race over folds")
+    _add_search(search)
+    ensemble = commands.add_parser("ensemble", help="several runs, or the runs of folds, as one")
+    _add_ensemble(ensemble)
+    pseudo = commands.add_parser("pseudo", help="label images by folds' runs, if that helps them")
+    _add_pseudo(pseudo)
+    postprocess = commands.add_parser("postprocess", help="rules fitted out of fold, if they help")
+    _add_postprocess(postprocess)
+    add_output(postprocess)
+    aggregate = commands.add_parser("aggregate", help="how the pieces of an image agree, fitted")
+    _add_aggregate(aggregate)
+    calibrate = commands.add_parser("calibrate", help="a temperature for probabilities")
+    _add_calibrate(calibrate)
+    return [ensemble, ladder, search, aggregate, calibrate, pseudo]
+
+
+def add_prediction(parser: argparse.ArgumentParser) -> None:
+    """The flags of all commands that predict: how images are looked at."""
+    parser.add_argument(
+        "--tta",
+        metavar="VIEWS",
+        help="average with views of the image: flip_lr,flip_ud,shift(pixels=4),scale(factor=0.75); "
+        "+ puts one on another: flip_lr+flip_ud",
+    )
+    parser.add_argument(
+        "--tile", metavar="SIZE", help="cut larger images into tiles: 512, or HEIGHTxWIDTH"
+    )
+    parser.add_argument(
+        "--overlap", metavar="N", type=int, help="pixels that tiles share (a quarter of a tile)"
+    )
+    parser.add_argument(
+        "--postprocess",
+        metavar="FILE",
+        type=Path,
+        help="rules of a YAML file, as the command postprocess writes it, in place of the run's",
+    )
+    parser.add_argument(
+        "--aggregate",
+        metavar="FILE",
+        type=Path,
+        help="what joins the pieces of an image, as the command aggregate writes it",
+    )
+
+
+def add_calibrated(parser: argparse.ArgumentParser) -> None:
+    """The flag of commands that give probabilities."""
+    parser.add_argument(
+        "--calibrated",
+        metavar="FILE",
+        type=Path,
+        help="a temperature for the probabilities, as the command calibrate writes it; labels stay",
+    )
+
+
+def prediction_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `UseRequest` takes of these flags, checked as far as that needs no TensorFlow."""
+    from tfvision.errors import InputError
+    from tfvision.runs.fitted_files import read_aggregate, read_rules, read_temperature
+    from tfvision.runs.request import parse_tile, parse_views
+
+    parse_views(arguments.tta)
+    if arguments.postprocess is not None:
+        read_rules(arguments.postprocess)
+    if arguments.aggregate is not None:
+        read_aggregate(arguments.aggregate)
+    calibrated = getattr(arguments, "calibrated", None)  # submit writes no probabilities
+    if calibrated is not None:
+        read_temperature(calibrated)
+    if arguments.overlap is not None and arguments.tile is None:
+        raise InputError("--overlap says what tiles share; give --tile as well.")
+    return {
+        "tta": arguments.tta,
+        "tile": parse_tile(arguments.tile),
+        "overlap": arguments.overlap,
+        "postprocess": arguments.postprocess,
+        "aggregate": arguments.aggregate,
+        "calibrated": calibrated,
+    }
+
+
+def checked_shards(arguments: argparse.Namespace) -> int | None:
+    """The value of `predict --shards`, which goes with `--probabilities`."""
+    from tfvision.errors import InputError
+
+    if arguments.shards is not None and arguments.shards < 1:
+        raise InputError(f"--shards is how many images a file has, 1 or more: {arguments.shards}.")
+    if arguments.shards is not None and not arguments.probabilities:
+        raise InputError("--shards is for probabilities; give --probabilities as well.")
+    if arguments.shards is not None and arguments.calibrated is not None:
+        raise InputError(
+            "--shards keeps probabilities as the model gives them, for labels are made of these; "
+            "--calibrated changes those of predictions.csv. Leave one of the two out."
+        )
+    return arguments.shards
+
+
+def _add_ladder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path, help="YAML of the ladder's rungs")
+    parser.add_argument("--data", metavar="PATH", type=Path, help="folder, npz or CSV")
+    parser.add_argument("--settings", metavar="NAME", help="a named block of FILE's `settings`")
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, help="default: runs/ladder/<name of FILE>"
+    )
+    parser.add_argument("--seeds", metavar="0,1,2", help="instead of FILE's")
+    parser.add_argument("--steps", metavar="N", type=int, help="gradient steps, instead of FILE's")
+    parser.add_argument("--epochs", metavar="N", type=int, help="equal epochs, in place of steps")
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        type=Path,
+        help="score every run on these (see evaluate --labels) in place of the test split",
+    )
+    parser.add_argument("--rungs", metavar="A,B", help="only these, and those they stand on")
+    parser.add_argument(
+        "--set",
+        metavar="key.path=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="override a key of every rung's config; repeatable; the value is YAML. "
+        "rung:key.path=VALUE: of that rung, and of those built on it",
+    )
+    parser.add_argument(
+        "--redo", action="store_true", help="train again the rungs whose config changed"
+    )
+    parser.set_defaults(run=_ladder)
+
+
+def _ladder(arguments):
+    from tfvision.engine.distribute import parse_device
+    from tfvision.studies.ladder.file import read_ladder
+
+    parse_device(arguments.device)
+    keys = ("settings", "data", "overrides", "steps", "epochs", "seeds", "rungs", "labels")
+    given = {key: getattr(arguments, key) for key in keys}
+    ladder = read_ladder(arguments.file, tables(), **given)
+    out = arguments.out or Path("runs") / "ladder" / ladder.name
+    import_tensorflow()
+    from tfvision.studies.ladder.run import climb
+
+    return climb(
+        ladder, out, tables(), device=arguments.device, redo=arguments.redo, quiet=arguments.quiet
+    )
+
+
+def _add_ensemble(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "members",
+        metavar="RUN",
+        type=Path,
+        nargs="+",
+        help="finished runs, or folders of folds (train_seg.py --folds)",
+    )
+    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True)
+    parser.add_argument(
+        "--weights",
+        choices=["mean", "fitted", "greedy"],
+        default="mean",
+        help="of folders of folds: fitted (log-loss) or greedy (the score), both out of fold and "
+        "used only where they gain for sure (default: mean)",
+    )
+    parser.add_argument("--member-weights", metavar="2,1", help="with mean: one for each RUN")
+    parser.set_defaults(run=_ensemble)
+
+
+def _ensemble(arguments):
+    from tfvision.engine.distribute import parse_device
+    from tfvision.errors import InputError
+    from tfvision.runs.request import EnsembleRequest
+    from tfvision.studies.ensemble.members import check_request, read_given
+
+    parse_device(arguments.device)
+    given = arguments.member_weights
+    try:
+        given = None if given is None else [float(part) for part in given.split(",")]
+    except ValueError as error:
+        raise InputError(
+            f"--member-weights takes numbers between commas, such as 2,1. Received: {given!r}."
+        ) from error
+    request = EnsembleRequest(
+        arguments.members,
+        arguments.out,
+        weights=arguments.weights,
+        member_weights=given,
+        device=arguments.device,
+        quiet=arguments.quiet,
+    )
+    check_request(request, read_given(arguments.members))
+    import_tensorflow()
+    from tfvision.studies.ensemble import make as ensemble
+
+    return ensemble.make(request)
+
+
+def _add_postprocess(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folds", metavar="FOLDS", type=Path, help="a folder of folds (train_seg.py --folds)"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="YAML of the rules that hold, and a JSON beside it (default: FOLDS/postprocess.yaml)",
+    )
+    parser.add_argument(
+        "--candidates",
+        metavar="A,B",
+        help="to try: drop_class, class_prior_offsets, class_thresholds, smallest_component, "
+        "fill_holes (default: all)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print less")
+    parser.set_defaults(run=_postprocess)
+
+
+def _postprocess(arguments):
+    from tfvision.postprocess.fit import check_candidates
+
+    given = arguments.candidates
+    names = None if given is None else check_candidates([n.strip() for n in given.split(",")])
+    import_tensorflow()
+    from tfvision.studies.fitted.postprocess import postprocess
+
+    return postprocess(arguments.folds, out=arguments.out, candidates=names, quiet=arguments.quiet)
+
+
+def _add_aggregate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folds", metavar="FOLDS", type=Path, help="a folder of folds (train_cls.py --folds)"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="YAML of what holds, and a JSON beside it (default: FOLDS/aggregate.yaml)",
+    )
+    parser.set_defaults(run=_aggregate)
+
+
+def _aggregate(arguments):
+    from tfvision.engine.distribute import parse_device
+    from tfvision.studies.folds.folder import read_folds
+
+    parse_device(arguments.device)
+    read_folds(arguments.folds)  # complete
+    import_tensorflow()
+    from tfvision.studies.fitted.aggregate import aggregate
+
+    return aggregate(
+        arguments.folds, out=arguments.out, device=arguments.device, quiet=arguments.quiet
+    )
+
+
+def _add_calibrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder",
+        metavar="FOLDS|RUN",
+        type=Path,
+        help="a folder of folds, or a run with val (train_cls.py); temperature.json goes into it",
+    )
+    parser.set_defaults(run=_calibrate)
+
+
+def _calibrate(arguments):
+    from tfvision.engine.distribute import parse_device
+    from tfvision.engine.run_folder import RunFolder
+    from tfvision.studies.folds.folder import is_folds, read_folds
+
+    parse_device(arguments.device)
+    if is_folds(arguments.folder):
+        read_folds(arguments.folder)  # complete
+    else:
+        RunFolder.existing(arguments.folder)
+    import_tensorflow()
+    from tfvision.studies.fitted.temperature import calibrate
+
+    return calibrate(arguments.folder, device=arguments.device, quiet=arguments.quiet)
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path, help="YAML: base and candidates")
+    parser.add_argument("--data", metavar="PATH", type=Path, help="folder, npz or CSV")
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        help="default: runs/search/<name of FILE>; a search that is there goes on",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="key.path=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="override a key of every candidate's config; repeatable; the value is YAML",
+    )
+    parser.set_defaults(run=_search)
+
+
+def _search(arguments):
+    from tfvision.cli.training import tables
+    from tfvision.engine.distribute import parse_device
+    from tfvision.studies.search.file import read_search
+    from tfvision.studies.search.run import search
+
+    parse_device(arguments.device)
+    asked = read_search(
+        arguments.file, tables(), data=arguments.data, overrides=arguments.overrides
+    )
+    out = arguments.out or Path("runs") / "search" / arguments.file.stem
+    return search(asked, out, device=arguments.device, quiet=arguments.quiet)
+
+
+def _add_pseudo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folds", metavar="FOLDS", type=Path, help="a folder of folds (train_cls.py --folds)"
+    )
+    parser.add_argument(
+        "--unlabelled",
+        metavar="PATH",
+        type=Path,
+        help="images without labels: a folder or data set (default: those of the folds' own data)",
+    )
+    parser.add_argument(
+        "--confidence",
+        metavar="P",
+        type=float,
+        default=0.95,
+        help="least probability of a label that is taken (default: 0.95)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        help="default: FOLDS/pseudo; what is there is gone on with",
+    )
+    parser.set_defaults(run=_pseudo)
+
+
+def _pseudo(arguments):
+    from tfvision.engine.distribute import parse_device
+    from tfvision.errors import InputError
+    from tfvision.studies.fitted.pseudo import pseudo
+
+    parse_device(arguments.device)
+    path = arguments.unlabelled
+    if path is not None and not path.exists():
+        raise InputError(f"--unlabelled {path}: there is no such file or folder.")
+    return pseudo(
+        arguments.folds,
+        unlabelled=path,
+        confidence=arguments.confidence,
+        out=arguments.out,
+        device=arguments.device,
+        quiet=arguments.quiet,
+    )

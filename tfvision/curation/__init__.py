@@ -1,0 +1,1 @@
+"""Looking at a data set and writing another one of it: audit, cleaned copy, background removal."""

@@ -1,0 +1,275 @@
+"""`python -m tfvision audit DATA`: what a data set holds, what is doubtful, and a cleaned copy.
+
+Writes `audit.html`, `audit.json` and `exclude.csv`. Nothing here imports TensorFlow.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvision.config import DataConfig
+from tfvision.curation import audit_classes, audit_text, clean
+from tfvision.data.audit.finding import KINDS, Audit
+from tfvision.data.scan.scan import Scan, scan
+from tfvision.data.sources.source import SPLITS, Source
+from tfvision.data.split.exclude import ExcludeList, exclude_csv, read_exclude
+from tfvision.data.split.holdout import read_splits
+from tfvision.engine.files import write_json, write_text
+from tfvision.engine.run_folder import free_folder
+from tfvision.errors import EnvironmentFault, InputError
+from tfvision.recipe import audit_findings
+from tfvision.recipe.dataset import open_source
+from tfvision.report.audit_page import AuditPage, Member, Picture, Shown, write_audit_page
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A data set that has been looked through.
+
+    Attributes:
+        config: Names the data and how it is read.
+        source, scan: The data set.
+        splits: Split of each record; None: `unsplit` says why.
+        excluded: What a list leaves out; the audit did not look at it.
+        audit: The findings.
+        rows: Who is proposed to be left out too: (index, reason, evidence).
+    """
+
+    config: DataConfig
+    source: Source
+    scan: Scan
+    splits: list[str | None]
+    excluded: ExcludeList
+    audit: Audit
+    rows: list[tuple[int, str, str]]
+
+    @property
+    def kept(self) -> list[int]:
+        return [i for i in range(len(self.source)) if i not in self.excluded.reasons]
+
+    @property
+    def unsplit(self) -> str:
+        """What a sample is that has no split."""
+        return "to be split" if self.config.splits is None else "left out"
+
+    @property
+    def unreadable(self) -> list[int]:
+        return [i for i, sha256 in enumerate(self.scan.image_sha256) if not sha256]
+
+    @property
+    def name(self) -> str:
+        path = self.source.path
+        if path is None:
+            return self.source.name
+        return path.resolve().name or "data"
+
+    def class_rows(self, split: str) -> list[int]:
+        """Labelled samples of a split (or `unsplit`) that are kept."""
+        records, names = self.source.records, self.splits
+        return [i for i in self.kept if records[i].labelled and (names[i] or self.unsplit) == split]
+
+
+def audit_data(
+    config: DataConfig, *, out: Path | None = None, copy: Path | None = None, quiet: bool = False
+) -> dict[str, Any]:
+    """Looks through a data set, prints a summary, writes the files. Returns the summary.
+
+    Args:
+        config: Names the data, and says how it is read; `exclude` and `splits` count too.
+        out: A new or empty folder for the files; None: the next free one below `runs/audit`.
+        copy: Where a cleaned copy goes, or None: without what `config.exclude` names; where
+            that is not given, without the suspects.
+        quiet: Print nothing.
+
+    Raises:
+        InputError: No sample can be read; a folder is taken.
+        EnvironmentFault: A file cannot be written.
+    """
+    if out is not None and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"--out {out} exists already and is not empty. Choose another folder.")
+    source = open_source(config)
+    if copy is not None:
+        clean.check_target(source, copy)
+        if out is not None and out.resolve() == copy.resolve():
+            raise InputError(f"--out and --clean both name {out}. Name two folders.")
+    audited = look_through(config, source)
+    folder = out or free_folder(Path("runs") / "audit", Path(audited.name).stem)
+    copied = None if copy is None else _copy(audited, copy, config)
+    record = to_json(audited)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"Cannot make the folder {folder}: {error.strerror}.") from error
+    rows = [*audited.excluded.rows, *audited.rows]  # a second look adds to the first one's list
+    write_json(folder / "audit.json", record)
+    write_text(folder / "exclude.csv", exclude_csv(rows, source.records))
+    write_audit_page(folder / "audit.html", _page(audited, record, folder), _pictures(audited))
+    if not quiet:
+        lines = audit_text.summary_lines(audited, record, folder, copied)
+        print("\n".join(map(audit_findings.printable, lines)))
+    return {
+        "data": record["data"],
+        "out": str(folder),
+        **{key: record[key] for key in ("samples", "labelled", "found", "kinds", "scan")},
+        "proposed": len(audited.rows),
+        "excluded": len(audited.excluded.reasons),
+        "clean": copied,
+    }
+
+
+def look_through(config: DataConfig, source: Source) -> Audited:
+    """Scan and audit of a source, as `open_source` opens it.
+
+    Raises:
+        InputError: Not one sample can be read.
+    """
+    found = scan(source, class_names=config.class_names, ignore_label=config.ignore_label)
+    if not any(found.image_sha256):
+        found.raise_for_errors()
+        raise InputError(f"{found.source_name} holds no sample.")
+    excluded = read_exclude(config.exclude, source.records)
+    if config.splits is None:
+        splits = [record.split for record in source.records]
+    else:
+        splits = read_splits(config.splits, source.records, notes=found.notes)
+    splits = [None if i in excluded.reasons else split for i, split in enumerate(splits)]
+    found = audit_findings.without_issues_of(
+        found, source.records, excluded.reasons, leaks_too=True
+    )
+    audit = audit_findings.find(source, found, splits=splits, excluded=excluded.reasons)
+    rows = audit_findings.exclude_rows(audit, source.records, splits)
+    return Audited(config, source, found, splits, excluded, audit, rows)
+
+
+def to_json(audited: Audited) -> dict[str, Any]:
+    """What `audit.json` holds."""
+    source, found = audited.source, audited.scan
+    records = source.records
+    groups: dict[tuple[str, str], list[int]] = {}
+    for i in audited.kept:
+        groups.setdefault((records[i].part, audited.splits[i] or audited.unsplit), []).append(i)
+    read = [i for i in audited.kept if found.image_sha256[i]]
+    sizes = Counter(f"{found.heights[i]} x {found.widths[i]}" for i in read)
+    channels = Counter(str(found.channels[i]) for i in read)
+    pixels = {s: found.class_pixels[audited.class_rows(s)] for s in (*SPLITS, audited.unsplit)}
+    pixels = {split: counts for split, counts in pixels.items() if len(counts)}
+    return {
+        "data": found.source_name,
+        "layout": source.layout,
+        "fingerprint": found.fingerprint,
+        "samples": len(audited.kept),
+        "labelled": sum(records[i].labelled for i in audited.kept),
+        "parts": [
+            {
+                "part": part,
+                "split": split,
+                "samples": len(places),
+                "labelled": sum(records[i].labelled for i in places),
+            }
+            for (part, split), places in groups.items()
+        ],
+        "sizes": dict(sizes.most_common()),
+        "channels": dict(channels.most_common()),
+        "modes": found.modes,
+        "class_names": list(found.class_names),
+        "ignored_pixels": int(found.ignored_pixels[read].sum()),
+        "class_pixels": {s: counts.sum(axis=0).tolist() for s, counts in pixels.items()},
+        "class_images": {s: (counts > 0).sum(axis=0).tolist() for s, counts in pixels.items()},
+        "class_samples": {s: len(counts) for s, counts in pixels.items()},
+        **audit_classes.record(source, found, {s: audited.class_rows(s) for s in pixels}),
+        "found": audit_findings.counts(audited.audit),
+        "kinds": dict(Counter(f.kind for f in audited.audit.findings)),
+        "findings": audit_findings.to_json(audited.audit, records, audited.splits),
+        "proposed": [
+            {"id": records[i].id, "part": records[i].part, "reason": reason, "evidence": evidence}
+            for i, reason, evidence in audited.rows
+        ],
+        "excluded": audited.excluded.names,
+        "exclude_sha256": audited.excluded.sha256,
+        "scan": {"errors": len(found.errors), "warnings": len(found.warnings)},
+        "issues": [issue.to_dict() for issue in found.issues],
+        "notes": [*found.notes, *audited.audit.notes, *audit_classes.balance(found)],
+    }
+
+
+def _copy(audited: Audited, target: Path, config: DataConfig) -> dict[str, Any]:
+    """Writes the cleaned copy; returns its path and how many samples were left out, why."""
+    listed = audited.excluded.reasons if audited.excluded.path else [i for i, *_ in audited.rows]
+    without = {*listed, *audited.unreadable}
+    encoding = config.source.kwargs.get("encoding") or "utf-8"
+    path = clean.write_clean(audited.source, audited.scan, target, without, encoding=encoding)
+    return {
+        "path": str(path),
+        "samples": len(audited.source) - len(without),
+        "left_out": len(without),
+        "listed": len(set(listed)),
+        "unreadable": len(set(audited.unreadable) - set(listed)),
+    }
+
+
+def _pictures(audited: Audited):
+    """Reads a sample for the page: image uint8, and mask of class numbers."""
+
+    def picture(index: int) -> Picture | None:
+        try:
+            sample = audited.source.read(index)
+        except (InputError, OSError):  # the scan has said it, or the file went away since
+            return None
+        image = sample.image
+        largest = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else 1.0
+        white = audited.source.white or largest
+        if image.dtype != np.uint8 or white != 255:
+            image = np.clip(np.rint(image.astype(np.float64) * (255 / white)), 0, 255)
+        image = image.astype(np.uint8)
+        if audited.source.task == "classification":
+            return image, audit_classes.outline(sample, audited.scan.num_classes)
+        return image, sample.mask
+
+    return picture
+
+
+def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
+    records = audited.source.records
+
+    def members(finding) -> list[Member]:
+        found = [
+            Member(
+                i,
+                records[i].id,
+                records[i].part,
+                audited.splits[i] or "",
+                i in held,
+                records[i].label or "",
+            )
+            for held in [set(finding.suspects)]
+            for i in finding.members
+        ]
+        # Of a finding on a whole data set its examples stand first: these are pictured.
+        examples = finding.evidence.get("examples", {})
+        return sorted(found, key=lambda m: (not m.suspect, m.index not in examples))
+
+    def shown(finding) -> Shown:
+        evidence = audit_findings.evidence_of(finding, records)
+        title = KINDS[finding.kind]
+        return Shown(title, finding.severity, finding.reading, members(finding), evidence)
+
+    return AuditPage(
+        name=audited.name,
+        layout=record["layout"],
+        facts=audit_text.facts_of(record),
+        parts=record["parts"],
+        class_names=record["class_names"],
+        class_pixels=record["class_pixels"],
+        class_images=record["class_images"],
+        labelled=record["class_samples"],
+        findings=[shown(f) for f in audited.audit.findings],
+        issues=record["issues"],
+        notes=record["notes"],
+        proposed=len(audited.rows),
+        task=audited.source.task,
+        class_pieces=record.get("class_pieces", {}),
+        command=audit_text.train_command(audited, folder) if audited.rows else "",
+    )

@@ -1,0 +1,1 @@
+"""Reading and writing single files: images, tables, damage, timeouts."""

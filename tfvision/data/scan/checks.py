@@ -1,0 +1,229 @@
+"""What a scan says about a data set: pixel values that do not fit, doubles, rare sights."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfvision.data.files.issue import Issue
+from tfvision.data.scan.duplicates import identical
+from tfvision.data.scan.measure import Facts
+from tfvision.data.sources.source import Record, Source
+
+if TYPE_CHECKING:  # scan.py imports this module
+    from tfvision.data.scan.scan import Scan
+
+WHITE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+
+
+def value_range(facts: Sequence[Facts | None]) -> dict[str, tuple[float, float]]:
+    """dtype -> (lowest, highest) pixel value of all images."""
+    ranges: dict[str, tuple[float, float]] = {}
+    for fact in facts:
+        if fact is not None:
+            low, high = ranges.get(fact.dtype, (fact.low, fact.high))
+            ranges[fact.dtype] = (min(low, fact.low), max(high, fact.high))
+    return ranges
+
+
+def settle_white(
+    source: Source, facts: Sequence[Facts | None]
+) -> tuple[float | None, list[Issue], list[str]]:
+    """The pixel value that means 1.0 (None: what the dtype says), and images beyond it.
+
+    Floating-point images lie in [0, 1], or hold whole numbers 0..255 throughout.
+    """
+    ranges = value_range(facts)
+    white, notes = source.white, []
+    floats = [fact for fact in facts if fact is not None and fact.dtype == "float32"]
+    whole = bool(floats) and all(fact.whole for fact in floats)
+    if white is None and whole and 1 < ranges["float32"][1] <= 255 and "uint16" not in ranges:
+        white = 255.0
+        notes.append("floating-point images hold whole numbers up to 255: divided by 255")
+    if white is None and ranges.get("uint16", (0, 65535))[1] < 16384:
+        notes.append(
+            f"16-bit images reach {ranges['uint16'][1]:g} of 65535: they will be dark; declare "
+            "white, e.g. 4095, where that is full white"
+        )
+    issues = []
+    for record, fact in zip(source.records, facts, strict=True):
+        limit = white or WHITE[fact.dtype] if fact else 0
+        if fact and (fact.low < 0 or fact.high > limit):
+            problem = f"the {fact.dtype} image holds {fact.low:g}..{fact.high:g}, expected: "
+            problem += f"0..{limit:g}"
+            if white is None and fact.dtype == "float32":
+                problem += ", or whole numbers 0..255 in all images"
+            advice = "Rescale it, or declare white, the value that means 1.0."
+            issues.append(Issue("error", record.id, record.place, problem, advice))
+    return white, issues, notes
+
+
+def find_warnings(source: Source, facts: Sequence[Facts | None], result: "Scan") -> list[Issue]:
+    """Warnings of the reader, and what the counts show once there is no error."""
+    records = source.records
+    issues = _turned_boxes(records, facts)
+    for record, fact in zip(records, facts, strict=True):
+        for text in fact.warnings if fact else ():
+            if not text.startswith("EXIF orientation") and "mask EXIF" not in text:
+                issues.append(Issue("warning", record.id, record.place, text))
+    labelled = np.array([bool(fact and fact.mask_sha256) for fact in facts], bool)
+    if not labelled.any() or result.errors:
+        return issues + _doubles(records, result)
+    if source.task == "classification":
+        return issues + _rare_classes(result) + repeats(records, result)
+    pixels = result.class_pixels[labelled]
+    for index, name in enumerate(result.class_names):
+        if pixels[:, index].sum() == 0 and index != result.ignore_label:
+            problem = f"the class {name!r} ({index}) stands in no mask"
+            advice = "It cannot be learnt or scored: check class_names, or add samples."
+            issues.append(Issue("warning", "", "masks", problem, advice))
+    empty = np.flatnonzero(labelled & (result.class_pixels.sum(axis=1) == 0))
+    if len(empty) == labelled.sum():
+        problem = "no mask holds a labelled pixel"
+        issues.append(Issue("error", "", "masks", problem, "Check ignore_label."))
+    elif len(empty):
+        problem = f"no pixel has a label ({len(empty)} such masks)"
+        advice = "They teach nothing: take them out, or check ignore_label."
+        first = records[empty[0]]
+        issues.append(Issue("warning", first.id, first.place, problem, advice))
+    only_first = int((pixels[:, 0] > 0)[pixels[:, 1:].sum(axis=1) == 0].sum())
+    if only_first * 2 > len(pixels):
+        name = result.class_names[0]
+        problem = f"{only_first} of {len(pixels)} masks hold nothing but {name!r}"
+        issues.append(Issue("warning", "", "masks", problem, "Check that they are finished."))
+    return issues + repeats(records, result)
+
+
+def _turned_boxes(records: Sequence[Record], facts: Sequence[Facts | None]) -> list[Issue]:
+    """One warning where images with a box were turned by their EXIF orientation.
+
+    A box does not say whether it was drawn on the picture as it is seen or on the pixels as they
+    are stored. The only hint is one that fits into one of them alone.
+    """
+    turned = [
+        (record, fact, next((w for w in fact.warnings if w.startswith("EXIF orientation")), ""))
+        for record, fact in zip(records, facts, strict=True)
+        if fact and fact.boxes
+    ]
+    turned = [found for found in turned if found[2]]
+    if not turned:
+        return []
+    record, fact, text = turned[0]
+    orientation = text.split()[2]
+    unsure = sum(_fits_as_stored(fact, text) for _, fact, text in turned)
+    problem = (
+        f"has the EXIF orientation {orientation}, and its box ({_sides(fact.boxes[0])}) was read "
+        f"in the turned image, {fact.width} x {fact.height} pixels (width x height); so with "
+        f"{len(turned)} images of the data set. {unsure} of their boxes would fit the stored "
+        "pixels as well"
+    )
+    advice = (
+        "Look at some of them. Where boxes were drawn on the pixels as they are stored, set exif: "
+        "ignore, or turn the boxes; where on the picture as it is seen, all is well."
+    )
+    return [Issue("warning", record.id, record.place, problem, advice)]
+
+
+def _fits_as_stored(fact: Facts, text: str) -> bool:
+    """Whether the box lies inside the image before it was turned, as `text` says it was."""
+    swapped = int(text.split()[2]) > 4  # 5 to 8 lay an image on its side
+    width, height = (fact.height, fact.width) if swapped else (fact.width, fact.height)
+    _, _, right, bottom = fact.boxes[0]
+    return right <= width and bottom <= height
+
+
+def _sides(box: Sequence[float]) -> str:
+    return ", ".join(f"{side:g}" for side in box)
+
+
+def _rare_classes(result: "Scan") -> list[Issue]:
+    """Classes of a classification that no image has, or one alone."""
+    issues = []
+    for name, count in zip(result.class_names, (result.class_pixels > 0).sum(axis=0), strict=True):
+        if count == 0:
+            problem = f"the class {name!r} has no image"
+            advice = "It cannot be learnt or scored: add images, or take the name out."
+            issues.append(Issue("warning", "", "labels", problem, advice))
+        elif count == 1:
+            problem = f"the class {name!r} has one image: it stands in one split only"
+            advice = "It cannot be learnt and scored both: add images, or leave the class out."
+            issues.append(Issue("warning", "", "labels", problem, advice))
+    return issues
+
+
+def repeats(records: Sequence[Record], result: "Scan") -> list[Issue]:
+    """What equal hashes alone say of doubles; an audit says more."""
+    return _doubles(records, result) + _repeated_masks(records, result)
+
+
+def _doubles(records: Sequence[Record], result: "Scan") -> list[Issue]:
+    """Images that occur twice; and whether their masks agree. (Labels: see `leaks`.)"""
+    groups = [[i for i in group if records[i].labelled] for group in identical(result.image_sha256)]
+    groups = [group for group in groups if len(group) > 1]
+    issues = []
+    for group in groups:
+        other = next((i for i in group if result.mask_sha256[i] != result.mask_sha256[group[0]]), 0)
+        if other and result.task == "segmentation":
+            problem = f"the very image of {records[group[0]].place}, but with another mask"
+            advice = "One of the masks is wrong: delete one sample."
+            issues.append(
+                Issue("warning", records[other].id, records[other].place, problem, advice)
+            )
+    if groups:
+        first, second = (records[i] for i in groups[0][:2])
+        more = sum(len(group) - 1 for group in groups)
+        problem = f"the very image of {first.place} ({more} images repeat another)"
+        advice = "They stay in one split; delete repeats that are not meant."
+        issues.append(Issue("warning", second.id, second.place, problem, advice))
+    return issues
+
+
+def _repeated_masks(records: Sequence[Record], result: "Scan") -> list[Issue]:
+    """One mask, not of one class alone, under many different images: seldom true labels."""
+    issues = []
+    labelled = sum(value != "" for value in result.mask_sha256)
+    for group in identical(result.mask_sha256):
+        images = len({result.image_sha256[i] for i in group})
+        if images < 3 or images <= 0.01 * labelled:
+            continue
+        if (result.class_pixels[group[0]] > 0).sum() < 2:
+            continue
+        record = records[group[0]]
+        problem = f"{images} different images have the very mask of this one"
+        issues.append(Issue("warning", record.id, record.place, problem, "Look at them."))
+    return issues
+
+
+def find_notes(facts: Sequence[Facts | None], result: "Scan") -> list[str]:
+    """Lines to print on what the images are."""
+    notes = []
+    if len(result.modes) > 1:
+        modes = ", ".join(f"{count} {mode}" for mode, count in sorted(result.modes.items()))
+        notes.append(f"images are stored as {modes}")
+    sizes = {(fact.height, fact.width) for fact in facts if fact}
+    if len(sizes) > 1:
+        (low, high) = (min(sizes), max(sizes))
+        notes.append(
+            f"images have {len(sizes)} sizes, {low[0]} x {low[1]} to {high[0]} x {high[1]}"
+        )
+    turned = sum(any(w.startswith("EXIF") for w in fact.warnings) for fact in facts if fact)
+    if turned:
+        notes.append(f"{turned} images carry an EXIF orientation: applied")
+    notes += _region_notes(facts)
+    total = int(result.ignored_pixels.sum())
+    if total:
+        share = total / max(1, total + int(result.class_pixels.sum()))
+        notes.append(f"label {result.ignore_label} means no label: {share:.1%} of all pixels")
+    return notes
+
+
+def _region_notes(facts: Sequence[Facts | None]) -> list[str]:
+    """How many images have a region, and what share of them it covers."""
+    shares = [fact.region_share for fact in facts if fact and fact.region_share is not None]
+    if not shares:
+        return []
+    low, middle, high = np.quantile(shares, [0, 0.5, 1])
+    return [
+        f"{len(shares)} images have a region (a mask file): {low:.1%} to {high:.1%} of the pixels, "
+        f"median {middle:.1%}"
+    ]

@@ -1,0 +1,237 @@
+"""One look at every sample before anything is trained: what is there, and what is wrong."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvision.data.files.issue import Issue, listing
+from tfvision.data.scan.checks import find_notes, find_warnings, settle_white, value_range
+from tfvision.data.scan.classes import Classes, settle_classes
+from tfvision.data.scan.duplicates import leaks
+from tfvision.data.scan.measure import Facts, gather
+from tfvision.data.scan.quarantine import POLICIES, LeftOut, set_aside
+from tfvision.data.sources.source import Source
+from tfvision.errors import InputError
+
+
+@dataclass
+class Scan:
+    """What a scan found. Arrays have one row a record; a sample that cannot be read has
+    zeros and "" there, and an error among the issues.
+
+    Attributes:
+        source_name: The data set, for messages.
+        heights, widths, channels: (N,) int64.
+        dtypes, modes: How many images have each dtype, each storage mode.
+        image_sha256: Of the decoded pixels.
+        mask_sha256: Of the raw mask, "" without one.
+        class_pixels: (N, K) int64.
+        ignored_pixels: (N,) int64.
+        num_classes, class_names: K and one name a class; 0 and [] where nothing says them.
+        mask_values: Raw values in class order, None where they are 0, 1, 2, ...
+        ignore_label: The label in masks that is no class, None: there is none.
+        value_range: dtype -> (lowest, highest) pixel value.
+        white: The pixel value that means 1.0; None: 255, 65535 or 1.0, by the dtype.
+        stamps: What `source.stamp` said before each sample was read.
+        facts: What was measured of each sample; None where it cannot be read.
+        fingerprint: Of ids, parts, pixels, masks, class names and ignore label.
+        issues: Errors and warnings.
+        notes: Lines to print.
+        task: That of the source; in a classification a mask is a label, one pixel.
+        left_out: Samples with an error of their own, set aside (`on_bad_sample`); they have
+            zeros and "" as those that cannot be read, and a warning each.
+    """
+
+    source_name: str
+    heights: np.ndarray
+    widths: np.ndarray
+    channels: np.ndarray
+    dtypes: dict[str, int]
+    modes: dict[str, int]
+    image_sha256: list[str]
+    mask_sha256: list[str]
+    class_pixels: np.ndarray
+    ignored_pixels: np.ndarray
+    class_names: list[str]
+    mask_values: list[int] | None
+    ignore_label: int | None
+    value_range: dict[str, tuple[float, float]]
+    white: float | None
+    stamps: list[str]
+    fingerprint: str
+    issues: list[Issue] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    facts: list[Facts | None] = field(default_factory=list)
+    task: str = "segmentation"
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def errors(self) -> list[Issue]:
+        return [issue for issue in self.issues if issue.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Issue]:
+        return [issue for issue in self.issues if issue.severity == "warning"]
+
+    def raise_for_errors(self, limit: int = 20, *, full_list: str | Path | None = None) -> None:
+        """Raises where there is any error.
+
+        Args:
+            limit: How many are written out.
+            full_list: The file that holds all of them, for the message.
+        """
+        errors = self.errors
+        if errors:
+            count = f"{len(errors)} problem{'s' * (len(errors) > 1)}"
+            where = f"\nThe full list: {full_list}" if full_list else ""
+            raise InputError(
+                f"{self.source_name}: {count} in the data.\n{listing(errors, limit=limit)}{where}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything found wrong, for `issues.json`."""
+        return {
+            "data": self.source_name,
+            "errors": len(self.errors),
+            "warnings": len(self.warnings),
+            "issues": [issue.to_dict() for issue in self.issues],
+            "notes": self.notes,
+        }
+
+
+def scan(
+    source: Source,
+    *,
+    class_names: Sequence[str] | None = None,
+    ignore_label: int | None = 255,
+    on_bad_sample: str = "fail",
+    cache: bool = True,
+    workers: int = 2,
+) -> Scan:
+    """Reads every sample once and reports all problems together.
+
+    Settles `mask_values`, `ignore_label` and `white` of the source, so that `source.read`
+    then gives class numbers, and pixels whose scale is known.
+
+    Args:
+        source: The samples.
+        class_names: The classes; by default what the source says, else as found in masks. In
+            a classification they name what the data only numbers, and nothing else.
+        ignore_label: The mask value that means "no label"; None: every value is a class.
+        on_bad_sample: "fail": an error of a single sample is an error of the scan;
+            "quarantine": the sample is left out, unless more than half would go; see
+            `tfvision.data.scan.quarantine`.
+        cache: Whether to keep what was found for the next scan of the same files.
+        workers: Threads that read.
+    """
+    if on_bad_sample not in POLICIES:
+        raise InputError(f"on_bad_sample must be fail or quarantine; got {on_bad_sample!r}.")
+    gathered = gather(source, cache=cache, workers=workers)
+    facts, records = gathered.facts, source.records
+
+    def first_pixel(index: int, value: int) -> tuple[int, int]:
+        y, x = np.argwhere(source.read_raw(index).mask == value)[0]
+        return int(y), int(x)
+
+    classes = settle_classes(
+        facts,
+        records,
+        class_names=_class_names(source, class_names),
+        mask_values=source.mask_values,
+        ignore_label=ignore_label,
+        first_pixel=first_pixel,
+    )
+    source.mask_values, source.ignore_label = classes.mask_values, classes.ignore_label
+    white, white_issues, white_notes = settle_white(source, facts)
+    source.white = white
+    judged = [*classes.issues, *white_issues]
+    issues, left_out = [*source.problems, *gathered.issues.values(), *judged], []
+    if on_bad_sample == "quarantine":
+        facts, issues, left_out = set_aside(source, facts, gathered.issues, judged)
+    class_pixels, ignored = _count_pixels(facts, classes)
+    hashes = ["" if fact is None else fact.image_sha256 for fact in facts]
+    result = Scan(
+        source_name=str(source.path or source.name),
+        heights=_column(facts, "height"),
+        widths=_column(facts, "width"),
+        channels=_column(facts, "channels"),
+        dtypes=dict(Counter(fact.dtype for fact in facts if fact)),
+        modes=dict(Counter(fact.mode for fact in facts if fact)),
+        image_sha256=hashes,
+        mask_sha256=["" if fact is None else fact.mask_sha256 for fact in facts],
+        class_pixels=class_pixels,
+        ignored_pixels=ignored,
+        class_names=classes.names,
+        mask_values=classes.mask_values,
+        ignore_label=classes.ignore_label,
+        value_range=value_range(facts),
+        white=white,
+        stamps=gathered.stamps,
+        fingerprint=_fingerprint(source, facts, classes),
+        facts=facts,
+        task=source.task,
+        notes=[*source.notes, *gathered.notes, *classes.notes, *white_notes],
+    )
+    result.issues, result.left_out = issues, left_out
+    if not records:
+        problem, advice = "holds no sample", "Check the path."
+        result.issues.append(Issue("error", "", result.source_name, problem, advice))
+    gone = {left.index for left in left_out}
+    splits = [None if i in gone else record.split for i, record in enumerate(records)]
+    result.issues += leaks(records, hashes, splits)
+    result.issues += find_warnings(source, facts, result)
+    result.notes += find_notes(facts, result)
+    return result
+
+
+def _class_names(source: Source, declared: Sequence[str] | None) -> Sequence[str] | None:
+    """The names that count: those declared, where they can mean what the data holds."""
+    own = source.class_names
+    if declared is None or source.task != "classification" or own is None:
+        return own if declared is None else declared
+    numbers = [str(number) for number in range(len(own))]
+    if list(declared) != own and (own != numbers or len(declared) != len(own)):
+        raise InputError(
+            f"class_names is {list(declared)}, but the data has the classes {own}, in this order. "
+            "Leave class_names out, or put classes.txt beside the data for another order."
+        )
+    return declared
+
+
+def _column(facts: Sequence[Facts | None], name: str) -> np.ndarray:
+    return np.array([0 if fact is None else getattr(fact, name) for fact in facts], np.int64)
+
+
+def _count_pixels(facts, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of each class (N, K) and ignored ones (N,), int64."""
+    counts = np.zeros((len(facts), len(classes.names)), np.int64)
+    ignored = np.zeros(len(facts), np.int64)
+    column = {value: index for index, value in enumerate(classes.raw_values())}
+    for row, fact in enumerate(facts):
+        for value, count in fact.values.items() if fact else ():
+            if value == classes.ignore_label:
+                ignored[row] += count
+            elif value in column:
+                counts[row, column[value]] += count
+    return counts, ignored
+
+
+def _fingerprint(source: Source, facts, classes: Classes) -> str:
+    """SHA-256 over the content in order; paths and times do not count."""
+    lines = [json.dumps([classes.names, classes.ignore_label, classes.mask_values])]
+    for record, fact in zip(source.records, facts, strict=True):
+        hashes = ["", ""] if fact is None else [fact.image_sha256, fact.mask_sha256]
+        if fact is not None and source.task == "classification":
+            hashes += [fact.region_sha256, fact.boxes]
+        lines.append(json.dumps([record.part, record.id, *hashes]))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

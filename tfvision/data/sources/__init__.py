@@ -1,0 +1,1 @@
+"""Builders of sources: one file a layout."""

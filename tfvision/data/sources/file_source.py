@@ -1,0 +1,206 @@
+"""Samples that are files: an image file each, and a mask file where there is one."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS, read_image, read_mask
+from tfvision.data.files.issue import Issue
+from tfvision.data.files.paths import leads_inside, stamp_of
+from tfvision.data.files.pixels import parse_palette
+from tfvision.data.sources.source import RawSample, Record, Source
+
+SYSTEM_NAMES = {
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found"),
+    "$recycle.bin",
+}
+
+
+class FileSource(Source):
+    """A source out of files.
+
+    Args:
+        records: One a sample.
+        files: For each record its image file and its mask file, or None.
+        mask_places: What messages call the mask files.
+        mask_palette: See `tfvision.data.files.pixels.parse_palette`.
+        exif, max_pixels: See `tfvision.data.files.images.read_image`.
+        **common: What `Source` takes.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        files: Sequence[tuple[Path, Path | None]],
+        mask_places: Sequence[str],
+        *,
+        mask_palette: Mapping | Sequence | None = None,
+        exif: str = "apply",
+        max_pixels: int = MAX_PIXELS,
+        **common,
+    ):
+        palette = None if mask_palette is None else parse_palette(mask_palette)
+        options = f"exif={exif} max_pixels={max_pixels} mask_palette={palette}"
+        super().__init__(records, options=options, **common)
+        self._files, self._mask_places = list(files), list(mask_places)
+        self._palette, self._exif, self._max_pixels = palette, exif, max_pixels
+
+    def files(self, index: int) -> tuple[Path, Path | None]:
+        """The image file of a sample, and its mask file where it has one."""
+        return self._files[index]
+
+    def stamp(self, index: int) -> str:
+        return "|".join(stamp_of(path) for path in self._files[index] if path is not None)
+
+    def read_raw(self, index: int) -> RawSample:
+        image_path, mask_path = self._files[index]
+        limits = {"exif": self._exif, "max_pixels": self._max_pixels}
+        image = read_image(image_path, place=self.records[index].place, **limits)
+        if mask_path is None:
+            return RawSample(image.pixels, mode=image.mode, warnings=image.warnings)
+        mask = read_mask(
+            mask_path, place=self._mask_places[index], mask_palette=self._palette, **limits
+        )
+        warnings = (*image.warnings, *(f"mask {warning}" for warning in mask.warnings))
+        return RawSample(image.pixels, mask.pixels, mode=image.mode, warnings=warnings)
+
+
+@dataclass
+class Listing:
+    """The image files below a folder.
+
+    Attributes:
+        files: Path of each, sorted by its path relative to the folder.
+        hidden: Number of hidden and system files and folders left out.
+        others: Files that are no images by their extension, left out.
+        problems: Links that lead outside, folders named like images or not to be read,
+            names that are not UTF-8.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    hidden: int = 0
+    others: list[Path] = field(default_factory=list)
+    problems: list[Issue] = field(default_factory=list)
+
+    def notes(self) -> list[str]:
+        lines = []
+        if self.hidden:
+            lines.append(f"{self.hidden} hidden or system files ignored")
+        if self.others:
+            names = ", ".join(sorted(path.name for path in self.others)[:3])
+            lines.append(f"{len(self.others)} files that are no images ignored ({names}, ...)")
+        return lines
+
+
+def list_images(folder: Path, *, root: Path, allow_outside_root: bool, into: Listing) -> None:
+    """Adds the image files below `folder` to a listing, folders inside it included.
+
+    Links are followed while they stay below `root`, or anywhere with `allow_outside_root`;
+    a folder is entered once, so that links in a circle end.
+    """
+    seen: set[Path] = set()
+    pending = [folder]
+    while pending:
+        current = pending.pop(0)
+        real = current.resolve()
+        if real in seen:
+            continue
+        seen.add(real)
+        try:
+            entries = sorted(current.iterdir())
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+            advice = "Make the folder readable (chmod u+rx)."
+            into.problems.append(Issue("error", "", show(current, root), problem, advice))
+            continue
+        for path in entries:
+            if path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES:
+                into.hidden += 1
+                continue
+            problem = name_problem(path, root, allow_outside_root)
+            if problem is not None:
+                into.problems.append(Issue("error", "", show(path, root), *problem))
+            elif path.is_dir():
+                pending.append(path)
+            elif path.suffix.lower() in EXTENSIONS:
+                into.files.append(path)
+            else:
+                into.others.append(path)
+    into.files.sort()
+
+
+def show(path: Path, root: Path) -> str:
+    """A path as messages show it: relative to the data set, printable, `/` between folders."""
+    try:
+        text = path.relative_to(root).as_posix()
+    except ValueError:
+        text = path.as_posix()
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def unique_ids(paths: Sequence[str]) -> list[str]:
+    """Paths without extension where that is unique, else with it."""
+    stems = [stem(path) for path in paths]
+    counts: dict[str, int] = {}
+    for name in stems:
+        counts[name] = counts.get(name, 0) + 1
+    return [name if counts[name] == 1 else path for name, path in zip(stems, paths, strict=True)]
+
+
+def stem(path: str) -> str:
+    """`a/b.png` -> `a/b`. Only the extension of an image goes: `a.v2` stays whole."""
+    suffix = Path(path).suffix
+    return path[: -len(suffix)] if suffix.lower() in EXTENSIONS else path
+
+
+def name_doubles(
+    paths: Mapping[Path, str], *, root: Path, by_stem: bool
+) -> tuple[set[Path], list[Issue]]:
+    """Files that share a name, extension aside where `by_stem`; returns all of them.
+
+    Args:
+        paths: File -> its path below its folder, `/` between folders.
+        root: Of the data set, for messages.
+        by_stem: Whether the extension does not count.
+
+    Returns:
+        The files, and an error for each such name, a warning where names differ by case alone.
+    """
+    same: dict[str, list[Path]] = {}
+    folded: dict[str, list[Path]] = {}
+    for file, path in paths.items():
+        same.setdefault(name_key(stem(path) if by_stem else path), []).append(file)
+        folded.setdefault(name_key(path).casefold(), []).append(file)
+    doubles = [group for group in same.values() if len(group) > 1]
+    alike = [group for group in folded.values() if len({name_key(paths[f]) for f in group}) > 1]
+    text = "has the same name as {}, extension aside" if by_stem else "looks like {}"
+    kinds = [(doubles, "error", text), (alike, "warning", "differs from {} by case alone")]
+    advice = "Rename or delete one: names must be different on every system."
+    issues = []
+    for groups, severity, text in kinds:
+        for group in groups:
+            first, second = (show(file, root) for file in group[:2])
+            issues.append(Issue(severity, "", second, text.format(first), advice))
+    return {file for group in doubles for file in group}, issues
+
+
+def name_key(path: str) -> str:
+    """One spelling for names that look the same: composed (NFC) letters."""
+    return unicodedata.normalize("NFC", path)
+
+
+def name_problem(path: Path, root: Path, allow_outside_root: bool) -> tuple[str, str] | None:
+    """What is wrong with a file's or folder's name, and what to do; None: nothing."""
+    try:
+        path.name.encode("utf-8")
+    except UnicodeEncodeError:
+        return "its name is not UTF-8 text", "Rename the file."
+    if path.is_dir() and path.suffix.lower() in EXTENSIONS:
+        return "is a folder, but named like an image file", "Rename it."
+    if not allow_outside_root and path.exists() and not leads_inside(root, path):
+        return (
+            f"is a link that leaves the data set: {path.resolve()}",
+            "Put the file itself here, or set allow_outside_root: true.",
+        )
+    return None

@@ -1,0 +1,1 @@
+"""Which sample goes to training, validation, test or a fold."""

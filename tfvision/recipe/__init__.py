@@ -1,0 +1,1 @@
+"""What a config means for a data set: data opened, split, read, sampled; model and losses."""

@@ -1,0 +1,293 @@
+"""Opening, scanning, splitting and decoding a run's data."""
+
+import hashlib
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfvision.config import SCRIPTS, DataConfig
+from tfvision.data import SOURCES
+from tfvision.data.audit.finding import Audit
+from tfvision.data.scan.quarantine import left_out_ids, quarantine_csv
+from tfvision.data.scan.scan import Scan, scan
+from tfvision.data.sources.recognise import open_source as open_path
+from tfvision.data.sources.recognise import recognise
+from tfvision.data.sources.source import Source
+from tfvision.data.split.chain_blocks import Near
+from tfvision.data.split.exclude import ExcludeList, read_exclude
+from tfvision.data.split.groups import group_by
+from tfvision.data.split.holdout import read_splits
+from tfvision.engine.files import write_json, write_text
+from tfvision.errors import InputError
+from tfvision.recipe import audit_findings
+from tfvision.recipe.splits import make_splits
+from tfvision.registry import Spec
+
+if TYPE_CHECKING:  # it imports TensorFlow, which opening and splitting data do not need
+    from tfvision.data.pipeline import Samples
+
+LARGEST_SIDE = 512  # of the size chosen for images of different sizes
+LARGEST_CLASSIFIED = 224  # the same of what a classifier sees
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that has been checked and split.
+
+    Attributes:
+        source: Where samples are read from.
+        scan: What is in it.
+        splits: `train`, `val`, `test` or None (left out) for each record.
+        how: How the split came about, one sentence.
+        size: (height, width) images are trained at.
+        resized: Whether that is not the size of every image.
+        channels: 1 or 3.
+        audit: What is doubtful in it, of what is not left out.
+        exclude: What `data.exclude` leaves out.
+        notes: Lines for the user.
+        pseudo: What `data.pseudo` adds to the training, for records; None: nothing.
+    """
+
+    source: Source
+    scan: Scan
+    splits: list[str | None]
+    how: str
+    size: tuple[int, int]
+    resized: bool
+    channels: int
+    audit: Audit
+    exclude: ExcludeList = field(default_factory=ExcludeList)
+    notes: list[str] = field(default_factory=list)
+    pseudo: dict[str, Any] | None = None
+
+    @property
+    def num_classes(self) -> int:
+        return self.scan.num_classes
+
+    @property
+    def class_names(self) -> list[str]:
+        return list(self.scan.class_names)
+
+    def indices(self, split: str, *, labelled: bool = True) -> list[int]:
+        """Places in the source of a split's records; those with masks only, or all."""
+        return [
+            i
+            for i, (name, record) in enumerate(zip(self.splits, self.source.records, strict=True))
+            if name == split and (record.labelled or not labelled)
+        ]
+
+    def class_pixels(self, split: str) -> np.ndarray:
+        """(n, K) pixels of each class in each labelled image of a split."""
+        return self.scan.class_pixels[self.indices(split)]
+
+    def decoded(self, split: str) -> "Samples":
+        """The labelled samples of a split, read once, all at `size`."""
+        from tfvision.recipe.read import decode
+
+        return decode(self, self.indices(split))
+
+    def record(self) -> dict[str, Any]:
+        """What `data.json` holds."""
+        parts = ("train", "val", "test")
+        return {
+            "source": self.source.name,
+            "path": None if self.source.path is None else str(self.source.path),
+            "layout": self.source.layout,
+            "fingerprint": self.scan.fingerprint,
+            "num_classes": self.num_classes,
+            "class_names": self.class_names,
+            "channels": self.channels,
+            **self._of_classes(),
+            "image_size": list(self.size),
+            "resized": self.resized,
+            "white": self.source.white,
+            "mask_values": self.source.mask_values,
+            "how": self.how,
+            "counts": {split: len(self.indices(split, labelled=False)) for split in parts},
+            "labelled": {split: len(self.indices(split)) for split in parts},
+            "class_pixels": {s: self.class_pixels(s).sum(axis=0).tolist() for s in parts},
+            "class_images": {s: (self.class_pixels(s) > 0).sum(axis=0).tolist() for s in parts},
+            "excluded": self.exclude.names,
+            "exclude_sha256": self.exclude.sha256,
+            "quarantined": left_out_ids(self.scan.left_out),
+            "source_options": self.source.options,
+            "splits": {
+                split: [self.source.records[i].id for i in self.indices(split, labelled=False)]
+                for split in parts
+            },
+            "hashes": {
+                split: [self._hash(i) for i in self.indices(split, labelled=False)]
+                for split in parts
+            },
+            "groups": self._groups(parts),
+            "notes": self.notes,
+            **({} if self.pseudo is None else {"pseudo": self.pseudo}),
+        }
+
+    def _of_classes(self) -> dict[str, Any]:
+        """What only a classification has: how the data writes its classes."""
+        if self.source.task != "classification":
+            return {}
+        return {
+            "task": self.source.task,
+            "class_labels": self.source.class_labels or self.class_names,
+        }
+
+    def write_quarantine(self, path: Path) -> None:
+        """Writes the table of samples left out for an error of their own, where there are any."""
+        if self.scan.left_out:
+            write_text(path, quarantine_csv(self.scan.left_out))
+
+    def _groups(self, parts) -> dict[str, list[str | None]] | None:
+        """The group of each sample of a split, in the order of its ids; None without groups."""
+        records = self.source.records
+        if all(record.group is None for record in records):
+            return None
+        return {s: [records[i].group for i in self.indices(s, labelled=False)] for s in parts}
+
+    def _hash(self, index: int) -> str:
+        """Tells one sample's image and mask from any others', short."""
+        both = self.scan.image_sha256[index] + self.scan.mask_sha256[index]
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
+
+
+def open_source(config: DataConfig) -> Source:
+    """The source a config names, with the groups that `data.groups` finds in the ids."""
+    # `auto` looks at the data with the task in mind; the others read what they read.
+    of_task = {"task": config.task} if config.source.name == "auto" else {}
+    source = SOURCES.build(config.source, **of_task)
+    if source.task != config.task:
+        raise InputError(
+            f"{source.layout}: that is data of the task {source.task}, and this run is of "
+            f"{config.task}. Use {SCRIPTS[source.task]}."
+        )
+    if config.groups is not None:
+        source.records = group_by(source.records, config.groups)
+    return source
+
+
+def open_beside(
+    config: DataConfig, path: Path, *, mask_values: list[int] | None, white: float | None
+) -> Source:
+    """Another data set, read as that of a config is: with its source's options.
+
+    Args:
+        config: The config's section.
+        path: The other data set.
+        mask_values, white: What the scan of the config's own data settled.
+    """
+    known = inspect.signature(SOURCES[recognise(path, task=config.task)]).parameters
+    given = config.source.kwargs
+    options = {k: v for k, v in given.items() if k in known and k != "path"}
+    source = open_path(path, task=config.task, **options)
+    source.mask_values = mask_values
+    source.white = source.white or white
+    source.ignore_label = config.ignore_label
+    return source
+
+
+def resolved_source(config: DataConfig, source: Source) -> Spec:
+    """What a saved config calls the source: the layout that `auto` recognised."""
+    if config.source.name != "auto":
+        return config.source
+    return Spec(name=source.name, **config.source.kwargs)
+
+
+def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Prepared:
+    """Opens, scans and splits the data of a config.
+
+    Args:
+        config: The config's section.
+        seed: Of the hold-out split.
+        issues: Where to write all that the scan found wrong, or None.
+
+    Raises:
+        InputError: The data cannot be used; the message lists up to 20 problems.
+    """
+    source = open_source(config)
+    found = scan(
+        source,
+        class_names=config.class_names,
+        ignore_label=config.ignore_label,
+        on_bad_sample=config.on_bad_sample,
+    )
+    exclude = read_exclude(config.exclude, source.records)
+    found = audit_findings.without_issues_of(found, source.records, exclude.reasons)
+    if issues is not None:
+        write_json(issues, found.to_json())
+    found.raise_for_errors(full_list=issues)
+    left_out = {*exclude.reasons, *(x.index for x in found.left_out if x.index is not None)}
+    audit = _audit(config, source, found, left_out, issues)
+    notes = [source.layout, *found.notes, *_quarantine_note(found), *exclude.notes()]
+    notes += [*audit.notes, *audit_findings.warning_lines(audit, config)]
+    near = Near(audit.pairs, audit.clusters, audit.chains)
+    splits, how = make_splits(
+        config, source.records, found, near, left_out=left_out, seed=seed, notes=notes
+    )
+    if not any(r.labelled and s == "train" for r, s in zip(source.records, splits, strict=True)):
+        raise InputError(
+            "No labelled sample is left to train on. Check data.splits, data.exclude and the "
+            "fractions."
+        )
+    used = [i for i, name in enumerate(splits) if name is not None]
+    size, resized, said = _size(config, found, used)
+    notes += said
+    channels = config.channels or int(max(found.channels[i] for i in used))
+    return Prepared(source, found, splits, how, size, resized, channels, audit, exclude, notes)
+
+
+def _audit(config: DataConfig, source: Source, found: Scan, left_out, issues) -> Audit:
+    """The audit of what is not left out; its findings join what the scan found, on disk."""
+    given = [record.split for record in source.records]
+    if config.splits is not None:
+        given = read_splits(config.splits, source.records)
+    audit = audit_findings.find(source, found, splits=given, excluded=left_out)
+    if issues is not None:
+        listed = audit_findings.to_json(audit, source.records, given)
+        write_json(issues, {**found.to_json(), "audit": listed})
+    return audit
+
+
+def _quarantine_note(found: Scan) -> list[str]:
+    """One line on the samples that were left out for an error of their own."""
+    if not found.left_out:
+        return []
+    ids = left_out_ids(found.left_out)
+    shown = ", ".join(ids[:3]) + ", ..." * (len(ids) > 3)
+    return [
+        f"{len(ids)} sample{'s' * (len(ids) > 1)} left out for errors of their own "
+        f"(on_bad_sample: quarantine): {shown}; quarantine.csv of a run lists them"
+    ]
+
+
+def _size(config, found, used):
+    """The size to train at, whether that resizes anything, and what to say of it."""
+    heights, widths = np.asarray(found.heights)[used], np.asarray(found.widths)[used]
+    if config.image_size is not None:
+        size = tuple(config.image_size)
+        resized = bool((heights != size[0]).any() or (widths != size[1]).any())
+        return size, resized, []
+    if len(set(heights)) == len(set(widths)) == 1 or config.task == "classification":
+        # A classification settles its size when it knows its pieces.
+        return (int(heights[0]), int(widths[0])), False, []
+    size = rounded_size((np.median(heights), np.median(widths)), LARGEST_SIDE)
+    return (
+        size,
+        True,
+        [
+            f"images have different sizes, {heights.min()}x{widths.min()} to "
+            f"{heights.max()}x{widths.max()}: trained at {size[0]}x{size[1]}, the rounded median "
+            f"(at most {LARGEST_SIDE}), scored and predicted at their own; data.image_size "
+            "sets another"
+        ],
+    )
+
+
+def rounded_size(size: tuple[float, float] | np.ndarray, largest: int) -> tuple[int, int]:
+    """(height, width) in multiples of 16, the longer side at most `largest`."""
+    height, width = (float(side) for side in size)
+    shrink = min(1.0, largest / max(height, width))
+    return tuple(max(16, 16 * round(side * shrink / 16)) for side in (height, width))

@@ -1,0 +1,198 @@
+"""What a run trains on and in which shares: repeats, balance, rare classes, augmentation."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from tfvision.augment import MIXERS, OPS
+from tfvision.augment.op import compose
+from tfvision.config import RunConfig
+from tfvision.data.balance import rare_classes, repeat_factors
+from tfvision.data.pipeline import Samples, training_batches
+from tfvision.errors import InputError
+from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.read import decode
+from tfvision.registry import Spec
+from tfvision.report.augment_page import Augmented
+
+SHOWN, DRAWS = 4, 5  # samples in the picture of the augmentation, and draws of each
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The training split as `data.repeat`, `data.balance` and `data.mix` make it.
+
+    Attributes:
+        indices: Places in the source, exact duplicates left out where samples are repeated.
+        class_pixels: (n, K) pixels of each class in each of them.
+        repeat: Times an epoch has each.
+        weights: (n,) how often each is drawn beside the others, or None.
+        mixers: The mixing ops, with the rare classes put in; without one that has none.
+        notes: Lines for the user.
+        views: Times a batch has each of its samples.
+    """
+
+    indices: list[int]
+    class_pixels: np.ndarray
+    repeat: int
+    weights: np.ndarray | None
+    mixers: tuple[Spec, ...]
+    notes: list[str] = field(default_factory=list)
+    views: int = 1
+
+    @property
+    def per_epoch(self) -> int:
+        """Samples an epoch, each as often as there are views of it."""
+        return len(self.indices) * self.repeat * self.views
+
+
+def training_set(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) -> TrainingSet:
+    """Works out what a config makes of the training split.
+
+    Args:
+        config: The run's config.
+        prepared: Its data.
+        ignored: Labels that do not count, inside 0..K-1 or not.
+
+    Raises:
+        InputError: `copy_paste` names a class that the data does not have.
+    """
+    ignored, notes = sorted(set(ignored)), []
+    data, indices = config.data, prepared.indices("train")
+    if data.repeat > 1:
+        kept = _distinct(prepared, indices)
+        double = len(indices) - len(kept)
+        notes.append(
+            f"data.repeat: an epoch has each of {len(kept)} training samples {data.repeat} times; "
+            f"exact duplicates of image and mask left out first: {double}"
+        )
+        indices = kept
+    pixels = prepared.scan.class_pixels[indices]
+    weights = None
+    if data.balance == "images":
+        weights = repeat_factors(pixels, ignored)
+        notes.append(
+            "data.balance: images with rare classes are drawn up to "
+            f"{weights.max() / weights.min():.1f} times as often as the others"
+        )
+    mixers = [_resolved(spec, prepared, pixels, ignored, notes) for spec in data.mix]
+    return TrainingSet(
+        indices,
+        pixels,
+        data.repeat,
+        weights,
+        tuple(m for m in mixers if m is not None),
+        notes,
+        data.views if config.task == "classification" else 1,
+    )
+
+
+def training_stream(
+    config: RunConfig,
+    samples: Samples,
+    chosen: TrainingSet,
+    *,
+    vary: bool = True,
+    enrich: Callable | None = None,
+) -> Callable[[int], tf.data.Dataset]:
+    """The batches from a step on; `vary=False`: the same samples as they are.
+
+    Args:
+        config: The run's config.
+        samples: Those of `chosen.indices`, in that order.
+        chosen: What is drawn how often.
+        vary: Whether to augment and to mix.
+        enrich: What the loss needs of a batch besides, from `terms.enricher`.
+    """
+    augment, mix = operations(config, chosen) if vary else (None, None)
+
+    def stream(first_step: int) -> tf.data.Dataset:
+        return training_batches(
+            samples,
+            batch_size=config.data.batch_size,
+            seed=config.seed,
+            first_step=first_step,
+            augment=augment,
+            mix=mix,
+            enrich=enrich,
+            workers=config.data.workers,
+            repeat=chosen.repeat,
+            weights=chosen.weights,
+            views=chosen.views,
+        )
+
+    return stream
+
+
+def augmented(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) -> Augmented | None:
+    """Some training samples, as read and as the run's own pipeline gives them.
+
+    They stand evenly apart in the training set, and are mixed with each other. None where
+    the config augments nothing. Arguments as `training_set` has them.
+    """
+    chosen = training_set(config, prepared, ignored)
+    augment, mix = operations(config, chosen)
+    if augment is None and mix is None:
+        return None
+    places = np.linspace(0, len(chosen.indices) - 1, SHOWN).round().astype(int)
+    samples = decode(prepared, [chosen.indices[i] for i in np.unique(places)])
+    stream = training_batches(
+        samples, batch_size=len(samples), seed=config.seed, augment=augment, mix=mix, workers=1
+    )
+    draws = [{key: value.numpy() for key, value in b.items()} for b in stream.take(DRAWS)]
+    rows = [np.argsort(batch["index"]) for batch in draws]
+    originals = zip(samples.images.astype(np.float32) * samples.scale, samples.masks, strict=True)
+    return Augmented(
+        ids=list(samples.ids),
+        originals=list(originals),
+        draws=[
+            [
+                (batch["image"][order[i]], batch["mask"][order[i]])
+                for batch, order in zip(draws, rows, strict=True)
+            ]
+            for i in range(len(samples))
+        ],
+        num_classes=prepared.num_classes,
+    )
+
+
+def operations(config: RunConfig, chosen: TrainingSet):
+    """The ops on samples and on batches, each as one op, or None."""
+    ops = [OPS.build(spec) for spec in config.data.augment]
+    mixers = [MIXERS.build(spec) for spec in chosen.mixers]
+    return compose(ops) if ops else None, compose(mixers) if mixers else None
+
+
+def _distinct(prepared: Prepared, indices: list[int]) -> list[int]:
+    """The first of all samples that share both image and mask, pixel for pixel."""
+    first: dict[tuple[str, str], int] = {}
+    for i in indices:
+        first.setdefault((prepared.scan.image_sha256[i], prepared.scan.mask_sha256[i]), i)
+    return list(first.values())
+
+
+def _resolved(
+    spec: Spec, prepared: Prepared, pixels: np.ndarray, ignored: list[int], notes: list[str]
+) -> Spec | None:
+    """A mixer with the labels it is to paste; None where there is nothing to paste."""
+    if spec.name != "copy_paste":
+        return spec
+    classes = spec.kwargs.get("classes", "rare")
+    if classes == "rare":
+        classes = rare_classes(pixels, ignored)
+        names = ", ".join(prepared.class_names[k] for k in classes)
+        notes.append(
+            f"copy_paste: rare in the training set, and pasted: {names}"
+            if classes
+            else "copy_paste: no class of the training set is rare, so nothing is pasted; "
+            "classes=[...] names some all the same"
+        )
+    unknown = [k for k in classes if not 0 <= k < prepared.num_classes]
+    if unknown:
+        raise InputError(
+            f"data.mix, copy_paste: classes names {', '.join(map(str, unknown))}, and the data has "
+            f"the labels 0 to {prepared.num_classes - 1}."
+        )
+    return Spec(name=spec.name, **{**spec.kwargs, "classes": classes}) if classes else None

@@ -1,0 +1,1 @@
+"""One run: training it, and evaluating, predicting, exporting and submitting what it learnt."""

@@ -1,0 +1,86 @@
+"""How long a run takes, and how much disk."""
+
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvision.config import RunConfig
+from tfvision.engine import OPTIMIZERS, SCHEDULES
+from tfvision.engine.checkpoint import KEEP
+from tfvision.engine.inference import logits_of
+from tfvision.engine.loop import Plan
+from tfvision.engine.progress import duration
+from tfvision.engine.stages import Stage
+from tfvision.engine.step import TrainStep
+from tfvision.errors import InputError
+from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.recipe import Recipe
+
+
+def make_plan(config, recipe: Recipe, num_train: int, setup: float, reserve: float) -> Plan:
+    budget = config.train.time_budget
+    limit = None
+    if budget is not None:
+        limit = budget - setup - reserve
+        if limit <= 0:
+            raise InputError(
+                f"train.time_budget of {duration(budget)} leaves nothing to train in: setting up "
+                f"took {duration(setup)}, scoring and exporting need about {duration(reserve)}."
+            )
+    rate = config.train.optimizer.kwargs.get("learning_rate")
+    if rate is None:
+        rate = float(
+            keras.ops.convert_to_numpy(OPTIMIZERS.build(config.train.optimizer).learning_rate)
+        )
+    return Plan(
+        steps_per_epoch=max(1, round(num_train / config.data.batch_size)),
+        epochs=config.train.epochs,
+        time_limit=limit,
+        learning_rate=rate,
+        schedule=SCHEDULES.build(config.train.schedule),
+        monitor=recipe.monitor,
+        early_stopping=config.train.early_stopping,
+        checkpoint_every=config.train.checkpoint_every,
+    )
+
+
+def stages_of(config: RunConfig) -> tuple[Stage, ...]:
+    """The stages of a training; empty where all of it is one."""
+    return tuple(Stage(**stage.model_dump()) for stage in config.train.stages or ())
+
+
+def seconds_to_finish(recipe: Recipe, prepared: Prepared, model) -> float:
+    """Seconds that scoring, exporting and reporting will take, for a time budget."""
+    config = recipe.config
+    if config.train.time_budget is None:
+        return 0.0
+    size = config.data.batch_size
+    image = tf.zeros((size, *recipe.size, recipe.input_channels))
+    run = tf.function(lambda x: logits_of(model, x))
+    run(image)
+    began = time.monotonic()
+    run(image)
+    per_image = (time.monotonic() - began) / size
+    scored = 2 * len(prepared.indices("val")) + len(prepared.indices("test", labelled=False))
+    return min(0.25 * config.train.time_budget, 50 + 1.5 * scored * per_image)
+
+
+def bytes_needed(recipe: Recipe, prepared: Prepared, step: TrainStep) -> int:
+    """About what a run takes on disk at its largest, in bytes."""
+    weights = sum(int(np.prod(v.shape)) * 4 for v in step.model.variables)
+    scored = [i for s in ("val", "test") for i in prepared.indices(s)]
+    pixels = sum(prepared.scan.heights[i] * prepared.scan.widths[i] for i in scored)
+    counts = 2 * 8 * recipe.num_classes**2 * len(scored)
+    exports = 3 * weights + 4_000_000  # three files, the SavedModel's graph
+    report = 3_000_000
+    # Labels are compressed, to a tenth or less.
+    return checkpoint_bytes(step) + exports + int(pixels) // 10 + counts + report
+
+
+def checkpoint_bytes(step: TrainStep) -> int:
+    """The newest ones, the best, and the one being written."""
+    return (KEEP + 2) * sum(
+        int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in step.named_variables().values()
+    )

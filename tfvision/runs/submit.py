@@ -1,0 +1,132 @@
+"""A contest's submission file from a run: predicted in batches, written row by row."""
+
+import sys
+from collections import Counter
+from typing import Any
+
+from tfvision.engine.distribute import make_strategy
+from tfvision.engine.progress import Progress
+from tfvision.engine.submission.check import check_sample
+from tfvision.engine.submission.layouts import ImageLabels, Layout, Pixels, Runs
+from tfvision.engine.submission.options import SubmitOptions
+from tfvision.engine.submission.write import write_submission
+from tfvision.errors import InputError
+from tfvision.runs import use
+from tfvision.runs.request import UseRequest
+from tfvision.runs.views_and_tiles import as_asked, how, labels_of
+
+
+def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
+    """Writes the rows of every image of an input, in its order or the sample's.
+
+    Nothing but a batch of predictions is held; the file appears when it is whole and was
+    read back.
+
+    Raises:
+        InputError: Image sizes, classes or the ids of the sample do not fit.
+    """
+    make_strategy(request.device)
+    loaded = as_asked(use.load_run(request.run, depth=request.depth), request)
+    source, indices = use.to_predict(loaded, request)
+    names = _names(source, indices, options)
+    if loaded.recipe.is_classification and options.format != "labels":
+        raise InputError(
+            f"--format {options.format} is of masks, and {request.run.path} is a classification: "
+            "one label an image. Use --format labels."
+        )
+    layout = make_layout(
+        options,
+        num_classes=loaded.recipe.num_classes,
+        class_names=loaded.data.get("class_labels") or loaded.data["class_names"],
+        named=loaded.recipe.is_classification,
+        shape=use.image_of(source, indices[0], loaded)[0].shape[:2],
+    )
+    keys = [key for name in names for key in layout.keys(name)]
+    if options.sample is not None:
+        image_of = {key: i for i, name in enumerate(names) for key in layout.keys(name)}
+        keys = check_sample(options.sample, layout, keys)
+        order = list(dict.fromkeys(image_of[key] for key in keys))
+        names, indices = [names[i] for i in order], [indices[i] for i in order]
+    sizes: dict[str, tuple[int, int]] = {}
+    cut = Counter()  # how the images of a classification were cut
+    progress = Progress(quiet=request.quiet)
+
+    def images():
+        found = labels_of(loaded, source, indices, counter=cut)
+        for done, (name, labels) in enumerate(zip(names, found, strict=True), 1):
+            sizes.update(dict.fromkeys(layout.keys(name), labels.shape))
+            progress.live(f"{done}/{len(names)} images")
+            yield name, labels
+
+    checked = write_submission(options.out, layout, images(), keys=keys, sizes=sizes)
+    progress.line(
+        f"{options.out}: {checked.rows:,} rows of {len(names):,} images, {checked.num_bytes:,} "
+        f"bytes, read back{'' if options.sample is None else f'; fits {options.sample}'}"
+    )
+    notes = use.said(loaded.recipe.cut.notes(cut), quiet=request.quiet) if cut else []
+    for warning in checked.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return {
+        "file": str(options.out),
+        "format": options.format,
+        "images": len(names),
+        "rows": checked.rows,
+        "bytes": checked.num_bytes,
+        "warnings": checked.warnings,
+        **({"notes": notes} if loaded.recipe.is_classification else {}),
+        **how(request),
+    }
+
+
+def make_layout(
+    options: SubmitOptions,
+    *,
+    num_classes: int,
+    class_names: list[str],
+    shape: tuple[int, int],
+    named: bool = False,
+) -> Layout:
+    """The layout a user chose, for a run's classes and an input's first image.
+
+    Args:
+        options: The choice.
+        num_classes: K.
+        class_names: K, as they are written by name.
+        shape: (H, W) of the first image.
+        named: Classes go by name where nothing was chosen.
+
+    Raises:
+        InputError: A class is chosen that there is not.
+    """
+    by_name = named if options.class_as is None else options.class_as == "name"
+    names = class_names if by_name else None
+    if options.format == "mars":
+        return Pixels(tuple(shape), num_classes, options.columns[0])
+    if options.format == "labels":
+        return ImageLabels(num_classes, names, options.columns)
+    classes = options.classes or tuple(range(1, num_classes))
+    if max(classes) >= num_classes:
+        raise InputError(
+            f"--classes {max(classes)}: the run has the labels 0 to {num_classes - 1} "
+            f"({', '.join(class_names)})."
+        )
+    return Runs(
+        classes,
+        per_class=options.rows == "class",
+        names=names,
+        columns=options.columns,
+        order=options.rle_order,
+        base=options.rle_base,
+        empty=options.rle_empty,
+    )
+
+
+def _names(source, indices: list[int], options: SubmitOptions) -> list[str]:
+    """What images are called in the file: by their number, or by their ids as `predict` does."""
+    if options.format == "mars":
+        return [str(number) for number in range(len(indices))]
+    records = [source.records[i] for i in indices]
+    ids = [record.id for record in records]
+    if len(set(ids)) < len(ids):
+        ids = [f"{record.part}/{record.id}".lstrip("/") for record in records]
+    return [f"{name}{options.id_suffix}" for name in ids]

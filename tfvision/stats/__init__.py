@@ -1,0 +1,1 @@
+"""Statistics of scores: bootstrap, intervals, races, seeds. NumPy and SciPy only."""

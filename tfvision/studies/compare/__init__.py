@@ -1,0 +1,1 @@
+"""Paired tests between runs that are there."""

@@ -1,0 +1,257 @@
+"""`ensemble`: several runs, or the runs of folds, as one that can be used like a run."""
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tfvision.config import RunConfig, dump_config, load_any
+from tfvision.engine.distribute import make_strategy
+from tfvision.engine.ensemble import Ensemble
+from tfvision.engine.ensemble_weights import OBJECTIVES, normalise
+from tfvision.engine.export import check_export, write_export
+from tfvision.engine.files import write_text
+from tfvision.engine.run_folder import RunFolder
+from tfvision.errors import InputError
+from tfvision.postprocess import ON_COMPONENTS
+from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.recipe import Recipe, make_recipe
+from tfvision.runs import use
+from tfvision.runs.finish import about_classes, example_images, example_pieces
+from tfvision.runs.request import EnsembleRequest
+from tfvision.runs.scoring import save_scored, score_split, split_metrics
+from tfvision.studies.ensemble.members import (
+    Member,
+    check_request,
+    describe,
+    find,
+    read_given,
+    weights_sha256,
+)
+from tfvision.studies.ensemble.unseen import prepare_unseen
+from tfvision.studies.ensemble.weights import read_out_of_fold, score_mean, weigh
+from tfvision.tasks.classification.inference import Served
+
+VERSION = 1
+
+
+def make(request: EnsembleRequest) -> dict[str, Any]:
+    """Makes an ensemble, scores it on what no member trained on, and writes its folder.
+
+    Returns:
+        What `summary.json` of the ensemble holds.
+
+    Raises:
+        InputError: Members that do not go together, weights that cannot be had, a folder that
+            is taken. Nothing has been written then.
+    """
+    groups = read_given(request.members)
+    check_request(request, groups)
+    make_strategy(request.device)
+    members = [member for group in groups for member in group]
+    first = members[0]
+    recipe = _recipe(first.config, first.data)
+    weights, how = _weights(request, groups, recipe)
+    kept = [(m, w) for m, w in zip(members, weights, strict=True) if w > 0]
+    loaded = [use.load_run(RunFolder(member.path)) for member, _ in kept]
+    entries = [
+        describe(member, weight, request.out, weights_sha256(run.inference.model))
+        for (member, weight), run in zip(kept, loaded, strict=True)
+    ]
+    ensemble = _ensemble(recipe, loaded, [entry["weight"] for entry in entries])
+    prepared, notes = prepare_unseen(members)
+    found = {
+        split: score_split(recipe, prepared, ensemble, split)
+        for split in ("val", "test")
+        if prepared.indices(split)
+    }
+    record = {
+        "version": VERSION,
+        "members": entries,
+        "weights": how,
+        "left_out": [str(m.path) for m, w in zip(members, weights, strict=True) if not w],
+        "notes": notes,
+    }
+    summary = _summary(recipe, entries, ensemble, first, found)
+    record["scores"] = {split: _beside(kept, prepared, summary, split) for split in found}
+    _write(request.out, first, prepared, record, summary, found)
+    if not request.quiet:
+        print(_text(request.out, record, summary), file=sys.stderr)
+    return summary
+
+
+def load(folder: RunFolder, *, depth: int | None = None) -> use.LoadedRun:
+    """An ensemble with all its members' weights, to be used like a run.
+
+    Its config is that of the first member: it says how data is read and scored.
+
+    Raises:
+        InputError: A member is gone, or predicts otherwise than when the ensemble was made.
+    """
+    if depth is not None:
+        raise InputError(f"--depth prunes one UNet++; {folder.path} is an ensemble of runs.")
+    record, data = folder.read_json("ensemble.json"), folder.read_json("data.json")
+    if record["version"] != VERSION:
+        raise InputError(
+            f"{folder.path / 'ensemble.json'} has version {record['version']}; this program reads "
+            f"{VERSION}. Make the ensemble again."
+        )
+    config = load_any(folder.config)
+    recipe = _recipe(config, data)
+    runs = [find(entry, folder.path) for entry in record["members"]]
+    members = []
+    for run, entry in zip(runs, record["members"], strict=True):
+        member = use.load_run(run)
+        if weights_sha256(member.inference.model) != entry["weights_sha256"]:
+            raise InputError(
+                f"{run.path}, a member of {folder.path}, has other weights than when the ensemble "
+                "was made: it was trained on since, or replaced, or its best checkpoint is "
+                "damaged. Make the ensemble again."
+            )
+        members.append(member)
+    ensemble = _ensemble(recipe, members, [entry["weight"] for entry in record["members"]])
+    return use.LoadedRun(folder, config, data, recipe, ensemble)
+
+
+def export(loaded: use.LoadedRun, prepared: Prepared) -> list[dict[str, Any]]:
+    """Writes the whole ensemble as one SavedModel, and loads it back in a fresh process.
+
+    Returns:
+        {file, bytes, loaded_with, max_difference, labels_equal}, one row.
+    """
+    record, recipe = loaded.folder.read_json("ensemble.json"), loaded.recipe
+    rules = [{"name": s.name, **s.kwargs} for s in loaded.config.postprocess]
+    description = {
+        "members": [{k: entry[k] for k in ("arch", "weight")} for entry in record["members"]],
+        "class_names": loaded.data["class_names"],
+        "never_predicted": [k for k in recipe.contract.ignore_labels if k < recipe.num_classes],
+        "image": "serving_default: uint8 in 0..255; serve_float: float32 in [0, 1]",
+        "postprocess": [rule for rule in rules if rule["name"] not in ON_COMPONENTS],
+        "postprocess_left_out": [rule for rule in rules if rule["name"] in ON_COMPONENTS],
+    }
+    folder, served, images = loaded.folder.export, loaded.inference, example_images(prepared)
+    if recipe.is_classification:
+        description.update(about_classes(recipe, prepared))
+        served = Served(loaded.inference, channels=recipe.input_channels)
+        images = example_pieces(recipe, prepared)
+    write_export(folder, served, None, description)
+    rows = check_export(folder, served, None, images)
+    loaded.folder.write_json("export/export.json", {**description, "checks": rows})
+    return rows
+
+
+def _weights(request, groups: list[list[Member]], recipe: Recipe) -> tuple[list[float], dict]:
+    """A weight for each member, sum 1, and how they were found."""
+    if request.weights in OBJECTIVES:
+        how = weigh(read_out_of_fold([group[0].folds for group in groups]), request.weights, recipe)
+        shares = how["weights"]
+    else:
+        shares = normalise(request.member_weights or [1.0] * len(groups))
+        given = request.member_weights is not None
+        how = {"asked": "mean", "used": "given" if given else "mean", "weights": shares}
+        if groups[0][0].folds is not None and len(groups) > 1:
+            how["out_of_fold"] = _score_out_of_fold(groups, shares, recipe)
+    weights = [share / len(g) for share, g in zip(shares, groups, strict=True) for _ in g]
+    return weights, how
+
+
+def _score_out_of_fold(groups, shares, recipe: Recipe) -> dict[str, Any]:
+    """Scores of the mean out of fold, or why there are none: the mean needs no fit."""
+    try:
+        return score_mean(read_out_of_fold([group[0].folds for group in groups]), shares, recipe)
+    except InputError as error:
+        return {"none": str(error)}
+
+
+def _recipe(config: RunConfig, data: dict[str, Any]) -> Recipe:
+    return make_recipe(
+        config,
+        num_classes=data["num_classes"],
+        channels=data["channels"],
+        size=tuple(data["image_size"]),
+        resized=data["resized"],
+    )
+
+
+def _ensemble(recipe: Recipe, loaded, weights) -> Ensemble:
+    members = [run.inference for run in loaded]
+    return Ensemble(members, weights, channels=recipe.input_channels, rules=recipe.rules)
+
+
+def _summary(recipe, entries, ensemble, first: Member, found) -> dict[str, Any]:
+    identity = [(entry["weights_sha256"], entry["weight"]) for entry in entries]
+    return {
+        "task": recipe.config.task,
+        "arch": "ensemble",
+        "num_parameters": sum(m.model.count_params() for m in ensemble.members),
+        "epochs": 0,
+        "best_epoch": None,
+        "data_fingerprint": first.data["fingerprint"],
+        "variables_sha256": hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
+        "contract": asdict(recipe.contract),
+        "metrics": {
+            split: split_metrics(recipe, scored, first.data["class_names"])
+            for split, scored in found.items()
+        },
+        "exports": [],
+    }
+
+
+def _beside(kept, prepared: Prepared, summary, split: str) -> dict[str, Any]:
+    """The ensemble's score and those of its members, None where they were scored on others."""
+    name = next(iter(kept))[0].config.metrics[0].name
+    own = prepared.record()["splits"][split]
+    scores = []
+    for member, _ in kept:
+        same = member.data["splits"][split] == own and split in member.summary["metrics"]
+        scores.append(_score(member.summary["metrics"][split], name) if same else None)
+    whole = _score(summary["metrics"][split], name)
+    return {"metric": name, "ensemble": whole, "members": scores}
+
+
+def _score(metrics: dict[str, Any], name: str) -> float | None:
+    return metrics.get("post_processed", metrics)[name]
+
+
+def _write(out: Path, first: Member, prepared: Prepared, record, summary, found) -> None:
+    """All files; `config.yaml` last, as with it the folder can be used."""
+    run = RunFolder(out)
+    run.create()
+    try:
+        run.write_json("data.json", prepared.record())
+        run.write_json("summary.json", summary)
+        for split, scored in found.items():
+            save_scored(run, split, scored, first.data)
+        run.write_json("ensemble.json", record)
+        write_text(run.config, dump_config(first.config))
+    finally:
+        run.unlock()
+
+
+def _text(out: Path, record: dict[str, Any], summary: dict[str, Any]) -> str:
+    lines = [f"ensemble of {len(record['members'])} runs: {out}"]
+    for i, entry in enumerate(record["members"]):
+        scores = "".join(
+            f"  {split} {_number(of['members'][i])}" for split, of in record["scores"].items()
+        )
+        lines.append(f"  {entry['run']:30} weight {entry['weight']:.3f}{scores}")
+    lines += [f"  {path}: weight 0, left out" for path in record["left_out"]]
+    how = record["weights"]
+    if "text" in how:
+        lines.append(how["text"])
+    elif "alone" in how.get("out_of_fold", {}):
+        alone = ", ".join(map(_number, how["out_of_fold"]["alone"]))
+        lines.append(
+            f"out of fold: {how['out_of_fold']['metric']} {_number(how['out_of_fold']['mean'])} "
+            f"of the mean (the folds folders alone: {alone})"
+        )
+    for split, of in record["scores"].items():
+        images = summary["metrics"][split]["num_images"]
+        lines.append(f"{split:4} {of['metric']} {_number(of['ensemble'])}  ({images} images)")
+    return "\n".join([*lines, *record["notes"]])
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

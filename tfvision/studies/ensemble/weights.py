@@ -1,0 +1,260 @@
+"""Weights of folds folders in an ensemble: fitted out of fold, used only where they earn it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvision.engine.ensemble_weights import (
+    OBJECTIVES,
+    PIXELS,
+    Pixels,
+    blend,
+    draw,
+    fit_log_loss,
+    join,
+    select_greedily,
+)
+from tfvision.engine.shards import Shards
+from tfvision.errors import InputError
+from tfvision.metrics.confusion import confusion_matrix
+from tfvision.postprocess.components import decode_images
+from tfvision.postprocess.pixelwise import decode
+from tfvision.recipe.recipe import Recipe
+from tfvision.stats.bootstrap import Difference, compare, score_parts, value
+from tfvision.studies.folds.folder import read_folds, truth_of, units_of
+
+SHOWN = 5  # ids in a message
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What J folds folders predict of the same N samples, none by a run that trained on it.
+
+    Attributes:
+        names: J, of the folders.
+        stores: J stores of probabilities.
+        folds: (N,) which fold each sample of the first store validates in.
+        units: N names; samples that belong together have one.
+        truth: Gives (id, mask (H, W)) of all samples, in the order of the first store.
+    """
+
+    names: list[str]
+    stores: list[Shards]
+    folds: np.ndarray
+    units: list[str]
+    truth: Callable[[], Iterator[tuple[str, np.ndarray]]]
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray, list[np.ndarray]]]:
+        """(id, mask, J probabilities (H, W, K)) of each sample."""
+        ids = self.stores[0].ids
+        for name, (other, mask) in zip(ids, self.truth(), strict=True):
+            found = [store[name] for store in self.stores]
+            if name != other or any(p.shape[:2] != mask.shape for p in found):
+                raise InputError(
+                    f"{self.names[0]}: the truth of {name!r} does not fit what was predicted of it "
+                    f"({other!r}, {mask.shape} against {[p.shape[:2] for p in found]}). The data "
+                    "is not what it was; train the folds again."
+                )
+            yield name, mask, found
+
+
+def read_out_of_fold(folders: Sequence[Path]) -> OutOfFold:
+    """The predictions of folds folders of the same folds.
+
+    Raises:
+        InputError: They differ, or have no whole predictions.
+    """
+    names = [str(folder) for folder in folders]
+    stores = [Shards.open(Path(folder) / "out_of_fold") for folder in folders]
+    samples = [read_folds(folder)["samples"] for folder in folders]
+    dealt = [dict(zip(s["ids"], s["folds"], strict=True)) for s in samples]
+    check_same_samples(names, stores, dealt)
+    return OutOfFold(
+        names,
+        stores,
+        np.array([dealt[0][name] for name in stores[0].ids]),
+        units_of(folders[0]),
+        lambda: truth_of(folders[0]),
+    )
+
+
+def check_same_samples(names: Sequence[str], stores: Sequence[Shards], folds) -> None:
+    """Refuses folders whose samples, classes or folds differ.
+
+    Args:
+        names: Of the folders.
+        stores: Their out-of-fold predictions.
+        folds: For each folder, id -> fold.
+
+    Raises:
+        InputError: Names the first difference.
+    """
+    for name, store, dealt in zip(names, stores, folds, strict=True):
+        both = f"{names[0]} and {name}"
+        if store.class_names != stores[0].class_names:
+            raise InputError(
+                f"{both} have different classes: {stores[0].class_names} against "
+                f"{store.class_names}."
+            )
+        own, other = set(stores[0].ids), set(store.ids)
+        if own != other:
+            only = sorted(own ^ other)
+            raise InputError(
+                f"{both} have folds of different samples: {len(own)} and {len(other)} ids, "
+                f"{len(own & other)} in both; for example {_listed(only)}. Train both on one data "
+                "set with one seed, or use --weights mean."
+            )
+        moved = [i for i in stores[0].ids if dealt[i] != folds[0][i]]
+        if moved:
+            raise InputError(
+                f"{both} were dealt into different folds: {len(moved)} of {len(own)} samples are "
+                f"in another ({_listed(moved)}). Weights are fitted on some folds and scored on "
+                "the others, so all must have one deal: train both with one seed and the same "
+                "--folds, or use --weights mean."
+            )
+
+
+def weigh(found: OutOfFold, method: str, recipe: Recipe) -> dict[str, Any]:
+    """Fits a weight for each folder, and says whether it earns its place.
+
+    The fit is made once on all samples, and once for each fold on the samples of the other
+    folds; these latter weights are scored on the fold they have not seen, with all rules, at
+    the images' own sizes. The gain is that score minus the mean's, with the interval of
+    `metrics.bootstrap.compare` over units. Only where the interval lies above 0 do the fitted
+    weights replace equal ones. What is not nested: the models of the other folds have trained
+    on the held-out fold's samples, as in all stacking.
+
+    Args:
+        found: The predictions.
+        method: A key of `OBJECTIVES`.
+        recipe: Contract and rules.
+
+    Returns:
+        For `ensemble.json`: `asked`, `used`, `weights` (J, those to use), `fitted` (J),
+        `fitted_without_fold`, `out_of_fold` scores, `gain`, `text`.
+
+    Raises:
+        InputError: Nothing to fit on, fewer than two folds or units.
+    """
+    ids, folds = found.stores[0].ids, np.asarray(found.folds)
+    num_models = len(found.stores)
+    if len(set(folds.tolist())) < 2 or len(set(found.units)) < 2:
+        raise InputError(
+            f"{found.names[0]}: weights need at least 2 folds and 2 independent samples to be "
+            f"fitted on one part and scored on another; there are {len(set(folds.tolist()))} and "
+            f"{len(set(found.units))}. Use --weights mean."
+        )
+    pixels = _pixels(found, recipe)
+    fitted = fit(pixels, method, recipe)
+    nested = {
+        fold: fit(pixels.of(np.flatnonzero(folds != fold)), method, recipe)
+        for fold in sorted(set(folds.tolist()))
+    }
+    mean = np.full(num_models, 1 / num_models)
+    plans = [[mean, nested[fold], *np.eye(num_models)] for fold in folds.tolist()]
+    cms = _counts(found, plans, recipe)
+    metric = recipe.config.metrics[0].name
+    scores = [value(score_parts(c, recipe.contract, score=metric)) for c in cms]
+    plain, nested_parts = (
+        score_parts(c, recipe.contract, score=metric, groups=found.units) for c in cms[:2]
+    )
+    (gain,) = compare([(plain, nested_parts)])
+    used = bool(gain.low > 0)
+    return {
+        "asked": method,
+        "objective": OBJECTIVES[method],
+        "used": method if used else "mean",
+        "weights": (fitted if used else mean).tolist(),
+        "fitted": fitted.tolist(),
+        "fitted_without_fold": {str(fold): w.tolist() for fold, w in nested.items()},
+        "metric": metric,
+        "num_samples": len(ids),
+        "out_of_fold": {
+            "mean": _number(scores[0]),
+            "nested": _number(scores[1]),
+            "alone": [_number(s) for s in scores[2:]],
+        },
+        "gain": _gain_json(gain),
+        "text": gain_text(gain, method, metric, used),
+    }
+
+
+def score_mean(found: OutOfFold, weights: Sequence[float], recipe: Recipe) -> dict[str, Any]:
+    """Out-of-fold scores of the folders and of their mean with weights that were not fitted."""
+    num_models = len(found.stores)
+    plans = [[np.asarray(weights), *np.eye(num_models)]] * len(found.folds)
+    metric = recipe.config.metrics[0].name
+    scores = [
+        _number(value(score_parts(c, recipe.contract, score=metric)))
+        for c in _counts(found, plans, recipe)
+    ]
+    return {"metric": metric, "mean": scores[0], "alone": scores[1:]}
+
+
+def fit(pixels: Pixels, method: str, recipe: Recipe) -> np.ndarray:
+    """(J,) weights by a method of `OBJECTIVES`; component rules do not act on single pixels."""
+    if not len(pixels.truth):
+        raise InputError(
+            "There are no counted pixels to fit weights on: the metric contract ignores all true "
+            "labels of these samples. Use --weights mean."
+        )
+    if method == "fitted":
+        return fit_log_loss(pixels)
+    return select_greedily(
+        pixels,
+        labels_of=decode(recipe.rules),
+        contract=recipe.contract,
+        metric=recipe.config.metrics[0].name,
+    )
+
+
+def gain_text(gain: Difference, method: str, metric: str, used: bool) -> str:
+    """One sentence on a nested gain."""
+    verdict = (
+        f"above zero: the {method} weights are used"
+        if used
+        else "it does not lie above zero: refused, the plain mean is used"
+    )
+    return (
+        f"nested gain of {method} weights over the mean: {gain.difference:+.4f} {metric} "
+        f"({gain.first:.4f} -> {gain.second:.4f}), 95 % interval [{gain.low:+.4f}, "
+        f"{gain.high:+.4f}] over {gain.num_units} units; {verdict}"
+    )
+
+
+def _pixels(found: OutOfFold, recipe: Recipe) -> Pixels:
+    most = -(-PIXELS // len(found.stores[0].ids))
+    return join(
+        [
+            draw(probabilities, mask, image=i, most=most, ignored=recipe.ignored)
+            for i, (_, mask, probabilities) in enumerate(found)
+        ]
+    )
+
+
+def _counts(found: OutOfFold, plans: Sequence[Sequence[np.ndarray]], recipe: Recipe) -> np.ndarray:
+    """(plans, N, K, K) counts of each sample, blended with each of its rows of weights."""
+    final = decode_images(recipe.rules, recipe.component_rules)
+    rows = []
+    for (_, mask, probabilities), weights in zip(found, plans, strict=True):
+        labels = final(np.stack([blend(probabilities, row) for row in weights]))
+        masks = [mask] * len(labels)
+        rows.append(confusion_matrix(masks, list(labels), recipe.num_classes, recipe.void))
+    return np.stack(rows, axis=1)
+
+
+def _gain_json(gain: Difference) -> dict[str, Any]:
+    keys = ("difference", "low", "high", "p_value")
+    values = {key: _number(getattr(gain, key)) for key in keys}
+    return {**values, "num_units": gain.num_units, "num_differing": gain.num_differing}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return ", ".join(map(repr, ids[:SHOWN])) + (" ..." if len(ids) > SHOWN else "")

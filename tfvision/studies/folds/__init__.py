@@ -1,0 +1,1 @@
+"""Cross-validation: assigning samples to folds, training, scores and predictions."""

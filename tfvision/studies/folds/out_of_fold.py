@@ -1,0 +1,234 @@
+"""After the last fold: out-of-fold probabilities, scores and the page of a folds folder."""
+
+import io
+import shlex
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvision.config import SCRIPTS
+from tfvision.engine.distribute import make_strategy
+from tfvision.engine.evaluate import as_float, batches_of_one_size, predict_probabilities
+from tfvision.engine.files import write_bytes
+from tfvision.engine.progress import Progress
+from tfvision.engine.run_folder import RunFolder
+from tfvision.engine.shards import Shards
+from tfvision.errors import InputError
+from tfvision.recipe.read import native_scanned, read_scanned
+from tfvision.report.folds_page import FoldsPage, write_folds_page
+from tfvision.runs.request import FoldsRequest
+from tfvision.runs.use import LoadedRun, load_run
+from tfvision.studies.folds.assign import Deal
+from tfvision.studies.folds.folder import fold_folder
+from tfvision.studies.folds.scores import (
+    FoldCounts,
+    cautions,
+    contract_of,
+    counts_of_test,
+    fold_metrics,
+    out_of_fold_counts,
+    read_counts,
+)
+from tfvision.tasks.classification.pieces import image_probabilities
+from tfvision.tasks.segmentation import specialists
+
+LARGEST = 2**26  # numbers of a shard, about: 256 MB while it is made
+
+
+def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
+    """Predicts every dealt sample out of fold, scores, and writes what a folds folder holds.
+
+    Args:
+        request: What the command line asks; all its folds are trained.
+        dealt: How the samples were dealt, as `train_folds` gives it.
+
+    Returns:
+        `summary.json` of the folds folder.
+    """
+    make_strategy(request.device)
+    folder, config = request.folder, request.config
+    runs = [RunFolder(fold_folder(folder, fold)) for fold in range(config.data.folds)]
+    say = Progress(quiet=request.quiet, log=RunFolder(folder).log).line
+    summaries = [run.read_json("summary.json") for run in runs]
+    counts = _own_counts(runs, dealt)
+    predict_out_of_fold(folder / "out_of_fold", runs, dealt, summaries, say)
+    arrays = out_of_fold_counts(dealt.names, dealt.folds, counts)
+    _write_counts(folder / "out_of_fold_confusion.npz", arrays)
+    metrics = fold_metrics(
+        counts,
+        counts_of_test(runs, summaries),
+        contract_of(summaries[0]),
+        score=config.metrics[0].name,
+        units=dealt.units,
+    )
+    summary = {
+        "task": config.task,
+        "arch": config.model.name,
+        "folds": len(runs),
+        "num_parameters": summaries[0]["num_parameters"],
+        "wall_seconds": sum(s["wall_seconds"] for s in summaries),
+        "data_fingerprint": dealt.prepared.scan.fingerprint,
+        "contract": summaries[0]["contract"],
+        "metrics": metrics,
+    }
+    page = FoldsPage(
+        name=folder.resolve().name,
+        how=dealt.how,
+        score=config.metrics[0].name,
+        class_names=dealt.prepared.class_names,
+        dealt=dealt.rows(),
+        metrics=metrics,
+        summaries=summaries,
+        warnings=dealt.warnings,
+        cautions=cautions(
+            metrics, calibrated=any((run.path / specialists.FILE).is_file() for run in runs)
+        ),
+        contract=summaries[0]["contract"],
+        command=f"python {SCRIPTS[config.task]} --config {shlex.quote(str(folder / 'folds.yaml'))} "
+        f"--folds {len(runs)}",
+    )
+    run = RunFolder(folder)
+    write_folds_page(run.report, page)
+    run.write_json("summary.json", summary)
+    run.write_json("folds.json", _record(config, dealt, summary, page))
+    for line in (page.text(), f"report: {run.report}"):
+        say(line)
+    return summary
+
+
+def predict_out_of_fold(
+    folder: Path,
+    runs: list[RunFolder],
+    dealt: Deal,
+    summaries: list[dict[str, Any]],
+    say: Callable[[str], None],
+) -> None:
+    """Writes what is missing of a store of out-of-fold probabilities.
+
+    Each sample is predicted at its own size by the run that did not train on it. A store of
+    other weights, as they were before a fold was trained again, is written anew.
+    """
+    origin = {
+        "what": "out of fold: each sample by the run that did not train on it, before any rule",
+        "runs": [run.path.name for run in runs],
+        "variables_sha256": [summary["variables_sha256"] for summary in summaries],
+        "data_fingerprint": dealt.prepared.scan.fingerprint,
+    }
+    fill_store(
+        folder,
+        runs,
+        dealt.folds,
+        lambda loaded, own: (
+            (p,) for p in predict_samples(loaded, dealt, [dealt.indices[i] for i in own])
+        ),
+        say,
+        ids=dealt.names,
+        class_names=dealt.prepared.class_names,
+        origin=origin,
+        per_shard=_per_shard(dealt),
+    )
+
+
+def fill_store(
+    folder: Path,
+    runs: list[RunFolder],
+    folds: Sequence[int],
+    predict: Callable[[LoadedRun, list[int]], Iterable[tuple]],
+    say: Callable[[str], None],
+    **given: Any,
+) -> Shards:
+    """Writes what is missing of a store that each fold's run predicts its own samples for.
+
+    A store of another origin, as of weights before a fold was trained again, is written anew.
+
+    Args:
+        folder: Of the store.
+        runs: The run of each fold.
+        folds: The fold of each sample, in the order of the store.
+        predict: `(run, positions) -> tuples`, one a sample: what `Shards.write` takes of it.
+        say: Takes lines for the user.
+        **given: For `Shards.create`.
+    """
+    try:
+        store = Shards.create(folder, **given)
+    except InputError:
+        if not (folder / "shards.json").is_file():
+            raise
+        shutil.rmtree(folder)
+        say(f"{folder} had probabilities of other weights: they are written anew")
+        store = Shards.create(folder, **given)
+    missing = store.missing()
+    if missing:
+        say(f"predicting {sum(map(len, missing))} samples out of fold: {folder}")
+    loaded: dict[int, LoadedRun] = {}
+    for positions in missing:
+        found: list[tuple] = []
+        for fold in sorted({folds[p] for p in positions}):
+            if fold not in loaded:  # samples stand fold by fold: the one before is done with
+                loaded = {fold: load_run(runs[fold])}
+            found += predict(loaded[fold], [p for p in positions if folds[p] == fold])
+        store.write(positions, *map(list, zip(*found, strict=True)))
+    return store
+
+
+def predict_samples(loaded: LoadedRun, dealt: Deal, indices: list[int]) -> Iterator[np.ndarray]:
+    """Probabilities (H, W, K) float32 of samples of the source, at their own sizes."""
+    if loaded.recipe.is_classification:
+        images = (native_scanned(dealt.prepared, i) for i in indices)
+        yield from image_probabilities(loaded.recipe, loaded.inference, images)
+        return
+    samples = ((i, *read_scanned(dealt.prepared, i)) for i in indices)
+    for group in batches_of_one_size(samples, loaded.config.data.batch_size):
+        _, images, _, scales = (list(column) for column in zip(*group, strict=True))
+        yield from predict_probabilities(loaded.inference, as_float(images, scales))
+
+
+def _per_shard(dealt: Deal) -> int:
+    """64 images, fewer where they are large."""
+    scan = dealt.prepared.scan
+    largest = max(int(scan.heights[i]) * int(scan.widths[i]) for i in dealt.indices)
+    return max(1, min(64, LARGEST // (largest * scan.num_classes)))
+
+
+def _own_counts(runs: list[RunFolder], dealt: Deal) -> list[FoldCounts]:
+    """What each fold's run counted on its validation part.
+
+    Raises:
+        InputError: They are of other samples than were dealt.
+    """
+    counts = [read_counts(run, "val") for run in runs]
+    records = dealt.prepared.source.records
+    for fold, (run, found) in enumerate(zip(runs, counts, strict=True)):
+        if found.ids != [records[i].id for i in dealt.members(fold)]:
+            raise InputError(
+                f"{run.predictions / 'val_confusion.npz'} is not of the samples of fold {fold}. "
+                f"Write it again with `python -m tfvision evaluate {run.path}`."
+            )
+    return counts
+
+
+def _write_counts(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_bytes(path, content.getvalue())
+
+
+def _record(config, dealt: Deal, summary: dict[str, Any], page: FoldsPage) -> dict[str, Any]:
+    """What `folds.json` holds."""
+    return {
+        "folds": summary["folds"],
+        "runs": [f"fold-{fold}" for fold in range(summary["folds"])],
+        "class_names": dealt.prepared.class_names,
+        "config": config.model_dump(mode="json"),
+        "how": dealt.how,
+        "dealt": page.dealt,
+        "data_fingerprint": summary["data_fingerprint"],
+        "contract": summary["contract"],
+        "warnings": page.warnings,
+        "cautions": page.cautions,
+        "metrics": summary["metrics"],
+        "samples": {"ids": dealt.names, "folds": dealt.folds, "units": dealt.units},
+    }

@@ -1,0 +1,1 @@
+"""Configs by seeds by folds, trained alike and compared."""

@@ -1,0 +1,142 @@
+"""What a ladder's table says in words: what was scored, and what to know before the numbers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfvision.studies.ladder.schema import Ladder
+
+FEW = 15  # units below which the interval itself is rough
+FAR = 0.2  # a score so far below that of validation is said
+
+
+def what_was_scored(ladder: Ladder) -> str:
+    """What stands behind the number of images: `test images`, say."""
+    if ladder.folds is not None:
+        return f"images out of {ladder.folds} folds"
+    return "test images" if ladder.labels is None else f"images of {ladder.labels.name}"
+
+
+def said(ladder: Ladder) -> str:
+    """What is resampled."""
+    if ladder.folds is not None:
+        return "images, with what was dealt together as one"
+    if isinstance(ladder.units, int):
+        return f"blocks of {ladder.units} consecutive images" if ladder.units > 1 else "images"
+    return {"chains": "images, near-duplicates as one"}.get(ladder.units, ladder.units)
+
+
+def cautions(ladder: Ladder, table: Mapping[str, Any], notes: Sequence[str]) -> list[str]:
+    """What a reader must know before the numbers.
+
+    Args:
+        ladder: The ladder.
+        table: Its table without them.
+        notes: What the plan found in the data.
+    """
+    rows, seeds, pairs = table["rungs"], table["seeds"], table["comparisons"]
+    lines = []
+    if len(seeds) < len(ladder.seeds):
+        lines.append(f"Not finished: {len(seeds)} of {len(ladder.seeds)} seeds so far.")
+    for row in rows:
+        if row["failed"]:
+            lines.append(f"{row['name']} failed and is not compared: {row['failed']}")
+    lines += _scored(ladder, table, notes)
+    what = "images" if ladder.scored != "test" else "test images"
+    if len(seeds) == 1:
+        lines.append(
+            f"One seed: the intervals know the choice of {what} and nothing of the luck of "
+            "training. Another seed gives other models, and can turn a verdict round."
+        )
+    else:
+        lines.append(
+            f"The intervals hold both the choice of {what} and the luck of training, as far "
+            f"as {len(seeds)} seeds show it; their spread is drawn towards that of all rungs."
+        )
+    if table["num_units"] < FEW:
+        lines.append(
+            f"Only {table['num_units']} units of {what}: the intervals are rough themselves, and "
+            "only large differences can be told."
+        )
+    if pairs > 1:
+        lines.append(
+            f"{pairs} differences are a family: a verdict needs its interval to leave out 0 and "
+            "Holm's adjusted p of at most 0.05; each interval is for its own difference alone."
+        )
+    return [*lines, *_contract_effects(ladder, rows), *_lengths(table)]
+
+
+def _scored(ladder: Ladder, table: Mapping[str, Any], notes: Sequence[str]) -> list[str]:
+    """What is other than one test split: folds, fewer images, a file of labels."""
+    lines, rows = list(notes), table["rungs"]
+    if ladder.scored == "folds":
+        lines.append(
+            "The best epoch of each fold was chosen on the part it is scored on, so scores are "
+            "optimistic, of all rungs alike. There is one deal of folds for all rungs and seeds: "
+            "the luck of dealing is not in the intervals."
+        )
+    counts = {row["name"]: row["num_images"] for row in rows if row["num_images"] is not None}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        lines.append(
+            f"Rungs were scored on different numbers of images ({listed}): each score is on the "
+            "rung's own images, and a difference is on the images both rungs have, so that it is "
+            "not the difference of two scores."
+        )
+    if ladder.scored == "labels":
+        lines.append(
+            f"Scores are on {ladder.labels.name}, which no training opens; no choice of a rung by "
+            "them is left to be judged on it. `validation` is the score on the validation split, "
+            "by which the best epoch was chosen."
+        )
+        first = table["metrics"][0]
+        for row in rows:
+            score = row["scores"].get(first, {}).get("mean")
+            seen = (row["validation"] or {}).get("mean")
+            if score is not None and seen is not None and seen - score >= FAR:
+                lines.append(
+                    f"{row['name']}: validation {seen:.3f}, here {score:.3f}. What it learnt does "
+                    "not hold on these images: validation shares something with training that "
+                    "they lack (a background, say; `python -m tfvision audit` looks for it)."
+                )
+    return lines
+
+
+def _contract_effects(ladder: Ladder, rows) -> list[str]:
+    """Rungs that one convention moves one way and another convention otherwise."""
+    lines = []
+    first = ladder.metrics[0]
+    for row in rows:
+        for metric in ladder.metrics[1:]:
+            one, other = row["compared"].get(first), row["compared"].get(metric)
+            if one is None or one["verdict"] == other["verdict"] == "cannot tell":
+                continue
+            apart = None not in (one["difference"], other["difference"])
+            apart = apart and one["difference"] * other["difference"] < 0
+            if apart and one["verdict"] != other["verdict"]:
+                lines.append(
+                    f"{row['name']} against {row['against']}: {one['difference']:+.4f} under "
+                    f"{first}, {other['difference']:+.4f} under {metric}. What is won lies in how "
+                    "the score is counted, not in what the model sees."
+                )
+    return lines
+
+
+def _lengths(table: Mapping[str, Any]) -> list[str]:
+    """Where rungs do not learn equally long."""
+    rows, lines = table["rungs"], []
+    taken = sorted({row["steps"] for row in rows})
+    steps = f"{taken[0]} to {taken[-1]}"
+    if "epochs" in table["length"] and len(taken) > 1:
+        lines.append(
+            f"Rungs are trained for equal epochs ({table['length']['epochs']}), not equal gradient "
+            f"steps: {steps}. One that makes more pieces of an image also learns longer."
+        )
+    elif len(taken) > 1:
+        lines.append(
+            f"Gradient steps differ: {steps}; epochs are whole, and some rungs are about longer "
+            "training."
+        )
+    own = [f"{row['name']} {row['epochs']}" for row in rows if row["own_epochs"]]
+    if own:
+        lines.append(f"Rungs with epochs of their own: {', '.join(own)}.")
+    return lines

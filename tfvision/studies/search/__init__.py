@@ -1,0 +1,1 @@
+"""Configs raced over folds."""

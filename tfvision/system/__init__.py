@@ -1,0 +1,1 @@
+"""What is installed, which models there are, how fast they are."""
