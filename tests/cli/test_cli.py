@@ -510,7 +510,8 @@ def test_every_error_has_its_exit_code_and_sentence(monkeypatch, capsys, error, 
 def test_json_is_the_last_line_of_standard_output(monkeypatch, capsys):
     from tfvision.tasks.segmentation import training as segmentation
 
-    monkeypatch.setattr(segmentation, "train", lambda _: print("scores") or {"score": 0.5, "ü": "é"})
+    summary = {"score": 0.5, "ü": "é"}
+    monkeypatch.setattr(segmentation, "train", lambda _: print("scores") or summary)
     assert training.train("segmentation", ["--json"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "scores"

@@ -1,8 +1,8 @@
 """Weights over the pieces of an image, learnt: attention pooling. NumPy only, deterministic.
 
 `tfvision.data.crops.inputs.aggregate` has rules without anything to fit. Here the weights of an
-image's pieces are a function of what the network says of each piece and of its area, fitted on images
-that the network did not train on (out of fold), and scored on yet others (`nested`).
+image's pieces are a function of what the network says of each piece and of its area, fitted on
+images that the network did not train on (out of fold), and scored on yet others (`nested`).
 """
 
 from collections.abc import Mapping
