@@ -3,9 +3,9 @@
 The objects are those that boxes or masks show, in data of a classification out of files:
 `label_table` and `class_folder`. What is done to an image is what `data.input: removed` does
 (see `data/crops/inputs.py` and `data/crops/foreground.py`), so a training on the copy and one
-with `removed` on the data see the same. The copy has the layout and the names of the data, and its
-labels; where it is cut to the objects (`crop`) boxes and masks are cut along. `background.csv` says of
-every image what became of it. Nothing here imports TensorFlow.
+with `removed` on the data see the same. The copy has the layout, the names and the labels of the
+data; where it is cut to the objects (`crop`) boxes and masks are cut along. `background.csv` says
+of every image what became of it. Nothing here imports TensorFlow.
 """
 
 from collections import Counter
