@@ -1,0 +1,26 @@
+"""What is known of classification without TensorFlow."""
+
+from tfvision.tasks.facts import Score, TaskFacts
+
+FACTS = TaskFacts(
+    name="classification",
+    script="train_cls.py",
+    folder="cls",
+    arch="small_cnn",
+    truth="label",
+    config="tfvision.config.schema:ClassificationConfig",
+    task="tfvision.tasks.classification.task:Classification",
+    evidence="tfvision.metrics.evidence:ConfusionEvidence",
+    tables={"model": "tfvision.models:CLASSIFIERS", "data.input": "tfvision.data:INPUTS"},
+    scores={
+        "accuracy": Score("accuracy"),
+        "macro_f1": Score("macro-F1"),
+        "weighted_f1": Score("weighted F1"),
+        "balanced_accuracy": Score("balanced accuracy"),
+    },
+    reasons={
+        "tile": "--tile cuts large images for a segmentation; a classification has one answer an "
+        "image. Leave --tile out; data.input says what the network sees of an image.",
+        "depth": "--depth prunes a UNet++",
+    },
+)

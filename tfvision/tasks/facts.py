@@ -1,0 +1,139 @@
+"""What is known of every task without TensorFlow: its names, its schema, its tables, its scores.
+
+`--help`, configs, `compare` and all that waits for other processes ask here. The rest of a task
+is a `Task` (see `task.py`), which is imported when it is needed.
+
+A task that the toolkit does not have is made known, in this process and in those it starts, by
+the environment variable `TFVISION_TASKS`: `module:NAME`, several between commas, each a
+`TaskFacts` in a module that can be imported.
+"""
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from tfvision.errors import InputError
+from tfvision.registry import Registry, unknown
+
+TASKS = {
+    "segmentation": "tfvision.tasks.segmentation.facts:FACTS",
+    "classification": "tfvision.tasks.classification.facts:FACTS",
+}
+DEFAULT_TASK = "segmentation"  # of a config that names none, as of old
+VARIABLE = "TFVISION_TASKS"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+SHARED_TABLES = {
+    "loss": "tfvision.losses:LOSSES",
+    "metrics": "tfvision.metrics:METRICS",
+    "postprocess": "tfvision.postprocess:POSTPROCESS",
+    "data.source": "tfvision.data:SOURCES",
+    "data.augment": "tfvision.augment:OPS",
+    "data.mix": "tfvision.augment:MIXERS",
+    "train.optimizer": "tfvision.engine:OPTIMIZERS",
+    "train.schedule": "tfvision.engine:SCHEDULES",
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number that a task is scored by.
+
+    Attributes:
+        title: What people call it: "mean IoU".
+        low, high: The range it lies in.
+        larger_is_better: Its direction.
+    """
+
+    title: str
+    low: float = 0.0
+    high: float = 1.0
+    larger_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What is known of a task without TensorFlow.
+
+    Attributes:
+        name: "segmentation".
+        script: The training script: "train_seg.py".
+        folder: Of its configs and runs: "seg".
+        arch: The config it trains without being told another.
+        truth: The kind of truth its data has, a name of `tfvision.data.truth.TRUTHS`.
+        config: Its schema, `module:Class`.
+        task: The rest of it, `module:Class` of a `Task`.
+        evidence: What its scores are computed from, `module:Class` of an `Evidence`.
+        tables: Key path of its config to a table, `module:TABLE`, where `SHARED_TABLES` has
+            another or none.
+        scores: What it can be scored by.
+        reasons: Option -> the reason why it means nothing to this task.
+    """
+
+    name: str
+    script: str
+    folder: str
+    arch: str
+    truth: str
+    config: str
+    task: str
+    evidence: str
+    tables: Mapping[str, str]
+    scores: Mapping[str, Score]
+    reasons: Mapping[str, str] = field(default=NOTHING)
+
+    def supports(self, option: str) -> str | None:
+        """None, or why `option` (`tile`, `scaled views`, `calibrate`, ...) means nothing here."""
+        return self.reasons.get(option)
+
+    def schema(self) -> type:
+        """The class of its configs."""
+        return load(self.config)
+
+    def all_tables(self) -> dict[str, Registry]:
+        """Key path of a config to the table that its names are looked up in."""
+        return {key: load(path) for key, path in {**SHARED_TABLES, **self.tables}.items()}
+
+    def models(self) -> Registry:
+        """The table that `model` is looked up in."""
+        return load(self.tables["model"])
+
+
+def task_names() -> list[str]:
+    """All tasks there are, those of `TFVISION_TASKS` last."""
+    return list(_known())
+
+
+def facts_of(task: str) -> TaskFacts:
+    """What is known of a task.
+
+    Raises:
+        InputError: There is no such task, or `TFVISION_TASKS` names something else.
+    """
+    known = _known()
+    if task not in known:
+        raise InputError(unknown("task", task, list(known)))
+    facts = known[task]
+    return load(facts) if isinstance(facts, str) else facts
+
+
+def load(path: str) -> Any:
+    """What `module:name` names."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _known() -> dict[str, str | TaskFacts]:
+    known: dict[str, str | TaskFacts] = dict(TASKS)
+    for path in filter(None, os.environ.get(VARIABLE, "").split(",")):
+        try:
+            facts = load(path.strip())
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"{VARIABLE} names {path.strip()!r}, which cannot be imported ({error}). Write "
+                "module:NAME, NAME being a TaskFacts."
+            ) from error
+        known[facts.name] = facts
+    return known

@@ -1,0 +1,23 @@
+"""What is known of segmentation without TensorFlow."""
+
+from tfvision.tasks.facts import Score, TaskFacts
+
+FACTS = TaskFacts(
+    name="segmentation",
+    script="train_seg.py",
+    folder="seg",
+    arch="unetpp",
+    truth="masks",
+    config="tfvision.config.schema:SegmentationConfig",
+    task="tfvision.tasks.segmentation.task:Segmentation",
+    evidence="tfvision.metrics.evidence:ConfusionEvidence",
+    tables={"model": "tfvision.models:MODELS"},
+    scores={
+        "mean_iou": Score("mean IoU"),
+        "mean_dice": Score("mean Dice"),
+        "pixel_accuracy": Score("pixel accuracy"),
+    },
+    reasons={
+        "calibrate": "Its probabilities are of pixels, and no temperature is fitted for those.",
+    },
+)
