@@ -43,6 +43,7 @@ class LoopState:
     epoch: int = 0
     epoch_first_step: int = 0
     epoch_loss: float = 0.0  # summed over the steps of the running epoch
+    epoch_terms: dict[str, float] = field(default_factory=dict)  # the same of its named terms
     epoch_seconds: float = 0.0
     elapsed: float = 0.0  # seconds of training, over all sittings
     best_value: float | None = None
@@ -154,7 +155,7 @@ class Loop:
         self._new_schedule = plan.schedule.state()
         self.problems: list[str] = []  # what a reader of the run must know
         # Step and loss of the step before: it is read while the next one runs.
-        self._pending: tuple[int, tf.Tensor] | None = None
+        self._pending: tuple[int, tf.Tensor, dict[str, tf.Tensor]] | None = None
 
     def restore(self, *, extend: bool = False) -> list[str]:
         """Takes up the newest whole checkpoint, if there is one.
@@ -239,7 +240,7 @@ class Loop:
             loss = self.train_step(self._next(batches), rate)
             state.step += 1
             self._take()
-            self._pending = (state.step - 1, loss)
+            self._pending = (state.step - 1, loss, self.train_step.terms)
             self._call(
                 "on_train_batch_end",
                 state.step - 1 - state.epoch_first_step,
@@ -325,6 +326,7 @@ class Loop:
             **({"stage": state.stage + 1} if self._stage_starts else {}),
             "learning_rate": self.state.rate,
             "loss": state.epoch_loss / steps,
+            **{f"loss_{name}": total / steps for name, total in state.epoch_terms.items()},
         }
         if self._validate is not None:
             row.update(self._scores())
@@ -339,6 +341,7 @@ class Loop:
         self._show_epoch(row)
         state.epoch += 1
         state.epoch_first_step, state.epoch_loss, state.epoch_seconds = state.step, 0.0, 0.0
+        state.epoch_terms = {}
         last_stage = state.stage + 1 >= len(self._stage_starts)
         stalled = plan.early_stopping and state.waited >= plan.early_stopping and last_stage
         state.finished = bool(plan.done(state) or stalled or self.model.stop_training)
@@ -412,7 +415,7 @@ class Loop:
         """Waits for the loss of a step and adds it to the epoch's."""
         if self._pending is None:
             return
-        (step, loss), self._pending = self._pending, None
+        (step, loss, terms), self._pending = self._pending, None
         value = float(loss)
         if not math.isfinite(value):
             raise InputError(
@@ -421,6 +424,8 @@ class Loop:
                 "The checkpoints before it are untouched."
             )
         self.state.epoch_loss += value
+        for name, term in terms.items():
+            self.state.epoch_terms[name] = self.state.epoch_terms.get(name, 0.0) + float(term)
 
     def _rate(self) -> float:
         progress, epoch, number = self.plan.progress(self.state), self.state.epoch, self.state.stage

@@ -14,8 +14,15 @@ from tfvision.engine.stages import Stage, StagedModel
 from tfvision.errors import InputError
 
 Batch = dict[str, tf.Tensor]
-BatchLoss = Callable[..., tf.Tensor]  # see `batch_loss`
+BatchLoss = Callable[..., "tf.Tensor | dict[str, tf.Tensor]"]  # see `batch_loss`
+Forward = Callable[[keras.Model, Batch, bool], "list[tf.Tensor]"]
 Term = tuple[keras.losses.Loss, float | keras.Variable]
+
+
+def of_images(model: keras.Model, batch: Batch, training: bool) -> list[tf.Tensor]:
+    """The outputs of a model that is given the images of a batch and nothing else."""
+    outputs = model(batch["image"], training=training)
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
 class TrainStep:
@@ -28,8 +35,8 @@ class TrainStep:
     Args:
         model: A built model, made under `strategy.scope()`.
         optimizer: A Keras optimizer, made there too.
-        loss: `(batch, outputs, names) -> (b,)` float32, one value an image; `names` are those
-            of the outputs.
+        loss: `(batch, outputs, names) -> (b,)` float32, one value an image, or `{name: (b,)}`,
+            terms whose sum it is and which are told apart; `names` are those of the outputs.
         strategy: A `tf.distribute` strategy.
         batch_size: Images a step, over all replicas.
         accumulate: Parts each replica works its share of the batch through in, one after
@@ -41,6 +48,7 @@ class TrainStep:
             first `begin_stage` all of it learns, too.
         rate_factors: Shell pattern of layer names -> what the learning rate of these layers is
             multiplied by, see `engine/rates.py`. Weight decay goes with the rate.
+        forward: `(model, batch, training) -> outputs`: what of the batch the model is given.
 
     Raises:
         InputError: `batch_size` does not divide by replicas times parts, or a stage or a
@@ -61,6 +69,7 @@ class TrainStep:
         xla: bool = False,
         stages: Sequence[Stage] = (),
         rate_factors: Mapping[str, float] | None = None,
+        forward: Forward = of_images,
     ):
         check_batch_size(batch_size, strategy.num_replicas_in_sync, accumulate)
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
@@ -76,7 +85,9 @@ class TrainStep:
                 for i, v in enumerate(self._averaged)
             ]
         self._xla = xla
-        self._forward, self._trained = model, model.trainable_variables
+        self.forward = forward
+        self._network, self._trained = model, model.trainable_variables
+        self.terms: dict[str, tf.Tensor] = {}  # of the last step's loss, where it tells them apart
         self._moving = list(zip(self._averaged, self.averages, strict=True))
         self._factors = factors_of(model, rate_factors or {})
         self._staged = StagedModel(model, stages) if stages else None
@@ -87,7 +98,8 @@ class TrainStep:
     def __call__(self, batch: Batch, learning_rate: float) -> tf.Tensor:
         """Takes one step. Returns the loss, a float32 scalar; it is not waited for."""
         self.optimizer.learning_rate.assign(learning_rate)
-        return self._distributed(batch)
+        loss, self.terms = self._distributed(batch)
+        return loss
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -123,7 +135,7 @@ class TrainStep:
     def enter_stage(self, number: int) -> None:
         """Goes on in a stage that has begun: its variables alone move from now on."""
         part = self._staged.enter(number)
-        self._forward = part.model
+        self._network = part.model
         of_stage = {id(v) for layer in part.layers.values() for v in layer.variables}
         self._trained = [v for v in self.model.trainable_variables if id(v) in of_stage]
         pairs = zip(self._averaged, self.averages, strict=True)
@@ -179,31 +191,34 @@ class TrainStep:
             steps = tf.cast(self.optimizer.iterations.value, tf.float32)
             decay = tf.minimum(self._ema, (1 + steps) / (10 + steps))
             average.assign(decay * average.value + (1 - decay) * variable.value)
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        return tf.nest.map_structure(
+            lambda value: self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None), losses
+        )
 
     def _replica_step(self, batch):
         if self._accumulate == 1:
-            loss, gradients = self._gradients(batch)
+            losses, gradients = self._gradients(batch)
         else:
             parts = [self._gradients(self._part(batch, i)) for i in range(self._accumulate)]
-            loss = tf.add_n([part[0] for part in parts])
+            losses = tf.nest.map_structure(lambda *of: tf.add_n(of), *[part[0] for part in parts])
             gradients = [tf.add_n(g) for g in zip(*(part[1] for part in parts), strict=True)]
         if self._clip_norm:
             gradients = self._clip(gradients)
         self.optimizer.apply(gradients, self._trained)
-        return loss
+        return losses
 
     def _gradients_of(self, batch):
         with tf.GradientTape() as tape:
-            outputs = self._forward(batch["image"], training=True)
-            outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-            losses = self._loss(batch, outputs, output_names(self._forward))
-            loss = tf.reduce_sum(losses) / self._batch_size
+            outputs = self.forward(self._network, batch, True)
+            losses = self._loss(batch, outputs, output_names(self._network))
+            loss = tf.reduce_sum(summed(losses)) / self._batch_size
             share = self.strategy.num_replicas_in_sync * self._accumulate
-            penalty = sum(self._forward.losses) / share if self._forward.losses else 0.0
+            penalty = sum(self._network.losses) / share if self._network.losses else 0.0
             scaled = self.optimizer.scale_loss(loss + penalty)
         values = [v.value for v in self._trained]
-        return loss, tape.gradient(scaled, values)
+        terms = losses if isinstance(losses, dict) else {}
+        terms = {name: tf.reduce_sum(value) / self._batch_size for name, value in terms.items()}
+        return (loss, terms), tape.gradient(scaled, values)
 
     def _part(self, batch, i):
         size = self._batch_size // (self.strategy.num_replicas_in_sync * self._accumulate)
@@ -218,6 +233,11 @@ class TrainStep:
         gradients, _ = tf.clip_by_global_norm(gradients, bound)
         # `apply` sums over the replicas again.
         return [g / self.strategy.num_replicas_in_sync for g in gradients]
+
+
+def summed(losses: tf.Tensor | dict[str, tf.Tensor]) -> tf.Tensor:
+    """(b,) of what a `BatchLoss` gives: itself, or the sum of its terms."""
+    return tf.add_n(list(losses.values())) if isinstance(losses, dict) else losses
 
 
 def assign_all(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:

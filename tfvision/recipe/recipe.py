@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import keras
@@ -10,16 +9,15 @@ import numpy as np
 
 from tfvision.config import RunConfig
 from tfvision.engine.aggregation import Attention
-from tfvision.engine.inference import Inference
+from tfvision.engine.stages import Stage
 from tfvision.errors import InputError
 from tfvision.losses import ON_EMBEDDINGS
 from tfvision.metrics import METRICS, contract
 from tfvision.metrics.calibration import with_temperature
-from tfvision.models import CLASSIFIERS, MODELS
 from tfvision.postprocess import ON_COMPONENTS, POSTPROCESS
 from tfvision.recipe.pretrained import self_contained
-from tfvision.registry import Registry, Spec
-from tfvision.tasks.classification.inference import ClassInference
+from tfvision.registry import Spec
+from tfvision.tasks.facts import facts_of
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Recipe:
 
     def build(self, input_shape: tuple) -> keras.Model:
         """The model, with new weights."""
-        table = models_of(self.config.task)
+        table = facts_of(self.config.task).models()
         return table.build(self.model, input_shape=input_shape, num_classes=self.num_classes)
 
     def trained(self, model: keras.Model) -> keras.Model:
@@ -88,54 +86,14 @@ class Recipe:
         return with_embedding(model)
 
     @property
-    def is_classification(self) -> bool:
-        """Whether an image has one label."""
-        return self.config.task == "classification"
-
-    @cached_property
-    def cut(self):
-        """What the network sees of an image, of a classification: `image -> pieces`."""
-        from tfvision.data import INPUTS
-
-        return INPUTS.build(self.config.data.input)
-
-    @property
-    def input_channels(self) -> int:
-        """Of what the model sees."""
-        return self.cut.channels(self.channels) if self.is_classification else self.channels
-
-    @property
-    def open_shape(self) -> tuple[int | None, int | None, int]:
-        """What the model that predicts takes: any size; of a classification, one."""
-        size = self.size if self.is_classification else (None, None)
-        return (*size, self.input_channels)
-
-    @property
     def model(self) -> Spec:
         """What the model is built from; no file is needed for it."""
         return self_contained(self.config.model, self.architecture)
 
-    def inference(self, open_model: keras.Model) -> Inference | ClassInference:
-        """`open_model` with what stands before and after it."""
-        if self.is_classification:
-            return ClassInference(
-                open_model,
-                channels=self.input_channels,
-                size=self.size,
-                fit=self.config.data.fit,
-                rules=self.rules,
-            )
-        return Inference(
-            open_model,
-            channels=self.channels,
-            size=self.size if self.resized else None,
-            rules=self.rules,
-        )
 
-
-def models_of(task: str) -> Registry:
-    """The table that `model` of a task's config is looked up in."""
-    return CLASSIFIERS if task == "classification" else MODELS
+def stages_of(config: RunConfig) -> tuple[Stage, ...]:
+    """The stages of a training as its config has them; empty where all of it is one."""
+    return tuple(Stage(**stage.model_dump()) for stage in config.train.stages or ())
 
 
 def make_recipe(
@@ -146,8 +104,14 @@ def make_recipe(
     size: tuple[int, int],
     resized: bool,
     architecture: dict[str, Any] | None = None,
+    kind: type[Recipe] = Recipe,
 ) -> Recipe:
-    """Works out contract and rules for K classes.
+    """Works out contract and rules for K classes of labels.
+
+    Args:
+        config: Of the run.
+        num_classes, channels, size, resized, architecture: As `Recipe` has them.
+        kind: The class to make, where a task knows more of its recipe.
 
     Raises:
         InputError: A metric or a rule does not fit the classes.
@@ -182,17 +146,17 @@ def make_recipe(
             "Drop or ignore fewer."
         )
     rules = [(s.name, POSTPROCESS.build(s, num_classes=num_classes)) for s in specs]
-    return Recipe(
-        config,
-        num_classes,
-        channels,
-        size,
-        resized,
-        agreed,
-        tuple(rule for name, rule in rules if name not in ON_COMPONENTS),
-        tuple(rule for name, rule in rules if name in ON_COMPONENTS),
-        tuple(sorted(ignored - inside)),
-        architecture,
+    return kind(
+        config=config,
+        num_classes=num_classes,
+        channels=channels,
+        size=size,
+        resized=resized,
+        contract=agreed,
+        rules=tuple(rule for name, rule in rules if name not in ON_COMPONENTS),
+        component_rules=tuple(rule for name, rule in rules if name in ON_COMPONENTS),
+        void=tuple(sorted(ignored - inside)),
+        architecture=architecture,
     )
 
 
