@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+from tfvision.tasks.task import task_of
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -101,16 +103,16 @@ def measure(options) -> dict[str, float]:
         component_rules=(),
         channels=3,
         size=(options.tile, options.tile),
-        is_classification=False,
+        config=SimpleNamespace(data=SimpleNamespace(batch_size=batch)),
     )
     run = Loaded(
+        task=task_of("segmentation"),
         recipe=recipe,
-        config=SimpleNamespace(data=SimpleNamespace(batch_size=batch)),
-        inference=Inference(model, channels=3),
+        predictor=Inference(model, channels=3),
     )
     tile = None if options.only == "whole" else (options.tile, options.tile)
     tta = "flip_lr" if options.only == "views" else None
-    run = views_and_tiles.as_asked(run, UseRequest(run=None, tile=tile, tta=tta))
+    run = views_and_tiles.as_requested(run, UseRequest(run=None, tile=tile, tta=tta))
     first = np.zeros((batch, options.tile, options.tile, 3), np.float32)
     views_and_tiles.predict_probabilities(run.inference, first)
     before = peak()

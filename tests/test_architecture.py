@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from tfvision.augment import MIXERS, OPS
-from tfvision.cli.training import TASKS, tables
-from tfvision.config import SCHEMAS, check_names, load_config
+from tfvision.config import check_names, load_config
 from tfvision.data import INPUTS, SOURCES
 from tfvision.engine import OPTIMIZERS, SCHEDULES, VIEWS
 from tfvision.losses import LOSSES
 from tfvision.metrics import METRICS
 from tfvision.models import CLASSIFIERS, MODELS
 from tfvision.postprocess import POSTPROCESS
+from tfvision.tasks.facts import facts_of, task_names
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tfvision"
@@ -163,7 +163,7 @@ def test_imports_go_down_only(path):
     ("layer", "code", "wrong"),
     [
         ("models", "from tfvision.engine.loop import Loop", ["tfvision.engine.loop.Loop"]),
-        ("models", "def f():\n    import tfvision.runs.use", ["tfvision.runs.use"]),
+        ("models", "def f():\n    import tfvision.runs.load", ["tfvision.runs.load"]),
         ("models", "from tfvision import config", ["tfvision.config"]),
         ("models", "from tfvision.losses import Dice", ["tfvision.losses.Dice"]),
         ("models", "from . import blocks", ["..blocks"]),
@@ -264,9 +264,10 @@ import importlib, sys
 for name in {[*packages, *light]}:
     importlib.import_module(name)
 from tfvision import cli
-from tfvision.cli import commands, training
-for task in training.TASKS:
-    training.tables(task)
+from tfvision.cli import commands
+from tfvision.tasks.facts import facts_of, task_names
+for task in task_names():
+    facts_of(task).all_tables()
 for action in (lambda: cli.train("segmentation", ["--help"]), lambda: commands.main(["--help"])):
     try:
         action()
@@ -319,17 +320,17 @@ def test_the_package_offers_its_parts():
 
 CONFIGS = [
     pytest.param(task, path, id=f"{task}-{path.stem}")
-    for task, (folder, _) in TASKS.items()
-    for path in sorted((ROOT / "configs" / folder).glob("*.yaml"))
+    for task in task_names()
+    for path in sorted((ROOT / "configs" / facts_of(task).folder).glob("*.yaml"))
 ]
 
 
 @pytest.mark.parametrize(("task", "path"), CONFIGS)
 def test_a_config_validates_and_its_names_and_arguments_fit(task, path):
-    from tfvision.runs.train import check_arguments
+    from tfvision.runs.set_up import check_arguments
 
-    config = load_config(SCHEMAS[task], path)
-    check_names(config, tables(task))
+    config = load_config(facts_of(task).schema(), path)
+    check_names(config, facts_of(task).all_tables())
     check_arguments(config)
     # A second config of a model says after its name what is its own: unet_lite0.
     assert path.stem == config.model.name or path.stem.startswith(f"{config.model.name}_")
@@ -339,14 +340,14 @@ def test_every_model_has_a_config_and_every_task_its_default():
     for folder, table in (("seg", MODELS), ("cls", CLASSIFIERS)):
         named = {path.stem for path in (ROOT / "configs" / folder).glob("*.yaml")}
         assert set(table) <= named
-    for folder, default in TASKS.values():
-        assert (ROOT / "configs" / folder / f"{default}.yaml").is_file()
+    for facts in map(facts_of, task_names()):
+        assert (ROOT / "configs" / facts.folder / f"{facts.arch}.yaml").is_file()
 
 
 def test_every_name_in_a_config_has_a_table():
     """A new section of specs must be looked up, or a typo in it is found only late."""
-    for task, schema in SCHEMAS.items():
-        assert set(tables(task)) == set(spec_paths(schema))
+    for facts in map(facts_of, task_names()):
+        assert set(facts.all_tables()) == set(spec_paths(facts.schema()))
 
 
 def spec_paths(schema, prefix: str = "") -> list[str]:

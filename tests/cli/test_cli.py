@@ -1,5 +1,6 @@
 """The command line: exit codes, sentences, and what stands before anything heavy."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -25,10 +26,10 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 @pytest.fixture
 def requests(monkeypatch):
     """The requests that would have been trained."""
-    from tfvision.tasks.segmentation import training as segmentation
+    from tfvision.runs import train as training_run
 
     made = []
-    monkeypatch.setattr(segmentation, "train", lambda request: made.append(request))
+    monkeypatch.setattr(training_run, "train", lambda request: made.append(request))
     return made
 
 
@@ -413,10 +414,9 @@ def test_wrong_input_of_the_other_commands(capsys, run, flags, message):
     ],
 )
 def test_flags_reach_the_other_commands(monkeypatch, capsys, run, flags, name, expected):
-    from tfvision.runs import use
-
+    module = importlib.import_module(f"tfvision.runs.{name}")
     made = []
-    monkeypatch.setattr(use, name, lambda request: made.append(request) or {"done": name})
+    monkeypatch.setattr(module, name, lambda request: made.append(request) or {"done": name})
     assert main(*(run if flag == "RUN" else flag for flag in flags), "--json") == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"done": name}
     assert made[0].run.path == run
@@ -490,12 +490,12 @@ class ArrayMemoryError(MemoryError):
     ids=lambda v: type(v).__name__,
 )
 def test_every_error_has_its_exit_code_and_sentence(monkeypatch, capsys, error, code, message):
-    from tfvision.tasks.segmentation import training as segmentation
+    from tfvision.runs import train as training_run
 
     def fail(request):
         raise error
 
-    monkeypatch.setattr(segmentation, "train", fail)
+    monkeypatch.setattr(training_run, "train", fail)
     assert training.train("segmentation", ["--quiet", "--json"]) == code
     out, err = capsys.readouterr()
     assert out == ""
@@ -508,10 +508,10 @@ def test_every_error_has_its_exit_code_and_sentence(monkeypatch, capsys, error, 
 
 
 def test_json_is_the_last_line_of_standard_output(monkeypatch, capsys):
-    from tfvision.tasks.segmentation import training as segmentation
+    from tfvision.runs import train as training_run
 
     summary = {"score": 0.5, "ü": "é"}
-    monkeypatch.setattr(segmentation, "train", lambda _: print("scores") or summary)
+    monkeypatch.setattr(training_run, "train", lambda _: print("scores") or summary)
     assert training.train("segmentation", ["--json"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "scores"

@@ -165,7 +165,7 @@ def test_the_sentinel_finds_nothing_wrong_and_says_where_there_is_no_positive(de
     options = {"loss": batch_loss(TERMS), "class_names": ["a", "b", "c"], "ignore_labels": (255,)}
     terms = [("cross_entropy", TERMS[0][0]), ("supervised_contrastive", TERMS[1][0])]
     masks = samples().labels[:, None, None]
-    assert check_start(step, stream().take(1), terms=terms, masks=masks, **options) == {}
+    assert check_start(step, stream().take(1), terms=terms, labels=masks, **options) == {}
     if devices == 1:
         alone = [(name, SupervisedContrastive(ignore_labels=(0, 1, 2))) for name, _ in terms[1:]]
         options |= {"terms": [*terms[:1], *alone], "masks": masks}

@@ -6,12 +6,13 @@ import pytest
 
 from tfvision.data.pipeline import Samples, scoring_batches
 from tfvision.engine.distribute import make_strategy
-from tfvision.engine.evaluate import Validation, as_float, batches_of_one_size, score
 from tfvision.engine.inference import Inference
+from tfvision.engine.predict import as_float, batches_of_one_size
 from tfvision.engine.step import batch_loss
 from tfvision.losses import CrossEntropy
 from tfvision.models import MODELS
 from tfvision.postprocess.pixelwise import drop_class
+from tfvision.tasks.segmentation.scoring import Validation, score
 
 CLASSES, COUNT, SIZE = 3, 7, (9, 12)
 VOID = (255,)

@@ -28,7 +28,7 @@ def start(step, data, *, terms=None, augment=None, ignore_labels=()):
         stream,
         loss=batch_loss([(loss, 1.0) for _, loss in terms]),
         terms=terms,
-        masks=data.masks,
+        labels=data.masks,
         class_names=NAMES,
         ignore_labels=ignore_labels,
     )

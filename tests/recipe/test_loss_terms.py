@@ -8,11 +8,11 @@ import tensorflow as tf
 from tests.engine import toy
 from tfvision.config import LossTerm
 from tfvision.data.pipeline import scoring_batches, training_batches
-from tfvision.engine.evaluate import Validation
 from tfvision.engine.signals import Interrupted
 from tfvision.engine.step import TrainStep, batch_loss
 from tfvision.losses import Boundary, CrossEntropy
 from tfvision.recipe.loss_terms import enricher, with_moving_weights
+from tfvision.tasks.segmentation.scoring import Validation
 
 SPECS = (
     LossTerm(name="cross_entropy", weight=1.0, weight_end=0.01),

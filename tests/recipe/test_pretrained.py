@@ -13,7 +13,7 @@ from tfvision.config import SegmentationConfig, dump_config, load_config
 from tfvision.engine.export import load_exported
 from tfvision.engine.run_folder import RunFolder
 from tfvision.runs import finish
-from tfvision.runs.use import load_run
+from tfvision.runs.load import load_run
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_a_run_needs_its_encoders_file_only_to_begin(file, dataset, tmp_path, mo
     assert recorded["source"] == str(own)
     assert recorded["sha256"] == hashlib.sha256(own.read_bytes()).hexdigest()
     stem = tiny_encoder.build().get_layer("stem").kernel
-    loaded = load_run(RunFolder(run)).inference.model
+    loaded = load_run(RunFolder(run)).predictor.model
     np.testing.assert_array_equal(loaded.get_layer("encoder_stem").kernel, stem)
 
     own.unlink()
@@ -59,7 +59,7 @@ def test_a_run_needs_its_encoders_file_only_to_begin(file, dataset, tmp_path, mo
         np.testing.assert_array_equal(found[name], labels)
     images = np.random.default_rng(0).random((1, 16, 16, 1), dtype="float32")
     exported = load_exported(run / "export")
-    np.testing.assert_allclose(exported(images), load_run(RunFolder(run)).inference.model(images))
+    np.testing.assert_allclose(exported(images), load_run(RunFolder(run)).predictor.model(images))
 
     assert runs.train("--resume", run, "--set", "train.epochs=3") == 0
     assert len(runs.history(run)) == 3
@@ -76,7 +76,7 @@ def test_weights_enter_before_the_first_step_and_then_learn(file, dataset, tmp_p
         train={"epochs": 1, "optimizer": {"name": "sgd", "learning_rate": 1e-4}},
     )
     stem = np.asarray(tiny_encoder.build().get_layer("stem").kernel)
-    learnt = load_run(RunFolder(run)).inference.model.get_layer("encoder_stem").kernel
+    learnt = load_run(RunFolder(run)).predictor.model.get_layer("encoder_stem").kernel
     assert 0 < np.abs(np.asarray(learnt) - stem).max() < 0.05  # glorot would be 0.5 away
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.data.dealt import chain_near, data, random_data, straddles
 from tests.support import runs
-from tfvision.config import SCHEMAS, DataConfig, dump_config, load_config
+from tfvision.config import DataConfig, SegmentationConfig, dump_config, load_config
 from tfvision.data.split.chain_blocks import Near
 from tfvision.data.split.holdout import write_splits
 from tfvision.errors import InputError
@@ -53,16 +53,16 @@ def made(config, found, records, near=None, *, seed=0, left_out=()):
 def test_wrong_settings_of_splits(tmp_path, overrides, message):
     (tmp_path / "c.yaml").write_text("model: unet\n")
     with pytest.raises(InputError, match=message):
-        load_config(SCHEMAS["segmentation"], tmp_path / "c.yaml", overrides)
+        load_config(SegmentationConfig, tmp_path / "c.yaml", overrides)
 
 
 def test_a_saved_config_keeps_its_folds_and_pattern(tmp_path):
     (tmp_path / "c.yaml").write_text("model: unet\n")
     given = ["data.folds=4", "data.fold=3", r"data.groups='^(patient\d+)_'"]
-    config = load_config(SCHEMAS["segmentation"], tmp_path / "c.yaml", given)
+    config = load_config(SegmentationConfig, tmp_path / "c.yaml", given)
     assert config.data.groups == r"^(patient\d+)_"
     (tmp_path / "again.yaml").write_text(dump_config(config))
-    assert load_config(SCHEMAS["segmentation"], tmp_path / "again.yaml") == config
+    assert load_config(SegmentationConfig, tmp_path / "again.yaml") == config
 
 
 # --------------------------------------------------------------------------- kinds

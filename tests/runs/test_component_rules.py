@@ -11,7 +11,7 @@ from tests.support import runs
 from tfvision.engine.run_folder import RunFolder
 from tfvision.postprocess import smallest_component
 from tfvision.runs import finish
-from tfvision.runs.use import load_run
+from tfvision.runs.load import load_run
 
 SPECKS = {"name": "smallest_component", "pixels": 20}
 DROPPED = {"name": "drop_class", "index": 0}

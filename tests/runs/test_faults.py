@@ -20,10 +20,10 @@ from tfvision.engine.checkpoint import steps_in
 from tfvision.engine.export import load_exported
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
-from tfvision.runs import finish
+from tfvision.runs import finish, train
 from tfvision.runs.check_settings import check_settings
-from tfvision.runs.use import read_labels
-from tfvision.tasks.segmentation import training
+from tfvision.tasks.segmentation import results
+from tfvision.tasks.segmentation.masks_given_later import read_labels
 
 
 class AfterSteps(keras.callbacks.Callback):
@@ -42,11 +42,11 @@ class AfterSteps(keras.callbacks.Callback):
 @pytest.fixture
 def after(monkeypatch):
     """`after(steps, action)`: the next trainings do something after so many steps."""
-    real = training.train
+    real = train.train
 
     def after(steps, action):
         callbacks = [AfterSteps(steps, action)]
-        monkeypatch.setattr(training, "train", functools.partial(real, callbacks=callbacks))
+        monkeypatch.setattr(train, "train", functools.partial(real, callbacks=callbacks))
 
     return after
 
@@ -100,18 +100,22 @@ def fail(*_, **__):
 
 
 @pytest.mark.parametrize(
-    ("name", "part"),
-    [("score_split", "scoring"), ("export_run", "the export"), ("write_report", "the report")],
+    ("module", "name", "part"),
+    [
+        (finish, "score_splits", "scoring"),
+        (finish, "export_run", "the export"),
+        (results, "write_report", "the report"),
+    ],
 )
 def test_a_part_that_fails_after_the_training_loses_nothing(
-    whole, tmp_path, quick, monkeypatch, capsys, name, part
+    whole, tmp_path, quick, monkeypatch, capsys, module, name, part
 ):
     """T10: exit code 4, the part by name, the weights kept; --resume does the rest."""
     run = runs.copy(whole, tmp_path / "run")
     shutil.rmtree(run / "export")
     (run / "report.html").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(finish, name, fail)
+        patch.setattr(module, name, fail)
         assert runs.train("--resume", run) == 4
     said = capsys.readouterr().err
     assert f"its weights are kept, but {part} failed: ZeroDivisionError: no pixels." in said
@@ -262,7 +266,7 @@ def test_a_stride_deeper_than_model_depth_says_is_refused_and_padding_is_said(tm
 
 @pytest.mark.parametrize("name", ["unet", "unetpp"])
 def test_shipped_settings_do_not_contradict_each_other(name):
-    path = training.__file__.rpartition("tfvision")[0]
+    path = results.__file__.rpartition("tfvision")[0]
     config = load_config(
         SegmentationConfig, f"{path}configs/seg/{name}.yaml", ["data.image_size=[64, 128]"]
     )

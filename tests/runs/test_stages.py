@@ -70,10 +70,10 @@ def test_the_export_says_that_its_logits_are_one_vs_rest(in_turn, tmp_path, monk
 def test_the_calibration_is_fitted_and_whoever_uses_the_run_has_it(in_turn, tmp_path):
     from tfvision.engine.platt_scaling import layer_of
     from tfvision.engine.run_folder import RunFolder
-    from tfvision.runs.use import load_run
+    from tfvision.runs.load import load_run
 
     found = load_run(RunFolder(in_turn))
-    kernel, bias = layer_of(found.inference.model).get_weights()
+    kernel, bias = layer_of(found.predictor.model).get_weights()
     record = RunFolder(in_turn).read_json("calibration.json")
     np.testing.assert_allclose(kernel.ravel(), record["scale"], rtol=1e-6)
     np.testing.assert_allclose(bias, record["bias"], rtol=1e-6)

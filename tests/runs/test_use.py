@@ -16,10 +16,13 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.engine.tta import TestTimeAugmentation
 from tfvision.registry import Spec
-from tfvision.runs import finish, use
+from tfvision.runs import finish
+from tfvision.runs.load import LoadedRun, load_run, open_like
 from tfvision.runs.request import UseRequest, parse_tile, parse_views
-from tfvision.runs.use import load_run, read_labels
-from tfvision.runs.views_and_tiles import half, weights_of
+from tfvision.runs.views_and_tiles import as_requested, half, weights_of
+from tfvision.tasks.segmentation import results
+from tfvision.tasks.segmentation.masks_given_later import read_labels
+from tfvision.tasks.task import task_of
 
 
 @pytest.fixture
@@ -242,14 +245,14 @@ def deep(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("deep")
     given = []
 
-    def record(path, report, write=finish.write_report):
+    def record(path, report, write=results.write_report):
         given.append(report)
         write(path, report)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFVISION_CACHE", str(folder / "cache"))
         patch.setattr(finish, "export_run", lambda *args, **options: [])
-        patch.setattr(finish, "write_report", record)
+        patch.setattr(results, "write_report", record)
         run = runs.new_run(
             folder / "run",
             dataset,
@@ -315,7 +318,7 @@ def test_other_data_is_read_with_the_options_of_the_runs_source(tmp_path):
     data = SimpleNamespace(task="segmentation", source=given, ignore_label=255)
     config = SimpleNamespace(data=data)
     loaded = SimpleNamespace(config=config, data={"mask_values": None, "white": None})
-    np.testing.assert_array_equal(use.open_like(loaded, tmp_path).read(0).mask, mask)
+    np.testing.assert_array_equal(open_like(loaded, tmp_path).read(0).mask, mask)
 
 
 def arrays_of(path):
@@ -491,10 +494,10 @@ def test_an_ensemble_takes_views_and_tiles_that_fit_all_its_members(asked, messa
         for size, stride in zip(sizes, (4, 6), strict=True)
     ]
     config = SimpleNamespace(data=SimpleNamespace(batch_size=2))
-    recipe = SimpleNamespace(size=(32, 32), is_classification=False)
+    recipe = SimpleNamespace(size=(32, 32), config=config)
     ensemble = SimpleNamespace(members=members)
-    loaded = use.LoadedRun(None, config, {}, recipe, ensemble)
+    loaded = LoadedRun(None, task_of("segmentation"), config, {}, recipe, ensemble)
     with pytest.raises(ValueError, match=message):
-        use.as_asked(loaded, UseRequest(run=None, **asked))
-    fits = use.as_asked(loaded, UseRequest(run=None, tta="flip_lr"))
-    assert isinstance(fits.inference, TestTimeAugmentation)
+        as_requested(loaded, UseRequest(run=None, **asked))
+    fits = as_requested(loaded, UseRequest(run=None, tta="flip_lr"))
+    assert isinstance(fits.predictor, TestTimeAugmentation)

@@ -11,13 +11,15 @@ from PIL import Image
 from tests.support import classes
 from tfvision.config import load_any
 from tfvision.data.scan.scan import scan
+from tfvision.engine.inference import Predictor
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.recipe.dataset import open_source
-from tfvision.recipe.recipe import make_recipe
-from tfvision.runs import use
+from tfvision.runs import evaluate, export, predict, submit
+from tfvision.runs.load import LoadedRun
 from tfvision.studies.folds import out_of_fold
 from tfvision.studies.folds.assign import names_of
+from tfvision.tasks.task import task_of
 
 NAMES = ["dark", "light"]
 GREY = [100, 200]  # of a piece that says class 0 or 1
@@ -109,7 +111,7 @@ class Model:
     variables = ()
 
 
-class Seer:
+class Seer(Predictor):
     """Says of a piece the class its brightest pixel tells, and is as sure of each."""
 
     model = Model()
@@ -125,10 +127,11 @@ def see(monkeypatch) -> list[str]:
 
     def load(folder: RunFolder, *, depth=None):
         config, data = load_any(folder.config), folder.read_json("data.json")
-        recipe = make_recipe(config, num_classes=2, channels=1, size=(7, 7), resized=True)
+        task = task_of(config.task)
+        recipe = task.recipe(config, num_classes=2, channels=1, size=(7, 7), resized=True)
         loaded.append(folder.path.name)
-        return use.LoadedRun(folder, config, data, recipe, Seer())
+        return LoadedRun(folder, task, config, data, recipe, Seer())
 
-    monkeypatch.setattr(use, "load_run", load)
-    monkeypatch.setattr(out_of_fold, "load_run", load)
+    for module in (evaluate, export, predict, submit, out_of_fold):
+        monkeypatch.setattr(module, "load_run", load)
     return loaded

@@ -303,9 +303,9 @@ def _evaluate(arguments):
         depth=arguments.depth,
         **study_commands.prediction_options(arguments),
     )
-    from tfvision.runs import use
+    from tfvision.runs.evaluate import evaluate
 
-    return use.evaluate(request)
+    return evaluate(request)
 
 
 def _predict(arguments):
@@ -319,9 +319,9 @@ def _predict(arguments):
         depth=arguments.depth,
         **study_commands.prediction_options(arguments),
     )
-    from tfvision.runs import use
+    from tfvision.runs.predict import predict
 
-    return use.predict(request)
+    return predict(request)
 
 
 def _submit(arguments):
@@ -344,9 +344,9 @@ def _submit(arguments):
 
 def _export(arguments):
     request = _use_request(arguments, depth=arguments.depth)
-    from tfvision.runs import use
+    from tfvision.runs.export import export
 
-    return use.export(request)
+    return export(request)
 
 
 def _use_request(arguments, **options):

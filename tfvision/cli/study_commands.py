@@ -8,7 +8,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tfvision.cli.training import add_output, import_tensorflow, tables
+from tfvision.cli.training import add_output, import_tensorflow
+from tfvision.tasks.facts import DEFAULT_TASK, facts_of
 
 
 def add_to(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser]:
@@ -150,13 +151,18 @@ def _ladder(arguments):
     parse_device(arguments.device)
     keys = ("settings", "data", "overrides", "steps", "epochs", "seeds", "rungs", "labels")
     given = {key: getattr(arguments, key) for key in keys}
-    ladder = read_ladder(arguments.file, tables(), **given)
+    ladder = read_ladder(arguments.file, facts_of(DEFAULT_TASK).all_tables(), **given)
     out = arguments.out or Path("runs") / "ladder" / ladder.name
     import_tensorflow()
     from tfvision.studies.ladder.run import climb
 
     return climb(
-        ladder, out, tables(), device=arguments.device, redo=arguments.redo, quiet=arguments.quiet
+        ladder,
+        out,
+        facts_of(DEFAULT_TASK).all_tables(),
+        device=arguments.device,
+        redo=arguments.redo,
+        quiet=arguments.quiet,
     )
 
 
@@ -314,14 +320,16 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _search(arguments):
-    from tfvision.cli.training import tables
     from tfvision.engine.distribute import parse_device
     from tfvision.studies.search.file import read_search
     from tfvision.studies.search.run import search
 
     parse_device(arguments.device)
     asked = read_search(
-        arguments.file, tables(), data=arguments.data, overrides=arguments.overrides
+        arguments.file,
+        facts_of(DEFAULT_TASK).all_tables(),
+        data=arguments.data,
+        overrides=arguments.overrides,
     )
     out = arguments.out or Path("runs") / "search" / arguments.file.stem
     return search(asked, out, device=arguments.device, quiet=arguments.quiet)

@@ -14,16 +14,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tfvision.tasks.facts import facts_of
+
 MAY_CHANGE = ("train.epochs: ", "train.sentinel: ")  # when a run is resumed
 OUT_OF_MEMORY = (
     "out of memory; lower data.batch_size or raise train.accumulate, or make data.image_size or "
     "model.width smaller; to predict large images, cut them with --tile 512. Checkpoints written "
     "so far are whole: where other programs took the memory, go on with --resume."
 )
-TASKS = {  # folder of configs and runs, default config
-    "segmentation": ("seg", "unetpp"),
-    "classification": ("cls", "small_cnn"),
-}
 
 
 def train(task: str, argv: Sequence[str] | None = None) -> int:
@@ -35,7 +33,8 @@ def train(task: str, argv: Sequence[str] | None = None) -> int:
 
 
 def _train_parser(task: str) -> argparse.ArgumentParser:
-    folder, default = TASKS[task]
+    facts = facts_of(task)
+    folder, default = facts.folder, facts.arch
     parser = argparse.ArgumentParser(
         description=f"Trains a {task} model. Without --data it trains on embedded data.",
         epilog="Exit codes: 0 success, 2 wrong input, 3 environment, 4 internal, 130/143 signals.",
@@ -118,10 +117,10 @@ def _train(task: str, arguments: argparse.Namespace, command: str):
         from tfvision.runs import lr_range
 
         return lr_range.lr_range_test(request, out=arguments.out)
-    from tfvision.runs.train import trainer
+    from tfvision.runs.train import train as train_run
 
     try:
-        return trainer(task)(request)
+        return train_run(request)
     finally:
         request.run.unlock()
 
@@ -140,13 +139,15 @@ def _train_folds(task, arguments):
         from tfvision.studies.folds import folder as folds
 
         config = folds.load_folds_config(arguments.resume, task)
-        check_names(config, tables(task))
+        check_names(config, facts_of(task).all_tables())
         request = FoldsRequest(config, arguments.resume, config.model.name, resume=True, **flags)
     else:
         config, arch = _load(task, arguments)
         from tfvision.studies.folds import folder as folds
 
-        folder = arguments.out or folds.default_folder(Path("runs") / TASKS[task][0], arch, config)
+        folder = arguments.out or folds.default_folder(
+            Path("runs") / facts_of(task).folder, arch, config
+        )
         flags.update(dry_run=arguments.dry_run, overwrite=arguments.overwrite)
         request = FoldsRequest(config, folder, arch, **flags)
     if not (request.quiet or request.dry_run):
@@ -166,13 +167,14 @@ def _train_folds(task, arguments):
 
 def _load(task, arguments):
     """The config that the flags ask for, and the name of its architecture."""
-    from tfvision.config import SCHEMAS, check_names, load_config
+    from tfvision.config import check_names, load_config
     from tfvision.errors import InputError
 
     if arguments.arch and arguments.config:
         raise InputError("Give --arch or --config, not both.")
-    folder, default = TASKS[task]
-    path = arguments.config or _config_of(arguments.arch or default, folder)
+    facts = facts_of(task)
+    default = facts.arch
+    path = arguments.config or _config_of(arguments.arch or default, facts.folder)
     overrides = list(arguments.overrides)
     if arguments.data is not None:
         if not os.path.exists(arguments.data):
@@ -185,8 +187,8 @@ def _load(task, arguments):
         overrides[:0] = [f"data.folds={arguments.folds}", "data.fold=0"]
     if arguments.fold is not None:
         overrides.append(f"data.fold={arguments.fold}")
-    config = load_config(SCHEMAS[task], path, overrides)
-    check_names(config, tables(task))
+    config = load_config(facts_of(task).schema(), path, overrides)
+    check_names(config, facts_of(task).all_tables())
     return config, config.model.name if arguments.config else arguments.arch or default
 
 
@@ -199,7 +201,7 @@ def _new_request(task, arguments, command):
     if arguments.lr_range and arguments.dry_run:
         raise InputError("Give --dry-run or --lr-range, not both.")
     dry_run = arguments.dry_run or arguments.lr_range
-    parent = Path("runs") / TASKS[task][0]
+    parent = Path("runs") / facts_of(task).folder
     if arguments.fold is not None and not dry_run:
         from tfvision.studies.folds import folder as folds
 
@@ -221,7 +223,7 @@ def _new_request(task, arguments, command):
 
 
 def _resume_request(task, arguments, command):
-    from tfvision.config import SCHEMAS, check_names, differences, load_config
+    from tfvision.config import check_names, differences, load_config
     from tfvision.engine.run_folder import RunFolder
     from tfvision.errors import InputError
     from tfvision.runs.request import TrainRequest
@@ -230,9 +232,9 @@ def _resume_request(task, arguments, command):
     run = RunFolder.existing(arguments.resume)
     if run.is_ensemble:
         raise InputError(f"{run.path} is an ensemble: there is nothing to train. Make a new one.")
-    before = load_config(SCHEMAS[task], run.config)
-    config = load_config(SCHEMAS[task], run.config, arguments.overrides)
-    check_names(config, tables(task))
+    before = load_config(facts_of(task).schema(), run.config)
+    config = load_config(facts_of(task).schema(), run.config, arguments.overrides)
+    check_names(config, facts_of(task).all_tables())
     changed = differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     longer = any(line.startswith("train.epochs: ") for line in changed)
     refused = [line for line in changed if not line.startswith(MAY_CHANGE)]
@@ -262,31 +264,6 @@ def _check_alone(arguments, more: Sequence[str] = ()) -> None:
         if not (value is None or value is False or value == []):  # --fold 0 was given
             word = "set" if flag == "overrides" else flag.replace("_", "-")
             raise InputError(f"--resume takes everything from the run; leave out --{word}.")
-
-
-def tables(task: str = "segmentation"):
-    """Key path of a task's config to the table its names are looked up in."""
-    from tfvision.augment import MIXERS, OPS
-    from tfvision.data import SOURCES
-    from tfvision.engine import OPTIMIZERS, SCHEDULES
-    from tfvision.losses import LOSSES
-    from tfvision.metrics import METRICS
-    from tfvision.models import MODELS
-    from tfvision.postprocess import POSTPROCESS
-    from tfvision.tasks.tables import tables_of
-
-    of_segmentation = {
-        "model": MODELS,
-        "loss": LOSSES,
-        "metrics": METRICS,
-        "postprocess": POSTPROCESS,
-        "data.source": SOURCES,
-        "data.augment": OPS,
-        "data.mix": MIXERS,
-        "train.optimizer": OPTIMIZERS,
-        "train.schedule": SCHEDULES,
-    }
-    return tables_of(task, of_segmentation)
 
 
 def _config_of(arch: str, folder: str) -> Path:

@@ -12,8 +12,6 @@ from tfvision.config.file import (
     validate,
 )
 from tfvision.config.schema import (
-    SCHEMAS,
-    SCRIPTS,
     AuditConfig,
     ClassAuditConfig,
     ClassDataConfig,
@@ -27,8 +25,6 @@ from tfvision.config.schema import (
 
 __all__ = [
     "MAX_BYTES",
-    "SCHEMAS",
-    "SCRIPTS",
     "AuditConfig",
     "ClassAuditConfig",
     "ClassDataConfig",

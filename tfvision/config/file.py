@@ -9,9 +9,10 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tfvision.config.schema import SCHEMAS, RunConfig
+from tfvision.config.schema import RunConfig
 from tfvision.errors import InputError
 from tfvision.registry import Registry, Spec, brief, parse_call, plain, unknown
+from tfvision.tasks.facts import DEFAULT_TASK, facts_of, task_names
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -43,7 +44,7 @@ def load_config(schema: type[C], path: Path, overrides: Sequence[str] = ()) -> C
 
 
 def load_any(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Reads a config of whatever task it names; one that names none is of segmentation.
+    """Reads a config of whatever task it names; one that names none is of `DEFAULT_TASK`.
 
     Raises:
         InputError: As `load_config`; or there is no such task.
@@ -54,10 +55,10 @@ def load_any(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
 
 def schema_of(raw: Any, where: str) -> type[RunConfig]:
     """The schema of the task that keys and values of a config name."""
-    task = raw.get("task", "segmentation") if isinstance(raw, dict) else "segmentation"
-    if task not in SCHEMAS:
-        raise InputError(f"{where}: {unknown('task', task, SCHEMAS)}")
-    return SCHEMAS[task]
+    task = raw.get("task", DEFAULT_TASK) if isinstance(raw, dict) else DEFAULT_TASK
+    if task not in task_names():
+        raise InputError(f"{where}: {unknown('task', task, task_names())}")
+    return facts_of(task).schema()
 
 
 def _fill_specs(schema: type[BaseModel], raw: dict[str, Any]) -> None:

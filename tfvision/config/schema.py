@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from tfvision.registry import Spec, brief
+from tfvision.tasks.facts import DEFAULT_TASK, facts_of, task_names
 
 
 def _seconds(value: Any) -> Any:
@@ -347,9 +348,20 @@ class RunConfig(_Section):
         if value["task"] != cls.task:
             raise ValueError(
                 f"the config is of the task {brief(value['task'])}, and this is {cls.task}: give "
-                f"it to {SCRIPTS.get(value['task'], 'the script of that task')}"
+                f"it to {_script_of(value['task'])}"
             )
         return {key: item for key, item in value.items() if key != "task"}
+
+    @model_serializer(mode="wrap")
+    def _named(self, handler: Callable[[Any], Any]) -> Any:
+        """A run is known by its config; one that names no task is of `DEFAULT_TASK`, as of old."""
+        named = {} if self.task == DEFAULT_TASK else {"task": self.task}
+        return {**named, **handler(self)}
+
+
+def _script_of(task: Any) -> str:
+    known = isinstance(task, str) and task in task_names()
+    return facts_of(task).script if known else "the script of that task"
 
 
 class SegmentationConfig(RunConfig):
@@ -369,11 +381,6 @@ class ClassificationConfig(RunConfig):
         default=(Spec(name="macro_f1"),), min_length=1, description="The first is the contract."
     )
 
-    @model_serializer(mode="wrap")
-    def _named(self, handler: Callable[[Any], Any]) -> Any:
-        """A run of it is known by its config."""
-        return {"task": self.task, **handler(self)}
-
 
 class AuditConfig(_Section):
     """What `python -m tfvision audit` takes from a config."""
@@ -385,10 +392,3 @@ class ClassAuditConfig(AuditConfig):
     """The same, of the data of a classification."""
 
     data: ClassDataConfig = ClassDataConfig()
-
-
-SCHEMAS: dict[str, type[RunConfig]] = {
-    "segmentation": SegmentationConfig,
-    "classification": ClassificationConfig,
-}
-SCRIPTS = {"segmentation": "train_seg.py", "classification": "train_cls.py"}

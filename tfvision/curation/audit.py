@@ -259,7 +259,7 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
     return AuditPage(
         name=audited.name,
         layout=record["layout"],
-        facts=audit_text.facts_of(record),
+        facts=audit_text.described(record),
         parts=record["parts"],
         class_names=record["class_names"],
         class_pixels=record["class_pixels"],

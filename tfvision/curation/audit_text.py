@@ -5,11 +5,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfvision.config import SCRIPTS
 from tfvision.curation import audit_classes
 from tfvision.data.audit.finding import KINDS
 from tfvision.recipe import audit_findings
 from tfvision.report.tables import percent
+from tfvision.tasks.facts import facts_of
 
 if TYPE_CHECKING:  # audit.py imports this module
     from tfvision.curation.audit import Audited
@@ -18,7 +18,7 @@ MAX_LINES = 20  # findings, and problems of the scan
 MAX_NOTES = 3  # findings of one kind that are in order, such as the chains of a video
 
 
-def facts_of(record: dict[str, Any]) -> dict[str, str]:
+def described(record: dict[str, Any]) -> dict[str, str]:
     """Sizes, channels and modes with their counts, and the fingerprint."""
 
     def listed(table: dict[str, int], limit: int = 5) -> str:
@@ -38,7 +38,7 @@ def facts_of(record: dict[str, Any]) -> dict[str, str]:
 
 def train_command(audited: "Audited", folder: Path) -> str:
     """How a training that leaves out the exclude list is started."""
-    words = ["python", SCRIPTS[audited.source.task], "--data", str(audited.source.path)]
+    words = ["python", facts_of(audited.source.task).script, "--data", str(audited.source.path)]
     words += ["--set", f"data.exclude={folder / 'exclude.csv'}"]
     return shlex.join([*words, *audit_findings.reading_flags(audited.config)])
 

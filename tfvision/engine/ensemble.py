@@ -6,11 +6,12 @@ from typing import Any
 import tensorflow as tf
 
 from tfvision.engine.ensemble_weights import normalise
+from tfvision.engine.inference import Predictor
 from tfvision.errors import InputError
 from tfvision.postprocess.pixelwise import Rule, decode
 
 
-class Ensemble(tf.Module):
+class Ensemble(tf.Module, Predictor):
     """Predicts as an `Inference` does, with the mean of what its members predict.
 
     Each member brings the image to its own training size and back, so members of different
@@ -38,12 +39,12 @@ class Ensemble(tf.Module):
         rules: Sequence[Rule] = (),
     ):
         super().__init__(name="tfvision_ensemble")
-        self.members = list(members)
-        self.weights = normalise([1.0] * len(self.members) if weights is None else weights)
-        if len(self.members) != len(self.weights) or len(self.members) < 2:
+        self._predictors = list(members)
+        self._shares = normalise([1.0] * len(members) if weights is None else weights)
+        if len(self._predictors) != len(self._shares) or len(self._predictors) < 2:
             raise InputError(
                 "An ensemble needs at least two members and a weight for each; received "
-                f"{len(self.members)} members and {len(self.weights)} weights."
+                f"{len(self._predictors)} members and {len(self._shares)} weights."
             )
         self._decode = decode(rules)
         shape = (None, None, None, channels)
@@ -53,6 +54,14 @@ class Ensemble(tf.Module):
         self.serve_float = tf.function(
             self._serve_float, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")]
         )
+
+    @property
+    def members(self) -> list[Predictor]:
+        return self._predictors
+
+    @property
+    def weights(self) -> list[float]:
+        return self._shares
 
     def _serve_uint8(self, image):
         return self._serve_float(tf.cast(image, tf.float32) * (1 / 255))

@@ -121,16 +121,20 @@ def write_export(
 
 def load_exported(folder: str | Path) -> keras.Model:
     """The model rebuilt from `export.json` and `model.weights.h5`; logits come out."""
-    from tfvision.models import CLASSIFIERS, MODELS, prune
+    from tfvision.models import prune
     from tfvision.registry import Spec
+    from tfvision.tasks.facts import DEFAULT_TASK, facts_of
 
     folder = Path(folder)
     made = json.loads((folder / "export.json").read_text())
-    table = CLASSIFIERS if made.get("task") == "classification" else MODELS
-    model = table.build(
-        Spec(**made["model"]),
-        input_shape=tuple(made["input_shape"]),
-        num_classes=len(made["class_names"]),
+    model = (
+        facts_of(made.get("task", DEFAULT_TASK))
+        .models()
+        .build(
+            Spec(**made["model"]),
+            input_shape=tuple(made["input_shape"]),
+            num_classes=len(made["class_names"]),
+        )
     )
     if made["depth"] is not None:
         model = prune(model, made["depth"])

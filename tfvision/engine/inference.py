@@ -1,4 +1,4 @@
-"""From an image of any size to labels: what `predict`, `evaluate` and the export share."""
+"""Preprocessing, model and decoding as one module: what predict, evaluate and export share."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,40 @@ import tensorflow as tf
 from tfvision.postprocess.pixelwise import Rule, decode
 
 
-class Inference(tf.Module):
-    """A model with what stands before and after it, for images of any size.
+class Predictor:
+    """What predicts images of any size: `serve_float(image) -> {name: (B, ...)}`.
+
+    `image` is (B, H, W, C) float32 in [0, 1]. What averages predictors is one itself.
+    """
+
+    @property
+    def members(self) -> "list[Predictor]":
+        """Those that have a `model` of their own, of the ones that are asked."""
+        return [self]
+
+    @property
+    def weights(self) -> list[float]:
+        """The share of each member."""
+        return [1.0]
+
+
+class Wrapped(Predictor):
+    """A predictor that asks another one; it has that one's members."""
+
+    def __init__(self, predictor: Predictor):
+        self._predictor = predictor
+
+    @property
+    def members(self) -> list[Predictor]:
+        return self._predictor.members
+
+    @property
+    def weights(self) -> list[float]:
+        return self._predictor.weights
+
+
+class Inference(tf.Module, Predictor):
+    """Preprocessing, a segmentation model and decoding as one module, for images of any size.
 
     Images are brought to `size` where there is one; probabilities come back at the image's
     own size; the rules act on them.

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.engine.embeddings import is_embedding, output_names, outputs_for
-from tfvision.engine.step import Batch, BatchLoss, TrainStep, term_value
+from tfvision.engine.step import Batch, BatchLoss, TrainStep, summed, term_value
 
 PROBED = 4  # images whose gradients are looked at, on each device
 LOOKED_AT = 64  # images whose labels are followed through the augmentation
@@ -110,7 +110,7 @@ def check_start(
     *,
     loss: BatchLoss,
     terms: Sequence[tuple[str, keras.losses.Loss]],
-    masks: np.ndarray,
+    labels: np.ndarray | None,
     class_names: Sequence[str],
     ignore_labels: Sequence[int],
 ) -> dict[str, str]:
@@ -121,24 +121,30 @@ def check_start(
         batches: The stream of training batches from its first step on.
         loss: The whole loss.
         terms: Its terms, with their names.
-        masks: (N, H, W) labels before augmentation; `index` of a batch points into it.
+        labels: (N, H, W) of the training samples before augmentation, into which `index` of a
+            batch points; None where there are no maps of labels: then neither these nor the
+            size of the loss are looked at.
         class_names: K names.
         ignore_labels: True labels that do not count.
     """
     looked: list[Batch] = []
+    enough = 1 if labels is None else min(LOOKED_AT, len(labels))
     for batch in batches:
         looked.append(batch)
-        if sum(len(b["index"]) for b in looked) >= min(LOOKED_AT, len(masks)):
+        if sum(len(b["index"]) for b in looked) >= enough:
             break
-    alarms = check_labels(
-        np.concatenate([masks[b["index"].numpy()].ravel() for b in looked]),
-        np.concatenate([b["mask"].numpy().ravel() for b in looked]),
-        class_names=class_names,
-        ignore_labels=ignore_labels,
-    )
+    alarms = {}
+    if labels is not None:
+        alarms = check_labels(
+            np.concatenate([labels[b["index"].numpy()].ravel() for b in looked]),
+            np.concatenate([b["mask"].numpy().ravel() for b in looked]),
+            class_names=class_names,
+            ignore_labels=ignore_labels,
+        )
     first = _probed(looked[0], paired=any(is_embedding(n) for n in output_names(step.model)))
     alarms.update(check_images(first_convolution_input(step.model, first["image"])))
-    alarms.update(check_gradients(step, first, loss=loss, terms=terms))
+    judged = labels is not None
+    alarms.update(check_gradients(step, first, loss=loss, terms=terms, judged=judged))
     return alarms
 
 
@@ -234,6 +240,7 @@ def check_gradients(
     *,
     loss: BatchLoss,
     terms: Sequence[tuple[str, keras.losses.Loss]],
+    judged: bool = True,
 ) -> dict[str, str]:
     """The loss before any step, and what its gradients reach.
 
@@ -242,6 +249,8 @@ def check_gradients(
         batch: A few images.
         loss: The whole loss.
         terms: Its terms, with their names.
+        judged: Whether it is held against the loss of equal probabilities, which is what
+            outputs of 0 are to a softmax.
     """
     model, names = step.model, output_names(step.model)
     trained = {id(v) for v in model.trainable_variables}
@@ -251,9 +260,8 @@ def check_gradients(
 
     def probe(batch):
         with tf.GradientTape() as tape:
-            outputs = model(batch["image"], training=True)
-            outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-            value = tf.reduce_mean(loss(batch, outputs, names))
+            outputs = step.forward(model, batch, True)
+            value = tf.reduce_mean(summed(loss(batch, outputs, names)))
         # A large multiple, so that half precision does not round small gradients to zero.
         gradients = tape.gradient(
             value, [v.value for v in model.trainable_variables], output_gradients=tf.constant(1e4)
@@ -262,10 +270,10 @@ def check_gradients(
         # Embeddings have no value of equal probabilities: the logits alone are judged.
         logits = [y for y, name in zip(outputs, names, strict=True) if not is_embedding(name)]
         return (
-            tf.reduce_mean(loss(batch, logits)),
-            tf.reduce_mean(loss(batch, [tf.zeros_like(y) for y in logits])),
+            tf.reduce_mean(summed(loss(batch, logits))),
+            tf.reduce_mean(summed(loss(batch, [tf.zeros_like(y) for y in logits]))),
             tf.stack([tf.cast(r, tf.float32) for r in reach]),
-            tf.stack([_reach(t, batch, outputs_for(t, outputs, names)) for _, t in terms]),
+            tf.stack([0.0, *(_reach(t, batch, outputs_for(t, outputs, names)) for _, t in terms)]),
         )
 
     try:
@@ -276,8 +284,8 @@ def check_gradients(
     start, chance, reach, term_reach = (
         step.strategy.experimental_local_results(value)[0].numpy() for value in results
     )
-    alarms = _judge_loss(float(start), float(chance))
-    for (name, _), value in zip(terms, term_reach, strict=True):
+    alarms = _judge_loss(float(start), float(chance)) if judged else {}
+    for (name, _), value in zip(terms, term_reach[1:], strict=True):
         if value == 0:
             alarms[f"term {name}"] = (
                 f"the loss term {name!r} gives no gradient on the first batch: it teaches nothing. "

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tfvision.engine.evaluate import as_float, batches_of_one_size
+from tfvision.engine.inference import Wrapped
+from tfvision.engine.predict import as_float, batches_of_one_size
 from tfvision.errors import InputError
 
 Span = tuple[int, int]
 
 
-class Tiles:
+class Tiles(Wrapped):
     """What predicts, tile by tile; it stands in for `Inference`.
 
     Args:
@@ -55,7 +56,8 @@ class Tiles:
                 f"--tile {tile[0]}x{tile[1]} with --overlap {self.overlap}: tiles must go on by at "
                 f"least {stride} pixels, the stride of this model. Take larger tiles."
             )
-        self._predictor, self._stride, self._batch_size = predictor, stride, batch_size
+        super().__init__(predictor)
+        self._stride, self._batch_size = stride, batch_size
 
     def serve_float(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """(B, H, W, C) float32 in [0, 1] -> probabilities (B, H, W, K) float32.

@@ -16,7 +16,7 @@ from itertools import product
 import tensorflow as tf
 
 from tfvision.engine import VIEWS
-from tfvision.engine.inference import resize_image
+from tfvision.engine.inference import Wrapped, resize_image
 from tfvision.errors import InputError
 from tfvision.registry import Spec
 
@@ -94,7 +94,7 @@ def make_views(chains: Sequence[Sequence[Spec]]) -> list[View]:
     return [_chained(views) for chain in links for views in product(*chain)]
 
 
-class TestTimeAugmentation:
+class TestTimeAugmentation(Wrapped):
     """What predicts, averaged over an image and its views; it stands in for `Inference`.
 
     Every view, and the image as it is, has the same weight. Where a view says nothing of a
@@ -108,7 +108,8 @@ class TestTimeAugmentation:
     __test__ = False  # pytest: this is no test class
 
     def __init__(self, predictor, views: Sequence[View]):
-        self._predictor, self._views = predictor, tuple(views)
+        super().__init__(predictor)
+        self._views = tuple(views)
 
     def serve_float(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """(B, H, W, C) float32 in [0, 1] -> probabilities (B, H, W, K) float32."""
@@ -124,7 +125,7 @@ class TestTimeAugmentation:
         return tf.concat([found, tf.ones_like(found[..., :1])], -1)
 
 
-class Resized:
+class Resized(Wrapped):
     """What predicts at one size, for images of any size, as `Inference` has it with a `size`.
 
     Views of a run whose images were resized are made at the size its model saw: a scale made
@@ -136,7 +137,8 @@ class Resized:
     """
 
     def __init__(self, predictor, size: tuple[int, int]):
-        self._predictor, self._size = predictor, size
+        super().__init__(predictor)
+        self._size = size
 
     def serve_float(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """(B, H, W, C) float32 in [0, 1] -> probabilities (B, H, W, K) float32."""

@@ -2,13 +2,14 @@
 
 import hashlib
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfvision.config import SCRIPTS, DataConfig
+from tfvision.config import DataConfig
 from tfvision.data import SOURCES
 from tfvision.data.audit.finding import Audit
 from tfvision.data.scan.quarantine import left_out_ids, quarantine_csv
@@ -23,8 +24,10 @@ from tfvision.data.split.holdout import read_splits
 from tfvision.engine.files import write_json, write_text
 from tfvision.errors import InputError
 from tfvision.recipe import audit_findings
+from tfvision.recipe.read import Native
 from tfvision.recipe.splits import make_splits
 from tfvision.registry import Spec
+from tfvision.tasks.facts import facts_of
 
 if TYPE_CHECKING:  # it imports TensorFlow, which opening and splitting data do not need
     from tfvision.data.pipeline import Samples
@@ -78,6 +81,23 @@ class Prepared:
             for i, (name, record) in enumerate(zip(self.splits, self.source.records, strict=True))
             if name == split and (record.labelled or not labelled)
         ]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a recipe depends on, by the names of its arguments."""
+        return {
+            "num_classes": self.num_classes,
+            "channels": self.channels,
+            "size": self.size,
+            "resized": self.resized,
+        }
+
+    def samples(self, split: str) -> "Iterator[tuple[str, Native]]":
+        """(id, sample) of the labelled records of a split, each at its own size."""
+        from tfvision.recipe.read import native_scanned
+
+        for i in self.indices(split):
+            yield self.source.records[i].id, native_scanned(self, i)
 
     def class_pixels(self, split: str) -> np.ndarray:
         """(n, K) pixels of each class in each labelled image of a split."""
@@ -162,7 +182,7 @@ def open_source(config: DataConfig) -> Source:
     if source.task != config.task:
         raise InputError(
             f"{source.layout}: that is data of the task {source.task}, and this run is of "
-            f"{config.task}. Use {SCRIPTS[source.task]}."
+            f"{config.task}. Use {facts_of(source.task).script}."
         )
     if config.groups is not None:
         source.records = group_by(source.records, config.groups)

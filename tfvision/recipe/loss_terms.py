@@ -1,13 +1,71 @@
-"""The terms of a loss beside their values: what they need of a batch, weights that move."""
+"""The loss of a run: its terms, what they need of a batch, weights that move."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfvision.config import LossTerm
-from tfvision.engine.step import Term
+from tfvision.engine.step import BatchLoss, Term, batch_loss
 from tfvision.errors import InputError
+from tfvision.losses import LOSSES
+from tfvision.losses.weights import class_weights
+from tfvision.recipe.recipe import Recipe
+from tfvision.registry import Spec
+
+
+@dataclass(frozen=True)
+class RunLoss:
+    """What a run minimises.
+
+    Attributes:
+        of_batch: `(batch, outputs, names) -> (b,)`, or `{name: (b,)}`, as `TrainStep` takes it.
+        terms: (name, loss) of those terms that are losses of labels; for the watchdog.
+        enrich: `batch -> batch` with what the terms need besides, or None.
+        follow: `share -> None` sets moving weights to a share of the training; or None.
+    """
+
+    of_batch: BatchLoss
+    terms: list[tuple[str, keras.losses.Loss]] = field(default_factory=list)
+    enrich: Callable | None = None
+    follow: Callable[[float], None] | None = None
+
+
+def loss_of_labels(
+    recipe: Recipe, class_counts: np.ndarray, strategy: tf.distribute.Strategy
+) -> RunLoss:
+    """The terms of a config's `loss`, on labels.
+
+    Args:
+        recipe: Of the run.
+        class_counts: (n, K) of the training samples, for class weights.
+        strategy: Whose replicas read weights that move.
+
+    Raises:
+        InputError: Terms contradict each other, or class weights do not fit.
+    """
+    specs = recipe.config.loss
+    terms = make_terms(recipe, class_counts)
+    enrich = enricher(terms, recipe.num_classes)
+    weighted, follow = with_moving_weights(specs, terms, strategy)
+    names = [spec.name for spec in specs]
+    named = [(name, loss) for name, (loss, _) in zip(names, terms, strict=True)]
+    return RunLoss(batch_loss(weighted), named, enrich, follow)
+
+
+def make_terms(recipe: Recipe, class_counts: np.ndarray) -> list[Term]:
+    """(loss, weight) of each term, class weights computed, ignored labels as the contract's."""
+    terms = []
+    for term in recipe.config.loss:
+        arguments = {"ignore_labels": recipe.ignored, **term.kwargs}
+        if "class_weights" in arguments:
+            arguments["class_weights"] = class_weights(
+                arguments["class_weights"], class_counts, ignore_labels=arguments["ignore_labels"]
+            )
+        terms.append((LOSSES.build(Spec(name=term.name, **arguments)), term.weight))
+    return terms
 
 
 def enricher(terms: Sequence[Term], num_classes: int) -> Callable | None:

@@ -57,6 +57,12 @@ class Native:
     region: np.ndarray | None = None
     box: np.ndarray | None = None
 
+    @property
+    def picture(self) -> np.ndarray:
+        """The image as uint8 in 0..255, to be looked at."""
+        levels = np.rint(self.image.astype(np.float32) * (self.scale * 255))
+        return np.clip(levels, 0, 255).astype(np.uint8)
+
 
 def read_scanned(prepared: "Prepared", index: int) -> tuple[np.ndarray, np.ndarray | None, float]:
     """Image, mask and scale of `native_scanned`."""

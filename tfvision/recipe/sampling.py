@@ -48,13 +48,16 @@ class TrainingSet:
         return len(self.indices) * self.repeat * self.views
 
 
-def training_set(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) -> TrainingSet:
+def training_set(
+    config: RunConfig, prepared: Prepared, ignored: Iterable[int], *, views: int = 1
+) -> TrainingSet:
     """Works out what a config makes of the training split.
 
     Args:
         config: The run's config.
         prepared: Its data.
         ignored: Labels that do not count, inside 0..K-1 or not.
+        views: Times a batch has each of its samples.
 
     Raises:
         InputError: `copy_paste` names a class that the data does not have.
@@ -85,7 +88,7 @@ def training_set(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) 
         weights,
         tuple(m for m in mixers if m is not None),
         notes,
-        data.views if config.task == "classification" else 1,
+        views,
     )
 
 

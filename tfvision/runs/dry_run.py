@@ -1,39 +1,30 @@
 """One step instead of a run: what it would take, and what augmentation does."""
 
 import time
+from typing import Any
 
 from tfvision.engine.progress import duration
-from tfvision.engine.step import TrainStep
-from tfvision.recipe.recipe import Recipe
-from tfvision.recipe.sampling import TrainingSet
 from tfvision.report.augment_page import Augmented, write_picture
+from tfvision.runs.build import Built
 from tfvision.runs.environment import peak_memory
 from tfvision.runs.plan import checkpoint_bytes
+from tfvision.runs.set_up import SetUp
 
 
-def dry_run(
-    request,
-    recipe: Recipe,
-    step: TrainStep,
-    batches,
-    validate,
-    chosen: TrainingSet,
-    examples: Augmented | None,
-    say,
-):
+def dry_run(run: SetUp, built: Built) -> dict[str, Any]:
     """One step and one validation, timed; what a whole run would take. Writes a picture only."""
-    config = recipe.config
-    stream = iter(step.strategy.experimental_distribute_dataset(batches(0)))
+    config, step = run.config, built.step
+    stream = iter(step.strategy.experimental_distribute_dataset(built.batches(0)))
     rate = 1e-4
     float(step(next(stream), rate))
     began = time.monotonic()
     float(step(next(stream), rate))
     seconds = time.monotonic() - began
     began = time.monotonic()
-    if validate is not None:
-        validate()
+    if built.validate is not None:
+        built.validate()
     scoring = time.monotonic() - began
-    steps = max(1, round(chosen.per_epoch / config.data.batch_size))
+    steps = max(1, round(run.examples.chosen.per_epoch / config.data.batch_size))
     disk = checkpoint_bytes(step)
     summary = {
         "task": config.task,
@@ -47,9 +38,11 @@ def dry_run(
         or config.train.epochs * (steps * seconds + scoring),
         "peak_memory_bytes": peak_memory(),
         "checkpoint_bytes": disk,
-        "augmentation_picture": _augmentation_picture(request, examples, say),
+        "augmentation_picture": _augmentation_picture(
+            run.request, run.task.augmented(run.recipe, run.prepared), run.say
+        ),
     }
-    say(
+    run.say(
         f"dry run: a step takes {seconds:.2f} s, an epoch of {steps} steps with validation about "
         f"{duration(summary['estimated_epoch_seconds'])}, the run about "
         f"{duration(summary['estimated_seconds'])}; peak memory {peak_memory() / 2**30:.1f} GiB, "

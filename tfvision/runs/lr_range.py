@@ -23,7 +23,7 @@ from tfvision.engine.step import TrainStep
 from tfvision.errors import InputError
 from tfvision.report.curve import Mark, curve_png
 from tfvision.runs.request import TrainRequest
-from tfvision.runs.train import trainer
+from tfvision.runs.train import train
 
 STEPS, LOWEST, HIGHEST = 100, 1e-6, 1.0
 DIVERGED = 4.0  # times the best smoothed loss
@@ -91,11 +91,6 @@ def lr_range_test(request: TrainRequest, *, out: Path | None = None) -> dict[str
         }
 
     return train(replace(request, dry_run=True), trial=trial)
-
-
-def train(request: TrainRequest, **options) -> dict[str, Any]:
-    """The recipe of the request's task."""
-    return trainer(request.config.task)(request, **options)
 
 
 def measure(

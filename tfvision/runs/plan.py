@@ -6,17 +6,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvision.config import RunConfig
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.checkpoint import KEEP
 from tfvision.engine.inference import logits_of
 from tfvision.engine.loop import Plan
 from tfvision.engine.progress import duration
-from tfvision.engine.stages import Stage
 from tfvision.engine.step import TrainStep
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.recipe import Recipe
+from tfvision.tasks.task import Task
 
 
 def make_plan(config, recipe: Recipe, num_train: int, setup: float, reserve: float) -> Plan:
@@ -46,18 +45,13 @@ def make_plan(config, recipe: Recipe, num_train: int, setup: float, reserve: flo
     )
 
 
-def stages_of(config: RunConfig) -> tuple[Stage, ...]:
-    """The stages of a training; empty where all of it is one."""
-    return tuple(Stage(**stage.model_dump()) for stage in config.train.stages or ())
-
-
-def seconds_to_finish(recipe: Recipe, prepared: Prepared, model) -> float:
+def seconds_to_finish(task: Task, recipe: Recipe, prepared: Prepared, model: keras.Model) -> float:
     """Seconds that scoring, exporting and reporting will take, for a time budget."""
     config = recipe.config
     if config.train.time_budget is None:
         return 0.0
     size = config.data.batch_size
-    image = tf.zeros((size, *recipe.size, recipe.input_channels))
+    image = tf.zeros((size, *recipe.size, task.input_channels(recipe)))
     run = tf.function(lambda x: logits_of(model, x))
     run(image)
     began = time.monotonic()

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfvision.config import SCHEMAS, SCRIPTS, differences, load_any, load_config
+from tfvision.config import differences, load_any, load_config
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.signals import Interrupted
 from tfvision.errors import InputError, PartFailed
+from tfvision.tasks.facts import facts_of
 
 PACKAGE = Path(__file__).parents[2]  # the folder that tfvision is imported from
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -97,7 +98,8 @@ def run_script(task: str, arguments: Sequence[str], out: Path, *, log: Path | No
         ProcessFailed: The process ended with an error, whose exit code this one has.
     """
     code = run_process(
-        [sys.executable, "-c", _TRAIN.format(task=task, script=SCRIPTS[task]), *arguments], log=log
+        [sys.executable, "-c", _TRAIN.format(task=task, script=facts_of(task).script), *arguments],
+        log=log,
     )
     if code:
         raise ProcessFailed(
@@ -210,8 +212,8 @@ def _handling(handler: Callable) -> Iterator[None]:
 
 
 def _check_config(run: RunFolder, config_path: Path, overrides: Sequence[str], task: str) -> None:
-    there = load_config(SCHEMAS[task], run.config)
-    asked = load_config(SCHEMAS[task], config_path, overrides)
+    there = load_config(facts_of(task).schema(), run.config)
+    asked = load_config(facts_of(task).schema(), config_path, overrides)
     changed = differences(_comparable(there, asked), _comparable(asked, there))
     if changed:
         raise InputError(

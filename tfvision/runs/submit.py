@@ -1,7 +1,6 @@
 """A contest's submission file from a run: predicted in batches, written row by row."""
 
 import sys
-from collections import Counter
 from typing import Any
 
 from tfvision.engine.distribute import make_strategy
@@ -11,9 +10,11 @@ from tfvision.engine.submission.layouts import ImageLabels, Layout, Pixels, Runs
 from tfvision.engine.submission.options import SubmitOptions
 from tfvision.engine.submission.write import write_submission
 from tfvision.errors import InputError
-from tfvision.runs import use
+from tfvision.recipe.read import native
+from tfvision.runs.load import load_run
+from tfvision.runs.predict import Predictions, say_notes, to_predict
 from tfvision.runs.request import UseRequest
-from tfvision.runs.views_and_tiles import as_asked, how, labels_of
+from tfvision.runs.views_and_tiles import as_requested, how
 
 
 def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
@@ -26,20 +27,21 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
         InputError: Image sizes, classes or the ids of the sample do not fit.
     """
     make_strategy(request.device)
-    loaded = as_asked(use.load_run(request.run, depth=request.depth), request)
-    source, indices = use.to_predict(loaded, request)
+    loaded = as_requested(load_run(request.run, depth=request.depth), request)
+    source, indices = to_predict(loaded, request)
     names = _names(source, indices, options)
-    if loaded.recipe.is_classification and options.format != "labels":
+    formats = loaded.task.facts.formats
+    if options.format not in formats:
         raise InputError(
-            f"--format {options.format} is of masks, and {request.run.path} is a classification: "
-            "one label an image. Use --format labels."
+            f"--format {options.format} is of masks, and {request.run.path} is a "
+            f"{loaded.config.task}: one label an image. Use --format {formats[0]}."
         )
     layout = make_layout(
         options,
         num_classes=loaded.recipe.num_classes,
         class_names=loaded.data.get("class_labels") or loaded.data["class_names"],
-        named=loaded.recipe.is_classification,
-        shape=use.image_of(source, indices[0], loaded)[0].shape[:2],
+        named=loaded.task.facts.classes_by_name,
+        shape=native(source, indices[0], loaded.recipe.channels).image.shape[:2],
     )
     keys = [key for name in names for key in layout.keys(name)]
     if options.sample is not None:
@@ -48,12 +50,12 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
         order = list(dict.fromkeys(image_of[key] for key in keys))
         names, indices = [names[i] for i in order], [indices[i] for i in order]
     sizes: dict[str, tuple[int, int]] = {}
-    cut = Counter()  # how the images of a classification were cut
+    predictions = Predictions(loaded, source, indices)
     progress = Progress(quiet=request.quiet)
 
     def images():
-        found = labels_of(loaded, source, indices, counter=cut)
-        for done, (name, labels) in enumerate(zip(names, found, strict=True), 1):
+        answers = predictions.answers()
+        for done, (name, labels) in enumerate(zip(names, answers, strict=True), 1):
             sizes.update(dict.fromkeys(layout.keys(name), labels.shape))
             progress.live(f"{done}/{len(names)} images")
             yield name, labels
@@ -63,7 +65,7 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
         f"{options.out}: {checked.rows:,} rows of {len(names):,} images, {checked.num_bytes:,} "
         f"bytes, read back{'' if options.sample is None else f'; fits {options.sample}'}"
     )
-    notes = use.said(loaded.recipe.cut.notes(cut), quiet=request.quiet) if cut else []
+    notes = say_notes(loaded, predictions.counter, quiet=request.quiet)
     for warning in checked.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return {
@@ -73,7 +75,7 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
         "rows": checked.rows,
         "bytes": checked.num_bytes,
         "warnings": checked.warnings,
-        **({"notes": notes} if loaded.recipe.is_classification else {}),
+        **notes,
         **how(request),
     }
 

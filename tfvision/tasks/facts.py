@@ -12,7 +12,6 @@ import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from tfvision.errors import InputError
@@ -24,7 +23,6 @@ TASKS = {
 }
 DEFAULT_TASK = "segmentation"  # of a config that names none, as of old
 VARIABLE = "TFVISION_TASKS"
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 SHARED_TABLES = {
     "loss": "tfvision.losses:LOSSES",
     "metrics": "tfvision.metrics:METRICS",
@@ -63,8 +61,12 @@ class TaskFacts:
         folder: Of its configs and runs: "seg".
         arch: The config it trains without being told another.
         truth: The kind of truth its data has, a name of `tfvision.data.truth.TRUTHS`.
+        truth_word: What the truth of several images is called: "masks".
+        unit: What is counted where it is scored: "pixels".
         config: Its schema, `module:Class`.
         task: The rest of it, `module:Class` of a `Task`.
+        formats: Layouts of submission files that it has; the first is its own.
+        classes_by_name: Whether a submission writes classes by name where nothing is chosen.
         evidence: What its scores are computed from, `module:Class` of an `Evidence`.
         tables: Key path of its config to a table, `module:TABLE`, where `SHARED_TABLES` has
             another or none.
@@ -77,12 +79,16 @@ class TaskFacts:
     folder: str
     arch: str
     truth: str
+    truth_word: str
+    unit: str
     config: str
     task: str
     evidence: str
+    formats: tuple[str, ...]
     tables: Mapping[str, str]
     scores: Mapping[str, Score]
-    reasons: Mapping[str, str] = field(default=NOTHING)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    classes_by_name: bool = False
 
     def supports(self, option: str) -> str | None:
         """None, or why `option` (`tile`, `scaled views`, `calibrate`, ...) means nothing here."""

@@ -15,6 +15,7 @@ The methods here are what a task of label maps has in common with any other; tho
 `NotImplementedError` must be written by each task.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -30,14 +31,13 @@ from tfvision.data.pipeline import Samples
 from tfvision.data.sources.source import Source
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.stages import Stage
-from tfvision.engine.step import BatchLoss, Term, TrainStep, batch_loss
+from tfvision.engine.step import Batch, TrainStep, of_images
 from tfvision.engine.tta import View
 from tfvision.recipe.dataset import Prepared
-from tfvision.recipe.loss_terms import make_losses
+from tfvision.recipe.loss_terms import RunLoss, loss_of_labels
 from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe, stages_of
 from tfvision.recipe.sampling import TrainingSet
-from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
 from tfvision.tasks.facts import TaskFacts, facts_of, load
 from tfvision.tasks.scored import Scored
@@ -92,7 +92,6 @@ class Outcome:
         model: With the best weights.
         predictor: What predicts.
         scored: By split.
-        command: That repeats the run.
     """
 
     run: RunFolder
@@ -109,6 +108,7 @@ class Outcome:
         return next((name for name in ("test", "val") if name in self.scored), None)
 
 
+Prediction = dict[str, np.ndarray]  # named arrays of one image
 Validate = Callable[[], dict[str, float]]
 
 
@@ -119,13 +119,22 @@ class Task:
 
     # Settings and data
 
-    def check(self, config: RunConfig, replicas: int) -> Iterator[Callable[[], Any]]:
-        """Checks of a config's settings against each other, before any data is opened.
+    def check_arguments(self, config: RunConfig) -> None:
+        """Builds what only this task has in its configs, before any data is opened.
 
-        Yields:
-            Functions that raise an `InputError` where settings contradict each other.
+        Raises:
+            InputError: Arguments do not fit.
         """
-        yield from ()
+
+    def checks(self, config: RunConfig, replicas: int) -> list[Callable[[], None]]:
+        """Functions that raise an `InputError` where settings contradict each other."""
+        return []
+
+    def model_checks(
+        self, config: RunConfig, architecture: dict[str, Any] | None
+    ) -> list[Callable[[], None]]:
+        """The same, that build a model for it; asked where `checks` has found nothing."""
+        return []
 
     def settle(
         self, config: RunConfig, prepared: Prepared, architecture: dict[str, Any] | None
@@ -202,21 +211,29 @@ class Task:
         """The stages of the training; empty where all of it is one."""
         return stages_of(config)
 
-    def terms(self, recipe: Recipe, chosen: TrainingSet) -> list[Term]:
-        """(loss, weight) of each term of the config's loss."""
-        return make_losses(recipe, chosen.class_pixels)
+    def forward(self, model: keras.Model, batch: Batch, training: bool) -> list[tf.Tensor]:
+        """The outputs of the model for a batch: what it is given, beside the image or in its
+        place."""
+        return of_images(model, batch, training)
 
-    def loss(self, recipe: Recipe, terms: Sequence[Term]) -> BatchLoss:
-        """`(batch, outputs, names) -> {name: (b,)}`: the terms of the loss of each image."""
-        return batch_loss(terms)
+    def loss(
+        self, recipe: Recipe, chosen: TrainingSet, strategy: tf.distribute.Strategy
+    ) -> RunLoss:
+        """What is minimised: here the config's terms on labels."""
+        return loss_of_labels(recipe, chosen.class_pixels, strategy)
 
     def validation(
-        self, recipe: Recipe, examples: Examples, step: TrainStep, loss: BatchLoss
+        self,
+        recipe: Recipe,
+        examples: Examples,
+        model: keras.Model,
+        step: TrainStep,
+        loss: RunLoss,
     ) -> Validate:
         """`() -> scores` of the validation split by the weights that are in the model now.
 
         The scores have `val_loss` and what `recipe.monitor` names. Asked where there is a
-        validation split.
+        validation split. `model` is the one that is exported, `step.model` the one that trains.
         """
         raise NotImplementedError
 
@@ -249,15 +266,179 @@ class Task:
         """Predicts labelled samples, (id, sample) each at its own size, and scores them."""
         raise NotImplementedError
 
-    def metrics(
-        self, recipe: Recipe, scored: Scored, class_names: Sequence[str]
-    ) -> dict[str, Any]:
+    def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
         """The entry of a split in `summary.json`."""
         raise NotImplementedError
+
+    def never_predicted(self, scored: Scored, class_names: Sequence[str]) -> list[str]:
+        """Names of classes that the truth holds and no prediction."""
+        truth, predicted = scored.final.sum(axis=(0, 2)), scored.final.sum(axis=(0, 1))
+        places = np.flatnonzero((truth > 0) & (predicted == 0))
+        return [class_names[k] for k in places]
 
     def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
         """What `evaluate` prints of it; the first line comes behind the name of the split."""
         raise NotImplementedError
+
+    def headline(self, recipe: Recipe, metrics: dict[str, Any]) -> str:
+        """The score of a split in a few words."""
+        raise NotImplementedError
+
+    def write_scored(self, target: Path, scored: Scored, data: dict[str, Any]) -> None:
+        """Writes the predictions of a scored split, `target` and an extension.
+
+        Args:
+            target: Without extension.
+            scored: The predictions.
+            data: `data.json` of the run.
+        """
+        raise NotImplementedError
+
+    def truth_given_later(
+        self, path: Path, source: Source, indices: list[int], recipe: Recipe, data: dict[str, Any]
+    ) -> tuple[Iterable[tuple[str, Native]], list[str]]:
+        """Truth that was given after the training, for records that have none.
+
+        Args:
+            path: A file or folder of it.
+            source, indices: The records.
+            recipe: Of the run.
+            data: Its `data.json`.
+
+        Returns:
+            (id, sample) of each record that has truth there, and notes for the user.
+
+        Raises:
+            InputError: It fits neither the images nor the classes.
+        """
+        raise NotImplementedError
+
+    # Predicting
+
+    def predictions(
+        self,
+        recipe: Recipe,
+        predictor: Any,
+        samples: Iterable[Native],
+        *,
+        counter: Counter | None = None,
+    ) -> Iterator[Prediction]:
+        """Predictions of samples at their own sizes, in order, before any rule.
+
+        Args:
+            recipe: Of the run.
+            predictor: What predicts.
+            samples: The images.
+            counter: Is added what `notes` reads, image by image, or None.
+        """
+        raise NotImplementedError
+
+    def answers(
+        self,
+        recipe: Recipe,
+        predictor: Any,
+        samples: Iterable[Native],
+        *,
+        counter: Counter | None = None,
+    ) -> Iterator[Any]:
+        """Decoded predictions after all rules, in order; arguments as `predictions` has them."""
+        for one in self.predictions(recipe, predictor, samples, counter=counter):
+            yield self.decode(recipe, one)
+
+    def decode(self, recipe: Recipe, prediction: Prediction) -> Any:
+        """The answer that a prediction stands for, after all rules."""
+        raise NotImplementedError
+
+    def compact(self, prediction: Prediction) -> Prediction:
+        """A prediction as it is stored, with the same answer."""
+        return prediction
+
+    def notes(self, recipe: Recipe, counter: Counter) -> list[str] | None:
+        """What a user must know of how images were predicted; None: nothing is ever said."""
+        return None
+
+    def with_views(self, recipe: Recipe, predictor: Any, views: list[View], *, scaled: bool) -> Any:
+        """What predicts the mean of an image and of views of it; `scaled`: some are scales."""
+        raise NotImplementedError
+
+    def with_tiles(
+        self, recipe: Recipe, predictor: Any, tile: tuple[int, int], overlap: int | None
+    ) -> Any:
+        """What predicts large images tile by tile.
+
+        Args:
+            recipe: Of the run.
+            predictor: What predicts a tile.
+            tile: (height, width).
+            overlap: Pixels that tiles share at least; None: the default.
+        """
+        raise NotImplementedError
+
+    def ensemble(self, recipe: Recipe, predictors: list, weights: list[float]) -> Any:
+        """What predicts with several models as one; `weights` sum to 1."""
+        raise NotImplementedError
+
+    def write_predictions(
+        self,
+        target: Path,
+        ids: Sequence[str],
+        predictions: Any,
+        recipe: Recipe,
+        data: dict[str, Any],
+        *,
+        probabilities: bool,
+    ) -> Path:
+        """Writes what `predict` leaves; returns the file or folder.
+
+        Args:
+            target: Without extension.
+            ids: Of the images.
+            predictions: Has `raw()`, predictions before any rule, and `answers()`, after all.
+            recipe: Of the run.
+            data: Its `data.json`.
+            probabilities: Write what answers were made of, too.
+        """
+        raise NotImplementedError
+
+    # Report and export
+
+    def baselines(self, recipe: Recipe, prepared: Prepared) -> list[dict[str, Any]]:
+        """Scores of predictions that need no network: {name, explanation, and a score by split}."""
+        return []
+
+    def insights(self, outcome: Outcome) -> tuple[dict[str, Any], Any]:
+        """What is learnt about a model beside its scores: entries of `summary.json`, and
+        pictures for the page."""
+        return {}, None
+
+    def insight_lines(self, summary: dict[str, Any]) -> list[str]:
+        """What the terminal says of them."""
+        return []
+
+    def write_page(
+        self, path: Path, shared: dict[str, Any], outcome: Outcome, pictures: Any
+    ) -> None:
+        """Writes the report of a run.
+
+        Args:
+            path: Of the page.
+            shared: What the pages of all tasks show, by the fields of `RunReport`.
+            outcome: The run.
+            pictures: Of `insights`.
+        """
+        raise NotImplementedError
+
+    def served(self, recipe: Recipe, predictor: Any) -> Any:
+        """The module that is exported, with the signatures `serving_default`, `serve_float`."""
+        return predictor
+
+    def example_input(self, recipe: Recipe, sample: Native) -> np.ndarray:
+        """What the exported module is given of an image."""
+        return sample.image
+
+    def describe_export(self, recipe: Recipe, prepared: Prepared, predictor: Any) -> dict[str, Any]:
+        """What `export.json` says besides what it says of every run."""
+        return {}
 
 
 @cache

@@ -16,8 +16,8 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.runs import finish
+from tfvision.runs.load import load_run
 from tfvision.runs.request import EnsembleRequest
-from tfvision.runs.use import load_run
 from tfvision.studies.ensemble import make as ensemble
 from tfvision.studies.ensemble import members, unseen
 from tfvision.studies.ensemble import weights as blending

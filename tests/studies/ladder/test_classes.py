@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.support import classes, runs, scored
-from tfvision.cli import commands, training
+from tfvision.cli import commands
 from tfvision.config import dump_config, load_any
 from tfvision.engine.files import write_json, write_text
 from tfvision.engine.signals import Interrupted
@@ -27,6 +27,7 @@ from tfvision.studies.ladder import run as ladder
 from tfvision.studies.ladder import scores as ladder_scores
 from tfvision.studies.ladder import table as ladder_table
 from tfvision.studies.ladder.file import read_ladder
+from tfvision.tasks.facts import facts_of
 
 EACH = 14  # images of each class
 THREE = [
@@ -56,7 +57,7 @@ def write_file(path, rungs=THREE, **keys):
 
 
 def read(path, **options):
-    return read_ladder(path, training.tables(), **options)
+    return read_ladder(path, facts_of("segmentation").all_tables(), **options)
 
 
 def planted(names, truth, *, gain, own):
@@ -182,7 +183,9 @@ def climb(tmp_path, source, processes):
 
     def climb(rungs=THREE, *, options=None, redo=False, data=source, **keys):
         asked = read(write_file(tmp_path / "toy.yaml", rungs, **keys), data=data, **options or {})
-        table = ladder.climb(asked, tmp_path / "out", training.tables(), device="cpu", redo=redo)
+        table = ladder.climb(
+            asked, tmp_path / "out", facts_of("segmentation").all_tables(), device="cpu", redo=redo
+        )
         assert json.loads((tmp_path / "out" / "ladder.json").read_text()) == table
         return table
 
@@ -197,7 +200,9 @@ def on_folds(tmp_path_factory, source):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "run_process", made)
         patch.setattr(ladder_table, "RESAMPLES", 300)
-        table = ladder.climb(asked, folder / "out", training.tables(), device="cpu")
+        table = ladder.climb(
+            asked, folder / "out", facts_of("segmentation").all_tables(), device="cpu"
+        )
     assert made.started == [(n, f"seed-{s}", False) for s in (0, 1) for n in GAINS]
     return folder / "out", table
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.support import runs, scored
-from tfvision.cli import commands, training
+from tfvision.cli import commands
 from tfvision.config import SegmentationConfig, load_config
 from tfvision.data.sources.recognise import open_source
 from tfvision.engine.signals import Interrupted
@@ -29,6 +29,7 @@ from tfvision.studies.ladder import run as ladder
 from tfvision.studies.ladder import shared_split
 from tfvision.studies.ladder import table as ladder_table
 from tfvision.studies.ladder.file import read_ladder
+from tfvision.tasks.facts import facts_of
 
 IMAGES = 40
 THREE = [
@@ -56,7 +57,7 @@ def write_file(path, rungs=THREE, **keys):
 
 
 def read(path, **options):
-    return read_ladder(path, training.tables(), **options)
+    return read_ladder(path, facts_of("segmentation").all_tables(), **options)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,9 @@ def climb(tmp_path, source, trainer, capsys):
     def climb(rungs=THREE, *, options=None, redo=False, data=source, **keys):
         path = write_file(tmp_path / "toy.yaml", rungs, **keys)
         asked = read(path, data=data, **(options or {}))
-        table = ladder.climb(asked, tmp_path / "out", training.tables(), device="cpu", redo=redo)
+        table = ladder.climb(
+            asked, tmp_path / "out", facts_of("segmentation").all_tables(), device="cpu", redo=redo
+        )
         assert json.loads((tmp_path / "out" / "ladder.json").read_text()) == table
         return table
 

@@ -12,7 +12,7 @@ from tfvision.engine.checkpoint import steps_in
 from tfvision.engine.grad_cam import grad_cam
 from tfvision.engine.run_folder import RunFolder
 from tfvision.runs.check_settings import check_settings
-from tfvision.runs.use import load_run
+from tfvision.runs.load import load_run
 
 PRETRAINING = [{"epochs": 2, "outputs": ["embedding"]}, {"outputs": ["logits"]}]
 SGD = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9}
@@ -58,7 +58,7 @@ def test_a_pretrained_run_has_its_stages_scores_and_report(run):
 
 
 def test_what_is_loaded_gives_logits_alone_and_the_scores_of_the_run(run, tmp_path):
-    model = load_run(RunFolder(run)).inference.model
+    model = load_run(RunFolder(run)).predictor.model
     assert model.output_names == ["logits"]
     assert not [layer.name for layer in model.layers if layer.name.startswith("project")]
     assert model.count_params() == runs.summary(run)["num_parameters"]
@@ -69,7 +69,7 @@ def test_what_is_loaded_gives_logits_alone_and_the_scores_of_the_run(run, tmp_pa
 
 
 def test_grad_cam_looks_at_the_classes(run):
-    model = load_run(RunFolder(run)).inference.model
+    model = load_run(RunFolder(run)).predictor.model
     images = np.stack([classes.picture(i, i % 3) for i in range(3)])[..., None] / 255
     cams = grad_cam(model, images)
     assert cams.shape == (3, 16, 16)

@@ -14,9 +14,9 @@ from tfvision.data.audit.finding import Audit
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
 from tfvision.recipe.dataset import Prepared
-from tfvision.recipe.recipe import make_recipe
 from tfvision.tasks.classification import attention
 from tfvision.tasks.classification.inference import ClassInference
+from tfvision.tasks.task import task_of
 
 PARTS = {"train": 12, "val": 6, "test": 4}
 
@@ -110,7 +110,9 @@ def test_the_share_of_attention_beside_the_object_is_that_of_a_planted_map():
     found = scan(source, cache=False)
     whole = Prepared(source, found, ["test"] * 2, "", (8, 8), False, 1, Audit([], [], [], []))
     config = ClassificationConfig.model_validate({"model": "small_cnn"})
-    recipe = make_recipe(config, num_classes=2, channels=1, size=(8, 8), resized=False)
+    recipe = task_of("classification").recipe(
+        config, num_classes=2, channels=1, size=(8, 8), resized=False
+    )
     image = keras.Input((8, 8, 1))
     kept = keras.layers.Conv2D(1, 1, use_bias=False, name="map")(image)
     pooled = keras.layers.GlobalAveragePooling2D()(kept)

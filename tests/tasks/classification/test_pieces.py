@@ -10,16 +10,16 @@ from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import native_scanned
-from tfvision.recipe.recipe import make_recipe
 from tfvision.recipe.sampling import TrainingSet
 from tfvision.tasks.classification.pieces import (
     decode_pieces,
     image_probabilities,
     of_pieces,
     piece_counts,
-    score_images,
     with_piece_size,
 )
+from tfvision.tasks.classification.scoring import score_samples
+from tfvision.tasks.task import task_of
 
 COUNTS = [2, 1, 3]  # components of each region
 
@@ -52,7 +52,7 @@ def recipe_of(prepared, **data):
 
 
 def make(config, prepared):
-    return make_recipe(
+    return task_of("classification").recipe(
         config, num_classes=2, channels=1, size=prepared.size, resized=prepared.resized
     )
 
@@ -109,11 +109,11 @@ def test_an_image_has_the_probabilities_of_its_pieces_together(source, how, want
 def test_scores_are_of_images_and_the_pieces_are_kept(source):
     recipe, prepared = recipe_of(prepared_of(source))
     samples = [(str(i), native_scanned(prepared, i)) for i in range(3)]
-    scored = score_images(recipe, Fake(), [(i, s, s.mask) for i, s in samples])
-    assert scored.truth.tolist() == [0, 1, 1]
+    scored = score_samples(recipe, Fake(), samples)
+    assert scored.details["truth"].tolist() == [0, 1, 1]
     assert scored.plain.sum(axis=(1, 2)).tolist() == [1, 1, 1]
     assert np.trace(scored.plain.sum(axis=0)) == 2  # all are darker than one half
-    assert [len(own) for own in scored.pieces] == COUNTS
+    assert [len(own) for own in scored.details["pieces"]] == COUNTS
 
 
 def test_a_training_set_of_pieces_draws_each_as_often_as_its_image(source):

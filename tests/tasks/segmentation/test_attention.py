@@ -12,11 +12,11 @@ from tfvision.config import SegmentationConfig
 from tfvision.data.audit.finding import Audit
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
-from tfvision.engine.evaluate import Scored
 from tfvision.engine.inference import Inference
 from tfvision.metrics.confusion import confusion_matrix
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.recipe import make_recipe
+from tfvision.tasks.scored import Scored
 from tfvision.tasks.segmentation import attention
 from tfvision.tasks.segmentation.attention import look_at
 

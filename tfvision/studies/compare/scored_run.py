@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.config import SCHEMAS, RunConfig, load_any
+from tfvision.config import RunConfig, load_any
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.metrics.contract import Contract
+from tfvision.tasks.facts import task_names
 
 SHOWN = 5  # ids in a message
 
@@ -217,9 +218,9 @@ def load_run(name: str, path: Path) -> ScoredRun:
             f"{path / 'data.json'} has no {', '.join(old)}: an older version wrote it. Train the "
             "run again to compare it."
         )
-    if summary.get("task") not in SCHEMAS:
+    if summary.get("task") not in task_names():
         raise InputError(
-            f"{path} is a {summary.get('task')} run; runs of {' and '.join(SCHEMAS)} can be "
+            f"{path} is a {summary.get('task')} run; runs of {' and '.join(task_names())} can be "
             "compared."
         )
     history = _history(path / "metrics.csv")

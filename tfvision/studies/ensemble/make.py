@@ -7,34 +7,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tfvision.config import RunConfig, dump_config, load_any
+from tfvision.config import dump_config
 from tfvision.engine.distribute import make_strategy
-from tfvision.engine.ensemble import Ensemble
 from tfvision.engine.ensemble_weights import OBJECTIVES, normalise
-from tfvision.engine.export import check_export, write_export
 from tfvision.engine.files import write_text
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
-from tfvision.postprocess import ON_COMPONENTS
 from tfvision.recipe.dataset import Prepared
-from tfvision.recipe.recipe import Recipe, make_recipe
-from tfvision.runs import use
-from tfvision.runs.finish import about_classes, example_images, example_pieces
+from tfvision.recipe.recipe import Recipe
+from tfvision.runs.load import VERSION, load_run, weights_sha256
 from tfvision.runs.request import EnsembleRequest
-from tfvision.runs.scoring import save_scored, score_split, split_metrics
-from tfvision.studies.ensemble.members import (
-    Member,
-    check_request,
-    describe,
-    find,
-    read_given,
-    weights_sha256,
-)
+from tfvision.runs.scoring import save_scored, score_splits
+from tfvision.studies.ensemble.members import Member, check_request, describe, read_given
 from tfvision.studies.ensemble.unseen import prepare_unseen
 from tfvision.studies.ensemble.weights import read_out_of_fold, score_mean, weigh
-from tfvision.tasks.classification.inference import Served
-
-VERSION = 1
+from tfvision.tasks.task import Task, task_of
 
 
 def make(request: EnsembleRequest) -> dict[str, Any]:
@@ -52,21 +39,19 @@ def make(request: EnsembleRequest) -> dict[str, Any]:
     make_strategy(request.device)
     members = [member for group in groups for member in group]
     first = members[0]
-    recipe = _recipe(first.config, first.data)
+    task = task_of(first.config.task)
+    recipe = task.recorded_recipe(first.config, first.data)
     weights, how = _weights(request, groups, recipe)
     kept = [(m, w) for m, w in zip(members, weights, strict=True) if w > 0]
-    loaded = [use.load_run(RunFolder(member.path)) for member, _ in kept]
+    loaded = [load_run(RunFolder(member.path)) for member, _ in kept]
     entries = [
-        describe(member, weight, request.out, weights_sha256(run.inference.model))
+        describe(member, weight, request.out, weights_sha256(run.predictor.model))
         for (member, weight), run in zip(kept, loaded, strict=True)
     ]
-    ensemble = _ensemble(recipe, loaded, [entry["weight"] for entry in entries])
+    predictors = [run.predictor for run in loaded]
+    ensemble = task.ensemble(recipe, predictors, [entry["weight"] for entry in entries])
     prepared, notes = prepare_unseen(members)
-    found = {
-        split: score_split(recipe, prepared, ensemble, split)
-        for split in ("val", "test")
-        if prepared.indices(split)
-    }
+    found = score_splits(task, recipe, prepared, ensemble, ("val", "test"))
     record = {
         "version": VERSION,
         "members": entries,
@@ -74,72 +59,12 @@ def make(request: EnsembleRequest) -> dict[str, Any]:
         "left_out": [str(m.path) for m, w in zip(members, weights, strict=True) if not w],
         "notes": notes,
     }
-    summary = _summary(recipe, entries, ensemble, first, found)
+    summary = _summary(task, recipe, entries, ensemble, first, found)
     record["scores"] = {split: _beside(kept, prepared, summary, split) for split in found}
-    _write(request.out, first, prepared, record, summary, found)
+    _write(request.out, task, first, prepared, record, summary, found)
     if not request.quiet:
         print(_text(request.out, record, summary), file=sys.stderr)
     return summary
-
-
-def load(folder: RunFolder, *, depth: int | None = None) -> use.LoadedRun:
-    """An ensemble with all its members' weights, to be used like a run.
-
-    Its config is that of the first member: it says how data is read and scored.
-
-    Raises:
-        InputError: A member is gone, or predicts otherwise than when the ensemble was made.
-    """
-    if depth is not None:
-        raise InputError(f"--depth prunes one UNet++; {folder.path} is an ensemble of runs.")
-    record, data = folder.read_json("ensemble.json"), folder.read_json("data.json")
-    if record["version"] != VERSION:
-        raise InputError(
-            f"{folder.path / 'ensemble.json'} has version {record['version']}; this program reads "
-            f"{VERSION}. Make the ensemble again."
-        )
-    config = load_any(folder.config)
-    recipe = _recipe(config, data)
-    runs = [find(entry, folder.path) for entry in record["members"]]
-    members = []
-    for run, entry in zip(runs, record["members"], strict=True):
-        member = use.load_run(run)
-        if weights_sha256(member.inference.model) != entry["weights_sha256"]:
-            raise InputError(
-                f"{run.path}, a member of {folder.path}, has other weights than when the ensemble "
-                "was made: it was trained on since, or replaced, or its best checkpoint is "
-                "damaged. Make the ensemble again."
-            )
-        members.append(member)
-    ensemble = _ensemble(recipe, members, [entry["weight"] for entry in record["members"]])
-    return use.LoadedRun(folder, config, data, recipe, ensemble)
-
-
-def export(loaded: use.LoadedRun, prepared: Prepared) -> list[dict[str, Any]]:
-    """Writes the whole ensemble as one SavedModel, and loads it back in a fresh process.
-
-    Returns:
-        {file, bytes, loaded_with, max_difference, labels_equal}, one row.
-    """
-    record, recipe = loaded.folder.read_json("ensemble.json"), loaded.recipe
-    rules = [{"name": s.name, **s.kwargs} for s in loaded.config.postprocess]
-    description = {
-        "members": [{k: entry[k] for k in ("arch", "weight")} for entry in record["members"]],
-        "class_names": loaded.data["class_names"],
-        "never_predicted": [k for k in recipe.contract.ignore_labels if k < recipe.num_classes],
-        "image": "serving_default: uint8 in 0..255; serve_float: float32 in [0, 1]",
-        "postprocess": [rule for rule in rules if rule["name"] not in ON_COMPONENTS],
-        "postprocess_left_out": [rule for rule in rules if rule["name"] in ON_COMPONENTS],
-    }
-    folder, served, images = loaded.folder.export, loaded.inference, example_images(prepared)
-    if recipe.is_classification:
-        description.update(about_classes(recipe, prepared))
-        served = Served(loaded.inference, channels=recipe.input_channels)
-        images = example_pieces(recipe, prepared)
-    write_export(folder, served, None, description)
-    rows = check_export(folder, served, None, images)
-    loaded.folder.write_json("export/export.json", {**description, "checks": rows})
-    return rows
 
 
 def _weights(request, groups: list[list[Member]], recipe: Recipe) -> tuple[list[float], dict]:
@@ -165,22 +90,7 @@ def _score_out_of_fold(groups, shares, recipe: Recipe) -> dict[str, Any]:
         return {"none": str(error)}
 
 
-def _recipe(config: RunConfig, data: dict[str, Any]) -> Recipe:
-    return make_recipe(
-        config,
-        num_classes=data["num_classes"],
-        channels=data["channels"],
-        size=tuple(data["image_size"]),
-        resized=data["resized"],
-    )
-
-
-def _ensemble(recipe: Recipe, loaded, weights) -> Ensemble:
-    members = [run.inference for run in loaded]
-    return Ensemble(members, weights, channels=recipe.input_channels, rules=recipe.rules)
-
-
-def _summary(recipe, entries, ensemble, first: Member, found) -> dict[str, Any]:
+def _summary(task: Task, recipe, entries, ensemble, first: Member, found) -> dict[str, Any]:
     identity = [(entry["weights_sha256"], entry["weight"]) for entry in entries]
     return {
         "task": recipe.config.task,
@@ -192,7 +102,7 @@ def _summary(recipe, entries, ensemble, first: Member, found) -> dict[str, Any]:
         "variables_sha256": hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
         "contract": asdict(recipe.contract),
         "metrics": {
-            split: split_metrics(recipe, scored, first.data["class_names"])
+            split: task.metrics(recipe, scored, first.data["class_names"])
             for split, scored in found.items()
         },
         "exports": [],
@@ -215,7 +125,9 @@ def _score(metrics: dict[str, Any], name: str) -> float | None:
     return metrics.get("post_processed", metrics)[name]
 
 
-def _write(out: Path, first: Member, prepared: Prepared, record, summary, found) -> None:
+def _write(
+    out: Path, task: Task, first: Member, prepared: Prepared, record, summary, found
+) -> None:
     """All files; `config.yaml` last, as with it the folder can be used."""
     run = RunFolder(out)
     run.create()
@@ -223,7 +135,7 @@ def _write(out: Path, first: Member, prepared: Prepared, record, summary, found)
         run.write_json("data.json", prepared.record())
         run.write_json("summary.json", summary)
         for split, scored in found.items():
-            save_scored(run, split, scored, first.data)
+            save_scored(run, task, split, scored, first.data)
         run.write_json("ensemble.json", record)
         write_text(run.config, dump_config(first.config))
     finally:

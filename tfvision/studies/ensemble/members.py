@@ -1,13 +1,10 @@
 """The runs an ensemble is made of: what they are, and whether they go together."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tfvision.config import RunConfig, differences, load_any
 from tfvision.engine.ensemble_weights import OBJECTIVES, normalise
@@ -15,6 +12,7 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.runs.request import EnsembleRequest
 from tfvision.studies.folds.folder import fold_folder, is_folds, load_folds_config, read_folds
+from tfvision.tasks.facts import task_names
 
 SAME = {
     "class_names": "classes",
@@ -157,32 +155,6 @@ def describe(member: Member, weight: float, out: Path, weights_sha256: str) -> d
     }
 
 
-def find(entry: dict[str, Any], ensemble: Path) -> RunFolder:
-    """The run of an entry: where it lay as seen from the ensemble, else where it was.
-
-    Raises:
-        InputError: It is in neither place.
-    """
-    near = Path(os.path.normpath(ensemble.resolve() / entry["run"]))
-    for place in (near, Path(entry["place"])):
-        if (place / "config.yaml").is_file():
-            return RunFolder.existing(place)
-    raise InputError(
-        f"{ensemble} needs the run {entry['place']}, which is gone (nor is it at {near}). Put it "
-        "back, or make the ensemble again without it."
-    )
-
-
-def weights_sha256(model) -> str:
-    """Over the values of a model's variables, in order: tells whether a run predicts the same."""
-    digest = hashlib.sha256()
-    for variable in model.variables:
-        value = np.ascontiguousarray(variable.numpy())
-        digest.update(f"{value.dtype} {value.shape}".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
-
-
 def _of_folds(path: Path) -> list[Member]:
     read_folds(path)  # complete
     folds = load_folds_config(path).data.folds
@@ -199,7 +171,7 @@ def _member(path: Path, folds: Path | None = None) -> Member:
         )
     summary, data = run.read_json("summary.json"), run.read_json("data.json")
     old = [key for key in ("splits", "hashes", "class_names") if key not in data]
-    if old or summary.get("task") not in ("segmentation", "classification"):
+    if old or summary.get("task") not in task_names():
         raise InputError(
             f"{path} cannot be a member: it is a {summary.get('task')} run"
             + (f" of an older version (data.json has no {', '.join(old)})." if old else ".")

@@ -6,10 +6,9 @@ from typing import Any
 
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
+from tfvision.recipe.resplit import PARTS, keys_of, places_of
 from tfvision.runs.record import data_differences
 from tfvision.studies.ensemble.members import Member
-
-PARTS = ("train", "val", "test")
 
 
 def prepare_unseen(members: Sequence[Member]) -> tuple[Prepared, list[str]]:
@@ -37,7 +36,7 @@ def prepare_unseen(members: Sequence[Member]) -> tuple[Prepared, list[str]]:
         )
     where = [_splits_by_key(member.data) for member in members]
     new = list(prepared.splits)
-    for key, places in _places(prepared).items():
+    for key, places in places_of(prepared).items():
         found = set().union(*(splits.get(key, {"left out"}) for splits in where))
         split = "test" if found == {"test"} else "val" if found <= {"val", "test"} else "train"
         for i in places:
@@ -51,34 +50,10 @@ def prepare_unseen(members: Sequence[Member]) -> tuple[Prepared, list[str]]:
     return replace(prepared, splits=new, how=how), notes
 
 
-def resplit(prepared: Prepared, known: dict[str, Any]) -> Prepared:
-    """The data of an ensemble's first member, split as the ensemble's `data.json` says."""
-    splits = {key: split for split in PARTS for key in _keys(known, split)}
-    new = list(prepared.splits)
-    for key, places in _places(prepared).items():
-        for i in places:
-            new[i] = splits.get(key, new[i])
-    return replace(prepared, splits=new, how=known["how"])
-
-
-def _keys(data: dict[str, Any], split: str) -> list[tuple[str, str]]:
-    return list(zip(data["splits"][split], data["hashes"][split], strict=True))
-
-
 def _splits_by_key(data: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
     """(id, hash) of a sample -> the splits it is in; equal rows of several parts share a key."""
     found: dict[tuple[str, str], set[str]] = {}
     for split in PARTS:
-        for key in _keys(data, split):
+        for key in keys_of(data, split):
             found.setdefault(key, set()).add(split)
-    return found
-
-
-def _places(prepared: Prepared) -> dict[tuple[str, str], list[int]]:
-    record = prepared.record()
-    found: dict[tuple[str, str], list[int]] = {}
-    for split in PARTS:
-        rows = zip(prepared.indices(split, labelled=False), _keys(record, split), strict=True)
-        for i, key in rows:
-            found.setdefault(key, []).append(i)
     return found

@@ -10,7 +10,7 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.recipe.read import native
-from tfvision.runs.use import LoadedRun
+from tfvision.runs.load import LoadedRun
 from tfvision.studies.folds.folder import fold_folder, open_data, read_folds
 from tfvision.studies.folds.out_of_fold import fill_store
 from tfvision.studies.folds.predictions import FoldPredictions
@@ -37,7 +37,7 @@ def piece_store(folder: Path, found: FoldPredictions, say: Callable[[str], None]
 
     def predict(loaded: LoadedRun, own: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         images = (native(source, indices[i], loaded.recipe.channels) for i in own)
-        for probabilities, areas in piece_probabilities(loaded.recipe, loaded.inference, images):
+        for probabilities, areas in piece_probabilities(loaded.recipe, loaded.predictor, images):
             yield probabilities[:, None], areas
 
     return fill_store(

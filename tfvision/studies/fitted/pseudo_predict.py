@@ -11,7 +11,7 @@ from tfvision.engine.files import write_bytes
 from tfvision.engine.run_folder import RunFolder
 from tfvision.recipe.dataset import prepare
 from tfvision.recipe.read import native
-from tfvision.runs.use import load_run
+from tfvision.runs.load import load_run
 from tfvision.studies.folds.folder import fold_folder, load_folds_config
 from tfvision.tasks.classification.pieces import image_probabilities
 from tfvision.tasks.classification.pseudo_images import open_images
@@ -37,7 +37,7 @@ def predict_by_folds(folder: Path, path: Path | None, out: Path, device: str) ->
         loaded = load_run(RunFolder.existing(fold_folder(folder, fold)))
         channels = loaded.recipe.channels
         read = (native(images.source, i, channels) for i in images.indices)
-        each = image_probabilities(loaded.recipe, loaded.inference, read)
+        each = image_probabilities(loaded.recipe, loaded.predictor, read)
         found.append(np.stack([one[0, 0] for one in each]))
     content = io.BytesIO()
     np.savez(content, probabilities=np.stack(found), image_sha256=np.array(images.hashes))

@@ -26,8 +26,7 @@ from tfvision.metrics.calibration import (
     with_temperature,
 )
 from tfvision.postprocess.fit import deal_parts
-from tfvision.runs import use
-from tfvision.runs.scoring import score_split
+from tfvision.runs.load import load_run, own_data
 from tfvision.stats.bootstrap import Difference, Parts, compare
 from tfvision.studies.compare.scored_run import groups_in
 from tfvision.studies.folds.folder import is_folds, load_folds_config, read_folds
@@ -162,16 +161,17 @@ def _of_folds(folder: Path) -> tuple[Judged, list[str]]:
 
 
 def _of_run(folder: Path) -> tuple[Judged, list[str]]:
-    loaded = use.load_run(RunFolder.existing(folder))
-    prepared = use.own_data(loaded)
+    loaded = load_run(RunFolder.existing(folder))
+    prepared = own_data(loaded)
     data, recipe = prepared.record(), loaded.recipe
 
     def read(split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        scored = score_split(recipe, prepared, loaded.inference, split)
-        counted = np.flatnonzero(~np.isin(scored.truth, recipe.ignored))
+        scored = loaded.task.score(recipe, loaded.predictor, prepared.samples(split))
+        truth, probabilities = scored.details["truth"], scored.details["probabilities"]
+        counted = np.flatnonzero(~np.isin(truth, recipe.ignored))
         units = groups_in(data, split, scored.ids) or [f"image {i}" for i in scored.ids]
-        labels = scored.truth[counted].astype(np.int64)
-        return scored.probabilities[counted], labels, [units[i] for i in counted]
+        labels = truth[counted].astype(np.int64)
+        return probabilities[counted], labels, [units[i] for i in counted]
 
     if not prepared.indices("val"):
         raise InputError(

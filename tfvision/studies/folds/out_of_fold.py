@@ -9,18 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.config import SCRIPTS
 from tfvision.engine.distribute import make_strategy
-from tfvision.engine.evaluate import as_float, batches_of_one_size, predict_probabilities
 from tfvision.engine.files import write_bytes
 from tfvision.engine.progress import Progress
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
-from tfvision.recipe.read import native_scanned, read_scanned
+from tfvision.recipe.read import native_scanned
 from tfvision.report.folds_page import FoldsPage, write_folds_page
+from tfvision.runs.load import LoadedRun, load_run
 from tfvision.runs.request import FoldsRequest
-from tfvision.runs.use import LoadedRun, load_run
 from tfvision.studies.folds.assign import Deal
 from tfvision.studies.folds.folder import fold_folder
 from tfvision.studies.folds.scores import (
@@ -32,7 +30,7 @@ from tfvision.studies.folds.scores import (
     out_of_fold_counts,
     read_counts,
 )
-from tfvision.tasks.classification.pieces import image_probabilities
+from tfvision.tasks.facts import facts_of
 from tfvision.tasks.segmentation import specialists
 
 LARGEST = 2**26  # numbers of a shard, about: 256 MB while it is made
@@ -87,8 +85,8 @@ def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
             metrics, calibrated=any((run.path / specialists.FILE).is_file() for run in runs)
         ),
         contract=summaries[0]["contract"],
-        command=f"python {SCRIPTS[config.task]} --config {shlex.quote(str(folder / 'folds.yaml'))} "
-        f"--folds {len(runs)}",
+        command=f"python {facts_of(config.task).script} --config "
+        f"{shlex.quote(str(folder / 'folds.yaml'))} --folds {len(runs)}",
     )
     run = RunFolder(folder)
     write_folds_page(run.report, page)
@@ -176,14 +174,9 @@ def fill_store(
 
 def predict_samples(loaded: LoadedRun, dealt: Deal, indices: list[int]) -> Iterator[np.ndarray]:
     """Probabilities (H, W, K) float32 of samples of the source, at their own sizes."""
-    if loaded.recipe.is_classification:
-        images = (native_scanned(dealt.prepared, i) for i in indices)
-        yield from image_probabilities(loaded.recipe, loaded.inference, images)
-        return
-    samples = ((i, *read_scanned(dealt.prepared, i)) for i in indices)
-    for group in batches_of_one_size(samples, loaded.config.data.batch_size):
-        _, images, _, scales = (list(column) for column in zip(*group, strict=True))
-        yield from predict_probabilities(loaded.inference, as_float(images, scales))
+    samples = (native_scanned(dealt.prepared, i) for i in indices)
+    for one in loaded.task.predictions(loaded.recipe, loaded.predictor, samples):
+        yield one["probabilities"]
 
 
 def _per_shard(dealt: Deal) -> int:

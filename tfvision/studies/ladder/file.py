@@ -31,7 +31,7 @@ from tfvision.studies.ladder.schema import (
     Units,
 )
 from tfvision.studies.search.file import SearchFile
-from tfvision.tasks.tables import tables_of
+from tfvision.tasks.facts import facts_of
 
 
 def read_ladder(
@@ -245,7 +245,7 @@ def _config(where: str, raw: dict[str, Any], tables) -> RunConfig:
         raise InputError(f"{where}: leave out seed: the ladder's `seeds` are those of its rungs.")
     try:
         config = validate(schema_of(raw, where), raw, where=where)
-        check_names(config, tables_of(config.task, tables))
+        check_names(config, facts_of(config.task).all_tables())
     except InputError as error:
         text = str(error)
         raise InputError(text if text.startswith(where) else f"{where}: {text}") from None

@@ -9,9 +9,9 @@ from tfvision.data.sources.labels_given_later import read_labels_table
 from tfvision.data.split.holdout import write_splits
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
-from tfvision.runs.use import read_labels
 from tfvision.studies.folds.assign import Deal, deal_samples
 from tfvision.studies.ladder.schema import Ladder, Units
+from tfvision.tasks.segmentation.masks_given_later import read_labels
 
 # What of data does not change which samples there are.
 _VARYING = ("augment", "mix", "repeat", "batch_size", "balance", "workers")

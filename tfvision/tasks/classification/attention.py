@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.data.crops.windows import cut_window, fit_image
-from tfvision.engine.evaluate import as_float
 from tfvision.engine.grad_cam import grad_cam, outside_share
+from tfvision.engine.predict import as_float
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import Native, native_scanned

@@ -8,9 +8,13 @@ FACTS = TaskFacts(
     folder="cls",
     arch="small_cnn",
     truth="label",
+    truth_word="labels",
+    unit="images",
     config="tfvision.config.schema:ClassificationConfig",
     task="tfvision.tasks.classification.task:Classification",
     evidence="tfvision.metrics.evidence:ConfusionEvidence",
+    formats=("labels",),
+    classes_by_name=True,
     tables={"model": "tfvision.models:CLASSIFIERS", "data.input": "tfvision.data:INPUTS"},
     scores={
         "accuracy": Score("accuracy"),

@@ -7,18 +7,15 @@ the border, in `Served`, which is exported, labels are (B,) and probabilities (B
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfvision.engine.evaluate import replica_values
-from tfvision.engine.inference import logits_of, probabilities_of, resize_image
-from tfvision.engine.step import BatchLoss
+from tfvision.engine.inference import Predictor, Wrapped, logits_of, probabilities_of, resize_image
 from tfvision.engine.tta import View
 from tfvision.postprocess.pixelwise import Rule, decode
 
 
-class ClassInference(tf.Module):
-    """A classifier with what stands before and after it, for pieces of any size.
+class ClassInference(tf.Module, Predictor):
+    """Preprocessing, a classifier and decoding as one module, for pieces of any size.
 
     Args:
         model: From (B, *size, C) in [0, 1] to logits (B, K).
@@ -84,7 +81,7 @@ class Served(tf.Module):
         return {key: served[key][:, 0, 0] for key in ("labels", "probabilities")}
 
 
-class Views:
+class Views(Wrapped):
     """What predicts, averaged over pieces and views of them; it stands in for a predictor.
 
     A view of a whole image needs no un-doing: the probabilities of all views have the same
@@ -97,7 +94,8 @@ class Views:
     """
 
     def __init__(self, predictor, views: Sequence[View]):
-        self._predictor, self._views = predictor, tuple(views)
+        super().__init__(predictor)
+        self._views = tuple(views)
 
     def fitted(self, image: tf.Tensor) -> tf.Tensor:
         """(B, H, W, C) -> what the predictor's model sees of pieces; of an ensemble, they."""
@@ -111,43 +109,6 @@ class Views:
         seen = [x, *(centred(view.apply(x), size) for view in self._views)]
         found = [self._predictor.serve_float(each)["probabilities"] for each in seen]
         return {"probabilities": tf.add_n(found) / len(found)}
-
-
-class ClassValidation:
-    """Probabilities of a split's pieces by the weights that are in a model now.
-
-    Args:
-        model: From images to logits (B, K).
-        batches: One pass over the pieces, from `scoring_batches`.
-        loss: The loss of training; averaged over the pieces.
-        strategy: A `tf.distribute` strategy.
-    """
-
-    def __init__(
-        self,
-        model: keras.Model,
-        batches: tf.data.Dataset,
-        *,
-        loss: BatchLoss,
-        strategy: tf.distribute.Strategy,
-    ):
-        self._model, self._loss, self._strategy = model, loss, strategy
-        self._batches = strategy.experimental_distribute_dataset(batches)
-        self._step = tf.function(lambda batch: strategy.run(self._score, args=(batch,)))
-
-    def __call__(self) -> tuple[np.ndarray, float]:
-        """Returns probabilities (N, 1, 1, K) float32 and the mean loss."""
-        parts = [
-            [np.concatenate(replica_values(self._strategy, value)) for value in self._step(batch)]
-            for batch in self._batches
-        ]
-        valid, losses, found = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return found[valid], float(losses[valid].astype(np.float64).mean())
-
-    def _score(self, batch):
-        outputs = logits_of(self._model, batch["image"])
-        found = probabilities_of(self._model, outputs[-1])
-        return batch["valid"], self._loss(batch, outputs), found
 
 
 def fit_pieces(image: tf.Tensor, size: tuple[int, int], how: str) -> tf.Tensor:

@@ -14,9 +14,7 @@ from tfvision.data.crops.pieces import Piece, aggregate, count_pieces
 from tfvision.data.crops.windows import fit_image
 from tfvision.data.pipeline import Samples, training_batches
 from tfvision.engine.aggregation import PieceScores
-from tfvision.engine.evaluate import Scored, as_float, predict_probabilities
-from tfvision.metrics.confusion import confusion_matrix
-from tfvision.postprocess.pixelwise import decode
+from tfvision.engine.predict import as_float, predict_probabilities
 from tfvision.recipe.dataset import LARGEST_CLASSIFIED, Prepared, rounded_size
 from tfvision.recipe.read import Native, native_scanned
 from tfvision.recipe.recipe import Recipe
@@ -196,38 +194,6 @@ def together(recipe: Recipe, probabilities: np.ndarray, weights: np.ndarray) -> 
     if recipe.attention is None:
         return aggregate(probabilities, weights, recipe.config.data.aggregate)
     return recipe.attention(PieceScores(probabilities, weights, np.zeros(len(weights), int)))[0]
-
-
-def score_images(
-    recipe: Recipe, predictor: Any, samples: Iterable[tuple[str, Native, np.ndarray]]
-) -> Scored:
-    """Predicts and counts labelled images: (id, image, label (1, 1)) each."""
-    ids, truth, pieces = [], [], []
-
-    def images():
-        for name, sample, label in samples:
-            ids.append(name)
-            truth.append(label)
-            yield sample
-
-    found = [p.reshape(-1) for p in image_probabilities(recipe, predictor, images(), pieces=pieces)]
-    probabilities = np.array(found, np.float32).reshape(-1, recipe.num_classes)
-    masks = np.array(truth, np.int32).reshape(-1, 1, 1)
-    plain = probabilities.argmax(-1).astype(np.uint8)
-    final = np.asarray(decode(recipe.rules)(probabilities)) if recipe.rules else plain
-
-    def count(labels):
-        return confusion_matrix(masks, labels[:, None, None], recipe.num_classes, recipe.void)
-
-    return Scored(
-        ids,
-        count(plain),
-        count(final) if recipe.rules else None,
-        list(final[:, None, None]),
-        truth=masks[:, 0, 0],
-        probabilities=recipe.calibrated(probabilities),
-        pieces=pieces,
-    )
 
 
 def augmented_pieces(recipe: Recipe, prepared: Prepared) -> Augmented | None:

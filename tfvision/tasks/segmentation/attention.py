@@ -14,15 +14,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.data.crops.windows import cut_window
-from tfvision.engine.evaluate import Scored, as_float
 from tfvision.engine.grad_cam import grad_cam, outside_share
 from tfvision.engine.inference import Inference, resize_image, resize_labels
+from tfvision.engine.predict import as_float
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import read_scanned
 from tfvision.recipe.recipe import Recipe
 from tfvision.report.looks import Look
 from tfvision.tasks.classification.attention import red
+from tfvision.tasks.scored import Scored
 
 WORST, BEST = 2, 2  # images looked at, and one with the rarest class
 CLASSES = 3  # of an image, those with the most predicted pixels

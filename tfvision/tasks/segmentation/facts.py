@@ -8,9 +8,12 @@ FACTS = TaskFacts(
     folder="seg",
     arch="unetpp",
     truth="masks",
+    truth_word="masks",
+    unit="pixels",
     config="tfvision.config.schema:SegmentationConfig",
     task="tfvision.tasks.segmentation.task:Segmentation",
     evidence="tfvision.metrics.evidence:ConfusionEvidence",
+    formats=("rle", "mars", "labels"),
     tables={"model": "tfvision.models:MODELS"},
     scores={
         "mean_iou": Score("mean IoU"),

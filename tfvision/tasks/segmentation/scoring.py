@@ -1,18 +1,33 @@
-"""Scoring a model: confusion matrices, image by image."""
+"""Scoring a segmentation: confusion matrices, image by image."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfvision.data.pipeline import scoring_batches
 from tfvision.engine.inference import Inference, logits_of, probabilities_of
-from tfvision.engine.step import BatchLoss
+from tfvision.engine.predict import (
+    as_float,
+    batches_of_one_size,
+    predict_probabilities,
+    replica_values,
+)
+from tfvision.engine.step import BatchLoss, TrainStep
+from tfvision.engine.text import or_dash
+from tfvision.metrics import contract
 from tfvision.metrics.confusion import confusion_matrix
 from tfvision.metrics.graph import confusion_matrices
 from tfvision.postprocess.components import ComponentRule, decode_images
 from tfvision.postprocess.pixelwise import Rule, decode
+from tfvision.recipe.labels import declared_scores, predicted_shares, scored_at_once
+from tfvision.recipe.loss_terms import RunLoss
+from tfvision.recipe.read import Native
+from tfvision.recipe.recipe import Recipe
+from tfvision.tasks.scored import Scored
+from tfvision.tasks.task import Examples, Validate
 
 
 class Validation:
@@ -76,38 +91,6 @@ class Validation:
         return confusion_matrices(labels, predictions, self._num_classes, self._ignored)
 
 
-def replica_values(strategy: tf.distribute.Strategy, value) -> list[np.ndarray]:
-    """What each replica has of a value."""
-    return [v.numpy() for v in strategy.experimental_local_results(value)]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What scoring a split gives, image by image.
-
-    Attributes:
-        ids: One an image.
-        plain: (N, K, K) int64 counts of the bare argmax; row truth, column prediction.
-        processed: The same after the post-processing rules, or None without any.
-        labels: N predictions (H, W) uint8 after the rules, each at its image's size.
-        truth, probabilities: Of a classification (N,) labels and (N, K), before the rules.
-        pieces: The probabilities (n, K) of each image's pieces, of which these were made.
-    """
-
-    ids: list[str]
-    plain: np.ndarray
-    processed: np.ndarray | None
-    labels: list[np.ndarray]
-    truth: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
-    pieces: list[np.ndarray] | None = None
-
-    @property
-    def final(self) -> np.ndarray:
-        """The counts of what `predict` writes."""
-        return self.plain if self.processed is None else self.processed
-
-
 def score(
     inference: Inference,
     samples: Iterator[tuple[str, np.ndarray, np.ndarray, float]],
@@ -151,36 +134,92 @@ def score(
         flush(ids, as_float(images, scales), masks)
     empty = np.zeros((0, num_classes, num_classes), np.int64)
     return Scored(
-        kept["ids"],
-        np.concatenate([empty, *kept["plain"]]),
-        np.concatenate([empty, *kept["processed"]]) if processing else None,
-        kept["labels"],
+        ids=kept["ids"],
+        plain=np.concatenate([empty, *kept["plain"]]),
+        processed=np.concatenate([empty, *kept["processed"]]) if processing else None,
+        answers=kept["labels"],
+        details={},
     )
 
 
-def predict_probabilities(inference: Inference, images: np.ndarray) -> np.ndarray:
-    """(B, H, W, C) float32 in [0, 1] -> (B, H, W, K) float32."""
-    return inference.serve_float(tf.constant(images))["probabilities"].numpy()
-
-
-def as_float(images: Sequence[np.ndarray], scales: Sequence[float]) -> np.ndarray:
-    """Stored images of one size as one float32 array in [0, 1], as the pipeline makes it."""
-    return np.stack(
-        [
-            image.astype(np.float32) * np.float32(scale)
-            for image, scale in zip(images, scales, strict=True)
-        ]
+def predictor_of(recipe: Recipe, model: keras.Model) -> Inference:
+    """Preprocessing, `model` and decoding as one module, for images of any size."""
+    return Inference(
+        model,
+        channels=recipe.channels,
+        size=recipe.size if recipe.resized else None,
+        rules=recipe.rules,
     )
 
 
-def batches_of_one_size(samples, batch_size: int) -> Iterator[list]:
-    """Groups successive samples of equal image size, at most `batch_size` each."""
-    group: list = []
-    for sample in samples:
-        full = len(group) == batch_size
-        if group and (full or sample[1].shape != group[0][1].shape):
-            yield group
-            group = []
-        group.append(sample)
-    if group:
-        yield group
+def score_samples(
+    recipe: Recipe, inference: Inference, samples: Iterable[tuple[str, Native]]
+) -> Scored:
+    """`score` of samples, (id, sample) each, under a recipe."""
+    return score(
+        inference,
+        ((name, one.image, one.mask, one.scale) for name, one in samples),
+        num_classes=recipe.num_classes,
+        rules=recipe.rules,
+        component_rules=recipe.component_rules,
+        ignore_labels=recipe.void,
+        batch_size=recipe.config.data.batch_size,
+    )
+
+
+def validation(
+    recipe: Recipe, examples: Examples, model: keras.Model, step: TrainStep, loss: RunLoss
+) -> Validate:
+    """`() -> scores` of the validation split, by the weights that are in the model now."""
+    config, samples = recipe.config, examples.val
+    batches = scoring_batches(
+        samples,
+        batch_size=scored_at_once(config, len(samples), step),
+        workers=config.data.workers,
+        enrich=loss.enrich,
+    )
+    score_all = Validation(
+        model,
+        batches,
+        num_classes=recipe.num_classes,
+        loss=loss.of_batch,
+        rules=recipe.rules,
+        ignore_labels=recipe.void,
+        strategy=step.strategy,
+    )
+
+    def validate() -> dict[str, float]:
+        plain, processed, mean_loss = score_all()
+        scores = {"val_loss": mean_loss, **declared_scores(recipe, plain, processed)}
+        scores.setdefault("val_pixel_accuracy", contract.pixel_accuracy(plain, recipe.contract))
+        pooled = plain.sum(axis=0)
+        for k, value in enumerate(contract.iou_per_class(pooled)):
+            scores[f"val_iou_{k}"] = float(value)
+        return {**scores, **predicted_shares(pooled)}
+
+    return validate
+
+
+def metrics_of(recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
+    """The entry of a split in `summary.json`."""
+    metrics = contract.scores(scored.plain, recipe.contract)
+    if scored.processed is not None:
+        metrics["post_processed"] = contract.scores(scored.processed, recipe.contract)
+    metrics["conventions"] = {
+        row["name"]: row["mean_iou"]
+        for row in contract.conventions(scored.final, class_names, recipe.contract)
+    }
+    return metrics
+
+
+def score_lines(metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
+    """What `evaluate` prints of it."""
+    final = metrics.get("post_processed", metrics)
+    return [
+        f"{final['num_images']} images, mean IoU {or_dash(final['mean_iou'])}, "
+        f"pixel accuracy {or_dash(final['pixel_accuracy'])}",
+        *(
+            f"  {name:20} IoU {or_dash(final['per_class_iou'][k])}"
+            for k, name in enumerate(class_names)
+        ),
+    ]

@@ -1,29 +1,27 @@
-"""What the sentinel is told of a run."""
+"""Builds the training watchdog of a run."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
-from tfvision.config import SCRIPTS
 from tfvision.engine.embeddings import is_embedding
 from tfvision.engine.sentinel import Watch, check_start
-from tfvision.engine.step import TrainStep, batch_loss
+from tfvision.engine.step import TrainStep
 from tfvision.errors import InputError
 from tfvision.metrics import METRICS
 from tfvision.metrics.baselines import majority
-
-if TYPE_CHECKING:  # segmentation.py imports this module
-    from tfvision.recipe.recipe import Recipe
+from tfvision.recipe.loss_terms import RunLoss
+from tfvision.recipe.recipe import Recipe
+from tfvision.tasks.facts import TaskFacts
 
 
 def start_alarms(
-    recipe: "Recipe",
+    recipe: Recipe,
     step: TrainStep,
     batches: tf.data.Dataset,
-    terms: Sequence[tuple],
-    masks: np.ndarray,
+    loss: RunLoss,
+    labels: np.ndarray | None,
     class_names: Sequence[str],
 ) -> list[str]:
     """Alarms before the first step.
@@ -32,8 +30,8 @@ def start_alarms(
         recipe: Of the run.
         step: With the model as it will be trained.
         batches: The stream of training batches from its first step on.
-        terms: (loss, weight) of the run.
-        masks: (N, H, W) labels of the training samples, of a classification (N, 1, 1).
+        loss: Of the run.
+        labels: (N, H, W) of the training samples, or None where the task has no label maps.
         class_names: K names.
 
     Raises:
@@ -42,13 +40,12 @@ def start_alarms(
     mode = recipe.config.train.sentinel
     if mode == "off":
         return []
-    names = [spec.name for spec in recipe.config.loss]
     alarms = check_start(
         step,
         batches,
-        loss=batch_loss(terms),
-        terms=[(name, loss) for name, (loss, _) in zip(names, terms, strict=True)],
-        masks=masks,
+        loss=loss.of_batch,
+        terms=loss.terms,
+        labels=labels,
         class_names=class_names,
         ignore_labels=(*recipe.void, *recipe.contract.ignore_labels),
     )
@@ -60,30 +57,32 @@ def start_alarms(
 
 
 def make_watch(
-    recipe: "Recipe",
-    masks: np.ndarray | None,
+    recipe: Recipe,
+    labels: np.ndarray | None,
     class_names: Sequence[str],
     *,
+    facts: TaskFacts,
     unscored: Collection[int] = (),
 ) -> Callable[[list[dict], float], dict[str, str]]:
     """The watch over the history of a run.
 
     Args:
         recipe: Of the run.
-        masks: (N, H, W) of its validation split, or None where there is none.
+        labels: (N, H, W) of its validation split, or None where there are none.
         class_names: K names.
+        facts: Of its task.
         unscored: Numbers, from 1, of stages that do not teach the output which is scored: their
             epochs are left out.
     """
-    if masks is None or recipe.config.train.sentinel == "off":
+    if labels is None or recipe.config.train.sentinel == "off":
         return lambda history, done: {}
     void = (*recipe.void, *recipe.contract.ignore_labels)
-    counts = np.stack([_class_pixels(m, recipe.num_classes, void) for m in masks])
+    counts = np.stack([_class_pixels(m, recipe.num_classes, void) for m in labels])
     metric = METRICS[recipe.config.metrics[0].name]
     constant = np.concatenate(
         [
             majority(counts.sum(axis=0), mask[None], recipe.num_classes, recipe.void)
-            for mask in masks
+            for mask in labels
         ]
     )
     watch = Watch(
@@ -91,8 +90,9 @@ def make_watch(
         present=counts.sum(axis=0),
         monitor=recipe.monitor,
         majority=float(metric.from_counts(constant, recipe.contract)),
-        script=SCRIPTS[recipe.config.task],
-        **({"unit": "images", "truth": "labels"} if recipe.is_classification else {}),
+        script=facts.script,
+        unit=facts.unit,
+        truth=facts.truth_word,
     )
     return lambda history, done: watch([r for r in history if r.get("stage") not in unscored], done)
 

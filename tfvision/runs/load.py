@@ -1,0 +1,166 @@
+"""A run that is there, or an ensemble of runs, with its weights and its data."""
+
+import hashlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvision.config.file import load_any
+from tfvision.config.schema import RunConfig
+from tfvision.data.sources.source import Source
+from tfvision.engine.checkpoint import best_weights, newest_checkpoint
+from tfvision.engine.run_folder import RunFolder
+from tfvision.errors import InputError
+from tfvision.recipe.dataset import Prepared, open_beside, prepare
+from tfvision.recipe.pretrained import outside_architecture
+from tfvision.recipe.recipe import Recipe
+from tfvision.recipe.resplit import resplit
+from tfvision.runs.record import data_differences
+from tfvision.tasks.task import Task, task_of
+
+VERSION = 1  # of ensemble.json
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run with its best weights.
+
+    Attributes:
+        folder: Where it is.
+        task: Of its config.
+        config: Its config.
+        data: Its `data.json`.
+        recipe: What the config means for that data.
+        predictor: What predicts images of any size.
+    """
+
+    folder: RunFolder
+    task: Task
+    config: RunConfig
+    data: dict[str, Any]
+    recipe: Recipe
+    predictor: Any
+
+
+def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
+    """Rebuilds a run's model from its config and gives it the best weights.
+
+    Args:
+        folder: The run, or an ensemble of runs.
+        depth: Column of a deeply supervised UNet++ to cut the model to; None: all of it.
+
+    Raises:
+        InputError: The run has no weights yet, or cannot be pruned.
+    """
+    if folder.is_ensemble:
+        return _load_ensemble(folder, depth=depth)
+    config = load_any(folder.config)
+    task, data = task_of(config.task), folder.read_json("data.json")
+    recipe = task.recorded_recipe(config, data, outside_architecture(config.model, folder))
+    newest, _ = newest_checkpoint(folder.checkpoints, tidy=False)
+    if newest is None:
+        raise InputError(f"{folder.path} has no checkpoint yet. Train it first.")
+    weights, problem = best_weights(folder.checkpoints, newest)
+    if problem:
+        print(problem, file=sys.stderr)
+    model = recipe.build(task.open_shape(recipe))
+    for variable, value in zip(recipe.trained(model).variables, weights, strict=True):
+        variable.assign(value)
+    task.restore(folder, model)
+    if depth is not None:
+        model = task.prune(model, depth, folder.path)
+    return LoadedRun(folder, task, config, data, recipe, task.predictor(recipe, model))
+
+
+def _load_ensemble(folder: RunFolder, *, depth: int | None) -> LoadedRun:
+    """An ensemble with all its members' weights, to be used like a run.
+
+    Its config is that of the first member: it says how data is read and scored.
+
+    Raises:
+        InputError: A member is gone, or predicts otherwise than when the ensemble was made.
+    """
+    if depth is not None:
+        raise InputError(f"--depth prunes one UNet++; {folder.path} is an ensemble of runs.")
+    record, data = folder.read_json("ensemble.json"), folder.read_json("data.json")
+    if record["version"] != VERSION:
+        raise InputError(
+            f"{folder.path / 'ensemble.json'} has version {record['version']}; this program reads "
+            f"{VERSION}. Make the ensemble again."
+        )
+    config = load_any(folder.config)
+    task = task_of(config.task)
+    recipe = task.recorded_recipe(config, data)
+    runs = [find_member(entry, folder.path) for entry in record["members"]]
+    members = []
+    for run, entry in zip(runs, record["members"], strict=True):
+        member = load_run(run)
+        if weights_sha256(member.predictor.model) != entry["weights_sha256"]:
+            raise InputError(
+                f"{run.path}, a member of {folder.path}, has other weights than when the ensemble "
+                "was made: it was trained on since, or replaced, or its best checkpoint is "
+                "damaged. Make the ensemble again."
+            )
+        members.append(member)
+    shares = [entry["weight"] for entry in record["members"]]
+    ensemble = task.ensemble(recipe, [member.predictor for member in members], shares)
+    return LoadedRun(folder, task, config, data, recipe, ensemble)
+
+
+def find_member(entry: dict[str, Any], ensemble: Path) -> RunFolder:
+    """The run of an entry: where it lay as seen from the ensemble, else where it was.
+
+    Raises:
+        InputError: It is in neither place.
+    """
+    near = Path(os.path.normpath(ensemble.resolve() / entry["run"]))
+    for place in (near, Path(entry["place"])):
+        if (place / "config.yaml").is_file():
+            return RunFolder.existing(place)
+    raise InputError(
+        f"{ensemble} needs the run {entry['place']}, which is gone (nor is it at {near}). Put it "
+        "back, or make the ensemble again without it."
+    )
+
+
+def weights_sha256(model) -> str:
+    """Over the values of a model's variables, in order: tells whether a run predicts the same."""
+    digest = hashlib.sha256()
+    for variable in model.variables:
+        value = np.ascontiguousarray(variable.numpy())
+        digest.update(f"{value.dtype} {value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def own_data(loaded: LoadedRun) -> Prepared:
+    """The run's own data, which must not have changed."""
+    prepared = prepare(loaded.config.data, seed=loaded.config.seed)
+    if loaded.folder.is_ensemble:
+        prepared = resplit(prepared, loaded.data)
+    changed = data_differences(loaded.data, prepared)
+    if changed:
+        raise InputError(
+            "The run's data set is not what it was:\n  "
+            + "\n  ".join(changed)
+            + "\nScore other data with --data."
+        )
+    return prepared
+
+
+def data_path(loaded: LoadedRun) -> Path:
+    if loaded.data["path"] is None:
+        raise InputError("The run was trained on embedded data; its images need --data.")
+    return Path(loaded.data["path"])
+
+
+def open_like(loaded: LoadedRun, path: Path) -> Source:
+    """A data set read as the run's was: its options, its mask values and its white."""
+    data = loaded.data
+    return open_beside(
+        loaded.config.data, path, mask_values=data["mask_values"], white=data["white"]
+    )

@@ -1,0 +1,86 @@
+"""Masks that are given after the training, for images that have none: `evaluate --labels`."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tfvision.data.files.images import read_mask
+from tfvision.data.sources.npz import read_headers
+from tfvision.data.sources.source import Source, to_labels
+from tfvision.errors import InputError
+from tfvision.recipe.read import Native, native
+
+
+def samples_with_masks(
+    path: Path, source: Source, indices: list[int], channels: int
+) -> Iterator[tuple[str, Native]]:
+    """(id, sample) of those records for which `path` has a mask.
+
+    Raises:
+        InputError: As `read_labels`; or a mask has another size than its image.
+    """
+    masks = read_labels(path, [source.records[i].id for i in indices], source)
+    for i, mask in zip(indices, masks, strict=True):
+        if mask is None:
+            continue
+        sample, name = native(source, i, channels), source.records[i].id
+        if mask.shape != sample.image.shape[:2]:
+            raise InputError(
+                f"--labels {path}: the mask of {name} is {mask.shape[0]}x{mask.shape[1]}, its "
+                f"image {sample.image.shape[0]}x{sample.image.shape[1]}."
+            )
+        yield name, replace(sample, mask=mask)
+
+
+def read_labels(path: Path, ids: list[str], source: Source) -> list[np.ndarray | None]:
+    """Masks by id: an npz (`labels`, `masks` or `y`, with `ids` or in order) or a folder.
+
+    Args:
+        path: The file, or a folder of mask files named as the images.
+        ids: Of the images.
+        source: Its `mask_values` and `ignore_label` say what a mask's values mean.
+
+    Returns:
+        One (H, W) int32 an id, None where there is none.
+
+    Raises:
+        InputError: The file holds no such array, none of the ids, or unknown values.
+    """
+    masks = _masks_of_folder(path, ids) if path.is_dir() else _masks_of_file(path, ids)
+    if all(mask is None for mask in masks):
+        raise InputError(f"--labels {path} has none of the ids, such as {ids[0]!r}.")
+    if source.mask_values is None:
+        return masks
+    return [
+        None
+        if mask is None
+        else to_labels(mask, source.mask_values, source.ignore_label, place=f"{path}, id {name}")
+        for name, mask in zip(ids, masks, strict=True)
+    ]
+
+
+def _masks_of_folder(path: Path, ids: list[str]) -> list[np.ndarray | None]:
+    files = [p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+    by_path = {p.relative_to(path).with_suffix("").as_posix(): p for p in files}
+    found = [by_path.get(name) for name in ids]
+    if all(file is None for file in found):  # ids with a folder in front, files without
+        found = [by_path.get(Path(name).name) for name in ids]
+    return [None if file is None else read_mask(file).pixels for file in found]
+
+
+def _masks_of_file(path: Path, ids: list[str]) -> list[np.ndarray | None]:
+    headers = read_headers(path)  # no bomb, no objects, and every array whole
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {key: file[key] for key in headers}
+    key = next((k for k in ("labels", "masks", "y") if k in arrays), None)
+    if key is None:
+        raise InputError(
+            f"--labels {path} must hold `labels`, `masks` or `y`. It has: {', '.join(arrays)}."
+        )
+    names = arrays["ids"].tolist() if "ids" in arrays else ids
+    if len(names) != len(arrays[key]):
+        raise InputError(f"--labels {path}: {len(arrays[key])} masks for {len(names)} images.")
+    by_id = {str(name): np.asarray(m, np.int32) for name, m in zip(names, arrays[key], strict=True)}
+    return [by_id.get(name) for name in ids]

@@ -1,0 +1,165 @@
+"""Segmentation: a class for every pixel."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvision.config import RunConfig
+from tfvision.engine.ensemble import Ensemble
+from tfvision.engine.inference import Inference
+from tfvision.engine.predict import half
+from tfvision.engine.predictions import write_predictions
+from tfvision.engine.run_folder import RunFolder
+from tfvision.engine.text import or_none
+from tfvision.errors import InputError
+from tfvision.models import prune
+from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.labels import describe_labels
+from tfvision.recipe.loss_terms import RunLoss
+from tfvision.recipe.read import Native, decode
+from tfvision.recipe.recipe import Recipe, make_recipe
+from tfvision.recipe.sampling import augmented, training_set
+from tfvision.report.augment_page import Augmented
+from tfvision.tasks.scored import Scored
+from tfvision.tasks.segmentation import checks, predicting, results, scoring, specialists
+from tfvision.tasks.segmentation.baselines import baseline_scores
+from tfvision.tasks.segmentation.facts import FACTS
+from tfvision.tasks.segmentation.masks_given_later import samples_with_masks
+from tfvision.tasks.task import Examples, Outcome, Prediction, Settled, Task, Validate
+
+
+class Segmentation(Task):
+    """A class for every pixel; see `Task` for what its methods are asked."""
+
+    facts = FACTS
+
+    def checks(self, config: RunConfig, replicas: int) -> list[Callable[[], None]]:
+        return [lambda: checks.check_embeddings(config)]
+
+    def model_checks(self, config: RunConfig, architecture) -> list[Callable[[], None]]:
+        return [
+            lambda: checks.check_size(config, architecture),
+            lambda: checks.check_stages(config, architecture),
+        ]
+
+    def recipe(self, config: RunConfig, **facts: Any) -> Recipe:
+        return make_recipe(config, **facts)
+
+    def settle(self, config, prepared: Prepared, architecture) -> Settled:
+        recipe = self.recipe(config, **prepared.facts, architecture=architecture)
+        checks.check_depth(recipe)
+        return Settled(recipe, prepared, prepared)
+
+    def examples(self, recipe: Recipe, prepared: Prepared, training: Prepared) -> Examples:
+        chosen = training_set(recipe.config, training, recipe.ignored)
+        train = decode(training, chosen.indices)
+        val = prepared.decoded("val") if prepared.indices("val") else None
+        return Examples(
+            chosen=chosen,
+            train=train,
+            val=val,
+            train_labels=train.masks,
+            val_labels=None if val is None else val.masks,
+            notes=chosen.notes,
+        )
+
+    def augmented(self, recipe: Recipe, prepared: Prepared) -> Augmented | None:
+        return augmented(recipe.config, prepared, recipe.ignored)
+
+    def input_shape(self, recipe: Recipe, stream: tf.data.Dataset) -> tuple:
+        """Where training sees crops, the model's height and width stay open."""
+        cropped = tuple(stream.element_spec["image"].shape[1:3])
+        if cropped == recipe.size:
+            return (*recipe.size, recipe.channels)
+        stride = recipe.build((None, None, recipe.channels)).stride
+        if any(side is None or side % stride for side in cropped):
+            raise InputError(
+                f"The augmentation gives images of {cropped[0]}x{cropped[1]} to train on; "
+                f"{recipe.config.model.name} needs multiples of {stride}. Change the crop in "
+                "data.augment, or model.depth."
+            )
+        return (None, None, recipe.channels)
+
+    def check_model(self, recipe: Recipe, model: keras.Model) -> list[str]:
+        return checks.check_stride(model.stride, recipe.config.model.name, recipe.size)
+
+    def validation(self, recipe, examples, model, step, loss: RunLoss) -> Validate:
+        return scoring.validation(recipe, examples, model, step, loss)
+
+    def after_training(self, run, recipe, model, examples: Examples, say) -> list[str]:
+        return specialists.calibrate(run, recipe, model, examples.val, say)
+
+    def restore(self, run: RunFolder, model: keras.Model) -> None:
+        specialists.put_back(run, model)
+
+    def predictor(self, recipe: Recipe, model: keras.Model) -> Inference:
+        return scoring.predictor_of(recipe, model)
+
+    def prune(self, model: keras.Model, depth: int, where: Path) -> keras.Model:
+        return prune(model, depth)
+
+    def predictions(self, recipe, predictor, samples, *, counter=None) -> Iterator[Prediction]:
+        return predicting.predictions(recipe, predictor, samples)
+
+    def answers(self, recipe, predictor, samples, *, counter=None) -> Iterator[np.ndarray]:
+        return predicting.label_maps(recipe, predictor, samples)
+
+    def decode(self, recipe: Recipe, prediction: Prediction) -> np.ndarray:
+        return predicting.label_map(recipe, prediction)
+
+    def compact(self, prediction: Prediction) -> Prediction:
+        return {"probabilities": half(prediction["probabilities"])}
+
+    def with_views(self, recipe, predictor, views, *, scaled: bool) -> Any:
+        return predicting.with_views(recipe, predictor, views, scaled)
+
+    def with_tiles(self, recipe, predictor, tile, overlap) -> Any:
+        return predicting.with_tiles(recipe, predictor, tile, overlap)
+
+    def ensemble(self, recipe: Recipe, predictors: list, weights: list[float]) -> Ensemble:
+        return Ensemble(predictors, weights, channels=recipe.channels, rules=recipe.rules)
+
+    def write_predictions(self, target, ids, predictions, recipe, data, *, probabilities) -> Path:
+        if not probabilities:
+            return write_predictions(target, ids, list(predictions.answers()))
+        labels, kept = [], []
+        for one in predictions.raw():
+            labels.append(self.decode(recipe, one))
+            kept.append(one["probabilities"].astype(np.float16))
+        return write_predictions(target, ids, labels, kept)
+
+    def write_scored(self, target: Path, scored: Scored, data: dict[str, Any]) -> None:
+        write_predictions(target, scored.ids, scored.answers)
+
+    def truth_given_later(self, path, source, indices, recipe, data):
+        return samples_with_masks(path, source, indices, recipe.channels), []
+
+    def describe_export(self, recipe: Recipe, prepared: Prepared, predictor) -> dict[str, Any]:
+        return describe_labels(recipe, predictor)
+
+    def score(
+        self, recipe: Recipe, predictor: Any, samples: Iterable[tuple[str, Native]]
+    ) -> Scored:
+        return scoring.score_samples(recipe, predictor, samples)
+
+    def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
+        return scoring.metrics_of(recipe, scored, class_names)
+
+    def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
+        return scoring.score_lines(metrics, class_names)
+
+    def baselines(self, recipe: Recipe, prepared: Prepared) -> list[dict[str, Any]]:
+        return baseline_scores(recipe, prepared)
+
+    def insights(self, outcome: Outcome) -> tuple[dict[str, Any], Any]:
+        return results.insights(outcome)
+
+    def write_page(self, path: Path, shared: dict[str, Any], outcome: Outcome, pictures) -> None:
+        results.write_page(path, shared, outcome, pictures)
+
+    def headline(self, recipe: Recipe, metrics: dict[str, Any]) -> str:
+        return f"mean IoU {or_none(metrics['mean_iou'])}"
