@@ -24,7 +24,7 @@ def add_to(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser
     postprocess = commands.add_parser("postprocess", help="rules fitted out of fold, if they help")
     _add_postprocess(postprocess)
     add_output(postprocess)
-    aggregate = commands.add_parser("aggregate", help="how the pieces of an image agree, fitted")
+    aggregate = commands.add_parser("aggregate", help="the rule that joins an image's pieces")
     _add_aggregate(aggregate)
     calibrate = commands.add_parser("calibrate", help="a temperature for probabilities")
     _add_calibrate(calibrate)
