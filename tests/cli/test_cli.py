@@ -569,6 +569,21 @@ def test_the_module_is_the_same_program():
     )
 
 
+def test_a_child_is_a_command_that_help_does_not_list_and_speaks_as_the_script():
+    assert "_run" not in commands._main_parser().format_help()
+    done = run_script("-m", "tfvision", "_run", "train", "classification", "--resume", "none")
+    assert done.returncode == 2
+    assert done.stderr.startswith("tfvision: none is no run: it has no config.yaml.")
+    done = run_script("-m", "tfvision", "_run", "train", "segmentation", "--help")
+    assert done.stdout.startswith("usage: train_seg.py [-h]")
+
+
+def test_predicting_by_folds_in_a_child_ends_with_a_sentence(tmp_path, capsys):
+    arguments = ["predict-by-folds", str(tmp_path), "", str(tmp_path / "out.npz"), "cpu"]
+    assert commands.main(["_run", *arguments]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
 def test_the_script_needs_no_working_folder_of_its_own(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "train_seg.py", "--arch", "unett"],

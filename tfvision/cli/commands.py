@@ -3,15 +3,19 @@
 import argparse
 import contextlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfvision.cli import study_commands
+from tfvision.cli import child_commands, study_commands
 from tfvision.cli.training import add_common, add_output, guarded, import_tensorflow
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `python -m tfvision`. Returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if list(argv[:1]) == ["_run"]:
+        return child_commands.run(argv[1:])
     parser = _main_parser()
     arguments = parser.parse_args(argv)
     return guarded(lambda: arguments.run(arguments), arguments)
