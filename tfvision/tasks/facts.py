@@ -12,7 +12,6 @@ import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from tfvision.errors import InputError
@@ -24,7 +23,6 @@ TASKS = {
 }
 DEFAULT_TASK = "segmentation"  # of a config that names none, as of old
 VARIABLE = "TFVISION_TASKS"
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 SHARED_TABLES = {
     "loss": "tfvision.losses:LOSSES",
     "metrics": "tfvision.metrics:METRICS",
@@ -82,7 +80,7 @@ class TaskFacts:
     evidence: str
     tables: Mapping[str, str]
     scores: Mapping[str, Score]
-    reasons: Mapping[str, str] = field(default=NOTHING)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def supports(self, option: str) -> str | None:
         """None, or why `option` (`tile`, `scaled views`, `calibrate`, ...) means nothing here."""
