@@ -24,9 +24,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _train(task: str, *flags: str) -> int:
-    from tfvision.config import SCRIPTS
+    from tfvision.tasks.facts import facts_of
 
-    sys.argv[0] = SCRIPTS[task]  # messages and records name what a user would start
+    sys.argv[0] = facts_of(task).script  # messages and records name what a user would start
     return train(task, flags)
 
 
