@@ -333,7 +333,7 @@ OUT_OF_MEMORY = """
 import argparse, resource, sys
 from pathlib import Path
 import numpy as np
-from tfvision import cli
+from tfvision.cli import training as cli
 from tfvision.engine.checkpoint import Checkpoint, save_checkpoint
 def train():
     save_checkpoint(Path(sys.argv[1]), Checkpoint(3, {"a": np.ones(9)}, {}), best_step=None)

@@ -27,6 +27,7 @@ from tfvision.tasks.classification import attention
 from tfvision.tasks.classification.inference import ClassInference
 from tfvision.tasks.classification.pieces import augmented_pieces
 from tfvision.tasks.classification.pseudo_labels import sentence
+from tfvision.text import figure
 
 SHOWN = 24  # mistakes in the report
 
@@ -225,8 +226,8 @@ def _closing(recipe: Recipe, run, summary, baselines, timing) -> str:
     for split, metrics in summary["metrics"].items():
         final = metrics.get("post_processed", metrics)
         beside = ", ".join(f"{row['name']} {row[split]:.3f}" for row in baselines)
-        own = "" if name == "accuracy" else f", accuracy {_number(final['accuracy'])}"
-        lines.append(f"{split:4} {name} {_number(final[name])}{own}  ({beside})")
+        own = "" if name == "accuracy" else f", accuracy {figure(final['accuracy'])}"
+        lines.append(f"{split:4} {name} {figure(final[name])}{own}  ({beside})")
     spent = ", ".join(f"{part} {duration(seconds)}" for part, seconds in timing.items())
     look = summary["attention"]
     if look is not None:
@@ -237,7 +238,3 @@ def _closing(recipe: Recipe, run, summary, baselines, timing) -> str:
     lines.append(f"best epoch {summary['best_epoch']} of {summary['epochs']}; {spent}")
     lines.append(f"report: {run.report}")
     return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4f}"
