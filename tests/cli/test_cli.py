@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tfvision.cli import commands, training
+from tfvision.cli import commands, shared, training
 from tfvision.config import ModelSpec, SegmentationConfig, dump_config, load_config
 from tfvision.engine.signals import Interrupted
 from tfvision.errors import EnvironmentFault, InputError, PartFailed
@@ -533,9 +533,9 @@ def test_what_an_import_says_is_shown_only_if_it_fails(monkeypatch, capfd, tmp_p
     monkeypatch.delitem(sys.modules, "keras")
     if ending:
         with pytest.raises(ZeroDivisionError):
-            training.import_tensorflow()
+            shared.import_tensorflow()
     else:
-        training.import_tensorflow()
+        shared.import_tensorflow()
         monkeypatch.delitem(sys.modules, "keras")
     assert capfd.readouterr().err == shown
 

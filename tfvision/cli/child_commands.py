@@ -10,7 +10,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfvision.cli.training import guarded, import_tensorflow, train
+from tfvision.cli.shared import guarded, import_tensorflow
+from tfvision.cli.training import train
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -71,7 +71,7 @@ def test_a_process_with_a_stalled_read_ends_with_2(tmp_path):
     pairs(tmp_path / "data", 3)
     script = (
         "import sys, threading, types\n"
-        "from tfvision.cli import training\n"
+        "from tfvision.cli import shared\n"
         "from tfvision.data.files import images, timeout\n"
         "from tfvision.data.sources.mask_folder import folder\n"
         "from tfvision.data.scan.scan import scan\n"
@@ -83,7 +83,7 @@ def test_a_process_with_a_stalled_read_ends_with_2(tmp_path):
         "    return read(path, place=place)\n"
         "images.read_bytes = stalls\n"
         "asked = types.SimpleNamespace(json=False, debug=False)\n"
-        "sys.exit(training.guarded(lambda: scan(folder(sys.argv[1])), asked))\n"
+        "sys.exit(shared.guarded(lambda: scan(folder(sys.argv[1])), asked))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "data")],
