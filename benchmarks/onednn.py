@@ -4,7 +4,7 @@
 
 TensorFlow switches it on by itself only on processors with instructions for neural networks
 (AVX-512 VNNI and the like); the commands of this project always do
-(`tfvision.cli.training.import_tensorflow`). Measured once, one round of five steps on two cores
+(`tfvision.cli.shared.import_tensorflow`). Measured once, one round of five steps on two cores
 with AVX2 alone: 1.79 and 1.62 times as fast.
 """
 

@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def measure(options) -> dict[str, float]:
-    from tfvision.cli.training import import_tensorflow
+    from tfvision.cli.shared import import_tensorflow
 
     import_tensorflow()
     import numpy as np

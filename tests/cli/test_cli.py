@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tfvision.cli import commands, training
+from tfvision.cli import commands, shared, training
 from tfvision.config import ModelSpec, SegmentationConfig, dump_config, load_config
 from tfvision.engine.signals import Interrupted
 from tfvision.errors import EnvironmentFault, InputError, PartFailed
@@ -533,9 +533,9 @@ def test_what_an_import_says_is_shown_only_if_it_fails(monkeypatch, capfd, tmp_p
     monkeypatch.delitem(sys.modules, "keras")
     if ending:
         with pytest.raises(ZeroDivisionError):
-            training.import_tensorflow()
+            shared.import_tensorflow()
     else:
-        training.import_tensorflow()
+        shared.import_tensorflow()
         monkeypatch.delitem(sys.modules, "keras")
     assert capfd.readouterr().err == shown
 
@@ -567,6 +567,21 @@ def test_the_module_is_the_same_program():
         "tfvision: none is no run: it has no config.yaml. A run is made by a training script, "
         "for example runs/seg/unetpp.\n"
     )
+
+
+def test_a_child_is_a_command_that_help_does_not_list_and_speaks_as_the_script():
+    assert "_run" not in commands._main_parser().format_help()
+    done = run_script("-m", "tfvision", "_run", "train", "classification", "--resume", "none")
+    assert done.returncode == 2
+    assert done.stderr.startswith("tfvision: none is no run: it has no config.yaml.")
+    done = run_script("-m", "tfvision", "_run", "train", "segmentation", "--help")
+    assert done.stdout.startswith("usage: train_seg.py [-h]")
+
+
+def test_predicting_by_folds_in_a_child_ends_with_a_sentence(tmp_path, capsys):
+    arguments = ["predict-by-folds", str(tmp_path), "", str(tmp_path / "out.npz"), "cpu"]
+    assert commands.main(["_run", *arguments]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
 
 
 def test_the_script_needs_no_working_folder_of_its_own(tmp_path):

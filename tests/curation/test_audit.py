@@ -174,7 +174,7 @@ def test_a_folder_that_holds_something_is_refused(simple, tmp_path, capsys):
     assert audit(data, "--out", "mine") == 0
     before = tree(tmp_path / "mine")
     assert audit(data, "--out", "mine") == 2
-    assert "--out mine exists already and is not empty" in capsys.readouterr().err
+    assert "--out mine exists and is not an empty folder" in capsys.readouterr().err
     assert tree(tmp_path / "mine") == before
 
 
@@ -221,7 +221,7 @@ def test_neither_audit_nor_copy_import_tensorflow(tmp_path):
     data = planted_npz(tmp_path / "set.npz")
     code = f"""
 import sys
-from tfvision import commands
+from tfvision.cli import commands
 assert commands.main(["audit", {str(data)!r}, "--out", "out", "--clean", "copy"]) == 0
 assert not {{"tensorflow", "keras"}} & set(sys.modules)
 """

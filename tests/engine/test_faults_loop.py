@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tests.engine import toy
 from tests.engine.test_loop import without_times
-from tfvision.cli import training
+from tfvision.cli import shared
 from tfvision.engine import checkpoint as checkpoint_module
 from tfvision.engine import loop as loop_module
 from tfvision.engine.checkpoint import newest_checkpoint, steps_in
@@ -321,7 +321,7 @@ def test_a_full_memory_is_the_environment_and_costs_no_checkpoint(
     callbacks = [At("on_train_batch_end", 5, fill)] if place == "callback" else []
     loop = toy.loop(tmp_path, batches=stream, callbacks=callbacks, validate=validate)
     flags = argparse.Namespace(json=False, debug=False)
-    assert training.guarded(lambda: loop.run() and None, flags) == 3
+    assert shared.guarded(lambda: loop.run() and None, flags) == 3
     said = capsys.readouterr().err
     assert said.startswith("tfvision: out of memory; lower data.batch_size or raise train.accum")
     assert "go on with --resume" in said
@@ -333,13 +333,13 @@ OUT_OF_MEMORY = """
 import argparse, resource, sys
 from pathlib import Path
 import numpy as np
-from tfvision import cli
+from tfvision.cli import shared
 from tfvision.engine.checkpoint import Checkpoint, save_checkpoint
 def train():
     save_checkpoint(Path(sys.argv[1]), Checkpoint(3, {"a": np.ones(9)}, {}), best_step=None)
     resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
     batch = [np.ones((256, 1024, 1024)) for _ in range(4)]
-sys.exit(cli.guarded(train, argparse.Namespace(json=False, debug=False)))
+sys.exit(shared.guarded(train, argparse.Namespace(json=False, debug=False)))
 """
 
 

@@ -125,7 +125,8 @@ def test_a_new_run_a_stopped_run_and_a_finished_run(tmp_path, config, started):
     out = tmp_path / "run"
     options = {"overrides": ["train.epochs=2"], "device": "cpu", "quiet": True}
     assert train_in_process(config, out, **options) == {"epochs": 2}
-    assert started[0][3:] == [
+    assert started[0] == [
+        *(*process.CHILD, "train", "segmentation"),
         *("--config", str(config), "--out", str(out), "--set", "train.epochs=2"),
         *("--device", "cpu", "--quiet"),
     ]
@@ -133,7 +134,7 @@ def test_a_new_run_a_stopped_run_and_a_finished_run(tmp_path, config, started):
     out.rmdir()
     begin(config, out)
     train_in_process(config, out, **options)
-    assert started[1][3:] == ["--resume", str(out), "--device", "cpu", "--quiet"]
+    assert started[1][6:] == ["--resume", str(out), "--device", "cpu", "--quiet"]
     end(out)
     assert train_in_process(config, out, **options)["mark"] == 7
     assert len(started) == 2

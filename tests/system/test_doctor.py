@@ -22,6 +22,7 @@ GOOD = {
     "albumentations": "2.0.8",
     "opencv-python-headless": "5.0.0.93",
     "scikit-learn": "1.9.0",
+    "packaging": "26.4",
     "pillow": "13.0.0",
     "pydantic": "2.12.5",
     "pyyaml": "6.0.3",
@@ -102,10 +103,21 @@ def test_every_window_of_the_project_is_understood():
         ("2.0.80", "==2.0.8", False),
         ("6", ">5,<=6.0", True),
         ("anything", ">=1", False),
+        ("2.20.3", "~=2.20.0", True),
+        ("2.21.0", "~=2.20.0", False),
+        ("2.21.0", ">=2.20,!=2.21.0", False),
+        ("2.20.4", "==2.20.*", True),
     ],
 )
 def test_versions_are_compared_as_numbers(version, window, inside):
     assert fits(version, window) is inside
+
+
+def test_without_packaging_the_doctor_names_it_and_goes_on(machine, monkeypatch):
+    machine["packaging"] = None
+    monkeypatch.setitem(sys.modules, "packaging.specifiers", None)
+    (stop,) = doctor.doctor(benchmark=False)["stops"]
+    assert stop.startswith("packaging is missing: pip install 'packaging>=")
 
 
 def test_an_installed_package_says_its_windows_itself(monkeypatch, tmp_path):

@@ -1,19 +1,14 @@
-"""Commands of `python -m tfvision` that train or read more than one run: one pair a command.
-
-`_add_<name>(parser)` has the flags, `_<name>(arguments)` imports what is needed and calls the
-task. `add_to` hangs them into the parser of `tfvision.cli.commands`.
-"""
+"""Commands that train or read many runs: one pair a command, as in `run_commands`."""
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from tfvision.cli.training import add_output, import_tensorflow
+from tfvision.cli.shared import add_common, add_output, add_overrides, import_tensorflow
 from tfvision.tasks.facts import DEFAULT_TASK, facts_of
 
 
-def add_to(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser]:
-    """Adds the commands. Returns their parsers."""
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Adds the commands."""
     ladder = commands.add_parser("ladder", help="train a list of configs; which steps really help")
     _add_ladder(ladder)
     search = commands.add_parser("search", help="the best of many configs, by a race over folds")
@@ -25,91 +20,12 @@ def add_to(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser
     postprocess = commands.add_parser("postprocess", help="rules fitted out of fold, if they help")
     _add_postprocess(postprocess)
     add_output(postprocess)
-    aggregate = commands.add_parser("aggregate", help="how the pieces of an image agree, fitted")
+    aggregate = commands.add_parser("aggregate", help="the rule that joins an image's pieces")
     _add_aggregate(aggregate)
     calibrate = commands.add_parser("calibrate", help="a temperature for probabilities")
     _add_calibrate(calibrate)
-    return [ensemble, ladder, search, aggregate, calibrate, pseudo]
-
-
-def add_prediction(parser: argparse.ArgumentParser) -> None:
-    """The flags of all commands that predict: how images are looked at."""
-    parser.add_argument(
-        "--tta",
-        metavar="VIEWS",
-        help="average with views of the image: flip_lr,flip_ud,shift(pixels=4),scale(factor=0.75); "
-        "+ puts one on another: flip_lr+flip_ud",
-    )
-    parser.add_argument(
-        "--tile", metavar="SIZE", help="cut larger images into tiles: 512, or HEIGHTxWIDTH"
-    )
-    parser.add_argument(
-        "--overlap", metavar="N", type=int, help="pixels that tiles share (a quarter of a tile)"
-    )
-    parser.add_argument(
-        "--postprocess",
-        metavar="FILE",
-        type=Path,
-        help="rules of a YAML file, as the command postprocess writes it, in place of the run's",
-    )
-    parser.add_argument(
-        "--aggregate",
-        metavar="FILE",
-        type=Path,
-        help="what joins the pieces of an image, as the command aggregate writes it",
-    )
-
-
-def add_calibrated(parser: argparse.ArgumentParser) -> None:
-    """The flag of commands that give probabilities."""
-    parser.add_argument(
-        "--calibrated",
-        metavar="FILE",
-        type=Path,
-        help="a temperature for the probabilities, as the command calibrate writes it; labels stay",
-    )
-
-
-def prediction_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `UseRequest` takes of these flags, checked as far as that needs no TensorFlow."""
-    from tfvision.errors import InputError
-    from tfvision.runs.fitted_files import read_aggregate, read_rules, read_temperature
-    from tfvision.runs.request import parse_tile, parse_views
-
-    parse_views(arguments.tta)
-    if arguments.postprocess is not None:
-        read_rules(arguments.postprocess)
-    if arguments.aggregate is not None:
-        read_aggregate(arguments.aggregate)
-    calibrated = getattr(arguments, "calibrated", None)  # submit writes no probabilities
-    if calibrated is not None:
-        read_temperature(calibrated)
-    if arguments.overlap is not None and arguments.tile is None:
-        raise InputError("--overlap says what tiles share; give --tile as well.")
-    return {
-        "tta": arguments.tta,
-        "tile": parse_tile(arguments.tile),
-        "overlap": arguments.overlap,
-        "postprocess": arguments.postprocess,
-        "aggregate": arguments.aggregate,
-        "calibrated": calibrated,
-    }
-
-
-def checked_shards(arguments: argparse.Namespace) -> int | None:
-    """The value of `predict --shards`, which goes with `--probabilities`."""
-    from tfvision.errors import InputError
-
-    if arguments.shards is not None and arguments.shards < 1:
-        raise InputError(f"--shards is how many images a file has, 1 or more: {arguments.shards}.")
-    if arguments.shards is not None and not arguments.probabilities:
-        raise InputError("--shards is for probabilities; give --probabilities as well.")
-    if arguments.shards is not None and arguments.calibrated is not None:
-        raise InputError(
-            "--shards keeps probabilities as the model gives them, for labels are made of these; "
-            "--calibrated changes those of predictions.csv. Leave one of the two out."
-        )
-    return arguments.shards
+    for parser in (ensemble, ladder, search, aggregate, calibrate, pseudo):
+        add_common(parser)
 
 
 def _add_ladder(parser: argparse.ArgumentParser) -> None:
@@ -129,13 +45,10 @@ def _add_ladder(parser: argparse.ArgumentParser) -> None:
         help="score every run on these (see evaluate --labels) in place of the test split",
     )
     parser.add_argument("--rungs", metavar="A,B", help="only these, and those they stand on")
-    parser.add_argument(
-        "--set",
-        metavar="key.path=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="override a key of every rung's config; repeatable; the value is YAML. "
+    add_overrides(
+        parser,
+        "key.path=VALUE",
+        "override a key of every rung's config; repeatable; the value is YAML. "
         "rung:key.path=VALUE: of that rung, and of those built on it",
     )
     parser.add_argument(
@@ -308,13 +221,10 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="default: runs/search/<name of FILE>; a search that is there goes on",
     )
-    parser.add_argument(
-        "--set",
-        metavar="key.path=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="override a key of every candidate's config; repeatable; the value is YAML",
+    add_overrides(
+        parser,
+        "key.path=VALUE",
+        "override a key of every candidate's config; repeatable; the value is YAML",
     )
     parser.set_defaults(run=_search)
 

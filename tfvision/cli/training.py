@@ -1,4 +1,4 @@
-"""The command line: flags, exit codes, and errors as one sentence.
+"""The training scripts: their flags, and the request that these make.
 
 Nothing heavy is imported before the flags and the config are known to be right, so that
 `--help` and a typo answer at once.
@@ -9,19 +9,13 @@ import json
 import os
 import shlex
 import sys
-import tempfile
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from tfvision.cli.shared import add_common, add_overrides, guarded, import_tensorflow
 from tfvision.tasks.facts import facts_of
 
 MAY_CHANGE = ("train.epochs: ", "train.sentinel: ")  # when a run is resumed
-OUT_OF_MEMORY = (
-    "out of memory; lower data.batch_size or raise train.accumulate, or make data.image_size or "
-    "model.width smaller; to predict large images, cut them with --tile 512. Checkpoints written "
-    "so far are whole: where other programs took the memory, go on with --resume."
-)
 
 
 def train(task: str, argv: Sequence[str] | None = None) -> int:
@@ -51,13 +45,8 @@ def _train_parser(task: str) -> argparse.ArgumentParser:
         choices=["fail", "quarantine"],
         help="quarantine: leave out samples that cannot be used, and list them in quarantine.csv",
     )
-    parser.add_argument(
-        "--set",
-        metavar="key.path=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="override a key of the config; repeatable; the value is YAML",
+    add_overrides(
+        parser, "key.path=VALUE", "override a key of the config; repeatable; the value is YAML"
     )
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, help=f"run folder (default: runs/{folder}/<arch>)"
@@ -81,24 +70,6 @@ def _train_parser(task: str) -> argparse.ArgumentParser:
     )
     add_common(parser)
     return parser
-
-
-def add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device",
-        default="auto",
-        metavar="WHERE",
-        help="auto (all GPUs, else the CPU), cpu, gpu, gpu:0,1, cpu:2 (logical CPUs)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="print less")
-    add_output(parser)
-
-
-def add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", action="store_true", help="the last line on standard output is the summary"
-    )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
 
 
 def _train(task: str, arguments: argparse.Namespace, command: str):
@@ -276,73 +247,3 @@ def _config_of(arch: str, folder: str) -> Path:
         names = sorted(p.stem for p in configs.glob("*.yaml"))
         raise InputError(unknown("architecture", arch, names))
     return path
-
-
-def import_tensorflow() -> None:
-    """Imports TensorFlow without its chatter, which says nothing a user can act on.
-
-    oneDNN is switched on, which TensorFlow itself does only on processors with instructions for
-    neural networks (AVX-512 VNNI and the like): with AVX2 alone it is faster as well
-    (benchmarks/onednn.py). TF_ENABLE_ONEDNN_OPTS=0 in the environment keeps it off.
-
-    Some of it is written straight to file descriptor 2 before any log level counts. If the
-    import fails, what was written is shown.
-
-    Raises:
-        EnvironmentFault: TensorFlow or Keras cannot be imported.
-    """
-    from tfvision.errors import EnvironmentFault
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as said:
-        kept = os.dup(2)
-        os.dup2(said.fileno(), 2)
-        try:
-            import keras  # noqa: F401 (it imports TensorFlow)
-            import tensorflow as tf
-
-            tf.get_logger().setLevel("ERROR")
-        except BaseException as error:
-            said.seek(0)
-            os.write(kept, said.read())
-            if not isinstance(error, ImportError):
-                raise
-            raise EnvironmentFault(
-                f"TensorFlow and Keras cannot be imported: {error}. Install what "
-                "requirements.txt names; `python -m tfvision doctor` says what is missing."
-            ) from error
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-def guarded(action: Callable[[], dict | None], arguments: argparse.Namespace) -> int:
-    """Runs `action`; turns what it raises into a sentence and an exit code."""
-    from tfvision.errors import EnvironmentFault, InputError, PartFailed, out_of_memory
-
-    try:
-        summary = action()
-        if arguments.json and summary is not None:
-            print(json.dumps(summary, ensure_ascii=False), flush=True)
-        return 0
-    except (InputError, EnvironmentFault, PartFailed) as error:
-        return _failed(error, error.exit_code, arguments)
-    except KeyboardInterrupt as error:
-        return _failed(error, 130, arguments, "interrupted")
-    except Exception as error:
-        code = getattr(error, "exit_code", 4)  # a signal's, or internal
-        if code != 4:
-            return _failed(error, code, arguments, f"stopped by {error}; its state is saved")
-        if out_of_memory(error):
-            return _failed(error, 3, arguments, OUT_OF_MEMORY)
-        return _failed(error, 4, arguments, f"internal error: {type(error).__name__}: {error}")
-
-
-def _failed(error, code: int, arguments, text: str | None = None) -> int:
-    if arguments.debug:
-        traceback.print_exception(error)
-    hint = "  (--debug shows where)" if code == 4 and not arguments.debug else ""
-    print(f"tfvision: {text or error}{hint}", file=sys.stderr, flush=True)
-    return code

@@ -17,7 +17,7 @@ from tfvision.data.scan.scan import Scan, scan
 from tfvision.data.sources.source import SPLITS, Source
 from tfvision.data.split.exclude import ExcludeList, exclude_csv, read_exclude
 from tfvision.data.split.holdout import read_splits
-from tfvision.engine.files import write_json, write_text
+from tfvision.engine.files import check_free, write_json, write_text
 from tfvision.engine.run_folder import free_folder
 from tfvision.errors import EnvironmentFault, InputError
 from tfvision.recipe import audit_findings
@@ -88,8 +88,8 @@ def audit_data(
         InputError: No sample can be read; a folder is taken.
         EnvironmentFault: A file cannot be written.
     """
-    if out is not None and out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(f"--out {out} exists already and is not empty. Choose another folder.")
+    if out is not None:
+        check_free(out)
     source = open_source(config)
     if copy is not None:
         clean.check_target(source, copy)

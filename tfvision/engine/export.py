@@ -17,7 +17,8 @@ import tensorflow as tf
 from tfvision.engine.ensemble import Ensemble
 from tfvision.engine.inference import Inference
 
-# Each runs in a process of its own. The first must not be able to import tfvision.
+# The files must load where tfvision is not installed. So this runs in a process that cannot import
+# it, and stays source: a command of tfvision would have imported it.
 _WITHOUT_TFVISION = """
 import json, os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -53,27 +54,6 @@ if "network_image" in data:
         "labels_equal": bool(same.all()),
         "loaded_with": "Keras " + keras.__version__ + " without tfvision",
     }
-json.dump(found, open(result, "w"))
-"""
-
-_WITH_TFVISION = """
-import json, os, sys
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-folder, samples, result = sys.argv[1:]
-import numpy as np
-import tensorflow as tf
-tf.config.set_visible_devices([], "GPU")
-import keras
-from tfvision.engine.export import load_exported
-data = np.load(samples, allow_pickle=False)
-model = load_exported(folder)
-logits = keras.tree.flatten(model(data["network_image"], training=False))[-1]
-difference = np.max(np.abs(np.asarray(logits) - data["network_logits"]), initial=0)
-found = {"model.weights.h5": {
-    "max_difference": float(difference),
-    "labels_equal": bool((np.argmax(logits, -1) == np.argmax(data["network_logits"], -1)).all()),
-    "loaded_with": "tfvision, rebuilt from export.json",
-}}
 json.dump(found, open(result, "w"))
 """
 
@@ -178,10 +158,11 @@ def check_export(
     with tempfile.TemporaryDirectory() as scratch:
         samples = Path(scratch) / "samples.npz"
         np.savez(samples, **data)
-        scripts = [(_WITHOUT_TFVISION, "")]
+        programs = [(["-c", _WITHOUT_TFVISION], "")]
         if fixed is not None:
-            scripts.append((_WITH_TFVISION, str(Path(__file__).parents[2])))
-        found = _run_checks(folder.resolve(), samples, scratch, scripts)
+            package = str(Path(__file__).parents[2])
+            programs.append((["-m", "tfvision", "_run", "check-weights"], package))
+        found = _run_checks(folder.resolve(), samples, scratch, programs)
     rows = []
     for name in (n for n in ("saved_model", "model.weights.h5", "model.keras") if n in found):
         path = folder / name
@@ -190,13 +171,34 @@ def check_export(
     return rows
 
 
-def _run_checks(folder: Path, samples: Path, scratch: str, scripts) -> dict[str, dict]:
-    """What scripts, each with its PYTHONPATH, find in processes of their own."""
+def check_weights(folder: Path, samples: Path, result: Path) -> None:
+    """Rebuilds the model from `export.json` and its weights, and compares its logits.
+
+    Args:
+        folder: The run's `export/`.
+        samples: npz with `network_image` and the live model's `network_logits`.
+        result: A JSON file for the row of `check_export`.
+    """
+    tf.config.set_visible_devices([], "GPU")
+    with np.load(samples, allow_pickle=False) as data:
+        image, wanted = data["network_image"], data["network_logits"]
+    out = load_exported(folder)(image, training=False)
+    logits = np.asarray(keras.tree.flatten(out)[-1])
+    row = {
+        "max_difference": float(np.max(np.abs(logits - wanted), initial=0)),
+        "labels_equal": bool((np.argmax(logits, -1) == np.argmax(wanted, -1)).all()),
+        "loaded_with": "tfvision, rebuilt from export.json",
+    }
+    result.write_text(json.dumps({"model.weights.h5": row}))
+
+
+def _run_checks(folder: Path, samples: Path, scratch: str, programs) -> dict[str, dict]:
+    """What Python programs, each with its PYTHONPATH, find in processes of their own."""
     processes = []
-    for i, (script, path) in enumerate(scripts):
+    for i, (program, path) in enumerate(programs):
         result = Path(scratch) / f"result-{i}.json"
         process = subprocess.Popen(
-            [sys.executable, "-c", script, str(folder), str(samples), str(result)],
+            [sys.executable, *program, str(folder), str(samples), str(result)],
             cwd=scratch,
             env={**os.environ, "PYTHONPATH": path},
             stdout=subprocess.DEVNULL,

@@ -76,6 +76,16 @@ def whole_folder(target: Path, *, what: str, flag: str) -> Iterator[Path]:
                 shutil.rmtree(temporary)
 
 
+def check_free(out: Path) -> None:
+    """Refuses an `--out` at which something else than an empty folder stands.
+
+    Raises:
+        InputError: It does.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out} exists and is not an empty folder. Choose another.")
+
+
 def cannot_write(path: Path, error: OSError, needed: int) -> EnvironmentFault:
     """The error for a failed write, with what was needed and what is free."""
     free = 0

@@ -25,9 +25,9 @@ import numpy as np
 
 from tfvision.engine.files import sha256_of, write_bytes, write_json
 from tfvision.errors import InputError
+from tfvision.text import first_lines, some
 
 VERSION = 1
-_SHOWN = 5  # names in a message
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
@@ -85,7 +85,7 @@ class Shards:
         if twice:
             raise InputError(
                 f"Every id of {folder} must be there once; {len(twice)} come several times: "
-                f"{_listed(twice)}. Give the images different names."
+                f"{some(twice)}. Give the images different names."
             )
         if header["per_shard"] < 1 or not header["class_names"]:
             raise InputError("A store of probabilities needs per_shard >= 1 and class names.")
@@ -116,10 +116,9 @@ class Shards:
         surplus = sorted(p.name for p in folder.glob("shard-*.npz") if p not in store._paths())
         problems += [f"{name}: shards.json knows no such shard" for name in surplus]
         if problems:
-            more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
             raise InputError(
-                f"{folder} is not a whole store of probabilities:\n  "
-                + "\n  ".join([*problems[:20], *more])
+                f"{folder} is not a whole store of probabilities:\n"
+                + "\n".join(first_lines([f"  {text}" for text in problems]))
                 + "\nGive the command that writes it again: it writes what is missing."
             )
         return store
@@ -277,7 +276,7 @@ class Shards:
         if [own.shape for own in found] != [(a.shape[0] * a.shape[1],) for a in arrays]:
             raise InputError(
                 f"{self.folder}: each image needs a weight a pixel, (H * W,); got shapes "
-                f"{[own.shape for own in found][:_SHOWN]}."
+                f"{[own.shape for own in found][:5]}."
             )
         joined = np.concatenate(found)
         if not (np.isfinite(joined).all() and (joined > 0).all()):
@@ -340,9 +339,5 @@ def _names(folder: Path) -> list[str]:
 
 def _brief(value: list | dict) -> str:
     if isinstance(value, list):
-        return f"{len(value)} ({_listed(value)})"
+        return f"{len(value)} ({some(value)})"
     return json.dumps(value, ensure_ascii=False)[:300]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:_SHOWN])) + (" ..." if len(names) > _SHOWN else "")

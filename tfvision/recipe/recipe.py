@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from tfvision.config import RunConfig
-from tfvision.engine.aggregation import Attention
 from tfvision.engine.stages import Stage
 from tfvision.errors import InputError
 from tfvision.losses import ON_EMBEDDINGS
@@ -37,7 +36,6 @@ class Recipe:
         void: Labels outside 0..K-1 that never count.
         architecture: Of an encoder that the config has by path, so that a run can be rebuilt
             where that path is gone; else None.
-        attention: What joins the pieces of an image in place of `data.aggregate`, or None.
         temperature: What `calibrated` divides the logits by, or None.
     """
 
@@ -51,7 +49,6 @@ class Recipe:
     component_rules: tuple
     void: tuple[int, ...]
     architecture: dict[str, Any] | None = None
-    attention: Attention | None = None
     temperature: float | None = None
 
     def calibrated(self, probabilities: np.ndarray) -> np.ndarray:

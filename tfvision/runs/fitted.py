@@ -7,7 +7,7 @@ from pathlib import Path
 from tfvision.config import RunConfig
 from tfvision.errors import InputError
 from tfvision.recipe.recipe import Recipe
-from tfvision.runs.fitted_files import LEARNT, as_text, read_aggregate, read_temperature
+from tfvision.runs.fitted_files import as_text, read_aggregate, read_temperature
 
 
 def with_fitted(
@@ -35,11 +35,6 @@ def with_fitted(
     if calibrated is not None:
         recipe = _with_temperature(recipe, class_names, calibrated)
     return recipe
-
-
-def rule_of(recipe: Recipe) -> str:
-    """The name of what joins the pieces of an image."""
-    return recipe.config.data.aggregate if recipe.attention is None else LEARNT
 
 
 def check_pieces(config: RunConfig, what: str) -> None:
@@ -70,9 +65,6 @@ def _with_aggregate(recipe: Recipe, class_names: Sequence[str], path: Path) -> R
             f"--aggregate {path} was fitted on pieces of {as_text([found.input])}; this run sees "
             f"{as_text([own])}. Fit it on folds of the run's own data.input."
         )
-    attention = found.attention
-    if attention is not None:
-        return replace(recipe, attention=attention)
     data = recipe.config.data.model_copy(update={"aggregate": found.aggregate.name})
     return replace(recipe, config=recipe.config.model_copy(update={"data": data}))
 
@@ -84,10 +76,11 @@ def _with_temperature(recipe: Recipe, class_names: Sequence[str], path: Path) ->
         )
     found = read_temperature(path)
     _check_classes(f"--calibrated {path}", found.class_names, class_names)
-    if found.aggregate != rule_of(recipe):
+    rule = recipe.config.data.aggregate
+    if found.aggregate != rule:
         raise InputError(
             f"--calibrated {path} was fitted on pieces joined by {found.aggregate}; here they are "
-            f"joined by {rule_of(recipe)}, whose probabilities are as sure as others. Leave "
+            f"joined by {rule}, whose probabilities are as sure as others. Leave "
             "--calibrated or --aggregate out."
         )
     return replace(recipe, temperature=found.temperature)

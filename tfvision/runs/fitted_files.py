@@ -4,23 +4,18 @@
 `submit` take them.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from tfvision.config import check_names, load_config
 from tfvision.data.crops.pieces import AGGREGATES
-from tfvision.engine.aggregation import Attention
 from tfvision.errors import InputError
 from tfvision.postprocess import POSTPROCESS
 from tfvision.registry import Spec, unknown
-
-LEARNT = "attention"
 
 
 class RulesFile(BaseModel):
@@ -31,29 +26,12 @@ class RulesFile(BaseModel):
 
 
 class AggregateFile(BaseModel):
-    """What joins the pieces of an image, and what it was fitted on."""
+    """The rule that joins the pieces of an image, and what it was chosen on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     class_names: tuple[str, ...]
     input: Spec
     aggregate: Spec
-
-    @property
-    def attention(self) -> Attention | None:
-        """The learnt weights; None where it is a rule of `AGGREGATES`."""
-        return Attention.from_dict(self.aggregate.kwargs) if self._learnt else None
-
-    @property
-    def text(self) -> str:
-        """The name of the rule; of learnt weights, with a part of their SHA-256."""
-        if not self._learnt:
-            return self.aggregate.name
-        values = json.dumps(self.aggregate.kwargs, sort_keys=True)
-        return f"{LEARNT} {hashlib.sha256(values.encode()).hexdigest()[:12]}"
-
-    @property
-    def _learnt(self) -> bool:
-        return self.aggregate.name == LEARNT
 
 
 class TemperatureFile(BaseModel):
@@ -87,22 +65,23 @@ def read_aggregate(path: Path) -> AggregateFile:
     """A file of `python -m tfvision aggregate`.
 
     Raises:
-        InputError: It cannot be read, has other keys, names a rule that there is not, or learnt
-            weights do not fit its classes.
+        InputError: It cannot be read, has other keys, or names a rule that there is not.
     """
-    found = load_config(AggregateFile, path)
-    name, given = found.aggregate.name, found.aggregate.kwargs
-    if name not in (*AGGREGATES, LEARNT):
-        raise InputError(f"{path}: {unknown('aggregate', name, (*AGGREGATES, LEARNT))}")
-    wanted = ("v", "u", "w", "mean", "spread") if name == LEARNT else ()
-    if set(given) != set(wanted):
+    file = load_config(AggregateFile, path)
+    name, arguments = file.aggregate.name, file.aggregate.kwargs
+    if name == "attention":  # files of versions that could learn the weights of pieces
         raise InputError(
-            f"{path}: aggregate {name} has the values {', '.join(wanted) or 'none'}; got "
-            f"{', '.join(given) or 'none'}. Write the file again with the command aggregate."
+            f"{path} asks for learnt attention over pieces, which is gone; run `python -m tfvision "
+            f"aggregate FOLDS` again, which chooses among {', '.join(AGGREGATES)}."
         )
-    if wanted:
-        _check_attention(path, given, len(found.class_names) + 1)
-    return found
+    if name not in AGGREGATES:
+        raise InputError(f"{path}: {unknown('aggregate', name, AGGREGATES)}")
+    if arguments:
+        raise InputError(
+            f"{path}: aggregate {name} takes no values; got {', '.join(arguments)}. Write the file "
+            "again with the command aggregate."
+        )
+    return file
 
 
 def write_aggregate(found: AggregateFile, comments: Sequence[str]) -> str:
@@ -138,22 +117,3 @@ def as_text(rules: Sequence[Spec]) -> str:
         f"{rule.name}({', '.join(f'{k}={v!r}' for k, v in rule.kwargs.items())})" for rule in rules
     ]
     return ", ".join(calls) or "none"
-
-
-def _check_attention(path: Path, given: dict[str, Any], features: int) -> None:
-    """Refuses values that are no `Attention` over so many features."""
-    try:
-        shapes = {k: np.shape(np.array(v, float)) for k, v in given.items() if v is not None}
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: attention holds something else than numbers: {error}") from error
-    hidden = shapes.get("w", (0,))[0] if shapes.get("w") else 0
-    wanted = {"v": (hidden, features), "w": (hidden,), "mean": (features,), "spread": (features,)}
-    if "u" in shapes:
-        wanted["u"] = wanted["v"]
-    if shapes != wanted or not hidden:
-        raise InputError(
-            f"{path}: the attention of {features - 1} classes must have the shapes {wanted}; got "
-            f"{shapes}. Write the file again with the command aggregate."
-        )
-    if min(given["spread"]) <= 0:
-        raise InputError(f"{path}: the spread of a feature must be above 0; got {given['spread']}.")

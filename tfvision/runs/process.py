@@ -23,10 +23,7 @@ from tfvision.tasks.facts import facts_of
 
 PACKAGE = Path(__file__).parents[2]  # the folder that tfvision is imported from
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_TRAIN = (
-    "import sys; sys.argv[0] = {script!r}; from tfvision.cli.training import train; "
-    "sys.exit(train({task!r}))"
-)
+CHILD = (sys.executable, "-m", "tfvision", "_run")  # see `tfvision.cli.child_commands`
 
 
 class ProcessFailed(PartFailed):
@@ -97,10 +94,7 @@ def run_script(task: str, arguments: Sequence[str], out: Path, *, log: Path | No
         Interrupted: This process was asked to stop; the other one has saved its state.
         ProcessFailed: The process ended with an error, whose exit code this one has.
     """
-    code = run_process(
-        [sys.executable, "-c", _TRAIN.format(task=task, script=facts_of(task).script), *arguments],
-        log=log,
-    )
+    code = run_process([*CHILD, "train", task, *arguments], log=log)
     if code:
         raise ProcessFailed(
             f"The training of {out} ended with exit code {code}{_meaning(code, log)}. What it had "

@@ -54,7 +54,7 @@ def how(request: UseRequest) -> dict[str, Any]:
         "tile": None if request.tile is None else f"{request.tile[0]}x{request.tile[1]}",
         "overlap": request.overlap,
         "postprocess": request.postprocess and as_text(read_rules(request.postprocess)),
-        "aggregate": request.aggregate and read_aggregate(request.aggregate).text,
+        "aggregate": request.aggregate and read_aggregate(request.aggregate).aggregate.name,
         "calibrated": request.calibrated and read_temperature(request.calibrated).text,
     }
     return {key: value for key, value in settings.items() if value is not None}

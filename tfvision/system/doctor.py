@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -143,25 +142,15 @@ def installed(name: str) -> str | None:
 
 def fits(version: str, window: str) -> bool:
     """Whether `2.21.0` lies in `>=2.20,<2.22`; a pre-release counts as its release."""
-    compare: dict[str, Callable[[tuple, tuple], bool]] = {
-        ">=": lambda a, b: a >= b,
-        "<=": lambda a, b: a <= b,
-        "==": lambda a, b: a == b,
-        ">": lambda a, b: a > b,
-        "<": lambda a, b: a < b,
-    }
-    for clause in filter(None, window.split(",")):
-        sign, bound = re.fullmatch(r"\s*(>=|<=|==|>|<)\s*([\d.]+)\s*", clause).groups()
-        if not compare[sign](_release(version), _release(bound)):
-            return False
-    return True
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """`2.21rc1` -> (2, 21, 0, 0, 0)."""
-    numbers = re.match(r"\d+(\.\d+)*", version)
-    parts = [int(part) for part in numbers[0].split(".")] if numbers else [0]
-    return tuple([*parts, 0, 0, 0, 0][:5])
+    try:
+        from packaging.specifiers import SpecifierSet
+        from packaging.version import InvalidVersion, Version
+    except ImportError:
+        return True  # that it is missing stands in the list of packages
+    try:
+        return Version(version).base_version in SpecifierSet(window)
+    except InvalidVersion:
+        return False
 
 
 # Devices

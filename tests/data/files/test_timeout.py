@@ -71,19 +71,19 @@ def test_a_process_with_a_stalled_read_ends_with_2(tmp_path):
     pairs(tmp_path / "data", 3)
     script = (
         "import sys, threading, types\n"
-        "from tfvision import cli\n"
-        "from tfvision.data import image_io, in_time\n"
+        "from tfvision.cli import shared\n"
+        "from tfvision.data.files import images, timeout\n"
         "from tfvision.data.sources.mask_folder import folder\n"
         "from tfvision.data.scan.scan import scan\n"
-        "in_time.FILE_SECONDS = in_time.GRACE_SECONDS = 0.3\n"
-        "read = image_io.read_bytes\n"
+        "timeout.FILE_SECONDS = timeout.GRACE_SECONDS = 0.3\n"
+        "read = images.read_bytes\n"
         "def stalls(path, *, place):\n"
         "    if place == 'masks/s1.png':\n"
         "        threading.Event().wait()\n"
         "    return read(path, place=place)\n"
-        "image_io.read_bytes = stalls\n"
+        "images.read_bytes = stalls\n"
         "asked = types.SimpleNamespace(json=False, debug=False)\n"
-        "sys.exit(cli.guarded(lambda: scan(folder(sys.argv[1])), asked))\n"
+        "sys.exit(shared.guarded(lambda: scan(folder(sys.argv[1])), asked))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "data")],

@@ -280,7 +280,7 @@ def test_a_folder_that_holds_something_is_not_written_to(base, tmp_path):
 def test_no_tensorflow_is_needed(base, tmp_path):
     code = f"""
 import sys
-from tfvision import commands
+from tfvision.cli import commands
 runs = {[str(base), str(other(tmp_path))]}
 assert commands.main(["compare", *runs, "--out", {str(tmp_path / "out")!r}, "--quiet"]) == 0
 assert commands.main(["compare", runs[0], runs[0]]) == 2

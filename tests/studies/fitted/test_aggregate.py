@@ -1,4 +1,4 @@
-"""How pieces agree: a planted rule is found through the command, noise is refused."""
+"""How pieces are joined: a planted rule is found through the command, noise is refused."""
 
 import json
 import shutil
@@ -10,14 +10,14 @@ import yaml
 from tests.support import class_folds, classes, runs
 from tfvision.cli import commands
 from tfvision.data.crops.pieces import aggregate as join
-from tfvision.engine.aggregation import PieceScores, fit_attention
 from tfvision.engine.ensemble import Ensemble
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.recipe.read import native
+from tfvision.registry import Spec
 from tfvision.runs.fitted import with_fitted
-from tfvision.runs.fitted_files import LEARNT, read_aggregate
+from tfvision.runs.fitted_files import read_aggregate
 from tfvision.runs.load import load_run
 from tfvision.studies.fitted.aggregate import aggregate
 from tfvision.studies.fitted.piece_predictions import FOLDER
@@ -28,10 +28,10 @@ COUNT = 48
 
 
 def planted():
-    """The smallest of three pieces knows the class; the others say one by chance."""
+    """The largest of three pieces knows the class; the others say one by chance."""
     rng = np.random.default_rng(0)
     labels = np.arange(COUNT) // 2 % 2
-    return labels, [[*rng.integers(0, 2, 2).tolist(), int(label)] for label in labels]
+    return labels, [[int(label), *rng.integers(0, 2, 2).tolist()] for label in labels]
 
 
 @pytest.fixture(scope="module")
@@ -58,44 +58,36 @@ def by_name(told):
     return {rule["name"]: rule for rule in told["rules"]}
 
 
-def test_the_command_learns_which_piece_knows_and_predict_uses_it(folder, seen, capsys, tmp_path):
+def test_the_command_finds_the_rule_and_predict_uses_it(folder, seen, capsys, tmp_path):
     assert runs.use("aggregate", folder) == 0
     assert seen == ["fold-0", "fold-1"]
     told, said = json.loads((folder / "aggregate.json").read_text()), capsys.readouterr().err
     rules = by_name(told)
-    assert list(rules) == ["mean", "area", "log_mean", "median", "max", LEARNT]
-    assert [rules[name]["verdict"] for name in ("mean", "area", LEARNT)] == [
-        *("own", "refused", "applied"),
+    assert list(rules) == ["mean", "area", "log_mean", "median", "max"]
+    assert [rules[name]["verdict"] for name in ("mean", "area", "max")] == [
+        *("own", "applied", "refused"),
     ]
-    assert rules[LEARNT]["score"] == 1
-    assert rules["area"]["score"] < rules["mean"]["score"] < 0.9
-    gain = rules[LEARNT]["gain"]["declared"]
+    assert rules["area"]["score"] == 1
+    assert rules["max"]["score"] < rules["mean"]["score"] < 0.9
+    gain = rules["area"]["gain"]["declared"]
     assert gain["difference"] == pytest.approx(1 - rules["mean"]["score"])
     assert gain["low"] > 0
-    assert rules[LEARNT]["p_adjusted"] >= gain["p_value"]
-    assert (told["aggregate"], told["num_pieces"]) == (LEARNT, 3 * COUNT)
-    assert "attention: applied: +" in said
-    assert "area: refused: its nested gain is -" in said
-    # The file is that of a fit on all, and is used from then on.
+    assert rules["area"]["p_adjusted"] >= gain["p_value"]
+    assert (told["aggregate"], told["num_pieces"]) == ("area", 3 * COUNT)
+    assert "area: applied: +" in said
+    assert "max: refused: its nested gain is -" in said
     store = Shards.open(folder / FOLDER)
     assert store.weights(store.ids[5]).tolist() == [49, 25, 9]
     truth = class_folds.truth_of(folder)
-    pieces = PieceScores(
-        np.concatenate([store[name][:, 0] for name in store.ids]).astype(float),
-        np.concatenate([store.weights(name) for name in store.ids]),
-        np.repeat(np.arange(COUNT), 3),
-    )
-    fitted = fit_attention(pieces, np.array([truth[name] for name in store.ids]))
-    file = read_aggregate(folder / "aggregate.yaml")
-    np.testing.assert_array_equal(file.attention(pieces), fitted(pieces))
     data = folder / "folds.yaml"
     table = yaml.safe_load(data.read_text())["data"]["source"]["path"]
     out, options = tmp_path / "out", ("--aggregate", folder / "aggregate.yaml")
     assert runs.use("predict", folder / "fold-0", table, "--out", out, *options) == 0
     rows = {row["id"]: row for row in classes.rows(out / "predictions.csv")}
     assert all(rows[name]["label"] == class_folds.NAMES[k] for name, k in truth.items())
-    for row, name in enumerate(store.ids):
-        assert float(rows[name]["p_light"]) == pytest.approx(fitted(pieces)[row, 1], abs=1e-3)
+    for name in store.ids:
+        wanted = join(store[name][:, 0], store.weights(name), "area")[1]
+        assert float(rows[name]["p_light"]) == pytest.approx(wanted, abs=1e-3)
     assert (out / "aggregate.yaml").read_bytes() == (folder / "aggregate.yaml").read_bytes()
     submitted = ("--format", "labels", "--out", tmp_path / "s.csv", *options)
     assert runs.use("submit", folder / "fold-0", table, *submitted) == 0
@@ -105,32 +97,20 @@ def test_the_command_learns_which_piece_knows_and_predict_uses_it(folder, seen, 
     capsys.readouterr()
     assert runs.use("evaluate", folder / "fold-0", "--data", table, *options) == 0
     (entry,) = json.loads((folder / "fold-0/evaluation.json").read_text())
-    assert entry["aggregate"] == file.text
+    assert entry["aggregate"] == "area"
     assert entry["metrics"]["data"]["accuracy"] == 1
-    assert f"data (aggregate {LEARNT} " in capsys.readouterr().out
+    assert "data (aggregate area)" in capsys.readouterr().out
 
 
-def test_nothing_is_scored_by_what_saw_its_label(folder, seen):
-    """Nested: the score of fold 0 is that of attention fitted on fold 1 alone."""
+def test_scores_are_those_of_the_pieces_that_are_kept(folder, seen):
     told = aggregate(folder, quiet=True)
     store, truth = Shards.open(folder / FOLDER), class_folds.truth_of(folder)
-    right = []
-    halves = [store.ids[: COUNT // 2], store.ids[COUNT // 2 :]]
-    for held, others in (halves, halves[::-1]):
-        parts = [
-            PieceScores(
-                np.concatenate([store[name][:, 0] for name in names]).astype(float),
-                np.concatenate([store.weights(name) for name in names]),
-                np.repeat(np.arange(len(names)), 3),
-            )
-            for names in (others, held)
-        ]
-        fitted = fit_attention(parts[0], np.array([truth[name] for name in others]))
-        found = fitted(parts[1])
-        right += [-np.log(found[i, truth[name]]) for i, name in enumerate(held)]
-    assert by_name(told)[LEARNT]["log_loss"] == pytest.approx(np.mean(right))
-    means = [join(store[n][:, 0], store.weights(n), "mean").argmax() == truth[n] for n in store.ids]
-    assert by_name(told)["mean"]["score"] == pytest.approx(np.mean(means))
+    for name, rule in by_name(told).items():
+        joined = [join(store[n][:, 0], store.weights(n), name) for n in store.ids]
+        right = [p.argmax() == truth[n] for n, p in zip(store.ids, joined, strict=True)]
+        losses = [-np.log(p[truth[n]]) for n, p in zip(store.ids, joined, strict=True)]
+        assert rule["score"] == pytest.approx(np.mean(right))
+        assert rule["log_loss"] == pytest.approx(np.mean(losses))
 
 
 def test_a_killed_call_goes_on_and_other_weights_are_predicted_anew(folder, seen):
@@ -163,10 +143,9 @@ def test_noise_is_refused_and_the_file_keeps_the_rule_of_the_runs(noise, seen, t
     told = aggregate(noise, out=out, quiet=True)
     rules = by_name(told)
     assert next(iter(rules)) == told["aggregate"] == "area"
-    assert [r["verdict"] for r in told["rules"]] == ["own", *["refused"] * 5]
+    assert [r["verdict"] for r in told["rules"]] == ["own", *["refused"] * 4]
     assert all("that interval is not above 0" in r["reason"] for r in told["rules"][1:])
-    assert read_aggregate(out).text == "area"
-    assert read_aggregate(out).attention is None
+    assert read_aggregate(out).aggregate == Spec(name="area")
     assert not (noise / "aggregate.yaml").exists()
 
 
@@ -201,18 +180,19 @@ def section(**values):
     return yaml.safe_dump(given)
 
 
-ZERO = {"v": [[0.0] * 3], "u": None, "w": [0.0], "mean": [0.0] * 3, "spread": [1.0] * 3}
+OLD = {"v": [[0.0] * 3], "u": None, "w": [0.0], "mean": [0.0] * 3, "spread": [1.0] * 3}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (section(aggregate="maxx"), "Unknown aggregate: 'maxx'. Did you mean 'max'"),
-        (section(aggregate={"name": "max", "v": 1}), "max has the values none; got v"),
-        (section(aggregate=LEARNT), "attention has the values v, u, w, mean, spread; got none"),
-        (section(aggregate={"name": LEARNT, **ZERO, "w": "x"}), "something else than numbers"),
-        (section(aggregate={"name": LEARNT, **ZERO, "mean": [0.0]}), "of 2 classes must have the"),
-        (section(aggregate={"name": LEARNT, **ZERO, "spread": [0.0] * 3}), "must be above 0"),
+        (section(aggregate={"name": "max", "v": 1}), "max takes no values; got v"),
+        (
+            section(aggregate={"name": "attention", **OLD}),
+            r"aggregate.yaml asks for learnt attention over pieces, which is gone; run `python -m "
+            r"tfvision aggregate FOLDS` again, which chooses among mean, area, .* max\.",
+        ),
         (section(agregate=1), "agregate"),
         (section(class_names=["dark", "red"]), "classes dark, red; this run has dark, light"),
         (section(input="patches(min_size=4)"), r"pieces of patches\(min_size=4\); this run sees"),
@@ -234,9 +214,8 @@ def _error(capsys, argv):
 
 
 def test_an_ensemble_joins_the_pieces_as_the_file_says(begun, seen, tmp_path):
-    attention = {"name": LEARNT, **ZERO, "v": [[0.0, 0.0, -1.0]], "w": [40.0]}  # the smallest
     path = tmp_path / "aggregate.yaml"
-    path.write_text(section(aggregate=attention))
+    path.write_text(section(aggregate="area"))
     recipe = load_run(RunFolder(begun / "fold-0")).recipe
     both = Ensemble([class_folds.Seer(), class_folds.Seer()], channels=1)
     source, places = open_data(begun)

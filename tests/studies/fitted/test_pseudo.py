@@ -3,7 +3,6 @@
 import copy
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -242,9 +241,8 @@ class Faked:
         monkeypatch.setattr(pseudo, "train_in_process", self.train)
 
     def predict(self, argv, *, log=None):
-        assert argv[:2] == [sys.executable, "-c"]
-        compile(argv[2], "predict", "exec")
-        folder, path, out, device = argv[3:]
+        assert argv[:5] == [*process.CHILD, "predict-by-folds"]
+        folder, path, out, device = argv[5:]
         assert (folder, device) == (str(self.folder), "cpu")
         self.predicted += 1
         config = load_config(ClassificationConfig, self.folder / "folds.yaml")
@@ -443,10 +441,10 @@ def test_a_fold_whose_run_is_sure_of_nothing_stays_as_it_is(fake, monkeypatch):
 
     def predict(argv, *, log=None):
         whole(argv)
-        with np.load(argv[5]) as file:
+        with np.load(argv[7]) as file:
             arrays = dict(file)
         arrays["probabilities"][0] = 1 / 3
-        np.savez(argv[5], **arrays)
+        np.savez(argv[7], **arrays)
         return 0
 
     monkeypatch.setattr(pseudo, "run_process", predict)
@@ -558,7 +556,7 @@ def test_the_whole_command_trains_every_fold_again(tmp_path, monkeypatch):
     data = write_data(tmp_path / "d.npz", 24, 8)
     sections = {"data": {"test_fraction": 0}, "train": {"epochs": 6, "export": False}}
     config = classes.write_config(tmp_path / "c.yaml", data, **sections)
-    monkeypatch.setattr(process, "run_process", lambda argv, **_: classes.train(*argv[3:]))
+    monkeypatch.setattr(process, "run_process", lambda argv, **_: classes.train(*argv[6:]))
     folder = tmp_path / "F"
     assert classes.train("--config", config, "--out", folder, "--folds", 2) == 0
     assert call(folder, "--confidence", 0.34) == 0

@@ -175,7 +175,7 @@ def test_the_interval_is_over_units_and_holds_the_score():
 
 def in_this_process(argv, *, log=None):
     """What `run_process` would start, here."""
-    return training.train("segmentation", [*argv[3:], "--debug"])
+    return training.train("segmentation", [*argv[6:], "--debug"])
 
 
 @pytest.fixture

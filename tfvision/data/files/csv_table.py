@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tfvision.data.files.paths import read_bytes
 from tfvision.errors import InputError
+from tfvision.text import first_lines
 
 DELIMITERS = ",;\t|"
 
@@ -61,9 +62,8 @@ def read_table(
         given = dict(zip(header, cells, strict=True))
         rows.append(Row(line, {name: given.get(name, "") for name in columns}))
     if problems:
-        more = [f"  ... and {len(problems) - 20} more"] if len(problems) > 20 else []
         raise InputError(
-            "\n".join([f"{path}: rows of another length than the header.", *problems[:20], *more])
+            "\n".join([f"{path}: rows of another length than the header.", *first_lines(problems)])
             + "\nQuote cells that hold the separator."
         )
     return rows, extra

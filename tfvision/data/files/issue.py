@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from tfvision.errors import InputError
+from tfvision.text import first_lines
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,4 @@ class BadSample(InputError):
 
 def listing(issues: list[Issue], *, limit: int = 20) -> str:
     """The first `limit` issues, one a line, and how many more there are."""
-    lines = [f"  {issue}" for issue in issues[:limit]]
-    if len(issues) > limit:
-        lines.append(f"  ... and {len(issues) - limit} more")
-    return "\n".join(lines)
+    return "\n".join(first_lines([f"  {issue}" for issue in issues], limit))

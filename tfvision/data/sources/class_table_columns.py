@@ -15,6 +15,7 @@ from tfvision.data.files.csv_table import read_cells
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.issue import BadSample
 from tfvision.errors import InputError
+from tfvision.text import first_lines
 
 # Names as they are compared: in small letters, without spaces, "_" and "-"; the first wins.
 NAMES = {
@@ -85,9 +86,8 @@ def read_label_rows(
         if len(c) != width
     ]
     if wrong:
-        more = [f"  ... and {len(wrong) - 20} more"] if len(wrong) > 20 else []
         raise InputError(
-            "\n".join([f"{path}: rows of another length than the first.", *wrong[:20], *more])
+            "\n".join([f"{path}: rows of another length than the first.", *first_lines(wrong)])
             + "\nQuote cells that hold the separator."
         )
     rows = []

@@ -16,8 +16,7 @@ from tfvision.data.sources.class_table_columns import (
 from tfvision.data.sources.file_source import name_key, stem
 from tfvision.data.sources.source import RawSample, Source
 from tfvision.errors import InputError
-
-SHOWN = 20  # wrong lines that a message lists
+from tfvision.text import first_lines
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,8 @@ def read_labels_table(
                 f"{first.label!r}"
             )
     if problems:
-        more = [f"  ... and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         raise InputError(
-            "\n".join([f"{path}: {len(problems)} rows are wrong.", *problems[:SHOWN], *more])
+            "\n".join([f"{path}: {len(problems)} rows are wrong.", *first_lines(problems)])
             + f"\nThe classes are {', '.join(class_names)}, or their numbers from 0."
         )
     if not rows_of:

@@ -12,6 +12,7 @@ from tfvision.data.split.assign import deal
 from tfvision.data.split.chain_blocks import Near, leave_out
 from tfvision.data.split.stratify import make_units
 from tfvision.errors import InputError
+from tfvision.text import first_lines
 
 
 def holdout(
@@ -208,9 +209,8 @@ def read_splits(
         seen[index] = row.line
         splits[index] = row.values["split"] or None
     if problems:
-        more = [f"  ... and {len(problems) - 20} more"] if len(problems) > 20 else []
         raise InputError(
-            "\n".join([f"{path}: {len(problems)} lines are wrong.", *problems[:20], *more])
+            "\n".join([f"{path}: {len(problems)} lines are wrong.", *first_lines(problems)])
             + f"\nIds must be those of the data set's samples with {word}s, each once."
         )
     labelled = [i for i, record in enumerate(records) if record.labelled]

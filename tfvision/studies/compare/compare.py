@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.engine.files import write_json
+from tfvision.engine.files import check_free, write_json
 from tfvision.engine.run_folder import free_folder
 from tfvision.errors import InputError
 from tfvision.metrics.contract import CONVENTIONS, Contract
@@ -113,8 +113,7 @@ def _free(out: Path | None, runs: Sequence[ScoredRun]) -> Path:
     if out is None:
         name = "-vs-".join(run.folder.path.resolve().name for run in runs)[:100]
         return free_folder(Path("runs") / "compare", name)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out} exists and is not an empty folder. Choose another.")
+    check_free(out)
     return out
 
 

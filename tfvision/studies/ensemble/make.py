@@ -22,6 +22,7 @@ from tfvision.studies.ensemble.members import Member, check_request, describe, r
 from tfvision.studies.ensemble.unseen import prepare_unseen
 from tfvision.studies.ensemble.weights import read_out_of_fold, score_mean, weigh
 from tfvision.tasks.task import Task, task_of
+from tfvision.text import figure
 
 
 def make(request: EnsembleRequest) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def _text(out: Path, record: dict[str, Any], summary: dict[str, Any]) -> str:
     lines = [f"ensemble of {len(record['members'])} runs: {out}"]
     for i, entry in enumerate(record["members"]):
         scores = "".join(
-            f"  {split} {_number(of['members'][i])}" for split, of in record["scores"].items()
+            f"  {split} {figure(of['members'][i], '-')}" for split, of in record["scores"].items()
         )
         lines.append(f"  {entry['run']:30} weight {entry['weight']:.3f}{scores}")
     lines += [f"  {path}: weight 0, left out" for path in record["left_out"]]
@@ -154,16 +155,13 @@ def _text(out: Path, record: dict[str, Any], summary: dict[str, Any]) -> str:
     if "text" in how:
         lines.append(how["text"])
     elif "alone" in how.get("out_of_fold", {}):
-        alone = ", ".join(map(_number, how["out_of_fold"]["alone"]))
+        alone = ", ".join(figure(score, "-") for score in how["out_of_fold"]["alone"])
+        mean = figure(how["out_of_fold"]["mean"], "-")
         lines.append(
-            f"out of fold: {how['out_of_fold']['metric']} {_number(how['out_of_fold']['mean'])} "
-            f"of the mean (the folds folders alone: {alone})"
+            f"out of fold: {how['out_of_fold']['metric']} {mean} of the mean (the folds folders "
+            f"alone: {alone})"
         )
     for split, of in record["scores"].items():
         images = summary["metrics"][split]["num_images"]
-        lines.append(f"{split:4} {of['metric']} {_number(of['ensemble'])}  ({images} images)")
+        lines.append(f"{split:4} {of['metric']} {figure(of['ensemble'], '-')}  ({images} images)")
     return "\n".join([*lines, *record["notes"]])
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from tfvision.config import RunConfig, differences, load_any
 from tfvision.engine.ensemble_weights import OBJECTIVES, normalise
+from tfvision.engine.files import check_free
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.runs.request import EnsembleRequest
@@ -77,8 +78,7 @@ def check_request(request: EnsembleRequest, groups: list[list[Member]]) -> None:
         InputError: Either.
     """
     out, given = request.out, request.member_weights
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out} exists and is not an empty folder. Choose another.")
+    check_free(out)
     if given is not None and request.weights != "mean":
         raise InputError(
             f"--member-weights are given weights; --weights {request.weights} finds them. Give "

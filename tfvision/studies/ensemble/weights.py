@@ -25,8 +25,7 @@ from tfvision.postprocess.pixelwise import decode
 from tfvision.recipe.recipe import Recipe
 from tfvision.stats.bootstrap import Difference, compare, score_parts, value
 from tfvision.studies.folds.folder import read_folds, truth_of, units_of
-
-SHOWN = 5  # ids in a message
+from tfvision.text import finite, some
 
 
 @dataclass(frozen=True)
@@ -104,14 +103,14 @@ def check_same_samples(names: Sequence[str], stores: Sequence[Shards], folds) ->
             only = sorted(own ^ other)
             raise InputError(
                 f"{both} have folds of different samples: {len(own)} and {len(other)} ids, "
-                f"{len(own & other)} in both; for example {_listed(only)}. Train both on one data "
+                f"{len(own & other)} in both; for example {some(only)}. Train both on one data "
                 "set with one seed, or use --weights mean."
             )
         moved = [i for i in stores[0].ids if dealt[i] != folds[0][i]]
         if moved:
             raise InputError(
                 f"{both} were dealt into different folds: {len(moved)} of {len(own)} samples are "
-                f"in another ({_listed(moved)}). Weights are fitted on some folds and scored on "
+                f"in another ({some(moved)}). Weights are fitted on some folds and scored on "
                 "the others, so all must have one deal: train both with one seed and the same "
                 "--folds, or use --weights mean."
             )
@@ -173,9 +172,9 @@ def weigh(found: OutOfFold, method: str, recipe: Recipe) -> dict[str, Any]:
         "metric": metric,
         "num_samples": len(ids),
         "out_of_fold": {
-            "mean": _number(scores[0]),
-            "nested": _number(scores[1]),
-            "alone": [_number(s) for s in scores[2:]],
+            "mean": finite(scores[0]),
+            "nested": finite(scores[1]),
+            "alone": [finite(s) for s in scores[2:]],
         },
         "gain": _gain_json(gain),
         "text": gain_text(gain, method, metric, used),
@@ -188,7 +187,7 @@ def score_mean(found: OutOfFold, weights: Sequence[float], recipe: Recipe) -> di
     plans = [[np.asarray(weights), *np.eye(num_models)]] * len(found.folds)
     metric = recipe.config.metrics[0].name
     scores = [
-        _number(value(score_parts(c, recipe.contract, score=metric)))
+        finite(value(score_parts(c, recipe.contract, score=metric)))
         for c in _counts(found, plans, recipe)
     ]
     return {"metric": metric, "mean": scores[0], "alone": scores[1:]}
@@ -248,13 +247,5 @@ def _counts(found: OutOfFold, plans: Sequence[Sequence[np.ndarray]], recipe: Rec
 
 def _gain_json(gain: Difference) -> dict[str, Any]:
     keys = ("difference", "low", "high", "p_value")
-    values = {key: _number(getattr(gain, key)) for key in keys}
+    values = {key: finite(getattr(gain, key)) for key in keys}
     return {**values, "num_units": gain.num_units, "num_differing": gain.num_differing}
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _listed(ids: Sequence[str]) -> str:
-    return ", ".join(map(repr, ids[:SHOWN])) + (" ..." if len(ids) > SHOWN else "")

@@ -1,4 +1,4 @@
-"""`aggregate`: how the pieces of an image agree, chosen and learnt on out-of-fold predictions."""
+"""`aggregate`: which rule joins the pieces of an image, chosen on out-of-fold predictions."""
 
 import math
 import sys
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tfvision.data.crops.pieces import AGGREGATES
-from tfvision.engine.aggregation import PieceScores, fit_attention, nested
 from tfvision.engine.distribute import make_strategy
 from tfvision.engine.files import write_json, write_text
 from tfvision.engine.progress import Progress
@@ -22,10 +21,10 @@ from tfvision.postprocess.pixelwise import decode
 from tfvision.recipe.recipe import Recipe
 from tfvision.registry import Spec
 from tfvision.runs.fitted import check_pieces
-from tfvision.runs.fitted_files import LEARNT, AggregateFile, write_aggregate
+from tfvision.runs.fitted_files import AggregateFile, write_aggregate
 from tfvision.stats import bootstrap
 from tfvision.stats.bootstrap import holm, score_parts
-from tfvision.studies.fitted.piece_predictions import piece_store, pieces_in
+from tfvision.studies.fitted.piece_predictions import PieceScores, piece_store, pieces_in
 from tfvision.studies.fitted.verdict import LEVEL, RESAMPLES, SEED, Gain, gain_of, refusal
 from tfvision.studies.folds.folder import load_folds_config, read_folds
 from tfvision.studies.folds.predictions import FEW, FoldPredictions, read_predictions
@@ -36,9 +35,9 @@ class Rule:
     """One way of joining pieces.
 
     Attributes:
-        name: Of `AGGREGATES`, or `attention`.
-        score: Under the metric contract, nested.
-        log_loss: Nested, in nats.
+        name: Of `AGGREGATES`.
+        score: Under the metric contract, out of fold.
+        log_loss: In nats, out of fold.
         gain: Of its score over the runs' own rule; None: it is that.
         p_adjusted: Of the gain, by Holm over all that were tried.
         verdict: `own`, `applied` or `refused`.
@@ -65,8 +64,7 @@ def aggregate(
     """Scores every rule of joining pieces out of fold, and says which to use.
 
     The pieces of each image are predicted by the fold's run that did not train on it, and kept
-    in `out_of_fold_pieces/`. Attention is fitted on all folds but one and scored on that; the
-    other rules have nothing to fit. Each is held against the rule of the runs' config.
+    in `out_of_fold_pieces/`. Each rule is compared with that of the runs' config.
 
     Args:
         folder: What `train_cls.py --folds` made, complete.
@@ -99,25 +97,22 @@ def aggregate(
     labels, pieces = truth[counted], pieces_in(store, counted)
     rules = judge(pieces, labels, counted, found)
     chosen = next((rule for rule in rules if rule.verdict == "applied"), rules[0])
-    fitted = fit_attention(pieces, labels)
-    learnt = fitted.to_dict() if chosen.name == LEARNT else {}
     file = AggregateFile(
         class_names=tuple(store.class_names),
         input=found.recipe.config.data.input,
-        aggregate=Spec(name=chosen.name, **learnt),
+        aggregate=Spec(name=chosen.name),
     )
     result = {
         "folds": str(folder),
         **_about(found, counted),
-        "num_pieces": len(pieces.images),
+        "num_pieces": sum(map(len, pieces.weights)),
         "input": file.model_dump(mode="json")["input"],
         "variables_sha256": store.origin["variables_sha256"],
         "rules": [rule.to_json() for rule in rules],
-        "apparent_score": _score(_counts(fitted(pieces), labels, found.recipe), found),
         "aggregate": chosen.name,
         "cautions": _cautions(found, counted, chosen),
     }
-    lines = [f"How pieces agree, fitted on {folder}; level {LEVEL}, see {out.stem}.json."]
+    lines = [f"How pieces are joined, chosen on {folder}; level {LEVEL}, see {out.stem}.json."]
     lines += [f"{rule.name}: {_finding(rule)}" for rule in rules]
     write_text(out, write_aggregate(file, lines))
     write_json(out.with_suffix(".json"), result)
@@ -132,27 +127,27 @@ def judge(
     """Every rule with its verdict, the runs' own first.
 
     A rule may be used where the 95 % interval of its gain lies above 0 and Holm's p over all
-    that were tried is at most 0.05; of several the one that gains most is, and of equals the
-    one with nothing to fit. What is not nested: the models of the other folds have trained on
-    the held-out fold's images, as in all stacking.
+    that were tried is at most 0.05; of several the one that gains most is.
 
     Args:
         pieces: Of N counted images.
         labels: (N,) their classes.
         places: (N,) where they are in `found`.
-        found: Folds, units and recipe.
+        found: Units and recipe.
+
+    Raises:
+        InputError: All images that count are of one unit.
     """
-    folds, units = np.array(found.folds)[places], [found.units[i] for i in places]
-    if len(set(folds.tolist())) < 2 or len(set(units)) < 2:
+    units = [found.units[i] for i in places]
+    if len(set(units)) < 2:
         raise InputError(
-            f"The {len(places)} images that count are of {len(set(folds.tolist()))} fold and "
-            f"{len(set(units))} unit; 2 of each are needed to score on some what is fitted on "
-            "others."
+            f"The {len(places)} images that count are of {len(set(units))} unit; an interval over "
+            "units needs 2 or more."
         )
     own = found.recipe.config.data.aggregate
     rules, counts = [], {}
-    for name in (own, *(name for name in (*AGGREGATES, LEARNT) if name != own)):
-        probabilities = nested(pieces, labels, folds, name)
+    for name in (own, *(name for name in AGGREGATES if name != own)):
+        probabilities = pieces.joined(name)
         counts[name] = _counts(probabilities, labels, found.recipe)
         rules.append(Rule(name, _score(counts[name], found), log_loss(probabilities, labels)))
     tried = rules[1:]
@@ -204,7 +199,7 @@ def _score(counts: np.ndarray, found: FoldPredictions) -> float:
 
 def _cautions(found: FoldPredictions, counted: Sequence[int], chosen: Rule) -> list[str]:
     lines = [
-        "What is fitted is fitted to models that saw a part of the data each. Another model, one "
+        "The rule is chosen for models that saw a part of the data each. Another model, one "
         "trained on all of it or an ensemble, may see pieces otherwise."
     ]
     units = len({found.units[i] for i in counted})
@@ -221,8 +216,7 @@ def _cautions(found: FoldPredictions, counted: Sequence[int], chosen: Rule) -> l
 def _text(result: dict[str, Any], rules: Sequence[Rule]) -> str:
     lines = [
         f"{result['num_pieces']} pieces of {result['num_images']} images out of fold, "
-        f"{result['num_units']} units; {result['score']} under the metric contract, attention "
-        f"nested over {result['num_folds']} folds",
+        f"{result['num_units']} units; {result['score']} under the metric contract",
         f"{'rule':12}{'score':>8}{'gain':>10}{'95 % interval':>20}{'p (Holm)':>10}"
         f"{'log-loss':>10}  verdict",
     ]

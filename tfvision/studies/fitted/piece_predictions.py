@@ -1,11 +1,12 @@
 """What each fold's run says of the pieces of its own images: probabilities and areas, kept."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tfvision.engine.aggregation import PieceScores
+from tfvision.data.crops.pieces import aggregate
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
@@ -17,6 +18,24 @@ from tfvision.studies.folds.predictions import FoldPredictions
 from tfvision.tasks.classification.pieces import piece_probabilities
 
 FOLDER = "out_of_fold_pieces"
+
+
+@dataclass(frozen=True)
+class PieceScores:
+    """What a network says of the pieces of N images.
+
+    Attributes:
+        probabilities: N arrays (n, K) float64, rows of sum 1.
+        weights: N arrays (n,) float above 0, `Piece.weight`: areas in pixels.
+    """
+
+    probabilities: list[np.ndarray]
+    weights: list[np.ndarray]
+
+    def joined(self, how: str) -> np.ndarray:
+        """(N, K) float64: `aggregate` of every image."""
+        pairs = zip(self.probabilities, self.weights, strict=True)
+        return np.stack([aggregate(p, w, how) for p, w in pairs])
 
 
 def piece_store(folder: Path, found: FoldPredictions, say: Callable[[str], None]) -> Shards:
@@ -58,21 +77,16 @@ def piece_store(folder: Path, found: FoldPredictions, say: Callable[[str], None]
 
 
 def pieces_in(store: Shards, images: np.ndarray) -> PieceScores:
-    """The pieces of some images of a store, by their places, numbered 0, 1, ... in that order.
+    """The pieces of some images of a store, by their places, in that order.
 
     Raises:
         InputError: Each image has one piece.
     """
     names = [store.ids[i] for i in images]
-    probabilities = [store[name][:, 0] for name in names]
-    counts = [len(own) for own in probabilities]
-    if max(counts, default=1) == 1:
+    probabilities = [store[name][:, 0].astype(np.float64) for name in names]
+    if max(map(len, probabilities), default=1) == 1:
         raise InputError(
             f"Each of the {len(names)} images of {store.folder} has one piece: there is nothing to "
             "join. Masks of one component each, or data.input with max_pieces 1, give no more."
         )
-    return PieceScores(
-        np.concatenate(probabilities).astype(np.float64),
-        np.concatenate([store.weights(name) for name in names]),
-        np.repeat(np.arange(len(names)), counts),
-    )
+    return PieceScores(probabilities, [store.weights(name) for name in names])

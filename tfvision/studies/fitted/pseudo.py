@@ -14,7 +14,6 @@ No TensorFlow here; predictions and trainings have processes of their own.
 """
 
 import json
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -26,23 +25,12 @@ import numpy as np
 from tfvision.engine.files import write_json
 from tfvision.engine.progress import Progress
 from tfvision.errors import InputError
-from tfvision.runs.process import ProcessFailed, run_process, train_in_process
+from tfvision.runs.process import CHILD, ProcessFailed, run_process, train_in_process
 from tfvision.studies.fitted.pseudo_request import Asked, open_pseudo, read_asked
 from tfvision.studies.fitted.pseudo_verdict import Chosen, judge, per_class, text_of
 from tfvision.studies.folds.folder import CONFIG, check_split
 from tfvision.tasks.classification.pseudo_images import Kin, kin_of
 from tfvision.tasks.classification.pseudo_labels import PseudoLabel, confident, listed, write_pseudo
-
-_PREDICT = (
-    "import sys; from argparse import Namespace; from pathlib import Path; "
-    "from tfvision.cli.training import guarded, import_tensorflow; "
-    "folder, path, out, device = sys.argv[1:]\n"
-    "def predict():\n"
-    "    import_tensorflow()\n"
-    "    from tfvision.studies.fitted.pseudo_predict import predict_by_folds\n"
-    "    predict_by_folds(Path(folder), Path(path) if path else None, Path(out), device)\n"
-    "sys.exit(guarded(predict, Namespace(json=False, debug=False)))"
-)
 
 
 def pseudo(
@@ -104,8 +92,8 @@ def _predicted(asked: Asked, device: str) -> np.ndarray:
     """(F, N, K) probabilities of the images by the run of each fold, from a process of its own."""
     path = asked.out / "predicted.npz"
     if not path.is_file():
-        given = [str(asked.folder), str(asked.path or ""), str(path), device]
-        code = run_process([sys.executable, "-c", _PREDICT, *given])
+        arguments = [str(asked.folder), str(asked.path or ""), str(path), device]
+        code = run_process([*CHILD, "predict-by-folds", *arguments])
         if code:
             raise ProcessFailed(
                 f"Predicting the images without labels ended with exit code {code}.", code

@@ -16,6 +16,7 @@ from tfvision.studies.fitted.verdict import RESAMPLES, SEED, gain_of
 from tfvision.studies.folds.folder import CONFIG, fold_folder
 from tfvision.studies.folds.scores import FoldCounts, contract_of, read_counts
 from tfvision.tasks.classification.pseudo_labels import PseudoLabel, listed
+from tfvision.text import figure
 
 FEW = 30  # units below which an interval is rough itself
 
@@ -133,8 +134,8 @@ def text_of(result: dict[str, Any]) -> str:
     lines = [
         f"{result['num_unlabelled']} images without labels, confidence {result['confidence']:g}; "
         f"{result['num_samples']} samples out of fold, {result['num_units']} units",
-        f"{result['score']} out of fold: {_number(gain['first'])} without, "
-        f"{_number(gain['second'])} with pseudo-labels",
+        f"{result['score']} out of fold: {figure(gain['first'])} without, "
+        f"{figure(gain['second'])} with pseudo-labels",
     ]
     if result["verdict"] == "refused":
         lines.append(f"refused: {result['reason']}")
@@ -178,7 +179,3 @@ def _cautions(num_units: int, *, applied: bool) -> list[str]:
 def per_class(labels: Sequence[PseudoLabel], names: Sequence[str]) -> dict[str, int]:
     counts = np.bincount([one.number for one in labels], minlength=len(names)).tolist()
     return dict(zip(names, counts, strict=True))
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4f}"

@@ -12,6 +12,7 @@ from tfvision.postprocess.candidates import Objective, Rule
 from tfvision.postprocess.fit import Predictions, fit, nested
 from tfvision.stats import bootstrap
 from tfvision.stats.bootstrap import PLAIN, Difference, holm, score_parts
+from tfvision.text import finite
 
 LEVEL = 0.05
 RESAMPLES, SEED = 10_000, 0
@@ -38,7 +39,7 @@ class Gain:
         return {
             "declared": _plain(self.declared),
             "plain": _plain(self.plain),
-            "contract_effect": _number(self.contract_effect),
+            "contract_effect": finite(self.contract_effect),
         }
 
 
@@ -78,8 +79,8 @@ class Tried:
             "rule": self.rule,
             "rule_by_part": self.by_part,
             "gain": self.gain.to_json(),
-            "apparent_gain": _number(self.apparent),
-            "p_adjusted": _number(self.p_adjusted),
+            "apparent_gain": finite(self.apparent),
+            "p_adjusted": finite(self.p_adjusted),
             "on_top_of": self.on_top_of,
             "added": self.added and self.added.to_json(),
         }
@@ -261,8 +262,6 @@ def _text(found: Difference) -> str:
 def _plain(found: Difference) -> dict[str, Any]:
     """Without the resamples, ready for JSON."""
     figures = {k: v for k, v in asdict(found).items() if k not in ("resampled", "errors")}
-    return {key: _number(value) for key, value in figures.items()}
-
-
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    return {
+        key: value if isinstance(value, int) else finite(value) for key, value in figures.items()
+    }

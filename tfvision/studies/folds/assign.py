@@ -14,8 +14,7 @@ from tfvision.data.split.stratify import make_units
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
 from tfvision.recipe.splits import deal_folds
-
-SHOWN = 5  # ids in a message
+from tfvision.text import some
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,6 @@ def _check_training(dealt: Deal, fold: int) -> None:
         if not held or present[training, k].any():
             continue
         names = [dealt.names[dealt.indices.index(i)] for i in held]
-        shown = ", ".join(map(repr, names[:SHOWN])) + (" ..." if len(names) > SHOWN else "")
         inside = sum(splits[i] == "val" for i in held)
         beside = len(held) - inside
         next_to = f", {beside} left out as too near to them" if beside else ""
@@ -197,8 +195,8 @@ def _check_training(dealt: Deal, fold: int) -> None:
         )
         problems.append(
             f"fold {fold} of {len(dealt.splits)} would train without the class {name!r}: of the "
-            f"{len(held)} images that hold it ({shown}) {inside} validate in that fold{next_to}. "
-            f"{advice}"
+            f"{len(held)} images that hold it ({some(names)}) {inside} validate in that "
+            f"fold{next_to}. {advice}"
         )
     if problems:
         raise InputError("The folds cannot be trained:\n  " + "\n  ".join(problems))

@@ -13,7 +13,6 @@ from tfvision.data import INPUTS
 from tfvision.data.crops.pieces import Piece, aggregate, count_pieces
 from tfvision.data.crops.windows import fit_image
 from tfvision.data.pipeline import Samples, training_batches
-from tfvision.engine.aggregation import PieceScores
 from tfvision.engine.predict import as_float, predict_probabilities
 from tfvision.recipe.dataset import LARGEST_CLASSIFIED, Prepared, rounded_size
 from tfvision.recipe.read import Native, native_scanned
@@ -191,9 +190,7 @@ def piece_probabilities(
 
 def together(recipe: Recipe, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(n, K) and (n,) of the pieces of an image -> its (K,) float64, as the recipe joins them."""
-    if recipe.attention is None:
-        return aggregate(probabilities, weights, recipe.config.data.aggregate)
-    return recipe.attention(PieceScores(probabilities, weights, np.zeros(len(weights), int)))[0]
+    return aggregate(probabilities, weights, recipe.config.data.aggregate)
 
 
 def augmented_pieces(recipe: Recipe, prepared: Prepared) -> Augmented | None:

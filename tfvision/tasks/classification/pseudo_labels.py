@@ -29,8 +29,7 @@ from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.registry import unknown
 from tfvision.tasks.classification.pseudo_images import Images, kin_of, open_images
-
-SHOWN = 20  # wrong lines that a message lists
+from tfvision.text import first_lines
 
 
 def with_pseudo(config: DataConfig, prepared: Prepared) -> tuple[Prepared, Prepared]:
@@ -159,13 +158,11 @@ def read_pseudo(path: Path, images: Images, names: Sequence[str]) -> list[Pseudo
         else:
             found[position] = PseudoLabel(position, number_of[label], probability)
     if problems:
-        more = [f"  ... and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         raise InputError(
             "\n".join(
                 [
                     f"data.pseudo {path}: {len(problems)} of {len(rows)} rows are wrong.",
-                    *problems[:SHOWN],
-                    *more,
+                    *first_lines(problems),
                 ]
             )
             + f"\nThe images are those of {images.source.layout}; data.pseudo_images names others."

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.engine.text import or_none
 from tfvision.metrics import calibration
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import native_scanned
@@ -22,6 +21,7 @@ from tfvision.tasks.classification.pseudo_labels import sentence
 from tfvision.tasks.classification.scoring import piece_scores
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.task import Outcome
+from tfvision.text import figure
 
 SHOWN = 24  # mistakes in the report
 
@@ -52,8 +52,8 @@ def insight_lines(summary: dict[str, Any]) -> list[str]:
 def headline(recipe: Recipe, metrics: dict[str, Any]) -> str:
     """The declared score of a split, and its accuracy where that is another."""
     name = recipe.config.metrics[0].name
-    beside = "" if name == "accuracy" else f", accuracy {or_none(metrics['accuracy'])}"
-    return f"{name} {or_none(metrics[name])}{beside}"
+    beside = "" if name == "accuracy" else f", accuracy {figure(metrics['accuracy'])}"
+    return f"{name} {figure(metrics[name])}{beside}"
 
 
 def write_page(path: Path, shared: dict[str, Any], outcome: Outcome) -> None:

@@ -1,5 +1,6 @@
 """Scoring a classification: the pieces of an image are put together first, then counted."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,6 @@ from tfvision.data.pipeline import scoring_batches
 from tfvision.engine.inference import logits_of, probabilities_of
 from tfvision.engine.predict import replica_values
 from tfvision.engine.step import BatchLoss, TrainStep
-from tfvision.engine.text import or_dash
 from tfvision.metrics import METRICS, classification, contract
 from tfvision.metrics.confusion import confusion_matrix
 from tfvision.postprocess.pixelwise import decode
@@ -23,6 +23,7 @@ from tfvision.tasks.classification.pieces import image_probabilities
 from tfvision.tasks.classification.recipe import ClassRecipe
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.task import Examples, Validate
+from tfvision.text import figure
 
 
 class ClassValidation:
@@ -162,13 +163,14 @@ def metrics_of(recipe: Recipe, scored: Scored, names: Sequence[str]) -> dict[str
 
 def score_lines(metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
     """What `evaluate` prints of it."""
+    dash = functools.partial(figure, missing="-")
     final = metrics.get("post_processed", metrics)
     rows = [(name, final["per_class"][name]) for name in class_names]
     return [
-        f"{final['num_images']} images, macro F1 {or_dash(final['macro_f1'])}, "
-        f"accuracy {or_dash(final['accuracy'])}; log-loss {or_dash(metrics['log_loss'])}, expected "
-        f"calibration error {or_dash(metrics['ece'])}",
-        *(f"  {name:20} F1 {or_dash(row['f1'])}  ({row['support']} images)" for name, row in rows),
+        f"{final['num_images']} images, macro F1 {dash(final['macro_f1'])}, "
+        f"accuracy {dash(final['accuracy'])}; log-loss {dash(metrics['log_loss'])}, expected "
+        f"calibration error {dash(metrics['ece'])}",
+        *(f"  {name:20} F1 {dash(row['f1'])}  ({row['support']} images)" for name, row in rows),
     ]
 
 

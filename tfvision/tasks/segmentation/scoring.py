@@ -1,5 +1,6 @@
 """Scoring a segmentation: confusion matrices, image by image."""
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,6 @@ from tfvision.engine.predict import (
     replica_values,
 )
 from tfvision.engine.step import BatchLoss, TrainStep
-from tfvision.engine.text import or_dash
 from tfvision.metrics import contract
 from tfvision.metrics.confusion import confusion_matrix
 from tfvision.metrics.graph import confusion_matrices
@@ -28,6 +28,7 @@ from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.task import Examples, Validate
+from tfvision.text import figure
 
 
 class Validation:
@@ -214,12 +215,13 @@ def metrics_of(recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> di
 
 def score_lines(metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
     """What `evaluate` prints of it."""
+    dash = functools.partial(figure, missing="-")
     final = metrics.get("post_processed", metrics)
     return [
-        f"{final['num_images']} images, mean IoU {or_dash(final['mean_iou'])}, "
-        f"pixel accuracy {or_dash(final['pixel_accuracy'])}",
+        f"{final['num_images']} images, mean IoU {dash(final['mean_iou'])}, "
+        f"pixel accuracy {dash(final['pixel_accuracy'])}",
         *(
-            f"  {name:20} IoU {or_dash(final['per_class_iou'][k])}"
+            f"  {name:20} IoU {dash(final['per_class_iou'][k])}"
             for k, name in enumerate(class_names)
         ),
     ]

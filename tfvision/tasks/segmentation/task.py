@@ -14,7 +14,6 @@ from tfvision.engine.inference import Inference
 from tfvision.engine.predict import half
 from tfvision.engine.predictions import write_predictions
 from tfvision.engine.run_folder import RunFolder
-from tfvision.engine.text import or_none
 from tfvision.errors import InputError
 from tfvision.models import prune
 from tfvision.recipe.dataset import Prepared
@@ -30,6 +29,7 @@ from tfvision.tasks.segmentation.baselines import baseline_scores
 from tfvision.tasks.segmentation.facts import FACTS
 from tfvision.tasks.segmentation.masks_given_later import samples_with_masks
 from tfvision.tasks.task import Examples, Outcome, Prediction, Settled, Task, Validate
+from tfvision.text import figure
 
 
 class Segmentation(Task):
@@ -162,4 +162,4 @@ class Segmentation(Task):
         results.write_page(path, shared, outcome, pictures)
 
     def headline(self, recipe: Recipe, metrics: dict[str, Any]) -> str:
-        return f"mean IoU {or_none(metrics['mean_iou'])}"
+        return f"mean IoU {figure(metrics['mean_iou'])}"

@@ -1,0 +1,136 @@
+"""Commands that look at data or copy it, without a run: one pair a command."""
+
+import argparse
+from pathlib import Path
+
+from tfvision.cli.shared import add_output, add_overrides
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Adds the commands."""
+    audit = commands.add_parser("audit", help="look at data: duplicates, leaks, doubtful masks")
+    _add_audit(audit)
+    add_output(audit)
+    remove = commands.add_parser(
+        "remove-background", help="a copy of labelled images, their objects on one colour"
+    )
+    _add_remove_background(remove)
+    add_output(remove)
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", type=Path, help="a folder, npz or CSV")
+    parser.add_argument(
+        "--task",
+        choices=["segmentation", "classification"],
+        help="what the data is for (default: as its layout says: masks, or labels)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        help="for audit.html, audit.json and exclude.csv (default: runs/audit/<name of DATA>)",
+    )
+    parser.add_argument(
+        "--clean",
+        metavar="FOLDER",
+        type=Path,
+        help="write a copy of the data without what --exclude lists, else without the suspects",
+    )
+    parser.add_argument(
+        "--exclude", metavar="FILE", type=Path, help="an exclude list: what it names is left out"
+    )
+    parser.add_argument("--splits", metavar="FILE", type=Path, help="CSV of id,split to check")
+    add_overrides(
+        parser,
+        "data.KEY=VALUE",
+        "how the data is read, as a training has it: data.class_names, data.source.exif, ...",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print less")
+    parser.set_defaults(run=_audit)
+
+
+def _audit(arguments):
+    from tfvision.config import AuditConfig, ClassAuditConfig, apply_override, validate
+    from tfvision.curation import audit
+    from tfvision.data.sources.recognise import task_of
+    from tfvision.errors import InputError
+
+    raw = {"data": {"source": {"name": "auto", "path": str(arguments.data)}}}
+    for key in ("exclude", "splits"):
+        if getattr(arguments, key) is not None:
+            raw["data"][key] = str(getattr(arguments, key))
+    for override in arguments.overrides:
+        if not override.strip().startswith("data."):
+            raise InputError(f"--set of an audit sets keys of data. Received: {override!r}.")
+        apply_override(raw, override)
+    labels = (arguments.task or task_of(arguments.data)) == "classification"
+    schema = ClassAuditConfig if labels else AuditConfig
+    config = validate(schema, raw, where="--set").data
+    return audit.audit_data(config, out=arguments.out, copy=arguments.clean, quiet=arguments.quiet)
+
+
+def _add_remove_background(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data", metavar="DATA", type=Path, help="of a classification: a CSV of boxes, or with masks"
+    )
+    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--method",
+        choices=["grabcut", "border"],
+        default="grabcut",
+        help="how objects are found in boxes where there are no masks; border, for grounds of one "
+        "colour, does without boxes (default: grabcut)",
+    )
+    parser.add_argument(
+        "--fill",
+        metavar="COLOUR",
+        default="0.5",
+        help="0 (black) to 1 (white), a name, or #ff8000 (default: 0.5); of grey images its grey",
+    )
+    parser.add_argument("--crop", action="store_true", help="cut the images to their objects")
+    parser.add_argument(
+        "--margin",
+        metavar="SHARE",
+        type=float,
+        help="with --crop: left around a box, a share of its sides (default: 0.1)",
+    )
+    parser.add_argument(
+        "--on-failure",
+        choices=["keep", "skip"],
+        default="keep",
+        help="an image whose object is not found, or in doubt: keep it with its background, or "
+        "leave it out (default: keep)",
+    )
+    add_overrides(
+        parser,
+        "data.source.KEY=VALUE",
+        "how the data is read: data.source.exif, data.source.columns, ...",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print less")
+    parser.set_defaults(run=_remove_background)
+
+
+def _remove_background(arguments):
+    from tfvision.config import ClassAuditConfig, apply_override, validate
+    from tfvision.curation.remove_background import Asked, parse_fill, remove_background
+    from tfvision.errors import InputError
+
+    if arguments.margin is not None and not arguments.crop:
+        raise InputError("--margin is what --crop leaves around a box; give --crop as well.")
+    raw = {"data": {"source": {"name": "auto", "path": str(arguments.data)}}}
+    for override in arguments.overrides:
+        if not override.strip().startswith("data.source."):
+            raise InputError(
+                f"--set of remove-background sets keys of data.source. Received: {override!r}."
+            )
+        apply_override(raw, override)
+    asked = Asked(
+        method=arguments.method,
+        fill=parse_fill(arguments.fill),
+        margin=0.1 if arguments.margin is None else arguments.margin,
+        crop=arguments.crop,
+        on_failure=arguments.on_failure,
+    )
+    config = validate(ClassAuditConfig, raw, where="--set").data
+    return remove_background(config, arguments.out, asked, quiet=arguments.quiet)
