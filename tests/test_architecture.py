@@ -177,8 +177,8 @@ def test_imports_go_down_only(path):
         ),
         (
             "engine",
-            "from tfvision.report.segmentation_page import Report",
-            ["tfvision.report.segmentation_page.Report"],
+            "from tfvision.report.segmentation_page import render",
+            ["tfvision.report.segmentation_page.render"],
         ),
         ("report", "from tfvision.engine.files import write_bytes", []),
         ("report", "from tfvision.engine.loop import Loop", ["tfvision.engine.loop.Loop"]),

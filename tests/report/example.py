@@ -3,9 +3,16 @@
 import numpy as np
 
 from tfvision.report.overlay import Overlay
-from tfvision.report.segmentation_page import Report, SplitScores
+from tfvision.report.segmentation_page import SegmentationReport, SplitScores
 
 NAMES = ["background", "soil", "bedrock"]
+
+# What every page must be given.
+EMPTY = {
+    **dict.fromkeys(("task", "arch", "run", "config", "command"), ""),
+    **{key: [] for key in ("baselines", "history", "issues", "exports", "warnings")},
+    **{key: {} for key in ("summary", "env", "data", "contract", "timing", "scores")},
+}
 
 
 def scores_of(confusion: np.ndarray) -> SplitScores:
@@ -52,7 +59,7 @@ def make_overlay(name: str, *, seed: int = 0, size: tuple[int, int] = (8, 12)) -
     return Overlay(name, "val", image, truth, prediction, 0.5)
 
 
-def make_report(**changes) -> Report:
+def make_report(**changes) -> SegmentationReport:
     """A report of 4 epochs, 3 classes, 2 labelled splits; `changes` replace its parts."""
     history = [
         {
@@ -126,4 +133,4 @@ def make_report(**changes) -> Report:
         "timing": {"scan": 5.0, "training": 70.0},
         "depths": None,
     }
-    return Report(**{**parts, **changes})
+    return SegmentationReport(**{**parts, **changes})

@@ -14,14 +14,15 @@ from tests.report.classification_example import (
     make_result,
     predicted,
 )
+from tests.report.example import EMPTY
 from tests.report.test_segmentation_page import Page
 from tfvision.metrics import Contract
 from tfvision.report.classification_page import (
     ClassificationReport,
     render,
-    write_classification_report,
 )
 from tfvision.report.classification_scores import SplitResult, split_result
+from tfvision.report.shared import write_page
 from tfvision.stats.intervals import wilson
 
 SECTIONS = [
@@ -251,7 +252,7 @@ def test_missing_parts_are_said_so(report, changes):
 
 
 def test_a_report_of_nothing_at_all():
-    empty = ClassificationReport("", "", "", {}, "", "", {}, {}, [], {}, [], {}, [], [], [], [], {})
+    empty = ClassificationReport(**EMPTY, mistakes=[])
     page = Page(render(empty))
     assert list(page.texts) == [section for section in SECTIONS if section != "warnings"]
     assert "no score" in page.text("headline")
@@ -289,7 +290,7 @@ def test_ignored_labels_are_in_no_curve():
 def test_write_report_replaces_the_file_and_takes_ids_that_are_no_text(tmp_path, report):
     path = tmp_path / "report.html"
     path.write_text("old")
-    write_classification_report(path, replace(report, mistakes=[make_mistake("a\udcff")]))
+    write_page(path, render(replace(report, mistakes=[make_mistake("a\udcff")])))
     text = path.read_text(encoding="utf-8")
     assert text.rstrip().endswith("</html>")
     assert "a\\udcff" in text

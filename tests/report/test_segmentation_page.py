@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.report.example import NAMES, make_overlay, make_report, scores_of
+from tests.report.example import EMPTY, NAMES, make_overlay, make_report, scores_of
 from tfvision.errors import EnvironmentFault
 from tfvision.report.looks import Look
 from tfvision.report.overlay import HATCH, hex_colours
-from tfvision.report.segmentation_page import Report, render, write_report
+from tfvision.report.segmentation_page import SegmentationReport, render
+from tfvision.report.shared import write_page
 
 SECTIONS = [
     "headline",
@@ -287,7 +288,7 @@ def test_missing_parts_are_said_so(changes):
 
 
 def test_a_report_of_nothing_at_all():
-    empty = Report("", "", "", {}, "", "", {}, {}, [], {}, [], {}, {}, [], [], [], {})
+    empty = SegmentationReport(**EMPTY, overlays={})
     page = Page(render(empty))
     assert list(page.texts) == [section for section in SECTIONS if section != "warnings"]
     assert "trained no epoch" in page.text("curves")
@@ -339,7 +340,7 @@ def test_a_large_run_stays_below_a_megabyte_and_a_half():
 def test_write_report_replaces_the_file_and_leaves_nothing_else(tmp_path):
     path = tmp_path / "report.html"
     path.write_text("old")
-    write_report(path, make_report())
+    write_page(path, render(make_report()))
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
@@ -350,7 +351,7 @@ def test_a_failing_render_leaves_the_old_file(tmp_path):
     broken = make_overlay("tile_7")
     broken = replace(broken, prediction=broken.prediction[:4])
     with pytest.raises(ValueError, match="tile_7"):
-        write_report(path, make_report(overlays={"worst": [broken]}))
+        write_page(path, render(make_report(overlays={"worst": [broken]})))
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
@@ -364,14 +365,12 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(EnvironmentFault, match=r"report\.html: No space left"):
-        write_report(path, make_report())
+        write_page(path, render(make_report()))
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_ids_that_are_no_text_are_written_escaped(tmp_path):
-    write_report(
-        tmp_path / "report.html",
-        make_report(overlays={"worst": [make_overlay("tile_\udcff")], "best": []}),
-    )
+    report = make_report(overlays={"worst": [make_overlay("tile_\udcff")], "best": []})
+    write_page(tmp_path / "report.html", render(report))
     assert "tile_\\udcff" in (tmp_path / "report.html").read_text(encoding="utf-8")

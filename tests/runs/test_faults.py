@@ -104,7 +104,7 @@ def fail(*_, **__):
     [
         (finish, "score_splits", "scoring"),
         (finish, "export_run", "the export"),
-        (results, "write_report", "the report"),
+        (results, "render", "the report"),
     ],
 )
 def test_a_part_that_fails_after_the_training_loses_nothing(

@@ -245,14 +245,14 @@ def deep(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("deep")
     given = []
 
-    def record(path, report, write=results.write_report):
+    def record(report, render=results.render):
         given.append(report)
-        write(path, report)
+        return render(report)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFVISION_CACHE", str(folder / "cache"))
         patch.setattr(finish, "export_run", lambda *args, **options: [])
-        patch.setattr(results, "write_report", record)
+        patch.setattr(results, "render", record)
         run = runs.new_run(
             folder / "run",
             dataset,

@@ -1,21 +1,19 @@
-"""The report of a classification run: one HTML file, as `html.py` has it for segmentation."""
+"""The report of a classification run: one HTML file, as `segmentation_page.py` has it."""
 
 import math
-import os
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tfvision.engine.files import write_bytes
-from tfvision.report import augment_page, overlay, tables
+from tfvision.report import overlay, tables
 from tfvision.report.classification_charts import calibrations, class_curves, training_charts
 from tfvision.report.classification_scores import SplitResult
 from tfvision.report.plots import number
 from tfvision.report.shared import (
     MAX_MATRIX,
     SCORE_NAMES,
+    RunReport,
     best_references,
     classes_of,
     common,
@@ -57,51 +55,20 @@ class Mistake:
     attention: np.ndarray | None = None
 
 
-@dataclass
-class ClassificationReport:
-    """Everything the page shows. What is missing is said so.
+@dataclass(kw_only=True)
+class ClassificationReport(RunReport):
+    """What the page of a classification shows besides.
+
+    `data` may have `class_pieces`, `input` and `aggregate`, where the network sees pieces;
+    `history` `val_<score>` of any score, `val_piece_accuracy` and `val_f1_<class>`.
 
     Attributes:
-        data: As `html.Report` has it, with `class_images` {split: K counts}, and
-            `class_pieces`, `input`, `aggregate` where the network sees pieces.
         scores: By split, as `split_result` makes them; a split without labels has no entry.
-        baselines: {name, explanation, and the metric by split} each.
         mistakes: The most confident first.
-        task, arch, run, summary, config, command, env, history, contract, warnings, issues,
-            exports, timing, audit, augmented: As `html.Report` has them; `history` may have
-            `val_<score>` of any score, `val_piece_accuracy` and `val_f1_<class>`.
     """
 
-    task: str
-    arch: str
-    run: str
-    summary: dict[str, Any]
-    config: str
-    command: str
-    env: dict[str, Any]
-    data: dict[str, Any]
-    history: list[dict[str, Any]]
     scores: dict[str, SplitResult]
-    baselines: list[dict[str, Any]]
-    contract: dict[str, Any]
     mistakes: list[Mistake]
-    warnings: list[str]
-    issues: list[dict[str, Any]]
-    exports: list[dict[str, Any]]
-    timing: dict[str, float]
-    audit: list[dict[str, Any]] = field(default_factory=list)
-    augmented: augment_page.Augmented | None = None
-
-
-def write_classification_report(path: str | os.PathLike[str], report: ClassificationReport) -> None:
-    """Writes the page to `path`, whole or not at all: a failure leaves the old file.
-
-    Raises:
-        EnvironmentFault: The file can't be written.
-    """
-    text = render(report)
-    # An id read from a file name may hold bytes that are no text.
-    write_bytes(Path(path), text.encode("utf-8", errors="backslashreplace"))
 
 
 def render(report: ClassificationReport) -> str:

@@ -5,20 +5,18 @@ class name or id could not load anything either; all texts are escaped by the te
 """
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfvision.engine.files import write_bytes
-from tfvision.report import augment_page, overlay, tables
+from tfvision.report import overlay, tables
 from tfvision.report.looks import Look, looks_of, shares_of
 from tfvision.report.plots import Line, column, line_chart, number
 from tfvision.report.shared import (
     MAX_MATRIX,
+    RunReport,
     best_epoch,
     best_references,
     class_chart,
@@ -49,78 +47,30 @@ class SplitScores:
     conventions: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass
-class Report:
-    """Everything the page shows, as plain Python and NumPy. What is missing is said so.
+@dataclass(kw_only=True)
+class SegmentationReport(RunReport):
+    """What the page of a segmentation shows besides.
 
     Attributes:
-        task: "segmentation".
-        arch: Name of the architecture.
-        run: Name of the run folder.
-        summary: summary.json.
-        config: The resolved config, YAML text.
-        command: The command that repeats the run.
-        env: Versions, devices, platform; may be nested.
-        data: source, layout, fingerprint, num_classes, class_names, image_size, splits
-            {name: images}, how (the split was made), excluded (images), class_pixels and
-            class_images {split: K counts}.
-        history: Rows of metrics.csv.
         scores: By split; a split without labels has no entry.
-        baselines: {name, explanation, and a mean IoU by split} each.
-        contract: The metric contract.
         overlays: `worst` and `best`.
-        warnings: Sentences that a reader must see first.
-        issues: {severity, id, place, problem, advice} each.
-        exports: {file, bytes, loaded_with, max_difference, labels_equal} each.
-        timing: Seconds by phase.
         depths: Rows of UNet++'s pruning table, or None.
-        audit: {severity, meaning, reading, members, suspects} of each finding, worst first;
-            members and suspects have an `id`.
         looks: What speaks for a class in some images; what `summary` says of it under `attention`
             stands beside them.
-        augmented: Training samples and what augmentation makes of them; None without any.
     """
 
-    task: str
-    arch: str
-    run: str
-    summary: dict[str, Any]
-    config: str
-    command: str
-    env: dict[str, Any]
-    data: dict[str, Any]
-    history: list[dict[str, Any]]
     scores: dict[str, SplitScores]
-    baselines: list[dict[str, Any]]
-    contract: dict[str, Any]
     overlays: dict[str, list[overlay.Overlay]]
-    warnings: list[str]
-    issues: list[dict[str, Any]]
-    exports: list[dict[str, Any]]
-    timing: dict[str, float]
     depths: list[dict[str, Any]] | None = None
-    audit: list[dict[str, Any]] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
-    augmented: augment_page.Augmented | None = None
 
 
-def write_report(path: str | os.PathLike[str], report: Report) -> None:
-    """Writes the page to `path`, whole or not at all: a failure leaves the old file.
-
-    Raises:
-        EnvironmentFault: The file can't be written.
-    """
-    text = render(report)
-    # An id read from a file name may hold bytes that are no text.
-    write_bytes(Path(path), text.encode("utf-8", errors="backslashreplace"))
-
-
-def render(report: Report) -> str:
+def render(report: SegmentationReport) -> str:
     """The page as text."""
     return render_template("template.html", _context(report))
 
 
-def _context(report: Report) -> dict[str, Any]:
+def _context(report: SegmentationReport) -> dict[str, Any]:
     context = common(report)
     classes, scores = classes_of(report), context["scores"]
     names = [item["name"] for item in classes]
@@ -147,7 +97,7 @@ def _context(report: Report) -> dict[str, Any]:
     }
 
 
-def _headlines(report: Report, scores: dict[str, SplitScores]) -> list[dict[str, Any]]:
+def _headlines(report: SegmentationReport, scores: dict[str, SplitScores]) -> list[dict[str, Any]]:
     """The score of each split beside its baselines."""
     result = []
     for name, split in scores.items():
@@ -169,7 +119,7 @@ def _headlines(report: Report, scores: dict[str, SplitScores]) -> list[dict[str,
     return result
 
 
-def _charts(report: Report, classes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _charts(report: SegmentationReport, classes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The curves of the history; empty for a run without epochs."""
     rows, epochs = epochs_of(report)
     if not rows:
@@ -210,7 +160,7 @@ def _charts(report: Report, classes: Sequence[dict[str, Any]]) -> list[dict[str,
     return [chart for chart in charts if chart]
 
 
-def _majority_accuracy(report: Report) -> list[tuple[str, float]]:
+def _majority_accuracy(report: SegmentationReport) -> list[tuple[str, float]]:
     """Pixel accuracy, on the validation split, of the class most frequent in training."""
     pixels = report.data.get("class_pixels") or {}
     train, val = pixels.get("train"), pixels.get("val")
@@ -219,7 +169,7 @@ def _majority_accuracy(report: Report) -> list[tuple[str, float]]:
     return [("majority class", val[int(np.argmax(train))] / sum(val))]
 
 
-def _galleries(report: Report, num_classes: int) -> list[dict[str, Any]]:
+def _galleries(report: SegmentationReport, num_classes: int) -> list[dict[str, Any]]:
     """Worst and best samples with their panels; both share one budget of characters."""
     chosen = [(kind, report.overlays.get(kind) or []) for kind in ("worst", "best")]
     drawn = iter(overlay.draw([item for _, items in chosen for item in items], num_classes))

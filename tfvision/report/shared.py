@@ -1,12 +1,62 @@
 """What the pages of all kinds of runs share; `base.html` is the same for the templates."""
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tfvision.engine.files import write_bytes
 from tfvision.report import augment_page, overlay, tables
 from tfvision.report.plots import Line, column, line_chart, number, short
+
+
+@dataclass(kw_only=True)
+class RunReport:
+    """What the page of every run shows, as plain Python and NumPy. What is missing is said so.
+
+    Attributes:
+        task: Its name.
+        arch: Name of the architecture.
+        run: Name of the run folder.
+        summary: summary.json.
+        config: The resolved config, YAML text.
+        command: The command that repeats the run.
+        env: Versions, devices, platform; may be nested.
+        data: source, layout, fingerprint, num_classes, class_names, image_size, splits
+            {name: images}, how (the split was made), excluded (images), class_pixels and
+            class_images {split: K counts}.
+        history: Rows of metrics.csv.
+        baselines: {name, explanation, and a score by split} each.
+        contract: The metric contract.
+        warnings: Sentences that a reader must see first.
+        issues: {severity, id, place, problem, advice} each.
+        exports: {file, bytes, loaded_with, max_difference, labels_equal} each.
+        timing: Seconds by phase.
+        audit: {severity, meaning, reading, members, suspects} of each finding, worst first;
+            members and suspects have an `id`.
+        augmented: Training samples and what augmentation makes of them; None without any.
+    """
+
+    task: str
+    arch: str
+    run: str
+    summary: dict[str, Any]
+    config: str
+    command: str
+    env: dict[str, Any]
+    data: dict[str, Any]
+    history: list[dict[str, Any]]
+    baselines: list[dict[str, Any]]
+    contract: dict[str, Any]
+    warnings: list[str]
+    issues: list[dict[str, Any]]
+    exports: list[dict[str, Any]]
+    timing: dict[str, float]
+    audit: list[dict[str, Any]] = field(default_factory=list)
+    augmented: augment_page.Augmented | None = None
+
 
 SCORE_NAMES = {
     "mean_iou": "mean IoU",
@@ -21,6 +71,16 @@ MAX_CURVES = 12  # classes drawn in one chart
 MAX_MATRIX = 30  # classes of a confusion matrix that is still legible
 _MAX_FINDINGS = 20  # of the audit; issues.json has all
 _MAX_ISSUES = 50  # rows of the table of issues; issues.json has all
+
+
+def write_page(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a page to `path`, whole or not at all: a failure leaves the old file.
+
+    Raises:
+        EnvironmentFault: The file can't be written.
+    """
+    # An id read from a file name may hold bytes that are no text.
+    write_bytes(Path(path), text.encode("utf-8", errors="backslashreplace"))
 
 
 def render_template(name: str, context: Mapping[str, Any]) -> str:
@@ -39,8 +99,8 @@ def render_template(name: str, context: Mapping[str, Any]) -> str:
     return environment.get_template(name).render(context)
 
 
-def common(report) -> dict[str, Any]:
-    """What `base.html` needs of a `Report` or `ClassificationReport`."""
+def common(report: RunReport) -> dict[str, Any]:
+    """What `base.html` needs of a `RunReport`; `scores` are by split."""
     return {
         "report": report,
         "scores": dict(

@@ -17,6 +17,7 @@ from tfvision.errors import EnvironmentFault, InputError, PartFailed, out_of_mem
 from tfvision.recipe import audit_findings
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.model import open_model
+from tfvision.report.shared import write_page
 from tfvision.runs.build import Built
 from tfvision.runs.environment import peak_memory
 from tfvision.runs.export import export_run
@@ -63,7 +64,7 @@ def finish(
     baselines = task.baselines(recipe, prepared)
     shared = _report(run, loop, scored, summary, failure)
     shared.update(baselines=baselines, timing=timing)
-    task.write_page(folder.report, shared, outcome, pictures)
+    write_page(folder.report, task.page(shared, outcome, pictures))
     clock.lap("report")
     if failure is not None:
         raise part_failed("the export", folder, failure)

@@ -415,13 +415,10 @@ class Task:
         """What the terminal says of them."""
         return []
 
-    def write_page(
-        self, path: Path, shared: dict[str, Any], outcome: Outcome, pictures: Any
-    ) -> None:
-        """Writes the report of a run.
+    def page(self, shared: dict[str, Any], outcome: Outcome, pictures: Any) -> str:
+        """The text of a run's `report.html`.
 
         Args:
-            path: Of the page.
             shared: What the pages of all tasks show, by the fields of `RunReport`.
             outcome: The run.
             pictures: Of `insights`.

@@ -1,6 +1,5 @@
 """What the report of a classification shows: scores, calibration, mistakes, attention."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from tfvision.recipe.recipe import Recipe
 from tfvision.report.classification_page import (
     ClassificationReport,
     Mistake,
-    write_classification_report,
+    render,
 )
 from tfvision.report.classification_scores import SplitResult, split_result
 from tfvision.tasks.classification import attention
@@ -56,16 +55,14 @@ def headline(recipe: Recipe, metrics: dict[str, Any]) -> str:
     return f"{name} {figure(metrics[name])}{beside}"
 
 
-def write_page(path: Path, shared: dict[str, Any], outcome: Outcome) -> None:
-    """Writes `report.html`.
+def page(shared: dict[str, Any], outcome: Outcome) -> str:
+    """The text of `report.html`.
 
     Args:
-        path: Of the page.
         shared: What the pages of all tasks show, by the fields of `RunReport`.
         outcome: The run.
     """
-    write_classification_report(
-        path,
+    return render(
         ClassificationReport(
             **{**shared, "data": _data(shared["data"], outcome)},
             scores=_results(outcome, shared["summary"]["temperature"]),

@@ -199,8 +199,8 @@ class Classification(Task):
     def insight_lines(self, summary: dict[str, Any]) -> list[str]:
         return results.insight_lines(summary)
 
-    def write_page(self, path: Path, shared: dict[str, Any], outcome: Outcome, pictures) -> None:
-        results.write_page(path, shared, outcome)
+    def page(self, shared: dict[str, Any], outcome: Outcome, pictures: None) -> str:
+        return results.page(shared, outcome)
 
 
 def unfreezing_stages(config: ClassificationConfig, model: keras.Model) -> tuple[Stage, ...]:

@@ -1,7 +1,6 @@
 """What the report of a segmentation shows: scores, worst and best images, depths, attention."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.sampling import augmented
 from tfvision.report.looks import Look
 from tfvision.report.overlay import Overlay
-from tfvision.report.segmentation_page import Report, SplitScores, write_report
+from tfvision.report.segmentation_page import SegmentationReport, SplitScores, render
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.segmentation.attention import look_at
 from tfvision.tasks.segmentation.scoring import predictor_of, score_samples
@@ -35,19 +34,17 @@ def insights(outcome: Outcome) -> tuple[dict[str, Any], list[Look]]:
     return {"attention": looked}, looks
 
 
-def write_page(path: Path, shared: dict[str, Any], outcome: Outcome, looks: list[Look]) -> None:
-    """Writes `report.html`.
+def page(shared: dict[str, Any], outcome: Outcome, looks: list[Look]) -> str:
+    """The text of `report.html`.
 
     Args:
-        path: Of the page.
         shared: What the pages of all tasks show, by the fields of `RunReport`.
         outcome: The run.
         looks: Of `insights`.
     """
     recipe, prepared = outcome.recipe, outcome.prepared
-    write_report(
-        path,
-        Report(
+    return render(
+        SegmentationReport(
             **shared,
             scores={name: _split_scores(recipe, prepared, s) for name, s in outcome.scored.items()},
             overlays=_overlays(outcome),

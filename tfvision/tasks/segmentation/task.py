@@ -23,6 +23,7 @@ from tfvision.recipe.read import Native, decode
 from tfvision.recipe.recipe import Recipe, make_recipe
 from tfvision.recipe.sampling import augmented, training_set
 from tfvision.report.augment_page import Augmented
+from tfvision.report.looks import Look
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.segmentation import checks, predicting, results, scoring, specialists
 from tfvision.tasks.segmentation.baselines import baseline_scores
@@ -158,8 +159,8 @@ class Segmentation(Task):
     def insights(self, outcome: Outcome) -> tuple[dict[str, Any], Any]:
         return results.insights(outcome)
 
-    def write_page(self, path: Path, shared: dict[str, Any], outcome: Outcome, pictures) -> None:
-        results.write_page(path, shared, outcome, pictures)
+    def page(self, shared: dict[str, Any], outcome: Outcome, pictures: list[Look]) -> str:
+        return results.page(shared, outcome, pictures)
 
     def headline(self, recipe: Recipe, metrics: dict[str, Any]) -> str:
         return f"mean IoU {figure(metrics['mean_iou'])}"
