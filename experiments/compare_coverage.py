@@ -26,7 +26,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tfvision.stats.bootstrap import Difference, Parts, compare, score_parts, value
+from tfvision.metrics.ratios import score_ratios
+from tfvision.stats.bootstrap import Difference, compare
+from tfvision.stats.measure import Ratios
 
 NUM_CLASSES, RARE, PIXELS = 5, 4, 8192
 HUGE, CHUNK = 400_000, 20_000  # images
@@ -114,11 +116,11 @@ def true_difference(case: Case, seed: int, images: int) -> float:
     for _ in range(images // CHUNK):
         for total, cms in zip(totals, simulate(case, CHUNK, rng), strict=True):
             total += cms.sum(axis=0)
-    first, second = (value(score_parts(total)) for total in totals)
+    first, second = (score_ratios(total).value() for total in totals)
     return second - first
 
 
-def intervals(first: Parts, second: Parts, found: Difference) -> dict[str, tuple[float, float]]:
+def intervals(first: Ratios, second: Ratios, found: Difference) -> dict[str, tuple[float, float]]:
     """The 95 % interval by each method, from the resamples of one comparison."""
     normal = NormalDist()
     finite = np.isfinite(found.resampled)
@@ -146,7 +148,7 @@ def intervals(first: Parts, second: Parts, found: Difference) -> dict[str, tuple
     }
 
 
-def _acceleration(first: Parts, second: Parts) -> float:
+def _acceleration(first: Ratios, second: Ratios) -> float:
     """Of BCa: a sixth of the skewness of the jackknife values (Efron and Tibshirani, 14.15)."""
     left = [
         _mean_ratio(p.above.sum(0) - p.above, p.below.sum(0) - p.below) for p in (first, second)
@@ -193,7 +195,7 @@ def run(
     differences = []
     for number in range(simulations):
         rng = np.random.default_rng([seed, case.number, number])
-        first, second = (score_parts(cms) for cms in simulate(case, images, rng))
+        first, second = (score_ratios(cms) for cms in simulate(case, images, rng))
         (found,) = compare([(first, second)], resamples=resamples, seed=number)
         differences.append(found.difference)
         every = (

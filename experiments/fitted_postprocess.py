@@ -48,9 +48,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tfvision.metrics.contract import Contract
+from tfvision.metrics.ratios import score_ratios
 from tfvision.postprocess.candidates import CANDIDATES
 from tfvision.postprocess.fit import Predictions, deal_parts
-from tfvision.stats.bootstrap import score_parts, value
 from tfvision.studies.fitted.verdict import judge
 
 CLASSES, SIDE, PATCH, IMAGES, FOLDS = 4, 24, 3, 60, 5
@@ -176,7 +176,7 @@ def _as_predictions(drawn: tuple[np.ndarray, np.ndarray], ratios: np.ndarray) ->
 
 
 def _score(counts: np.ndarray) -> float:
-    return value(score_parts(counts))
+    return score_ratios(counts).value()
 
 
 def main() -> int:

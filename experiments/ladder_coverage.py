@@ -43,7 +43,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tfvision.stats.bootstrap import compare_means, holm, score_parts, value
+from tfvision.metrics.ratios import score_ratios
+from tfvision.stats.bootstrap import compare_means, holm
 from tfvision.stats.seeds import compare_seeds
 
 NUM_CLASSES, RUNGS = 4, 8
@@ -113,7 +114,7 @@ def ladder(case: Case, rng: np.random.Generator, *, units: int, seeds: int) -> l
     pixels, ease = truth_of(rng, units)
     return [
         [
-            score_parts(
+            score_ratios(
                 training(
                     pixels,
                     ease + case.rise * rung,
@@ -133,7 +134,7 @@ def true_differences(case: Case, seed: int) -> np.ndarray:
         return np.zeros(RUNGS - 1)
     rng = np.random.default_rng([seed, zlib.crc32(str(case).encode())])
     rungs = ladder(case, rng, units=HUGE, seeds=MANY)
-    return np.diff([np.mean([value(parts) for parts in rung]) for rung in rungs])
+    return np.diff([np.mean([ratios.value() for ratios in rung]) for rung in rungs])
 
 
 @dataclass(frozen=True)

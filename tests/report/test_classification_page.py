@@ -17,13 +17,13 @@ from tests.report.classification_example import (
 from tests.report.example import EMPTY
 from tests.report.test_segmentation_page import Page
 from tfvision.metrics import Contract
+from tfvision.metrics.intervals import wilson
 from tfvision.report.classification_page import (
     ClassificationReport,
     render,
 )
 from tfvision.report.classification_scores import SplitResult, split_result
 from tfvision.report.shared import write_page
-from tfvision.stats.intervals import wilson
 
 SECTIONS = [
     "headline",

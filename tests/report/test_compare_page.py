@@ -11,6 +11,7 @@ import pytest
 
 from tfvision.report.compare_page import Comparison, Pair, histogram, render, write_comparison
 from tfvision.stats.bootstrap import Difference
+from tfvision.tasks.facts import facts_of
 
 HOSTILE = '<script>alert("x")</script>'
 
@@ -66,6 +67,9 @@ def comparison(names=("base", "new"), classes=("sky", "sea"), **changes) -> Comp
     found = Comparison(
         split="test",
         score="mean_iou",
+        score_title="mean IoU",
+        class_score="IoU",
+        kept="confusion matrices",
         convention="contract",
         contract={"ignore_labels": (), "absent": "skip"},
         class_names=list(classes),
@@ -227,7 +231,8 @@ def test_every_verdict_has_its_words(verdict):
     ],
 )
 def test_classes_are_judged_by_what_belongs_to_the_score(score, title, of_classes):
-    found = comparison(score=score)
+    known = facts_of("segmentation").score(score)
+    found = comparison(score=score, score_title=known.title, class_score=known.of_class)
     assert f"{of_classes} of each class, new minus base" in found.text()
     assert f"{title} on test" in found.text()
     assert f"{of_classes} of each class from the counts of all images" in render(found)

@@ -7,16 +7,18 @@ from tests.report.test_segmentation_page import Page
 from tfvision.metrics import contract
 from tfvision.metrics.classification import count_scores
 from tfvision.report.folds_page import FoldsPage, render
+from tfvision.tasks.facts import facts_of
 
 NAMES = ["sky", "<b>sea</b>"]
 COUNTS = np.array([[[8, 2], [1, 9]], [[6, 4], [0, 10]]])
 
 
-def page(score, scored, **changes):
+def page(kind, score, scored, **changes):
     rows = [{"fold": k, "run": f"fold-{k}", **scored(COUNTS[k : k + 1])} for k in range(2)]
     pooled = {**scored(COUNTS), "interval": None}
     given = {
         "name": "folds-1",
+        "facts": facts_of(kind),
         "how": "dealt by group",
         "score": score,
         "class_names": NAMES,
@@ -46,7 +48,7 @@ def page(score, scored, **changes):
     ],
 )
 def test_the_page_shows_the_scores_of_its_task(score, scored, kind, title):
-    made = page(score, scored)
+    made = page(kind, score, scored)
     shown = Page(render(made))
     assert shown.open == []
     assert f"folds · {kind}" in shown.text("headline")

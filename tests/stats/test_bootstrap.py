@@ -9,8 +9,9 @@ from experiments import compare_coverage
 from tfvision.errors import InputError
 from tfvision.metrics import classification, contract
 from tfvision.metrics.contract import Contract
+from tfvision.metrics.ratios import class_ratio, score_ratios
 from tfvision.stats import bootstrap
-from tfvision.stats.bootstrap import class_parts, compare, holm, score_parts, value
+from tfvision.stats.bootstrap import compare, holm
 
 FUNCTIONS = {
     "mean_iou": contract.mean_iou,
@@ -39,7 +40,7 @@ def models(count: int = 20, seed: int = 0, classes: int = 3):
 
 
 def difference(first, second, *, groups=None, resamples=2000, seed=0, **options):
-    pair = tuple(score_parts(cms, groups=groups, **options) for cms in (first, second))
+    pair = tuple(score_ratios(cms, groups=groups, **options) for cms in (first, second))
     (found,) = compare([pair], resamples=resamples, seed=seed)
     return found
 
@@ -57,7 +58,7 @@ def test_the_value_is_that_of_the_contract(score, absent, average):
         Contract((0, 255), (1,), absent, average),
     ):
         expected = FUNCTIONS[score](cms, agreed)
-        assert value(score_parts(cms, agreed, score=score)) == pytest.approx(expected, abs=1e-12)
+        assert score_ratios(cms, agreed, score=score).value() == pytest.approx(expected, abs=1e-12)
 
 
 def test_nothing_counted_has_no_value_and_no_interval():
@@ -71,7 +72,9 @@ def test_classes_are_those_of_the_contracts_table():
     cms, _ = models()
     agreed = Contract(ignore_labels=(1,), exclude_classes=(0,))
     expected = contract.scores(cms, agreed)["per_class_iou"]
-    assert [value(p) for p in class_parts(cms, agreed)] == pytest.approx(expected, abs=1e-12)
+    assert [class_ratio(cms, k, agreed).value() for k in range(3)] == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,7 @@ def test_classes_are_those_of_the_contracts_table():
 )
 def test_classes_of_a_score_are_judged_by_what_it_is_made_of(score, per_class):
     cms, _ = models()
-    found = [value(p) for p in class_parts(cms, score=score)]
+    found = [class_ratio(cms, k, score=score).value() for k in range(3)]
     assert found == pytest.approx(per_class(cms.sum(axis=0)), abs=1e-12)
 
 
@@ -138,7 +141,7 @@ def test_equals_a_loop_over_the_resamples(score, agreed):
 
 def test_chance_is_the_seeds_and_pairs_share_it():
     first, second = models()
-    pair = (score_parts(first), score_parts(second))
+    pair = (score_ratios(first), score_ratios(second))
     one, two = compare([pair, pair], resamples=200, seed=1)
     other = difference(first, second, resamples=200, seed=2)
     assert np.array_equal(one.resampled, two.resampled)
@@ -225,15 +228,15 @@ def test_holm_against_a_worked_example():
 def test_wrong_input_is_named():
     first, second = models(6)
     with pytest.raises(InputError, match="Unknown score: 'miou'"):
-        score_parts(first, score="miou")
+        score_ratios(first, score="miou")
     with pytest.raises(InputError, match=r"exclude_classes must lie in 0\.\.2"):
-        score_parts(first, Contract(exclude_classes=(3,)))
+        score_ratios(first, Contract(exclude_classes=(3,)))
     with pytest.raises(InputError, match="6 images need 6 groups; got 2"):
-        score_parts(first, groups=["a", "b"])
+        score_ratios(first, groups=["a", "b"])
     with pytest.raises(InputError, match=r"same units; received \[5, 6\]"):
-        compare([(score_parts(first), score_parts(second[:5]))])
+        compare([(score_ratios(first), score_ratios(second[:5]))])
     with pytest.raises(InputError, match=r"at least 2 images .* received 1"):
-        compare([(score_parts(first[:1]), score_parts(second[:1]))])
+        compare([(score_ratios(first[:1]), score_ratios(second[:1]))])
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,21 @@ import numpy as np
 import pytest
 
 from tfvision.metrics.contract import Contract
-from tfvision.stats.bootstrap import score_parts, value
-from tfvision.stats.race import FoldCounts, Rule, nested_choice, race, score_interval
+from tfvision.metrics.evidence import ConfusionEvidence
+from tfvision.metrics.ratios import score_ratios
+from tfvision.stats.race import FoldEvidence, Rule, nested_choice, race, score_interval
 
 PLAIN = Contract()
+SCORING = {"contract": PLAIN, "score": "mean_iou"}
 FOLDS, IMAGES = 3, 24
 
 
+def evidence(cms, units):
+    return FoldEvidence(ConfusionEvidence([str(i) for i in range(len(cms))], cms), units)
+
+
 def field(gains, seed, *, luck=0.0):
-    """{name: [FoldCounts of each fold]}: two classes, images shared, `gains` move the recall."""
+    """{name: [FoldEvidence of each fold]}: two classes, images shared, `gains` move the recall."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(30, 90, (FOLDS, IMAGES, 2))
     hard = rng.normal(0, 0.6, (FOLDS, IMAGES, 1))
@@ -25,20 +31,18 @@ def field(gains, seed, *, luck=0.0):
         for k in range(2):
             cms[..., k, k], cms[..., k, 1 - k] = hits[..., k], truth[..., k] - hits[..., k]
         counts[f"c{number}"] = [
-            FoldCounts(cms[f], [f"{f}-{i}" for i in range(IMAGES)]) for f in range(FOLDS)
+            evidence(cms[f], [f"{f}-{i}" for i in range(IMAGES)]) for f in range(FOLDS)
         ]
     return counts
 
 
 def run(counts, **options):
     options.setdefault("resamples", 400)
-    return race(
-        list(counts), FOLDS, lambda name, fold: counts[name][fold], contract=PLAIN, **options
-    )
+    return race(list(counts), FOLDS, lambda name, fold: counts[name][fold], **SCORING, **options)
 
 
 def pooled(counts):
-    return value(score_parts(np.concatenate([c.cms for c in counts]), PLAIN))
+    return score_ratios(np.concatenate([c.evidence.counts for c in counts]), PLAIN).value()
 
 
 def test_of_equal_candidates_a_given_one_is_seldom_dropped_and_the_choice_is_optimistic():
@@ -51,7 +55,7 @@ def test_of_equal_candidates_a_given_one_is_seldom_dropped_and_the_choice_is_opt
         dropped += [done.dropped_after(name) is not None for name in counts]
         best.append(pooled(counts[done.winner]))
         complete = {name: counts[name] for name in done.survivors}
-        nested.append(pooled(nested_choice(complete, contract=PLAIN)[1]))
+        nested.append(pooled(nested_choice(complete, **SCORING)[1]))
     assert (dropped / 120).mean() <= 0.05
     optimism = np.array(best) - np.array(nested)
     error = optimism.std() / np.sqrt(120)
@@ -82,7 +86,7 @@ def test_a_clearly_worse_candidate_is_dropped_after_the_first_fold_and_never_ask
         asked.append((name, fold))
         return counts[name][fold]
 
-    done = race(list(counts), FOLDS, counts_of, contract=PLAIN, resamples=2000)
+    done = race(list(counts), FOLDS, counts_of, **SCORING, resamples=2000)
     assert done.dropped_after("c1") == 0
     assert done.survivors == ["c0", "c2"]
     assert asked == [(n, 0) for n in counts] + [(n, f) for f in (1, 2) for n in ("c0", "c2")]
@@ -98,7 +102,7 @@ def test_a_weak_first_fold_alone_drops_nobody():
     """One fold is hard for all: a threshold on its score would drop them; the race does not."""
     counts = field([0.0, 0.0], 3)
     for found in counts.values():
-        found[0].cms[:, 0, 0] //= 4
+        found[0].evidence.counts[:, 0, 0] //= 4
     done = run(counts)
     assert done.survivors == ["c0", "c1"]
     assert done.rounds[0].scores["c0"] < 0.75 * pooled(counts["c0"][1:])
@@ -118,14 +122,20 @@ def test_units_that_belong_together_count_as_one():
     counts = field([0.0, -0.12], 5)
     once = run(counts, rule=Rule(alpha=0.0), resamples=4000)
     many = {
-        name: [FoldCounts(np.repeat(c.cms, 6, 0), np.repeat(c.units, 6).tolist()) for c in found]
+        name: [
+            evidence(np.repeat(c.evidence.counts, 6, 0), np.repeat(c.units, 6).tolist())
+            for c in found
+        ]
         for name, found in counts.items()
     }
     grouped = run(many, rule=Rule(alpha=0.0), resamples=4000)
-    blind = {n: [FoldCounts(c.cms, range(len(c.cms))) for c in f] for n, f in many.items()}
+    blind = {
+        n: [evidence(c.evidence.counts, range(len(c.evidence.counts))) for c in f]
+        for n, f in many.items()
+    }
     naive = run(
         {
-            n: [FoldCounts(c.cms, [f"{k}-{u}" for u in c.units]) for k, c in enumerate(f)]
+            n: [evidence(c.evidence.counts, [f"{k}-{u}" for u in c.units]) for k, c in enumerate(f)]
             for n, f in blind.items()
         },
         rule=Rule(alpha=0.0),
@@ -168,7 +178,7 @@ def test_nobody_is_dropped_before_the_least_number_of_folds_nor_without_a_level(
 def test_a_candidate_without_a_score_neither_leads_nor_stops_the_race():
     counts = field([0.0, 0.0], 7)
     for found in counts["c0"]:
-        found.cms[:] = 0
+        found.evidence.counts[:] = 0
     done = run(counts)
     assert done.winner == "c1"
     assert np.isnan(done.rounds[0].verdicts["c0"].p_value)
@@ -177,12 +187,12 @@ def test_a_candidate_without_a_score_neither_leads_nor_stops_the_race():
 def test_nested_choice_takes_for_each_fold_the_best_of_the_others():
     """A candidate that is best on one fold only is not chosen for that fold."""
     counts = field([0.0, 0.0], 8)
-    counts["c1"][0] = FoldCounts(
+    counts["c1"][0] = evidence(
         np.eye(2, dtype=np.int64)[None] * np.ones((24, 1, 1), int) * 60, counts["c1"][0].units
     )
     for fold in (1, 2):
-        counts["c1"][fold].cms[:, 0, 0] //= 2
-    chosen, kept = nested_choice(counts, contract=PLAIN)
+        counts["c1"][fold].evidence.counts[:, 0, 0] //= 2
+    chosen, kept = nested_choice(counts, **SCORING)
     assert chosen[0] == "c0"
     assert kept[0] is counts["c0"][0]
     for fold, name in enumerate(chosen):
@@ -193,13 +203,11 @@ def test_nested_choice_takes_for_each_fold_the_best_of_the_others():
 
 def test_score_interval_is_of_the_pooled_score():
     counts = field([0.0], 9)["c0"]
-    score, low, high = score_interval(counts, contract=PLAIN)
+    score, low, high = score_interval(counts, **SCORING)
     assert score == pytest.approx(pooled(counts))
     covered = 0
     rng = np.random.default_rng(0)
-    everything = np.concatenate([c.cms for c in counts])
-    drawn = [
-        pooled([FoldCounts(everything[rng.integers(0, 72, 72)], range(72))]) for _ in range(400)
-    ]
+    everything = np.concatenate([c.evidence.counts for c in counts])
+    drawn = [pooled([evidence(everything[rng.integers(0, 72, 72)], range(72))]) for _ in range(400)]
     covered = np.mean([(low <= d <= high) for d in drawn])
     assert 0.9 <= covered <= 0.99

@@ -6,17 +6,18 @@ from scipy import special, stats
 
 from experiments.ladder_coverage import Case, run
 from tfvision.errors import InputError
+from tfvision.metrics.ratios import score_ratios
 from tfvision.stats import bootstrap, seeds
-from tfvision.stats.bootstrap import Parts, score_parts
+from tfvision.stats.measure import Ratios
 from tfvision.stats.seeds import compare_seeds, moderate, t_quantile, t_share
 
 UNITS = 40
 
 
-def parts(values) -> Parts:
+def parts(values) -> Ratios:
     """A score that is the mean of the units' values."""
     values = np.asarray(values, np.float64)[:, None]
-    return Parts(values, np.ones_like(values))
+    return Ratios(values, np.ones_like(values))
 
 
 def pairs(gains, *, seed: int = 0, noise: float = 0.01, both: float = 0.1):
@@ -137,7 +138,7 @@ def test_a_family_lends_its_knowledge():
 
 
 def test_nothing_counted_is_nothing_known():
-    empty = Parts(np.zeros((UNITS, 1)), np.zeros((UNITS, 1)))
+    empty = Ratios(np.zeros((UNITS, 1)), np.zeros((UNITS, 1)))
     found, other = compare_seeds([[(empty, empty)] * 3, pairs([0.1] * 3)], resamples=50)
     assert np.isnan([found.difference, found.low, found.high]).all()
     assert not found.decided
@@ -155,7 +156,7 @@ def test_comparisons_of_other_units_are_each_what_they_are_alone():
 
     def pairs(count):
         return [
-            tuple(score_parts(rng.integers(1, 50, (count, 3, 3))) for _ in range(2))
+            tuple(score_ratios(rng.integers(1, 50, (count, 3, 3))) for _ in range(2))
             for _ in range(2)
         ]
 
@@ -172,14 +173,14 @@ def test_no_comparison_is_no_difference():
 def test_ratios_are_those_of_the_bootstrap():
     """A mean of ratios, not of units: the influence of every unit is a derivative."""
     rng = np.random.default_rng(0)
-    first, second = (score_parts(rng.integers(1, 50, (12, 3, 3))) for _ in range(2))
+    first, second = (score_ratios(rng.integers(1, 50, (12, 3, 3))) for _ in range(2))
     found = bootstrap.influences(first, second)
     ones = np.ones(12)
     for unit in range(12):
         step = 1e-5 * (np.arange(12) == unit)
         up, down = (
-            bootstrap.value(Parts(second.above * w[:, None], second.below * w[:, None]))
-            - bootstrap.value(Parts(first.above * w[:, None], first.below * w[:, None]))
+            Ratios(second.above * w[:, None], second.below * w[:, None]).value()
+            - Ratios(first.above * w[:, None], first.below * w[:, None]).value()
             for w in (ones + step, ones - step)
         )
         assert found[unit] == pytest.approx((up - down) / 2e-5, abs=1e-6)

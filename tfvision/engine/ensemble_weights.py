@@ -12,7 +12,7 @@ import numpy as np
 
 from tfvision.errors import InputError
 from tfvision.metrics.contract import Contract
-from tfvision.stats.bootstrap import score_parts, value
+from tfvision.metrics.ratios import score_ratios
 
 PIXELS = 131_072  # drawn in all
 ROUNDS = 20  # of the greedy selection
@@ -184,7 +184,7 @@ def select_greedily(
             size = (int(images.max()) + 1) * num_classes**2
             cms = np.bincount(cells, weights=pixels.stand_for, minlength=size)
             cms = cms.reshape(-1, num_classes, num_classes)
-            scores.append(np.nan_to_num(value(score_parts(cms, contract, score=metric)), nan=-1))
+            scores.append(np.nan_to_num(score_ratios(cms, contract, score=metric).value(), nan=-1))
         winner = int(np.argmax(scores))
         total = total + models[winner]
         taken = taken + np.eye(len(models))[winner]

@@ -10,8 +10,8 @@ import numpy as np
 from tfvision.metrics import calibration
 from tfvision.metrics import classification as metrics
 from tfvision.metrics.contract import Contract
-from tfvision.stats import bootstrap
-from tfvision.stats.intervals import score_interval
+from tfvision.metrics.intervals import score_interval
+from tfvision.metrics.ratios import score_ratios
 
 
 @dataclass
@@ -21,7 +21,7 @@ class SplitResult:
     Attributes:
         confusion: (K, K) counts of images; row: truth, column: prediction.
         scores: What `metrics.classification.scores` gives of the network's own labels.
-        metric: Name of the run's metric, a name of `bootstrap.SCORES`.
+        metric: Name of the run's metric, a name of `ratios.SCORES`.
         value: Its value; NaN where undefined.
         interval: Its ends, 95 %; NaN of a single image.
         post_processed: The scores after post-processing, or None without any.
@@ -70,7 +70,7 @@ def split_result(
     Args:
         counts, probabilities, labels, contract, class_names: As
             `metrics.classification.scores` has them.
-        metric: A name of `bootstrap.SCORES`, the run's first.
+        metric: A name of `ratios.SCORES`, the run's first.
         groups: The group of each image, where the data has some.
         processed: (N, K, K) counts after post-processing, or None.
         calibrated: (N, K) probabilities with temperature, fitted on other images: of another
@@ -84,15 +84,13 @@ def split_result(
         confusion=np.asarray(final).sum(axis=0),
         scores=metrics.scores(counts, probabilities, labels, contract, class_names),
         metric=metric,
-        value=bootstrap.value(bootstrap.score_parts(counts, contract, score=metric)),
+        value=score_ratios(counts, contract, score=metric).value(),
         interval=score_interval(final, contract, score=metric, groups=groups),
         pieces=pieces,
     )
     if processed is not None:
         result.post_processed = metrics.scores(processed, None, None, contract, class_names)
-        result.post_value = bootstrap.value(
-            bootstrap.score_parts(processed, contract, score=metric)
-        )
+        result.post_value = score_ratios(processed, contract, score=metric).value()
     if probabilities is None:
         return result
     kept = ~np.isin(labels, contract.ignore_labels)

@@ -15,8 +15,7 @@ import numpy as np
 from tfvision.engine.files import write_bytes
 from tfvision.report import overlay, tables
 from tfvision.report.plots import Line, column, line_chart, number, tick_texts, ticks
-from tfvision.report.shared import SCORE_NAMES
-from tfvision.stats.bootstrap import CLASS_SCORES, Difference
+from tfvision.stats.bootstrap import Difference
 
 BARS = 48  # of a histogram
 MEANINGS = {
@@ -33,7 +32,7 @@ class Pair:
     Attributes:
         baseline, run: Their names.
         total: Difference of the score, run minus baseline.
-        classes: Differences of each class, of what `CLASS_SCORES` names beside the score.
+        classes: Differences of each class, of what each is worth beside the score.
         p_adjusted: Holm's p-value over all pairs.
         verdict: `better`, `worse` or `cannot tell`.
         images: Those that differ most: {id, baseline, run, difference}.
@@ -58,7 +57,10 @@ class Comparison:
 
     Attributes:
         split: Compared on.
-        score: A name of `bootstrap.SCORES`.
+        score: Its name.
+        score_title: What it is called.
+        class_score: What one class is worth beside it: "IoU"; "" without classes.
+        kept: What each run keeps of each image: "confusion matrices".
         convention: "contract", or the name of a convention.
         contract: The metric contract.
         class_names: K names.
@@ -75,6 +77,9 @@ class Comparison:
 
     split: str
     score: str
+    score_title: str
+    class_score: str
+    kept: str
     convention: str
     contract: dict[str, Any]
     class_names: list[str]
@@ -90,9 +95,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        return SCORE_NAMES[self.score] + (
-            "" if self.convention == "contract" else f" ({self.convention})"
-        )
+        return self.score_title + ("" if self.convention == "contract" else f" ({self.convention})")
 
     @property
     def basis(self) -> str:
@@ -116,8 +119,8 @@ class Comparison:
     def text(self) -> str:
         """The tables for the terminal."""
         blocks = [[self.basis], _run_rows(self)]
-        for pair in self.pairs:
-            blocks.append(_class_rows(pair, self.class_names, CLASS_SCORES[self.score]))
+        for pair in self.pairs if self.class_names else []:
+            blocks.append(_class_rows(pair, self.class_names, self.class_score))
         notes = [
             f"{pair.run}: would find a true difference of {_plain(pair.total.detectable)} in 8 of "
             "10 samples like this"
@@ -162,7 +165,6 @@ def render(comparison: Comparison) -> str:
         meanings=MEANINGS,
         charts=_charts(comparison),
         reach=_reach(comparison),
-        class_score=CLASS_SCORES[comparison.score],
         histograms=[histogram(pair.total) for pair in comparison.pairs],
         contract=tables.flatten(comparison.contract),
         colours=overlay.hex_colours(len(comparison.class_names)),
@@ -170,9 +172,10 @@ def render(comparison: Comparison) -> str:
 
 
 def _reach(comparison: Comparison) -> float:
-    """Half the scale of the classes' intervals: the farthest end that is drawn, 1 at most."""
-    ends = [abs(end) for pair in comparison.pairs for f in pair.classes for end in (f.low, f.high)]
-    return max([0.01, *(end for end in ends if end < 1)])
+    """Half the scale of the classes' intervals: the farthest end that is drawn."""
+    found = [one for pair in comparison.pairs for one in pair.classes]
+    ends = [abs(end) for one in found for end in (one.low, one.high) if abs(end) < one.span]
+    return max([0.01, *ends])
 
 
 def histogram(found: Difference) -> dict[str, Any] | None:
@@ -182,7 +185,7 @@ def histogram(found: Difference) -> dict[str, Any] | None:
         return None
     # Beyond these a few resamples would squeeze all others into the middle.
     low, high = np.quantile(values, [0.0005, 0.9995])
-    shown = [v for v in (found.low, found.high) if abs(v) < 1]
+    shown = [v for v in (found.low, found.high) if abs(v) < found.span]
     low, high = min(low, 0, *shown), max(high, 0, *shown)
     pad = 0.04 * (high - low)
     low, high = float(low - pad), float(high + pad)
@@ -222,7 +225,7 @@ def _charts(comparison: Comparison) -> list[dict[str, Any]]:
     for key, title, note in (
         (
             f"val_{comparison.score}",
-            f"Validation {SCORE_NAMES[comparison.score]}",
+            f"Validation {comparison.score_title}",
             "Curves that cross again and again are equal: read the verdict, not the last epoch.",
         ),
         ("val_loss", "Validation loss", "Comparable only where both runs have the same loss."),

@@ -6,7 +6,7 @@ from typing import Any
 
 from tfvision.engine.files import write_bytes
 from tfvision.report import overlay, tables
-from tfvision.report.shared import SCORE_NAMES
+from tfvision.tasks.facts import Score, TaskFacts
 
 
 @dataclass
@@ -15,12 +15,12 @@ class FoldsPage:
 
     Attributes:
         name: Of the folds folder.
+        facts: Of the task.
         how: How the folds were dealt, one sentence.
         score: The metric that the contract declares.
         class_names: K.
         dealt: {fold, train, val, test, units, class_images} of each fold.
-        metrics: As `fold_metrics` gives them, of a segmentation or, with `per_class_f1`, of a
-            classification.
+        metrics: As `fold_metrics` gives them.
         summaries: `summary.json` of each fold's run.
         warnings: What some folds lack.
         cautions: What the numbers do not say.
@@ -29,6 +29,7 @@ class FoldsPage:
     """
 
     name: str
+    facts: TaskFacts
     how: str
     score: str
     class_names: list[str]
@@ -41,26 +42,19 @@ class FoldsPage:
     command: str
 
     @property
-    def is_classification(self) -> bool:
-        """Whether the scores are those of `metrics.classification`."""
-        return "per_class_f1" in self.metrics["pooled"]
+    def columns(self) -> dict[str, Score]:
+        """The scores that are shown, by name, the declared one first."""
+        names = [n for n in (self.score, *self.facts.columns) if n in self.metrics["pooled"]]
+        return {name: self.facts.score(name) for name in names}
 
     @property
-    def columns(self) -> list[str]:
-        """The scores that are shown, the main one first."""
-        if not self.is_classification:
-            return ["mean_iou", "pixel_accuracy"]
-        main = self.score if self.score in self.metrics["pooled"] else "accuracy"
-        return list(dict.fromkeys([main, "accuracy", "macro_f1"]))
-
-    @property
-    def titles(self) -> list[str]:
-        """What `columns` are called."""
-        return [SCORE_NAMES[key] for key in self.columns]
+    def shown_classes(self) -> list[str]:
+        """The names of the classes that have a column."""
+        return self.class_names if self.facts.evidence_class().per_class else []
 
     def rows(self) -> list[dict[str, Any]]:
-        """Name, images, scores, and IoU or F1 of each class: folds, mean, deviation, pooled."""
-        metrics = self.metrics
+        """Name, images, scores, and one of each class: folds, mean, deviation, pooled."""
+        metrics, per_class = self.metrics, self.facts.evidence_class().per_class
         named = [(row["run"], row) for row in metrics["folds"]]
         named += [(key, metrics[key]) for key in ("mean", "deviation", "pooled")]
         if metrics["test"] is not None:
@@ -71,7 +65,7 @@ class FoldsPage:
                 "name": name,
                 "images": row.get("num_images"),
                 "scores": [row[key] for key in self.columns],
-                "classes": row["per_class_f1" if self.is_classification else "per_class_iou"],
+                "classes": row[per_class] if per_class else [],
                 "strong": name in ("pooled", "mean, test"),
             }
             for name, row in named
@@ -89,8 +83,8 @@ class FoldsPage:
 
     def text(self) -> str:
         """The table for the terminal."""
-        titles = self.titles if self.is_classification else ["mean IoU", "pixels"]
-        rows = [["", "images", *titles, *self.class_names]]
+        titles = [known.short or known.title for known in self.columns.values()]
+        rows = [["", "images", *titles, *self.shown_classes]]
         for row in self.rows():
             images = "" if row["images"] is None else str(row["images"])
             values = [*row["scores"], *row["classes"]]
@@ -127,6 +121,7 @@ def render(page: FoldsPage) -> str:
     return environment.get_template("folds.html").render(
         page=page,
         pooled=page.metrics["pooled"],
+        main=next(iter(page.columns)),
         colours=overlay.hex_colours(len(page.class_names)),
         contract=tables.flatten(page.contract),
     )

@@ -11,23 +11,25 @@ place of Hoeffding's bound and of Friedman's test). NumPy only.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from tfvision.metrics.contract import Contract
-from tfvision.stats.bootstrap import Parts, compare, holm, score_parts, t_values, value
+from tfvision.stats.bootstrap import compare, holm, interval, t_values
+from tfvision.stats.evidence import Evidence
+from tfvision.stats.measure import Measure
 
 
 @dataclass(frozen=True)
-class FoldCounts:
+class FoldEvidence:
     """What a candidate did on one fold.
 
     Attributes:
-        cms: (N, K, K) counts, one an image, rows the truth.
+        evidence: Of its N images.
         units: N names; images of one name belong together and are resampled as one.
     """
 
-    cms: np.ndarray
+    evidence: Evidence
     units: Sequence[str]
 
 
@@ -74,12 +76,12 @@ class Race:
 
     Attributes:
         rounds: One a fold.
-        counts: Each candidate's folds, as far as it came.
+        evidence: Each candidate's folds, as far as it came.
         survivors: Those with all folds.
     """
 
     rounds: list[Round] = field(default_factory=list)
-    counts: dict[str, list[FoldCounts]] = field(default_factory=dict)
+    evidence: dict[str, list[FoldEvidence]] = field(default_factory=dict)
     survivors: list[str] = field(default_factory=list)
 
     @property
@@ -118,10 +120,10 @@ class Rule:
 def race(
     names: Sequence[str],
     num_folds: int,
-    counts_of: Callable[[str, int], FoldCounts],
+    evidence_of: Callable[[str, int], FoldEvidence],
     *,
-    contract: Contract,
-    score: str = "mean_iou",
+    contract: Any,
+    score: str,
     rule: Rule = Rule(),
     resamples: int | None = None,
     on_round: Callable[[Race], None] = lambda race: None,
@@ -131,27 +133,27 @@ def race(
     Args:
         names: Of the candidates; the first is the leader where scores are equal.
         num_folds: Rounds.
-        counts_of: `(name, fold) -> counts`, which may train; of one fold the same images in
+        evidence_of: `(name, fold) -> evidence`, which may train; of one fold the same images in
             the same order for all candidates. Never asked for one that is out.
-        contract, score: What is counted, as in `bootstrap.score_parts`.
+        contract, score: What is counted, as in `Evidence.measure`.
         rule: When one is dropped.
         resamples: Of the bootstrap; None: 10,000, and more where many comparisons ask for
             smaller p-values.
         on_round: Called after every round.
 
     Returns:
-        The same race for the same counts.
+        The same race for the same evidence.
     """
-    done = Race(counts={name: [] for name in names}, survivors=list(names))
+    done = Race(evidence={name: [] for name in names}, survivors=list(names))
     looks = max(num_folds - rule.least, 1)
     if resamples is None:
         resamples = max(10_000, math.ceil(10 * len(names) * looks / (rule.alpha or 1)))
     for fold in range(num_folds):
         for name in done.survivors:
-            done.counts[name].append(counts_of(name, fold))
-        parts = {n: _parts(done.counts[n], contract, score) for n in done.survivors}
+            done.evidence[name].append(evidence_of(name, fold))
+        measures = {n: _measure(done.evidence[n], contract, score) for n in done.survivors}
         level = rule.alpha / looks if rule.least <= fold + 1 < num_folds else 0.0
-        done.rounds.append(_round(fold, parts, level, rule.luck, resamples))
+        done.rounds.append(_round(fold, measures, level, rule.luck, resamples))
         verdicts = done.rounds[-1].verdicts
         done.survivors = [n for n in done.survivors if n not in verdicts or not verdicts[n].dropped]
         on_round(done)
@@ -159,69 +161,70 @@ def race(
 
 
 def nested_choice(
-    counts: Mapping[str, Sequence[FoldCounts]], *, contract: Contract, score: str = "mean_iou"
-) -> tuple[list[str], list[FoldCounts]]:
+    evidence: Mapping[str, Sequence[FoldEvidence]], *, contract: Any, score: str
+) -> tuple[list[str], list[FoldEvidence]]:
     """The choice of the best, made for each fold without it.
 
-    For each fold the candidate that is best on the other folds is taken, and its counts on
-    this fold are kept. None of them had a part in the choice, so their pooled score says what
+    For each fold the candidate that is best on the other folds is taken, with what
+    it did on this fold. None of them had a part in the choice, so their pooled score says what
     choosing by folds is worth: it is not raised by having been the best of many, as the
     winner's own pooled score is.
 
     Args:
-        counts: Each candidate's folds, all of them.
-        contract, score: As in `bootstrap.score_parts`.
+        evidence: Each candidate's folds, all of them.
+        contract, score: As in `Evidence.measure`.
 
     Returns:
-        The choice for each fold, and the counts of each choice there.
+        The choice for each fold, and what each choice did there.
     """
-    folds = range(len(next(iter(counts.values()))))
+    folds = range(len(next(iter(evidence.values()))))
     chosen = []
     for left_out in folds:
         others = {
-            name: value(_parts([c for f, c in enumerate(found) if f != left_out], contract, score))
-            for name, found in counts.items()
+            name: _measure([e for f, e in enumerate(each) if f != left_out], contract, score)
+            for name, each in evidence.items()
         }
         chosen.append(_best(others))
-    return chosen, [counts[name][fold] for fold, name in enumerate(chosen)]
+    return chosen, [evidence[name][fold] for fold, name in enumerate(chosen)]
 
 
 def score_interval(
-    counts: Sequence[FoldCounts], *, contract: Contract, score: str = "mean_iou"
+    evidence: Sequence[FoldEvidence], *, contract: Any, score: str
 ) -> tuple[float, float, float]:
     """The pooled score of some folds and its 95 % interval over the units, NaN for one unit."""
-    parts = _parts(counts, contract, score)
-    if len(parts.above) < 2:
-        return value(parts), math.nan, math.nan
-    nothing = Parts(np.zeros_like(parts.above), np.ones_like(parts.below))  # a score of 0, always
-    (found,) = compare([(nothing, parts)])
-    return found.second, max(found.low, 0.0), found.high
+    measure = _measure(evidence, contract, score)
+    if measure.num_units < 2:
+        return measure.value(), math.nan, math.nan
+    return measure.value(), *interval(measure)
 
 
-def _parts(counts: Sequence[FoldCounts], contract: Contract, score: str) -> Parts:
-    cms = np.concatenate([c.cms for c in counts])
-    units = [unit for c in counts for unit in c.units]
-    return score_parts(cms, contract, score=score, groups=units)
+def _measure(evidence: Sequence[FoldEvidence], contract: Any, score: str) -> Measure:
+    joined = type(evidence[0].evidence).join([e.evidence for e in evidence])
+    folds = np.repeat(np.arange(len(evidence)), [len(e.evidence) for e in evidence])
+    units = [unit for e in evidence for unit in e.units]
+    return joined.over_folds(score, contract, folds=folds, groups=units)
 
 
-def _best(scores: Mapping[str, float]) -> str:
-    """The first of those with the highest score; one without a score is the last choice."""
-    return max(scores, key=lambda name: -math.inf if math.isnan(scores[name]) else scores[name])
+def _best(measures: Mapping[str, Measure]) -> str:
+    """The first of those with the best score; one without a score is the last choice."""
+    values = {name: measure.value() for name, measure in measures.items()}
+    sign = {name: 1 if m.larger_is_better else -1 for name, m in measures.items()}
+    return max(values, key=lambda n: -math.inf if math.isnan(values[n]) else sign[n] * values[n])
 
 
 def _round(
-    fold: int, parts: Mapping[str, Parts], level: float, luck: float, resamples: int
+    fold: int, measures: Mapping[str, Measure], level: float, luck: float, resamples: int
 ) -> Round:
-    scores = {name: value(p) for name, p in parts.items()}
-    leader = _best(scores)
-    others = [name for name in parts if name != leader]
-    if len(parts[leader].above) < 2:  # nothing to resample: this fold decides nothing
+    scores = {name: measure.value() for name, measure in measures.items()}
+    leader = _best(measures)
+    others = [name for name in measures if name != leader]
+    if measures[leader].num_units < 2:  # nothing to resample: this fold decides nothing
         unknown = {
             name: Verdict(scores[name] - scores[leader], *[math.nan] * 4, dropped=False)
             for name in others
         }
         return Round(fold, leader, scores, unknown)
-    pairs = [(parts[leader], parts[name]) for name in others]
+    pairs = [(measures[leader], measures[name]) for name in others]
     found = compare(pairs, resamples=resamples, seed=fold) if pairs else []
     # Two trainings a fold; the mean over folds of a difference has so much of their luck.
     lucky = luck * math.sqrt(2 / (fold + 1))
@@ -233,7 +236,7 @@ def _round(
             high=high,
             p_value=p,
             p_adjusted=adjusted,
-            dropped=bool(d.difference < 0 and adjusted <= level),
+            dropped=bool(d.gain < 0 and adjusted <= level),
         )
         for name, d, (low, high, p), adjusted in zip(
             others, found, judged, holm([p for _, _, p in judged]), strict=True
@@ -250,5 +253,6 @@ def _judged(found, lucky: float) -> tuple[float, float, float]:
     t = t_values(found.difference, np.stack([found.resampled, found.errors]))
     reach = float(np.quantile(t, 0.95, method="inverted_cdf")) * error
     p_value = (1 + (t >= abs(found.difference) / error).sum()) / (1 + len(t))
-    low, high = max(found.difference - reach, -1.0), min(found.difference + reach, 1.0)
+    low = max(found.difference - reach, -found.span)
+    high = min(found.difference + reach, found.span)
     return low, high, float(p_value)

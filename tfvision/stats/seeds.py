@@ -13,27 +13,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfvision.errors import InputError
-from tfvision.stats.bootstrap import (
-    Difference,
-    Parts,
-    compare_means,
-    influences,
-    t_values,
-    value,
-)
+from tfvision.stats.bootstrap import Difference, Directed, compare_means, influences, t_values
+from tfvision.stats.measure import Measure
 
 _NODES = np.polynomial.legendre.leggauss(200)
 _MOST = 1e6  # degrees of freedom: the normal distribution
 
 
 @dataclass(frozen=True)
-class SeedDifference:
+class SeedDifference(Directed):
     """Mean score of the second method minus that of the first.
 
     Attributes:
         first, second: Scores of each training, in the order of the seeds.
         difference: Of their means, second minus first.
-        low, high: The 95 % interval, cut to -1..1.
+        low, high: The 95 % interval, cut to -span..span.
         p_value: Two-sided; 1 minus the largest confidence whose interval leaves 0 out.
         standard_error: Of the difference, both sources of chance.
         units_error: Its part that comes from the choice of units, by the delta method.
@@ -41,6 +35,8 @@ class SeedDifference:
         freedom: Degrees of freedom of the t interval; NaN with one seed, whose interval is
             the bootstrap's.
         num_units: Units.
+        span: The largest difference there can be.
+        larger_is_better: The direction of the score.
     """
 
     first: tuple[float, ...]
@@ -54,15 +50,12 @@ class SeedDifference:
     seeds_error: float
     freedom: float
     num_units: int
-
-    @property
-    def decided(self) -> bool:
-        """Whether the interval leaves 0 out."""
-        return bool(self.low > 0 or self.high < 0)
+    span: float = 1.0
+    larger_is_better: bool = True
 
 
 def compare_seeds(
-    comparisons: Sequence[Sequence[tuple[Parts, Parts]]],
+    comparisons: Sequence[Sequence[tuple[Measure, Measure]]],
     *,
     resamples: int = 10_000,
     confidence: float = 0.95,
@@ -107,7 +100,7 @@ def compare_seeds(
     over_units = _over_units(comparisons, resamples=resamples, confidence=confidence, seed=seed)
     (num_seeds,) = counts
     scores = [
-        (tuple(value(a) for a, _ in pairs), tuple(value(b) for _, b in pairs))
+        (tuple(a.value() for a, _ in pairs), tuple(b.value() for _, b in pairs))
         for pairs in comparisons
     ]
     if num_seeds == 1:
@@ -116,7 +109,7 @@ def compare_seeds(
                 *both,
                 *(found.difference, found.low, found.high, found.p_value),
                 *(found.standard_error, found.standard_error, math.nan, math.nan),
-                found.num_units,
+                *(found.num_units, found.span, found.larger_is_better),
             )
             for both, found in zip(scores, over_units, strict=True)
         ]
@@ -209,12 +202,14 @@ def _joined(scores, found, luck: float, freedom: float, twice: float, confidence
     elif np.isfinite(error):
         degrees = max(degrees, 1.0)
         reach = t_quantile(confidence, degrees) * error
-        low, high = max(found.difference - reach, -1), min(found.difference + reach, 1)
+        low, high = found.difference - reach, found.difference + reach
+        low, high = max(low, -found.span), min(high, found.span)
         p_value = 1 - t_share(abs(found.difference) / error, degrees)
     return SeedDifference(
         *scores,
         *(found.difference, float(low), float(high), float(p_value), error),
         *(found.standard_error, math.sqrt(seeds), degrees, found.num_units),
+        *(found.span, found.larger_is_better),
     )
 
 
@@ -230,7 +225,7 @@ def _freedom_of_units(found, confidence: float) -> float:
     return _solve(lambda freedom: t_share(quantile, freedom) - confidence, 1.0, most)
 
 
-def _held_twice(pairs: Sequence[tuple[Parts, Parts]]) -> float:
+def _held_twice(pairs: Sequence[tuple[Measure, Measure]]) -> float:
     """How far the units treat the S differences differently: a variance in `s^2` and in `V_u`."""
     each = np.stack([influences(*pair) for pair in pairs])  # (S, U)
     size = each.shape[1]

@@ -43,12 +43,16 @@ class Score:
         title: What people call it: "mean IoU".
         low, high: The range it lies in.
         larger_is_better: Its direction.
+        short: What it is called where there is little room; "": `title`.
+        of_class: What one class is worth beside it: "IoU"; "" without classes.
     """
 
     title: str
     low: float = 0.0
     high: float = 1.0
     larger_is_better: bool = True
+    short: str = ""
+    of_class: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class TaskFacts:
         tables: Key path of its config to a table, `module:TABLE`, where `SHARED_TABLES` has
             another or none.
         scores: What it can be scored by.
+        columns: Scores that the table of folds shows beside the one that a run declares.
         reasons: Option -> the reason why it means nothing to this task.
     """
 
@@ -87,6 +92,7 @@ class TaskFacts:
     formats: tuple[str, ...]
     tables: Mapping[str, str]
     scores: Mapping[str, Score]
+    columns: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     classes_by_name: bool = False
 
@@ -105,6 +111,15 @@ class TaskFacts:
     def models(self) -> Registry:
         """The table that `model` is looked up in."""
         return load(self.tables["model"])
+
+    def evidence_class(self) -> type:
+        """The class of what its scores are computed from."""
+        return load(self.evidence)
+
+    def score(self, name: str) -> Score:
+        """What is known of a score that its evidence can be measured by, other tasks' too."""
+        others = (facts_of(task).scores for task in task_names())
+        return next((s[name] for s in (self.scores, *others) if name in s), Score(name))
 
 
 def task_names() -> list[str]:

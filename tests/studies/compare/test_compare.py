@@ -14,6 +14,7 @@ from tfvision.cli import commands
 from tfvision.errors import InputError
 from tfvision.metrics import contract
 from tfvision.metrics.contract import Contract
+from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.studies.compare import compare as task
 from tfvision.studies.compare.compare import compare
 
@@ -73,7 +74,8 @@ def test_a_family_needs_more_than_its_interval(base, tmp_path, monkeypatch):
 
 
 def _only(module, first, second):
-    return module._differences(first, second, Contract(), "mean_iou", None)[0]
+    sides = (ConfusionEvidence([str(i) for i in range(len(c))], c) for c in (first, second))
+    return module._differences(*sides, Contract(), "mean_iou", None)[0]
 
 
 def test_files_and_the_default_folder(base, tmp_path, monkeypatch, capsys):
@@ -263,7 +265,7 @@ def test_counts_that_do_not_fit(base, tmp_path):
     )
     fewer = other(tmp_path, "fewer")
     np.savez(fewer / "predictions" / "test_confusion.npz", ids=["scene 001"], plain=cms[:1])
-    refused([base, fewer], r"must hold 2x2 counts of 40 images; it holds 1 ids", tmp_path)
+    refused([base, fewer], r"must hold 40 images of 2 classes; it holds 1 of 2", tmp_path)
     names = [f"other {i}" for i in range(40)]
     np.savez(fewer / "predictions" / "test_confusion.npz", ids=names, plain=counts())
     refused([base, fewer], "not in the run's test split: other 0", tmp_path)

@@ -15,6 +15,7 @@ from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.metrics import contract as metric
 from tfvision.metrics.contract import Contract
+from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.postprocess.candidates import apply
 from tfvision.postprocess.fit import Predictions, deal_parts
 from tfvision.recipe.dataset import open_source
@@ -167,17 +168,21 @@ def test_two_that_mend_different_faults_are_both_applied():
     )
 
 
+def evidence(counts):
+    return ConfusionEvidence([str(i) for i in range(len(counts))], counts)
+
+
 def test_the_gain_is_paired_over_units():
     """Two images a unit: as many draws as units, and the interval of the sums."""
     predictions, _ = simulated.contract_case(1)
     before, after = predictions.counts([]), predictions.counts([{"name": "drop_class", "index": 1}])
     units = [f"u{i // 2}" for i in range(len(before))]
     options = {"contract": Contract(), "score": "mean_iou", "resamples": 200}
-    found = gain_of(before, after, units=units, **options).declared
+    found = gain_of(evidence(before), evidence(after), units=units, **options).declared
     summed = [cms.reshape(-1, 2, 4, 4).sum(axis=1) for cms in (before, after)]
     ordered = sorted(range(len(summed[0])), key=lambda i: f"u{i}")
     alone = [f"{i:03}" for i in range(len(ordered))]
-    want = gain_of(*(cms[ordered] for cms in summed), units=alone, **options).declared
+    want = gain_of(*(evidence(c[ordered]) for c in summed), units=alone, **options).declared
     assert found.num_units == len(before) // 2
     assert (found.low, found.high) == pytest.approx((want.low, want.high))
     assert found.difference < 0

@@ -15,10 +15,11 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.metrics.contract import Contract
+from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.runs import finish, process
 from tfvision.studies.folds import folder as folds
 from tfvision.studies.folds.assign import deal_samples
-from tfvision.studies.folds.scores import FoldCounts, cautions, fold_metrics, pooled_interval
+from tfvision.studies.folds.scores import cautions, fold_metrics, pooled_interval
 
 
 def write(path, images, masks):
@@ -124,7 +125,7 @@ def test_a_class_that_a_validation_part_lacks_is_a_warning(tmp_path):
 
 def counts_of(cms):
     cms = np.asarray(cms, np.int64)
-    return FoldCounts([str(i) for i in range(len(cms))], cms, None)
+    return ConfusionEvidence([str(i) for i in range(len(cms))], cms)
 
 
 def test_the_pooled_score_is_of_all_counts_and_no_mean_of_scores():
@@ -154,12 +155,16 @@ def test_the_pooled_score_is_of_all_counts_and_no_mean_of_scores():
 def test_the_interval_is_over_units_and_holds_the_score():
     rng = np.random.default_rng(0)
     cms = rng.integers(1, 30, (40, 3, 3)) + 40 * np.eye(3, dtype=int)
-    alone = pooled_interval(cms, Contract(), score="mean_iou", units=[str(i) for i in range(40)])
+
+    def interval(cms, units):
+        return pooled_interval(
+            counts_of(cms), Contract(), score="mean_iou", units=units, folds=[0] * len(cms)
+        )
+
+    alone = interval(cms, [str(i) for i in range(40)])
     four = np.repeat(cms[:10], 4, axis=0)
-    pairs = pooled_interval(
-        four, Contract(), score="mean_iou", units=[str(i // 4) for i in range(40)]
-    )
-    loose = pooled_interval(four, Contract(), score="mean_iou", units=[str(i) for i in range(40)])
+    pairs = interval(four, [str(i // 4) for i in range(40)])
+    loose = interval(four, [str(i) for i in range(40)])
     iou = cms.sum(axis=0)
     iou = np.diag(iou) / (iou.sum(0) + iou.sum(1) - np.diag(iou))
     assert alone["low"] < iou.mean() < alone["high"]
@@ -167,7 +172,7 @@ def test_the_interval_is_over_units_and_holds_the_score():
     # Four copies of each image tell no more than one: about twice the width they seem to have.
     widths = [x["high"] - x["low"] for x in (pairs, loose)]
     assert widths[0] > 1.7 * widths[1]
-    assert pooled_interval(cms, Contract(), score="mean_iou", units=["a"] * 40) is None
+    assert interval(cms, ["a"] * 40) is None
 
 
 # --------------------------------------------------------------------------- whole
@@ -271,7 +276,7 @@ def test_the_other_files_of_a_folds_folder(complete):
     assert "2 (counted from 0), seed 1" in record["how"]
     assert any("not the mean" in line for line in record["cautions"])
     assert not any("calibrated" in line for line in record["cautions"])
-    of_specialists = cautions(record["metrics"], calibrated=True)
+    of_specialists = cautions(record["metrics"], ConfusionEvidence, calibrated=True)
     assert any("specialists of each fold were calibrated on" in line for line in of_specialists)
     with np.load(complete / "out_of_fold_confusion.npz") as file:
         assert sorted(file.files) == ["fold", "ids", "plain", "processed"]

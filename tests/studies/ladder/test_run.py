@@ -21,8 +21,9 @@ from tfvision.data.sources.recognise import open_source
 from tfvision.engine.signals import Interrupted
 from tfvision.errors import InputError
 from tfvision.metrics import contract
+from tfvision.metrics.ratios import score_ratios
 from tfvision.runs.process import ProcessFailed
-from tfvision.stats.bootstrap import holm, score_parts
+from tfvision.stats.bootstrap import holm
 from tfvision.stats.seeds import compare_seeds
 from tfvision.studies.compare import compare
 from tfvision.studies.ladder import run as ladder
@@ -315,7 +316,7 @@ def test_numbers_are_those_of_the_runs(climb, tmp_path):
         ("keras_ignore_class_0", contract.Contract(ignore_labels=(0,))),
     ):
         parts = {
-            name: [score_parts(c, agreed, groups=groups) for c in each]
+            name: [score_ratios(c, agreed, groups=groups) for c in each]
             for name, each in cms.items()
         }
         pairs = [("low", "same"), ("low", "high")]

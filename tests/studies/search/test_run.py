@@ -14,7 +14,7 @@ from tfvision.cli import commands
 from tfvision.cli.training import tables
 from tfvision.config import SegmentationConfig, load_config
 from tfvision.errors import InputError
-from tfvision.stats.bootstrap import score_parts, value
+from tfvision.metrics.ratios import score_ratios
 from tfvision.studies.folds.assign import deal_samples
 from tfvision.studies.search.file import folder_name, read_search
 from tfvision.studies.search.run import search
@@ -97,7 +97,7 @@ def test_scores_are_pooled_over_folds_and_the_nested_one_beside_it(finished):
             scored.counts(16, gain=GAINS[row["candidate"]], seed=f, own=len(row["candidate"]))
             for f in range(row["folds"])
         ]
-        assert row["score"] == pytest.approx(value(score_parts(np.concatenate(cms))))
+        assert row["score"] == pytest.approx(score_ratios(np.concatenate(cms)).value())
     assert result["best_of"]["score"] == result["candidates"][0]["score"]
     assert result["best_of"]["low"] < result["best_of"]["score"] < result["best_of"]["high"]
     assert set(result["nested"]["choices"]) <= {"good", "also good"}

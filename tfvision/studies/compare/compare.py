@@ -1,7 +1,7 @@
 """`compare`: which run is better, as far as one split's images can say. NumPy only."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,19 @@ import numpy as np
 from tfvision.engine.files import check_free, write_json
 from tfvision.engine.run_folder import free_folder
 from tfvision.errors import InputError
-from tfvision.metrics.contract import CONVENTIONS, Contract
+from tfvision.metrics.contract import Contract
 from tfvision.registry import unknown
 from tfvision.report.compare_page import Comparison, Pair, write_comparison
 from tfvision.stats import bootstrap
-from tfvision.stats.bootstrap import Difference, class_parts, holm, score_parts
+from tfvision.stats.bootstrap import Difference, holm
+from tfvision.stats.evidence import Evidence
 from tfvision.studies.compare.pictures import pictures
 from tfvision.studies.compare.scored_run import (
-    Counts,
     ScoredRun,
     check_comparable,
     choose_split,
     groups_of,
-    load_counts,
+    load_evidence,
     load_runs,
 )
 
@@ -43,7 +43,7 @@ def compare(
 ) -> dict[str, Any]:
     """Compares runs with the first of them, prints the result and writes it as a page.
 
-    The score of each run is that of its counts in `predictions/`, after post-processing
+    The score of each run is that of its evidence in `predictions/`, after post-processing
     where it has rules. Differences have the interval of `bootstrap.compare`, over images, or
     over groups where the data has some. With more than one difference a verdict also needs
     Holm's adjusted p-value to be at most 0.05.
@@ -52,7 +52,7 @@ def compare(
         folders: Finished runs, the baseline first.
         split: `train`, `val` or `test`; None: test where all runs have it, else val.
         metric: A score (`mean_iou`, `mean_dice`, `pixel_accuracy`) under the runs' contract,
-            or a convention (`plain`, `per_image`, ...) of mean IoU; None: what they declare.
+            or a convention (`plain`, `per_image`, ...) of the task; None: what they declare.
         out: Folder for `compare.html` and `compare.json`, new or empty; None:
             `runs/compare/<a>-vs-<b>`, the next free.
         quiet: Print nothing.
@@ -69,29 +69,34 @@ def compare(
     score, contract, convention = _scoring(runs[0], metric)
     split = choose_split(runs, split)
     check_comparable(runs, split, contracts=convention == "contract")
-    counts = load_counts(runs, split)
-    groups = groups_of(runs, split, counts[0].ids)
-    pairs = _pairs(runs, counts, contract, score, groups)
+    evidence = load_evidence(runs, split)
+    groups = groups_of(runs, split, evidence[0].ids)
+    pairs = _pairs(runs, evidence, contract, score, groups)
     for pair, run in zip(pairs, runs[1:], strict=True):
-        if runs[0].config.task == "classification":
-            pair.no_pictures = "a classification has labels, no masks to draw"
-            continue
-        pair.pictures, pair.no_pictures = pictures(runs[0], run, split, pair.images, counts[0])
+        pair.no_pictures = run.facts.supports("pictures") or ""
+        if not pair.no_pictures:
+            pair.pictures, pair.no_pictures = pictures(
+                runs[0], run, split, pair.images, evidence[0]
+            )
+    known = runs[0].facts.score(score)
     comparison = Comparison(
         split=split,
         score=score,
+        score_title=known.title,
+        class_score=known.of_class,
+        kept=evidence[0].text,
         convention=convention,
         contract=asdict(contract),
         class_names=list(runs[0].data["class_names"]),
-        num_images=len(counts[0].ids),
+        num_images=len(evidence[0]),
         num_units=pairs[0].total.num_units,
         resampled="images" if groups is None else "groups",
         resamples=RESAMPLES,
         level=LEVEL,
-        runs=[_about(run, found, contract, score) for run, found in zip(runs, counts, strict=True)],
+        runs=[_about(run, its, contract, score) for run, its in zip(runs, evidence, strict=True)],
         histories={run.name: run.history for run in runs},
         pairs=pairs,
-        cautions=_cautions(runs, counts, split, groups, pairs, contract),
+        cautions=_cautions(runs, evidence, split, groups, pairs, contract),
     )
     result = comparison.to_json()
     write_json(out / "compare.json", {**result, "seed": SEED})
@@ -106,7 +111,7 @@ def verdict(found: Difference, p_adjusted: float) -> str:
     """`better`, `worse` (than the baseline) or `cannot tell`."""
     if not (found.decided and p_adjusted <= LEVEL):
         return "cannot tell"
-    return "better" if found.difference > 0 else "worse"
+    return "better" if found.better else "worse"
 
 
 def _free(out: Path | None, runs: Sequence[ScoredRun]) -> Path:
@@ -119,24 +124,23 @@ def _free(out: Path | None, runs: Sequence[ScoredRun]) -> Path:
 
 def _scoring(run: ScoredRun, metric: str | None) -> tuple[str, Contract, str]:
     """The score, the contract, and the name of the convention."""
-    conventions = {name: contract for name, _, contract in CONVENTIONS}
-    if run.config.task == "classification":  # they are conventions of mean IoU
-        conventions = {}
-    if metric in conventions:
-        conventions[metric].check_classes(run.data["num_classes"])
-        return "mean_iou", conventions[metric], metric
+    kind = run.facts.evidence_class()
+    if metric in kind.conventions:
+        score, contract = kind.conventions[metric]
+        contract.check_classes(run.data["num_classes"])
+        return score, contract, metric
     score = metric or run.score
-    if score not in bootstrap.SCORES:
-        raise InputError(unknown("metric to compare", score, [*bootstrap.SCORES, *conventions]))
+    if score not in kind.scores:
+        raise InputError(unknown("metric to compare", score, [*kind.scores, *kind.conventions]))
     return score, run.contract, "contract"
 
 
-def _pairs(runs, counts: list[Counts], contract, score, groups) -> list[Pair]:
+def _pairs(runs, evidence: list[Evidence], contract, score, groups) -> list[Pair]:
     """Every run but the first against the first, with its verdict."""
     pairs = []
-    for run, theirs in zip(runs[1:], counts[1:], strict=True):
-        total, *classes = _differences(counts[0].cms, theirs.cms, contract, score, groups)
-        images = _extremes(counts[0], theirs, contract, score)
+    for run, its in zip(runs[1:], evidence[1:], strict=True):
+        total, *classes = _differences(evidence[0], its, contract, score, groups)
+        images = _extremes(evidence[0], its, contract, score)
         pairs.append(Pair(runs[0].name, run.name, total, classes, images=images))
     for pair, adjusted in zip(pairs, holm([p.total.p_value for p in pairs]), strict=True):
         pair.p_adjusted = adjusted
@@ -144,27 +148,26 @@ def _pairs(runs, counts: list[Counts], contract, score, groups) -> list[Pair]:
     return pairs
 
 
-def _differences(first, second, contract, score, groups) -> list[Difference]:
-    """Of the score, then of what `CLASS_SCORES` names of each class, from the same resamples."""
+def _differences(first: Evidence, second: Evidence, contract, score, groups) -> list[Difference]:
+    """Of the score, then of what each class is worth beside it, from the same resamples."""
     sides = [
         [
-            score_parts(cms, contract, score=score, groups=groups),
-            *class_parts(cms, contract, score=score, groups=groups),
+            evidence.measure(score, contract, groups=groups),
+            *evidence.classes(score, contract, groups=groups),
         ]
-        for cms in (first, second)
+        for evidence in (first, second)
     ]
     return bootstrap.compare(list(zip(*sides, strict=True)), resamples=RESAMPLES, seed=SEED)
 
 
-def _extremes(first: Counts, second: Counts, contract: Contract, score: str) -> list[dict]:
-    """Images whose own score differs most: the losses of the second run, then its gains."""
-    alone = replace(contract, average="image")
-    sides = [score_parts(counts.cms, alone, score=score) for counts in (first, second)]
-    one, two = (np.where(p.below > 0, p.above, np.nan)[:, 0] for p in sides)
+def _extremes(first: Evidence, second: Evidence, contract, score: str) -> list[dict]:
+    """Images whose own score differs most: those worse in the second run, then those better."""
+    one, two = (evidence.image_scores(score, contract) for evidence in (first, second))
     change = two - one
-    order = [int(i) for i in np.argsort(change, kind="stable") if np.isfinite(change[i])]
-    worst = [i for i in order[:EXTREMES] if change[i] < 0]
-    best = [i for i in reversed(order[-EXTREMES:]) if change[i] > 0]
+    gain = change if first.measure(score, contract).larger_is_better else -change
+    order = [int(i) for i in np.argsort(gain, kind="stable") if np.isfinite(gain[i])]
+    worst = [i for i in order[:EXTREMES] if gain[i] < 0]
+    best = [i for i in reversed(order[-EXTREMES:]) if gain[i] > 0]
     return [
         {
             "id": first.ids[i],
@@ -176,8 +179,8 @@ def _extremes(first: Counts, second: Counts, contract: Contract, score: str) -> 
     ]
 
 
-def _about(run: ScoredRun, counts: Counts, contract: Contract, score: str) -> dict[str, Any]:
-    found = bootstrap.value(score_parts(counts.cms, contract, score=score))
+def _about(run: ScoredRun, evidence: Evidence, contract: Contract, score: str) -> dict[str, Any]:
+    found = evidence.measure(score, contract).value()
     return {
         "name": run.name,
         "path": str(run.folder.path),
@@ -187,12 +190,12 @@ def _about(run: ScoredRun, counts: Counts, contract: Contract, score: str) -> di
         "epochs": run.summary["epochs"],
         "best_epoch": run.summary["best_epoch"],
         "variables_sha256": run.summary["variables_sha256"],
-        "post_processed": counts.processed,
+        "post_processed": evidence.processed,
         "score": found if np.isfinite(found) else None,
     }
 
 
-def _cautions(runs, counts, split, groups, pairs: list[Pair], contract: Contract) -> list[str]:
+def _cautions(runs, evidence, split, groups, pairs: list[Pair], contract: Contract) -> list[str]:
     """What the numbers do not say, and what makes them say less."""
     lines = []
     if split == "val":
@@ -211,7 +214,7 @@ def _cautions(runs, counts, split, groups, pairs: list[Pair], contract: Contract
             f"Only {pairs[0].total.num_units} {unit}: the intervals are rough themselves, and only "
             "large differences can be told."
         )
-    lines += _rare_classes(runs, counts[0], groups, contract, unit)
+    lines += _rare_classes(runs, evidence[0], groups, contract, unit)
     trained = [run.members("train").keys() for run in runs]
     for run, members in zip(runs[1:], trained[1:], strict=True):
         if members != trained[0]:
@@ -219,8 +222,8 @@ def _cautions(runs, counts, split, groups, pairs: list[Pair], contract: Contract
                 f"{run.name} was trained on other images than {runs[0].name} "
                 f"({len(members)} and {len(trained[0])}, {len(members & trained[0])} in both)."
             )
-    if len({found.processed for found in counts}) > 1:
-        with_rules = [r.name for r, found in zip(runs, counts, strict=True) if found.processed]
+    if len({its.processed for its in evidence}) > 1:
+        with_rules = [r.name for r, its in zip(runs, evidence, strict=True) if its.processed]
         lines.append(
             f"Scored after post-processing: {', '.join(with_rules)}; the others have none."
         )
@@ -240,8 +243,8 @@ def _cautions(runs, counts, split, groups, pairs: list[Pair], contract: Contract
     return lines
 
 
-def _rare_classes(runs, counts: Counts, groups, contract: Contract, unit: str) -> list[str]:
-    there = counts.cms.sum(axis=2) > 0
+def _rare_classes(runs, evidence: Evidence, groups, contract: Contract, unit: str) -> list[str]:
+    there = evidence.presence()
     keys = np.arange(len(there)) if groups is None else np.unique(groups, return_inverse=True)[1]
     lines = []
     for k, name in enumerate(runs[0].data["class_names"]):

@@ -10,13 +10,18 @@ import numpy as np
 from tfvision.data import SOURCES
 from tfvision.errors import InputError
 from tfvision.report.overlay import colour_labels, palette, png_uri
-from tfvision.studies.compare.scored_run import Counts, ScoredRun
+from tfvision.stats.evidence import Evidence
+from tfvision.studies.compare.scored_run import ScoredRun
 
 SIDE = 256  # pixels of the longer side of a picture, at most
 
 
 def pictures(
-    first: ScoredRun, second: ScoredRun, split: str, images: list[dict[str, Any]], counts: Counts
+    first: ScoredRun,
+    second: ScoredRun,
+    split: str,
+    images: list[dict[str, Any]],
+    evidence: Evidence,
 ) -> tuple[dict[str, dict[str, str]], str]:
     """Image, truth and both predictions of each listed image.
 
@@ -24,7 +29,7 @@ def pictures(
         first, second: The runs.
         split: Of the images.
         images: Entries with an `id`.
-        counts: Of the first run, against which the masks are checked.
+        evidence: Of the first run, against which the masks are checked.
 
     Returns:
         PNG data URIs by id under `image`, `truth`, `baseline` and `run`, and why there are
@@ -35,7 +40,7 @@ def pictures(
         return {}, ""
     try:
         drawn = [_labels(run.folder.predictions / split, ids) for run in (first, second)]
-        samples = _samples(first, ids, counts)
+        samples = _samples(first, ids, evidence)
     except (InputError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         # The page is about numbers; pictures are what it can do without.
         return {}, f"There are no pictures: {error}"
@@ -66,7 +71,7 @@ def _labels(target: Path, ids: list[str]) -> dict[str, np.ndarray]:
     return {name: np.asarray(Image.open(target / files[name])).astype(np.int32) for name in ids}
 
 
-def _samples(run: ScoredRun, ids: list[str], counts: Counts) -> dict[str, tuple]:
+def _samples(run: ScoredRun, ids: list[str], evidence: Evidence) -> dict[str, tuple]:
     """Image (H, W) or (H, W, 3) uint8 and mask (H, W) of each id, from the run's own source."""
     source = SOURCES.build(run.config.data.source)
     source.mask_values = run.data["mask_values"]
@@ -76,9 +81,9 @@ def _samples(run: ScoredRun, ids: list[str], counts: Counts) -> dict[str, tuple]
     for place, record in enumerate(source.records):
         if record.labelled:
             places.setdefault(record.id, []).append(place)
-    samples = {}
+    samples, digest = {}, evidence.digest()
     for name in ids:
-        truth = counts.cms[counts.ids.index(name)].sum(axis=1)
+        truth = digest[evidence.ids.index(name)]
         # One id can stand in two parts of a data set: the mask tells which was scored.
         read = (source.read(place) for place in places.get(name, []))
         sample = next((s for s in read if np.array_equal(_pixels(s.mask, len(truth)), truth)), None)

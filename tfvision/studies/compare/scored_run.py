@@ -1,11 +1,9 @@
 """Finished runs as `compare` reads them, and the reasons why two cannot be compared.
 
-NumPy only: neither TensorFlow nor the model is needed, the counts are on disk.
+NumPy only: neither TensorFlow nor the model is needed, the evidence is on disk.
 """
 
 import csv
-import zipfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from tfvision.config import RunConfig, load_any
+from tfvision.engine.evidence_file import evidence_path, read_evidence
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.metrics.contract import Contract
-from tfvision.tasks.facts import task_names
+from tfvision.stats.evidence import Evidence
+from tfvision.tasks.facts import TaskFacts, facts_of, task_names
 
 SHOWN = 5  # ids in a message
 
@@ -52,28 +52,17 @@ class ScoredRun:
         declared = self.summary["contract"]
         return Contract(**{k: tuple(v) if isinstance(v, list) else v for k, v in declared.items()})
 
-    def counts_file(self, split: str) -> Path:
-        return self.folder.predictions / f"{split}_confusion.npz"
+    @property
+    def facts(self) -> TaskFacts:
+        return facts_of(self.config.task)
+
+    def evidence_file(self, split: str) -> Path:
+        return evidence_path(self.folder.predictions, split, self.facts.evidence_class())
 
     def members(self, split: str) -> dict[tuple[str, str], int]:
         """(id, hash of image and mask) of each sample of a split, and its place there."""
         pairs = zip(self.data["splits"][split], self.data["hashes"][split], strict=True)
         return {pair: place for place, pair in enumerate(pairs)}
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Counts of a split.
-
-    Attributes:
-        ids: N of them.
-        cms: (N, K, K) int64, rows the truth; after post-processing where the run has it.
-        processed: Whether it has.
-    """
-
-    ids: list[str]
-    cms: np.ndarray
-    processed: bool
 
 
 def load_runs(folders: Sequence[Path]) -> list[ScoredRun]:
@@ -97,21 +86,21 @@ def choose_split(runs: Sequence[ScoredRun], split: str | None) -> str:
     """The split to compare on: the one asked for, else test where all have it, else val.
 
     Raises:
-        InputError: A run has no counts of it.
+        InputError: A run was not scored on it.
     """
     splits = [split] if split else ["test", "val"]
     for name in splits:
-        if all(run.counts_file(name).is_file() for run in runs):
+        if all(run.evidence_file(name).is_file() for run in runs):
             return name
     name = splits[-1]
-    run = next(run for run in runs if not run.counts_file(name).is_file())
+    run = next(run for run in runs if not run.evidence_file(name).is_file())
     if not run.data["labelled"].get(name):
         raise InputError(
             f"{run.folder.path} has no labelled {name} images, so nothing to compare there. "
             "Choose another --split, or train with one."
         )
     raise InputError(
-        f"{run.counts_file(name)} is missing: the run was not scored on {name}. Score it with "
+        f"{run.evidence_file(name)} is missing: the run was not scored on {name}. Score it with "
         f"`python -m tfvision evaluate {run.folder.path} --split {name}`."
     )
 
@@ -156,27 +145,31 @@ def check_comparable(
             )
 
 
-def load_counts(runs: Sequence[ScoredRun], split: str) -> list[Counts]:
-    """The counts of each run, images in the order of the first.
+def load_evidence(runs: Sequence[ScoredRun], split: str) -> list[Evidence]:
+    """The evidence of each run, images in the order of the first.
 
     Raises:
         InputError: A file is damaged, of other images than `data.json` has, or has another
             truth than the first run's.
     """
-    found = [_read_counts(run, split) for run in runs]
-    first = found[0]
-    for place, (run, counts) in enumerate(zip(runs, found, strict=True)):
-        counts = found[place] = _in_order(counts, first.ids)
-        differ = (counts.cms.sum(axis=2) != first.cms.sum(axis=2)).any(axis=1)
-        if differ.any():
-            image = first.ids[int(np.flatnonzero(differ)[0])]
+    read = [read_evidence(run.folder, split, run.facts, data=run.data) for run in runs]
+    first = read[0]
+    ordered = [_in_order(evidence, first.ids) for evidence in read]
+    for run, evidence in zip(runs, ordered, strict=True):
+        if differing := other_truths(first, evidence):
             raise InputError(
                 f"{runs[0].folder.path} and {run.folder.path} were scored against different "
-                f"truths: {int(differ.sum())} of {len(differ)} images have other numbers of "
-                f"pixels a class, the first {image!r}. Use one data.ignore_label for "
-                "both, and score both again with `python -m tfvision evaluate RUN`."
+                f"truths: {len(differing)} of {len(first)} images have other {first.truth_text}, "
+                f"the first {differing[0]!r}. Use one data.ignore_label for both, and score both "
+                "again with `python -m tfvision evaluate RUN`."
             )
-    return found
+    return ordered
+
+
+def other_truths(first: Evidence, other: Evidence) -> list[str]:
+    """Those of the same images, in the same order, that have another truth in `other`."""
+    differ = (first.digest() != other.digest()).any(axis=1)
+    return [first.ids[i] for i in np.flatnonzero(differ)]
 
 
 def groups_of(runs: Sequence[ScoredRun], split: str, ids: Sequence[str]) -> list[str] | None:
@@ -240,42 +233,12 @@ def _history(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _read_counts(run: ScoredRun, split: str) -> Counts:
-    path = run.counts_file(split)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            processed = "processed" in file.files
-            ids = [str(i) for i in file["ids"]]
-            cms = np.asarray(file["processed" if processed else "plain"], np.int64)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}). Write it again with "
-            f"`python -m tfvision evaluate {run.folder.path} --split {split}`."
-        ) from error
-    size = run.data["num_classes"]
-    known = Counter(run.data["splits"][split])
-    if cms.shape != (len(ids), size, size) or len(ids) != run.data["labelled"][split]:
-        raise InputError(
-            f"{path} must hold {size}x{size} counts of {run.data['labelled'][split]} images; it "
-            f"holds {len(ids)} ids and counts {cms.shape}. Score the run again with "
-            f"`python -m tfvision evaluate {run.folder.path} --split {split}`."
-        )
-    strange = [i for i, times in Counter(ids).items() if times > known[i]]
-    if strange:
-        raise InputError(
-            f"{path} has images that are not in the run's {split} split: {_listed(strange)}. "
-            f"Score the run again with `python -m tfvision evaluate {run.folder.path}`."
-        )
-    return Counts(ids, cms, processed)
-
-
-def _in_order(counts: Counts, ids: list[str]) -> Counts:
-    """The same counts, images in the order of `ids`."""
+def _in_order(evidence: Evidence, ids: Sequence[str]) -> Evidence:
+    """The same evidence, images in the order of `ids`."""
     places: dict[str, list[int]] = {}
-    for place, name in enumerate(counts.ids):
+    for place, name in enumerate(evidence.ids):
         places.setdefault(name, []).append(place)
-    order = [places[name].pop(0) for name in ids]
-    return Counts(ids, counts.cms[order], counts.processed)
+    return evidence.take([places[name].pop(0) for name in ids])
 
 
 def _check_split(first: ScoredRun, other: ScoredRun, split: str) -> None:

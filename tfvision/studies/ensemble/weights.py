@@ -20,10 +20,11 @@ from tfvision.engine.ensemble_weights import (
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.metrics.confusion import confusion_matrix
+from tfvision.metrics.ratios import score_ratios
 from tfvision.postprocess.components import decode_images
 from tfvision.postprocess.pixelwise import decode
 from tfvision.recipe.recipe import Recipe
-from tfvision.stats.bootstrap import Difference, compare, score_parts, value
+from tfvision.stats.bootstrap import Difference, compare
 from tfvision.studies.folds.folder import read_folds, truth_of, units_of
 from tfvision.text import finite, some
 
@@ -156,12 +157,12 @@ def weigh(found: OutOfFold, method: str, recipe: Recipe) -> dict[str, Any]:
     plans = [[mean, nested[fold], *np.eye(num_models)] for fold in folds.tolist()]
     cms = _counts(found, plans, recipe)
     metric = recipe.config.metrics[0].name
-    scores = [value(score_parts(c, recipe.contract, score=metric)) for c in cms]
+    scores = [score_ratios(c, recipe.contract, score=metric).value() for c in cms]
     plain, nested_parts = (
-        score_parts(c, recipe.contract, score=metric, groups=found.units) for c in cms[:2]
+        score_ratios(c, recipe.contract, score=metric, groups=found.units) for c in cms[:2]
     )
     (gain,) = compare([(plain, nested_parts)])
-    used = bool(gain.low > 0)
+    used = gain.better
     return {
         "asked": method,
         "objective": OBJECTIVES[method],
@@ -187,7 +188,7 @@ def score_mean(found: OutOfFold, weights: Sequence[float], recipe: Recipe) -> di
     plans = [[np.asarray(weights), *np.eye(num_models)]] * len(found.folds)
     metric = recipe.config.metrics[0].name
     scores = [
-        finite(value(score_parts(c, recipe.contract, score=metric)))
+        finite(score_ratios(c, recipe.contract, score=metric).value())
         for c in _counts(found, plans, recipe)
     ]
     return {"metric": metric, "mean": scores[0], "alone": scores[1:]}
@@ -213,9 +214,9 @@ def fit(pixels: Pixels, method: str, recipe: Recipe) -> np.ndarray:
 def gain_text(gain: Difference, method: str, metric: str, used: bool) -> str:
     """One sentence on a nested gain."""
     verdict = (
-        f"above zero: the {method} weights are used"
+        f"{gain.better_side} zero: the {method} weights are used"
         if used
-        else "it does not lie above zero: refused, the plain mean is used"
+        else f"it does not lie {gain.better_side} zero: refused, the plain mean is used"
     )
     return (
         f"nested gain of {method} weights over the mean: {gain.difference:+.4f} {metric} "

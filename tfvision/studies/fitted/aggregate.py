@@ -17,13 +17,14 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.metrics.classification import log_loss
 from tfvision.metrics.confusion import confusion_matrix
+from tfvision.metrics.evidence import ConfusionEvidence
+from tfvision.metrics.ratios import score_ratios
 from tfvision.postprocess.pixelwise import decode
 from tfvision.recipe.recipe import Recipe
 from tfvision.registry import Spec
 from tfvision.runs.fitted import check_pieces
 from tfvision.runs.fitted_files import AggregateFile, write_aggregate
-from tfvision.stats import bootstrap
-from tfvision.stats.bootstrap import holm, score_parts
+from tfvision.stats.bootstrap import holm
 from tfvision.studies.fitted.piece_predictions import PieceScores, piece_store, pieces_in
 from tfvision.studies.fitted.verdict import LEVEL, RESAMPLES, SEED, Gain, gain_of, refusal
 from tfvision.studies.folds.folder import load_folds_config, read_folds
@@ -153,8 +154,8 @@ def judge(
     tried = rules[1:]
     for rule in tried:
         rule.gain = gain_of(
-            counts[own],
-            counts[rule.name],
+            ConfusionEvidence(units, counts[own]),
+            ConfusionEvidence(units, counts[rule.name]),
             contract=found.recipe.contract,
             score=found.recipe.config.metrics[0].name,
             units=units,
@@ -162,7 +163,7 @@ def judge(
     for rule, p in zip(tried, holm([r.gain.declared.p_value for r in tried]), strict=True):
         rule.p_adjusted, rule.verdict = p, "refused"
         rule.reason = refusal(rule.gain.declared, p, len(tried))
-    sure = sorted((r for r in tried if not r.reason), key=lambda r: -r.gain.declared.difference)
+    sure = sorted((r for r in tried if not r.reason), key=lambda r: -r.gain.declared.gain)
     for rule in sure:
         rule.reason = f"{sure[0].name} gains more" if rule is not sure[0] else ""
     for rule in sure[:1]:
@@ -194,7 +195,7 @@ def _counts(probabilities: np.ndarray, labels: np.ndarray, recipe: Recipe) -> np
 
 def _score(counts: np.ndarray, found: FoldPredictions) -> float:
     name = found.recipe.config.metrics[0].name
-    return bootstrap.value(score_parts(counts, found.recipe.contract, score=name))
+    return score_ratios(counts, found.recipe.contract, score=name).value()
 
 
 def _cautions(found: FoldPredictions, counted: Sequence[int], chosen: Rule) -> list[str]:

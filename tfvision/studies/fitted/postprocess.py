@@ -12,6 +12,7 @@ import yaml
 from tfvision.engine.files import write_json, write_text
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
+from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.postprocess import ON_COMPONENTS
 from tfvision.postprocess.candidates import CANDIDATES
 from tfvision.postprocess.fit import Predictions, check_candidates, deal_parts
@@ -78,7 +79,8 @@ def postprocess(
     own = None
     if recipe.rules or recipe.component_rules:
         bare = Predictions(_Images(found.store, found.masks, ()), num_classes=size).counts([])
-        own = gain_of(bare, predictions.counts([]), units=units, **scoring)
+        sides = (ConfusionEvidence(found.store.ids, c) for c in (bare, predictions.counts([])))
+        own = gain_of(*sides, units=units, **scoring)
     result = {
         "folds": str(folder),
         "score": scoring["score"],

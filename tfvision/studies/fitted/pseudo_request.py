@@ -10,7 +10,7 @@ from tfvision.config import RunConfig, differences
 from tfvision.engine.files import write_json
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
-from tfvision.stats.bootstrap import SCORES
+from tfvision.metrics.ratios import SCORES
 from tfvision.studies.folds.assign import Deal, deal_samples
 from tfvision.studies.folds.folder import check_split, fold_folder, load_folds_config, read_folds
 from tfvision.tasks.classification.pseudo_images import Images, open_images

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from tfvision.engine.evidence_file import read_evidence
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.stats.bootstrap import Difference
+from tfvision.stats.evidence import Evidence
 from tfvision.studies.fitted.pseudo_request import Asked
 from tfvision.studies.fitted.verdict import RESAMPLES, SEED, gain_of
 from tfvision.studies.folds.folder import CONFIG, fold_folder
-from tfvision.studies.folds.scores import FoldCounts, contract_of, read_counts
+from tfvision.studies.folds.scores import contract_of
 from tfvision.tasks.classification.pseudo_labels import PseudoLabel, listed
+from tfvision.tasks.facts import facts_of
 from tfvision.text import figure
 
 FEW = 30  # units below which an interval is rough itself
@@ -40,10 +43,10 @@ def judge(asked: Asked, chosen: Chosen, found: np.ndarray) -> dict[str, Any]:
     """What `pseudo.json` holds: the gain of the new folds over the old ones, and the verdict."""
     names, units = asked.class_names, asked.record["samples"]["units"]
     agreed, score = contract_of(asked.record), asked.config.metrics[0].name
-    old, new = _counts(asked, chosen)
+    old, new = _evidence(asked, chosen)
     gain = gain_of(
-        np.concatenate([counts.final for counts in old]),
-        np.concatenate([counts.final for counts in new]),
+        type(old[0]).join(old),
+        type(new[0]).join(new),
         contract=agreed,
         score=score,
         units=units,
@@ -82,18 +85,18 @@ def judge(asked: Asked, chosen: Chosen, found: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _counts(asked: Asked, chosen: Chosen) -> tuple[list[FoldCounts], list[FoldCounts]]:
+def _evidence(asked: Asked, chosen: Chosen) -> tuple[list[Evidence], list[Evidence]]:
     """Of the folds without and with pseudo-labels; one that got none counts as it did.
 
     Raises:
         InputError: They are of other samples.
     """
-    old, new = [], []
+    old, new, facts = [], [], facts_of(asked.config.task)
     for fold, labels in enumerate(chosen.labels):
         before = RunFolder(fold_folder(asked.folder, fold))
         after = RunFolder(fold_folder(asked.out, fold)) if labels else before
-        old.append(read_counts(before, "val"))
-        new.append(read_counts(after, "val"))
+        old.append(read_evidence(before, "val", facts))
+        new.append(read_evidence(after, "val", facts))
         if old[-1].ids != new[-1].ids:
             raise InputError(
                 f"{after.path} was scored on other samples than {before.path}. Remove it; it is "
@@ -113,15 +116,15 @@ def refusal(gain: Difference, final: Sequence[PseudoLabel]) -> str:
         return "nothing is counted under the metric contract"
     if gain.num_differing == 0:
         return "they change no prediction out of fold"
-    if gain.low <= -1 and gain.high >= 1:
+    if gain.unbounded:
         return (
             f"they change predictions of only {gain.num_differing} of {gain.num_units} units out "
             f"of fold: too few to tell whether {gain.difference:+.4f} is a gain"
         )
-    if not gain.low > 0:
+    if not gain.better:
         return (
             f"the gain out of fold is {gain.difference:+.4f} (95 % interval {gain.low:+.4f} to "
-            f"{gain.high:+.4f}), and that interval is not above 0"
+            f"{gain.high:+.4f}), and that interval is not {gain.better_side} 0"
         )
     if not final:
         return "the mean of the folds' runs is sure of no image, so there is nothing to train on"

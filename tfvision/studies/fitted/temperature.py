@@ -27,7 +27,8 @@ from tfvision.metrics.calibration import (
 )
 from tfvision.postprocess.fit import deal_parts
 from tfvision.runs.load import load_run, own_data
-from tfvision.stats.bootstrap import Difference, Parts, compare
+from tfvision.stats.bootstrap import Difference, compare
+from tfvision.stats.measure import Ratios, by_group
 from tfvision.studies.compare.scored_run import groups_in
 from tfvision.studies.folds.folder import is_folds, load_folds_config, read_folds
 from tfvision.studies.folds.predictions import FEW, read_predictions
@@ -96,20 +97,15 @@ def calibrate(folder: Path, *, device: str = "auto", quiet: bool = False) -> dic
 
 def loss_change(found: Judged) -> Difference:
     """The change of the mean log-loss in nats, with its 95 % interval over units."""
-    _, member = np.unique(found.units, return_inverse=True)
     rows = np.arange(len(found.labels))
 
-    def parts(probabilities: np.ndarray) -> Parts:
-        losses = -log_of(probabilities)[rows, found.labels] / LARGEST  # `compare` is of 0..1
-        sides = [np.bincount(member, values)[:, None] for values in (losses, np.ones(len(rows)))]
-        return Parts(*sides)
+    def mean_loss(probabilities: np.ndarray) -> Ratios:
+        losses = -log_of(probabilities)[rows, found.labels]
+        sides = (by_group(side[:, None], found.units) for side in (losses, np.ones(len(rows))))
+        return Ratios(*sides, high=LARGEST, larger_is_better=False)
 
-    (change,) = compare([(parts(found.before), parts(found.after))])
-    scaled = {
-        key: getattr(change, key) * LARGEST
-        for key in ("first", "second", "difference", "low", "high", "standard_error", "detectable")
-    }
-    return Difference(**{**vars(change), **scaled})
+    (change,) = compare([(mean_loss(found.before), mean_loss(found.after))])
+    return change
 
 
 def _judgement(found: Judged) -> dict[str, Any]:
@@ -212,7 +208,7 @@ def _refusal(temperature: float, loss: Difference) -> str:
             f"the log-loss falls up to the end of the temperatures that are sought ({temperature:g}"
             "): every image is right, or the probabilities say nothing"
         )
-    if loss.high < 0:
+    if loss.better:
         return ""
     return (
         f"the log-loss changes by {loss.difference:+.4f} (95 % interval {loss.low:+.4f} to "

@@ -2,20 +2,25 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tfvision.metrics.contract import Contract
+from tfvision.metrics.evidence import ConfusionEvidence
+from tfvision.metrics.ratios import PLAIN, score_ratios, scores_of_settings
 from tfvision.postprocess.candidates import Objective, Rule
 from tfvision.postprocess.fit import Predictions, fit, nested
 from tfvision.stats import bootstrap
-from tfvision.stats.bootstrap import PLAIN, Difference, holm, score_parts
+from tfvision.stats.bootstrap import Difference, holm
+from tfvision.stats.evidence import Evidence
 from tfvision.text import finite
 
 LEVEL = 0.05
 RESAMPLES, SEED = 10_000, 0
+_NOT_SHOWN = ("resampled", "errors", "span", "larger_is_better")
 
 
 @dataclass(frozen=True)
@@ -123,15 +128,14 @@ def judge(
         predictions: N images.
         parts: From `deal_parts`.
         units: The unit of each image, for the bootstrap.
-        contract, score: What is to gain, as `score_parts` has them.
+        contract, score: What is to gain, as `score_ratios` has them.
         resamples: Of the bootstrap.
     """
     objective = make_objective(contract, score)
 
     def gain(before: np.ndarray, after: np.ndarray) -> Gain:
-        return gain_of(
-            before, after, contract=contract, score=score, units=units, resamples=resamples
-        )
+        sides = (ConfusionEvidence(list(units), counts) for counts in (before, after))
+        return gain_of(*sides, contract=contract, score=score, units=units, resamples=resamples)
 
     everything = range(len(predictions))
     base = predictions.counts([])
@@ -148,7 +152,7 @@ def judge(
         one.reason = _refusal(one, len(tried))
     judgement = Judgement(tried)
     kept, counts = [], base
-    for one in sorted(tried, key=lambda t: -np.nan_to_num(t.gain.declared.difference)):
+    for one in sorted(tried, key=lambda t: -np.nan_to_num(t.gain.declared.gain)):
         if one.reason:
             continue
         together = [*kept, one.name]
@@ -165,18 +169,18 @@ def judge(
 
 
 def gain_of(
-    before: np.ndarray,
-    after: np.ndarray,
+    before: Evidence,
+    after: Evidence,
     *,
     contract: Contract,
     score: str,
     units: Sequence[str],
     resamples: int = RESAMPLES,
 ) -> Gain:
-    """The gain from counts (N, K, K) to others of the same images, paired over units."""
+    """The gain from one evidence to another of the same images, paired over units."""
     contracts = [contract] if contract == PLAIN else [contract, PLAIN]
     pairs = [
-        tuple(score_parts(cms, c, score=score, groups=units) for cms in (before, after))
+        tuple(evidence.measure(score, c, groups=units) for evidence in (before, after))
         for c in contracts
     ]
     found = bootstrap.compare(pairs, resamples=resamples, seed=SEED)
@@ -185,27 +189,8 @@ def gain_of(
 
 def make_objective(contract: Contract, score: str) -> Objective:
     """A score under a contract as a fit maximises it: of many settings at once."""
-    per_image = contract.average == "image"
-    alone = replace(contract, average="dataset")
-    ignored = list(contract.ignore_labels)
-
-    def scores(counts: np.ndarray) -> np.ndarray:
-        settings, images, size = counts.shape[:3]
-        flat = counts.reshape(-1, size, size)
-        parts = score_parts(flat, alone, score=score)
-        there = parts.below > 0
-        ratios = parts.above / np.where(there, parts.below, 1)
-        ratios = np.where(there, ratios, float(parts.absent == "one"))
-        counted = there if parts.absent == "skip" else np.ones_like(there)
-        number = counted.sum(axis=1)
-        values = (ratios * counted).sum(axis=1) / np.maximum(number, 1)
-        kept = [k for k in range(size) if k not in ignored]
-        scored = (number > 0) & (flat[:, kept].sum(axis=(1, 2)) > 0)
-        values = np.where(scored, values, 0.0).reshape(settings, images)
-        number = scored.reshape(settings, images).sum(axis=1)
-        return np.where(number > 0, values.sum(axis=1) / np.maximum(number, 1), np.nan)
-
-    return Objective(scores, per_image)
+    scores = partial(scores_of_settings, contract=contract, score=score)
+    return Objective(scores, per_image=contract.average == "image")
 
 
 def _refusal(one: Tried, num_tried: int) -> str:
@@ -227,8 +212,8 @@ def refusal(found: Difference, p_adjusted: float, num_tried: int) -> str:
         return "nothing is counted under the metric contract"
     if found.num_differing == 0:
         return "it changes no held-out image"
-    if not (found.decided and found.difference > 0):
-        return f"its nested gain is {_text(found)}, and that interval is not above 0"
+    if not found.better:
+        return f"its nested gain is {_text(found)}, and that interval is not {found.better_side} 0"
     if p_adjusted > LEVEL:
         return (
             f"its nested gain is {_text(found)}, but of {num_tried} candidates tried: Holm's p is "
@@ -242,17 +227,17 @@ def _surplus(added: Gain, kept: list[str], num_tried: int, num_rules: int, name:
     found, others = added.declared, " and ".join(kept)
     if num_rules <= len(kept):
         return f"fitted on top of {others}, {name} finds nothing more to gain"
-    sure = found.decided and found.difference > 0 and found.p_value * num_tried <= LEVEL
+    sure = found.better and found.p_value * num_tried <= LEVEL
     if sure:
         return ""
     return (
         f"on top of {others} it adds {_text(found)} (p times {num_tried} candidates: "
-        f"{min(1.0, found.p_value * num_tried):.3f}), which is not surely above 0"
+        f"{min(1.0, found.p_value * num_tried):.3f}), which is not surely {found.better_side} 0"
     )
 
 
 def _score(counts: np.ndarray, contract: Contract, score: str) -> float:
-    return bootstrap.value(score_parts(counts, contract, score=score))
+    return score_ratios(counts, contract, score=score).value()
 
 
 def _text(found: Difference) -> str:
@@ -260,8 +245,8 @@ def _text(found: Difference) -> str:
 
 
 def _plain(found: Difference) -> dict[str, Any]:
-    """Without the resamples, ready for JSON."""
-    figures = {k: v for k, v in asdict(found).items() if k not in ("resampled", "errors")}
+    """Without the resamples and what is known of the score, ready for JSON."""
+    figures = {key: value for key, value in asdict(found).items() if key not in _NOT_SHOWN}
     return {
         key: value if isinstance(value, int) else finite(value) for key, value in figures.items()
     }

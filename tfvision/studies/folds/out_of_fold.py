@@ -1,6 +1,5 @@
 """After the last fold: out-of-fold probabilities, scores and the page of a folds folder."""
 
-import io
 import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfvision.engine.distribute import make_strategy
-from tfvision.engine.files import write_bytes
+from tfvision.engine.evidence_file import evidence_path, read_evidence, write_evidence
 from tfvision.engine.progress import Progress
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
@@ -19,18 +18,16 @@ from tfvision.recipe.read import native_scanned
 from tfvision.report.folds_page import FoldsPage, write_folds_page
 from tfvision.runs.load import LoadedRun, load_run
 from tfvision.runs.request import FoldsRequest
+from tfvision.stats.evidence import Evidence
 from tfvision.studies.folds.assign import Deal
 from tfvision.studies.folds.folder import fold_folder
 from tfvision.studies.folds.scores import (
-    FoldCounts,
     cautions,
     contract_of,
-    counts_of_test,
+    evidence_of_test,
     fold_metrics,
-    out_of_fold_counts,
-    read_counts,
 )
-from tfvision.tasks.facts import facts_of
+from tfvision.tasks.facts import TaskFacts, facts_of
 from tfvision.tasks.segmentation import specialists
 
 LARGEST = 2**26  # numbers of a shard, about: 256 MB while it is made
@@ -48,16 +45,18 @@ def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
     """
     make_strategy(request.device)
     folder, config = request.folder, request.config
+    facts = facts_of(config.task)
     runs = [RunFolder(fold_folder(folder, fold)) for fold in range(config.data.folds)]
     say = Progress(quiet=request.quiet, log=RunFolder(folder).log).line
     summaries = [run.read_json("summary.json") for run in runs]
-    counts = _own_counts(runs, dealt)
+    evidence = _evidence_of_folds(runs, dealt, facts)
     predict_out_of_fold(folder / "out_of_fold", runs, dealt, summaries, say)
-    arrays = out_of_fold_counts(dealt.names, dealt.folds, counts)
-    _write_counts(folder / "out_of_fold_confusion.npz", arrays)
+    joined = type(evidence[0]).join(evidence).renamed(dealt.names)
+    path = evidence_path(folder, "out_of_fold", type(joined))
+    write_evidence(path, joined, fold=np.asarray(dealt.folds, np.int64))
     metrics = fold_metrics(
-        counts,
-        counts_of_test(runs, summaries),
+        evidence,
+        evidence_of_test(runs, summaries, facts),
         contract_of(summaries[0]),
         score=config.metrics[0].name,
         units=dealt.units,
@@ -82,11 +81,14 @@ def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
         summaries=summaries,
         warnings=dealt.warnings,
         cautions=cautions(
-            metrics, calibrated=any((run.path / specialists.FILE).is_file() for run in runs)
+            metrics,
+            type(joined),
+            calibrated=any((run.path / specialists.FILE).is_file() for run in runs),
         ),
         contract=summaries[0]["contract"],
-        command=f"python {facts_of(config.task).script} --config "
-        f"{shlex.quote(str(folder / 'folds.yaml'))} --folds {len(runs)}",
+        facts=facts,
+        command=f"python {facts.script} --config {shlex.quote(str(folder / 'folds.yaml'))} "
+        f"--folds {len(runs)}",
     )
     run = RunFolder(folder)
     write_folds_page(run.report, page)
@@ -186,27 +188,21 @@ def _per_shard(dealt: Deal) -> int:
     return max(1, min(64, LARGEST // (largest * scan.num_classes)))
 
 
-def _own_counts(runs: list[RunFolder], dealt: Deal) -> list[FoldCounts]:
-    """What each fold's run counted on its validation part.
+def _evidence_of_folds(runs: list[RunFolder], dealt: Deal, facts: TaskFacts) -> list[Evidence]:
+    """What each fold's run was scored by on its validation part.
 
     Raises:
-        InputError: They are of other samples than were dealt.
+        InputError: It is of other samples than were dealt.
     """
-    counts = [read_counts(run, "val") for run in runs]
+    evidence = [read_evidence(run, "val", facts) for run in runs]
     records = dealt.prepared.source.records
-    for fold, (run, found) in enumerate(zip(runs, counts, strict=True)):
-        if found.ids != [records[i].id for i in dealt.members(fold)]:
+    for fold, (run, its) in enumerate(zip(runs, evidence, strict=True)):
+        if its.ids != [records[i].id for i in dealt.members(fold)]:
             raise InputError(
-                f"{run.predictions / 'val_confusion.npz'} is not of the samples of fold {fold}. "
-                f"Write it again with `python -m tfvision evaluate {run.path}`."
+                f"{evidence_path(run.predictions, 'val', type(its))} is not of the samples of fold "
+                f"{fold}. Write it again with `python -m tfvision evaluate {run.path}`."
             )
-    return counts
-
-
-def _write_counts(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    write_bytes(path, content.getvalue())
+    return evidence
 
 
 def _record(config, dealt: Deal, summary: dict[str, Any], page: FoldsPage) -> dict[str, Any]:

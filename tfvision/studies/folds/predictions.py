@@ -8,9 +8,9 @@ import numpy as np
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
+from tfvision.metrics.ratios import SCORES
 from tfvision.recipe.recipe import Recipe, make_recipe
 from tfvision.registry import brief
-from tfvision.stats.bootstrap import SCORES
 from tfvision.studies.folds.folder import fold_folder, load_folds_config, read_folds, truth_of
 
 FEW = 30  # units below which an interval is rough itself

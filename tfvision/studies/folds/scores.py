@@ -1,64 +1,21 @@
 """The scores of folds: each fold's own, their mean and deviation, and the pooled score.
 
-NumPy only: the counts are in the runs.
+NumPy only: what the scores are computed from is in the runs.
 """
 
-import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tfvision.engine.evidence_file import read_evidence
 from tfvision.engine.run_folder import RunFolder
-from tfvision.errors import InputError
-from tfvision.metrics import classification, contract
 from tfvision.metrics.contract import Contract
 from tfvision.stats import bootstrap
-from tfvision.stats.bootstrap import Parts, score_parts
+from tfvision.stats.evidence import Evidence
+from tfvision.tasks.facts import TaskFacts
 
 RESAMPLES, SEED, CONFIDENCE = 10_000, 0, 0.95
-BY_CLASS = ("per_class_iou", "per_class_dice", "per_class_f1", "precision", "recall")
-
-
-@dataclass(frozen=True)
-class FoldCounts:
-    """Counts of a split of one fold's run, image by image.
-
-    Attributes:
-        ids: N of them, as in the source.
-        plain: (N, K, K) int64, rows the truth, of the bare argmax.
-        processed: The same after the rules, or None without any.
-    """
-
-    ids: list[str]
-    plain: np.ndarray
-    processed: np.ndarray | None
-
-    @property
-    def final(self) -> np.ndarray:
-        """The counts of what `predict` writes."""
-        return self.plain if self.processed is None else self.processed
-
-
-def read_counts(run: RunFolder, split: str) -> FoldCounts:
-    """The counts that a run keeps of a split.
-
-    Raises:
-        InputError: They are missing or damaged.
-    """
-    path = run.predictions / f"{split}_confusion.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            ids = [str(i) for i in file["ids"]]
-            plain = np.asarray(file["plain"], np.int64)
-            processed = np.asarray(file["processed"]) if "processed" in file.files else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}). Write it again with "
-            f"`python -m tfvision evaluate {run.path}`."
-        ) from error
-    return FoldCounts(ids, plain, processed)
 
 
 def contract_of(summary: dict[str, Any]) -> Contract:
@@ -68,22 +25,23 @@ def contract_of(summary: dict[str, Any]) -> Contract:
 
 
 def fold_metrics(
-    val: Sequence[FoldCounts],
-    test: Sequence[FoldCounts] | None,
-    agreed: Contract,
+    val: Sequence[Evidence],
+    test: Sequence[Evidence] | None,
+    contract: Contract,
     *,
     score: str,
     units: Sequence[str],
 ) -> dict[str, Any]:
     """What `folds.json` and `summary.json` hold under `metrics`.
 
-    The pooled score is that of all confusion matrices together, so a class that few folds
-    hold counts as often as its pixels occur. It is not the mean of the folds' scores.
+    The pooled score of confusion matrices is that of all of them together, so a class that few
+    folds hold counts as often as its pixels occur. It is not the mean of the folds' scores. Where
+    the predictions of different models cannot be scored as one set (`Evidence.pools`), it is.
 
     Args:
-        val: Counts of each fold's validation part.
-        test: Counts of the test split by each fold's run, or None where there is none.
-        agreed: The metric contract.
+        val: Of each fold's validation part.
+        test: Of the test split by each fold's run, or None where there is none.
+        contract: The metric contract.
         score: The metric it declares, whose pooled value gets an interval.
         units: The unit of each sample of `val`, all folds one after the other.
 
@@ -92,79 +50,84 @@ def fold_metrics(
         the score, by class too, with `num_folds` that have one; `pooled`, with `interval`;
         `test` with `folds`, `mean` and `deviation`, or None.
     """
-    final = np.concatenate([counts.final for counts in val])
-    # A classification declares one of its own scores, and has no conventions of mean IoU.
-    of_labels = score in classification.SCORES
-    scores = classification.count_scores if of_labels else contract.scores
-    pooled = scores(final, agreed)
-    pooled["interval"] = pooled_interval(final, agreed, score=score, units=units)
-    if val[0].processed is not None:
-        plain = np.concatenate([counts.plain for counts in val])
-        pooled["before_postprocessing"] = scores(plain, agreed)
-    if not of_labels:
-        names = [str(k) for k in range(final.shape[-1])]
-        pooled["conventions"] = {
-            row["name"]: row["mean_iou"] for row in contract.conventions(final, names, agreed)
-        }
-    metrics = {**_over_folds(val, agreed, scores), "pooled": pooled, "test": None}
-    if test is not None:
-        metrics["test"] = _over_folds(test, agreed, scores)
-    return metrics
+    joined = type(val[0]).join(val)
+    over_folds = _over_folds(val, contract)
+    pooled = _pooled(joined, over_folds, contract)
+    pooled["interval"] = pooled_interval(
+        joined, contract, score=score, units=units, folds=_fold_numbers(val)
+    )
+    if all(evidence.processed for evidence in val):
+        before = [evidence.before for evidence in val]
+        pooled["before_postprocessing"] = _pooled(
+            joined.before, _over_folds(before, contract), contract
+        )
+    if joined.pools and joined.conventions:
+        pooled["conventions"] = joined.by_convention(contract)
+    return {
+        **over_folds,
+        "pooled": pooled,
+        "test": None if test is None else _over_folds(test, contract),
+    }
 
 
 def pooled_interval(
-    cms: np.ndarray, agreed: Contract, *, score: str, units: Sequence[str]
+    evidence: Evidence,
+    contract: Contract,
+    *,
+    score: str,
+    units: Sequence[str],
+    folds: Sequence[int],
 ) -> dict[str, Any] | None:
     """The 95 % interval of a score under the choice of units; None with fewer than two units.
 
-    It is `bootstrap.compare` with a model that scores 0 on every unit.
+    Args:
+        evidence: Of N images.
+        contract: The metric contract.
+        score: The metric; the first of the evidence where it is none of them.
+        units, folds: The unit and the fold of each image.
     """
     if len(set(units)) < 2:
         return None
-    score = score if score in bootstrap.SCORES else "mean_iou"
-    parts = score_parts(cms, agreed, score=score, groups=units)
-    nothing = Parts(np.zeros((len(parts.above), 1)), np.ones((len(parts.above), 1)))
-    (found,) = bootstrap.compare(
-        [(nothing, parts)], resamples=RESAMPLES, confidence=CONFIDENCE, seed=SEED
+    score = score if score in evidence.scores else evidence.scores[0]
+    low, high = bootstrap.interval(
+        evidence.over_folds(score, contract, folds=folds, groups=units),
+        resamples=RESAMPLES,
+        confidence=CONFIDENCE,
+        seed=SEED,
     )
-    if not np.isfinite(found.low):
+    if not np.isfinite(low):
         return None
     return {
         "score": score,
-        "low": max(float(found.low), 0.0),
-        "high": float(found.high),
+        "low": float(low),
+        "high": float(high),
         "confidence": CONFIDENCE,
         "units": len(set(units)),
     }
 
 
-def out_of_fold_counts(
-    names: Sequence[str], folds: Sequence[int], val: Sequence[FoldCounts]
-) -> dict[str, np.ndarray]:
-    """The arrays of `out_of_fold_confusion.npz`, rows in the order of `names`."""
-    arrays = {
-        "ids": np.array(list(names), dtype=str),
-        "fold": np.asarray(folds, np.int64),
-        "plain": np.concatenate([counts.plain for counts in val]),
-    }
-    if val[0].processed is not None:
-        arrays["processed"] = np.concatenate([counts.final for counts in val])
-    return arrays
-
-
-def counts_of_test(runs: Sequence[RunFolder], summaries: Sequence[dict]) -> list[FoldCounts] | None:
-    """Counts of the test split by each fold's run; None where it has no labels."""
+def evidence_of_test(
+    runs: Sequence[RunFolder], summaries: Sequence[dict], facts: TaskFacts
+) -> list[Evidence] | None:
+    """Of the test split by each fold's run; None where it has no labels."""
     if not all("test" in summary["metrics"] for summary in summaries):
         return None
-    return [read_counts(run, "test") for run in runs]
+    return [read_evidence(run, "test", facts) for run in runs]
 
 
-def cautions(metrics: dict[str, Any], *, calibrated: bool = False) -> list[str]:
+def cautions(
+    metrics: dict[str, Any], kind: type[Evidence], *, calibrated: bool = False
+) -> list[str]:
     """What the numbers do not say; `calibrated`: the runs are of specialists."""
     interval = metrics["pooled"]["interval"]
+    how = (
+        f"that of all {kind.text} together, not the mean of the folds' scores."
+        if kind.pools
+        else "the mean of the folds' scores: predictions of different models are not ranked "
+        "against each other."
+    )
     lines = [
-        "The pooled score is that of all confusion matrices together, not the mean of the "
-        "folds' scores.",
+        f"The pooled score is {how}",
         "The best epoch of each fold was chosen on the part it is scored on, so these scores are "
         "optimistic; a test split says more.",
     ]
@@ -184,19 +147,34 @@ def cautions(metrics: dict[str, Any], *, calibrated: bool = False) -> list[str]:
     return lines
 
 
-def _over_folds(counts: Sequence[FoldCounts], agreed: Contract, scores: Callable) -> dict[str, Any]:
-    rows = [scores(c.final, agreed) for c in counts]
+def _pooled(joined: Evidence, over_folds: dict[str, Any], contract: Contract) -> dict[str, Any]:
+    """The scores of all images together, or the folds' mean where they are no one set."""
+    if joined.pools:
+        return joined.summary(contract)
+    mean = {key: value for key, value in over_folds["mean"].items() if key != "num_folds"}
+    return {**mean, "num_images": len(joined)}
+
+
+def _over_folds(evidence: Sequence[Evidence], contract: Contract) -> dict[str, Any]:
+    """Scores of each fold, their mean and their deviation."""
+    rows = [one.summary(contract) for one in evidence]
     mean: dict[str, Any] = {}
     deviation: dict[str, Any] = {}
-    for key in (k for k in rows[0] if k not in (*BY_CLASS, "num_images")):
+    by_class = [key for key, value in rows[0].items() if isinstance(value, list)]
+    for key in (k for k in rows[0] if k not in (*by_class, "num_images")):
         mean[key], deviation[key], _ = _spread([row[key] for row in rows])
-    for key in (k for k in BY_CLASS if k in rows[0]):
+    for key in by_class:
         columns = [_spread(list(column)) for column in zip(*(r[key] for r in rows), strict=True)]
         mean[key], deviation[key] = ([c[side] for c in columns] for side in (0, 1))
-        if key in ("per_class_iou", "per_class_f1"):
+        if key == evidence[0].per_class:
             mean["num_folds"] = [c[2] for c in columns]
     folds = [{"fold": fold, "run": f"fold-{fold}", **row} for fold, row in enumerate(rows)]
     return {"folds": folds, "mean": mean, "deviation": deviation}
+
+
+def _fold_numbers(parts: Sequence[Evidence]) -> np.ndarray:
+    """The fold of each image of all parts, one after the other."""
+    return np.repeat(np.arange(len(parts)), [len(part) for part in parts])
 
 
 def _spread(values: list[float | None]) -> tuple[float | None, float | None, int]:

@@ -1,43 +1,50 @@
-"""What the rungs of a ladder score: counts of each image, of each seed, from files. NumPy only."""
+"""What the rungs of a ladder are scored by: evidence of each seed, from files. NumPy only."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from tfvision.engine.evidence_file import evidence_path, read_evidence, read_evidence_file
 from tfvision.errors import InputError
 from tfvision.metrics.contract import Contract
-from tfvision.studies.compare.scored_run import ScoredRun, check_comparable, load_counts, load_run
+from tfvision.stats.evidence import Evidence
+from tfvision.stats.measure import Measure
+from tfvision.studies.compare.scored_run import (
+    ScoredRun,
+    check_comparable,
+    load_evidence,
+    load_run,
+    other_truths,
+)
 from tfvision.studies.folds.folder import fold_folder, read_folds
-from tfvision.studies.folds.scores import read_counts
 from tfvision.studies.ladder.plan import Climb
 from tfvision.studies.ladder.schema import DECLARED, Rung
 from tfvision.studies.ladder.shared_split import unique
+from tfvision.tasks.facts import facts_of
 
 SHOWN = 5  # ids in a message
+REMEDY = "Remove it, and go on."
 
 
 @dataclass(frozen=True)
 class RungScores:
-    """The counts of one rung.
+    """What one rung is scored by.
 
     Attributes:
         ids: N names of images, no two equal.
-        cms: One (N, K, K) a seed, rows the truth.
+        evidence: Of these images, one a seed.
         units: The unit of each image.
         folds: The fold of each image; None without folds.
-        validation: One (M, K, K) a seed, of the validation split; None where it is not shown.
+        validation: Of the validation split, one a seed; None where it is not shown.
         runs: The finished runs, those of the first seed first.
     """
 
     ids: list[str]
-    cms: list[np.ndarray]
+    evidence: list[Evidence]
     units: list[str]
     folds: list[int] | None
-    validation: list[np.ndarray] | None
+    validation: list[Evidence] | None
     runs: list[ScoredRun]
 
     @property
@@ -53,15 +60,33 @@ class RungScores:
     def summaries(self) -> list[dict[str, Any]]:
         return [run.summary for run in self.runs]
 
-    def of(self, names: Sequence[str]) -> list[np.ndarray]:
-        """The counts of these images, in their order, one array a seed."""
+    def measures(
+        self,
+        score: str,
+        contract: Contract,
+        *,
+        names: Sequence[str] | None = None,
+        units: Sequence[str] | None = None,
+    ) -> list[Measure]:
+        """A score of each seed, of these images (None: of all) with their units."""
+        rows = self._places(self.ids if names is None else names)
+        taken = [evidence.take(rows) for evidence in self.evidence]
+        if self.folds is None:
+            return [evidence.measure(score, contract, groups=units) for evidence in taken]
+        folds = [self.folds[row] for row in rows]
+        return [e.over_folds(score, contract, folds=folds, groups=units) for e in taken]
+
+    def first(self, names: Sequence[str]) -> Evidence:
+        """The evidence of these images, in their order, by the first seed."""
+        return self.evidence[0].take(self._places(names))
+
+    def _places(self, names: Sequence[str]) -> list[int]:
         place = {name: i for i, name in enumerate(self.ids)}
-        rows = [place[name] for name in names]
-        return [cms[rows] for cms in self.cms]
+        return [place[name] for name in names]
 
 
 def read_scores(climb: Climb, rungs: Sequence[Rung], seeds: Sequence[int]) -> dict[str, RungScores]:
-    """Rung name -> its counts, over the seeds that are trained.
+    """Rung name -> what it is scored by, over the seeds that are trained.
 
     Raises:
         InputError: Files are missing or damaged; runs of other data, or dealt otherwise; two
@@ -111,46 +136,51 @@ def _of_test(climb: Climb, rung: Rung, folders: Sequence[Path], seeds) -> RungSc
     runs = [load_run(rung.name, folder) for folder in folders]
     for run in runs[1:]:
         check_comparable([runs[0], run], "test", contracts=False)
-    counts = load_counts(runs, "test")
-    ids = unique(counts[0].ids)
+    evidence = load_evidence(runs, "test")
+    ids = unique(evidence[0].ids)
     units = _units(climb, ids, runs[0].folder.path)
-    return RungScores(ids, [its.cms for its in counts], units, None, None, runs)
+    return RungScores(ids, evidence, units, None, None, runs)
 
 
 def _of_labels(climb: Climb, rung: Rung, folders: Sequence[Path], seeds) -> RungScores:
     runs = [load_run(rung.name, folder) for folder in folders]
-    files = [climb.scores(rung, s) / "predictions" / "labels_confusion.npz" for s in seeds]
-    each = [_read(path) for path in files]
-    for path, (ids, _) in zip(files, each, strict=True):
-        if ids != each[0][0]:
-            raise InputError(f"{path} is of other images than {files[0]}. Remove it, and go on.")
-    ids = unique(each[0][0])
+    facts = runs[0].facts
+    kind = facts.evidence_class()
+    places = [climb.scores(rung, seed) / "predictions" for seed in seeds]
+    files = [evidence_path(place, "labels", kind) for place in places]
+    evidence = [read_evidence_file(path, kind, remedy=REMEDY) for path in files]
+    for path, its in zip(files, evidence, strict=True):
+        if its.ids != evidence[0].ids:
+            raise InputError(f"{path} is of other images than {files[0]}. {REMEDY}")
+    ids = unique(evidence[0].ids)
     validation = None
     if all(run.data["labelled"]["val"] for run in runs):
-        validation = [read_counts(run.folder, "val").final for run in runs]
+        validation = [read_evidence(run.folder, "val", facts) for run in runs]
     units = _units(climb, ids, files[0])
-    return RungScores(ids, [cms for _, cms in each], units, None, validation, runs)
+    return RungScores(ids, evidence, units, None, validation, runs)
 
 
 def _of_folds(climb: Climb, rung: Rung, folders: Sequence[Path], seeds) -> RungScores:
-    """Out-of-fold counts; every rung and seed must have been dealt into the same folds."""
+    """Out of fold; every rung and seed must have been dealt into the same folds."""
     records = [read_folds(folder) for folder in folders]
-    given = [record["samples"] for record in records]
-    each = [_read(folder / "out_of_fold_confusion.npz") for folder in folders]
-    for folder, samples, (ids, _) in zip(folders, given, each, strict=True):
-        if ids != samples["ids"] or samples != given[0]:
+    samples = [record["samples"] for record in records]
+    kind = facts_of(climb.ladder.task).evidence_class()
+    files = [evidence_path(folder, "out_of_fold", kind) for folder in folders]
+    evidence = [read_evidence_file(path, kind, remedy=REMEDY) for path in files]
+    for folder, dealt, its in zip(folders, samples, evidence, strict=True):
+        if its.ids != dealt["ids"] or dealt != samples[0]:
             raise InputError(
                 f"{folder} was dealt otherwise than {folders[0]}, or its files are not of one "
-                "training. Remove it, and go on."
+                f"training. {REMEDY}"
             )
     runs = [
         load_run(rung.name, fold_folder(folder, fold))
         for folder in folders
         for fold in range(climb.ladder.folds)
     ]
-    _check_folds(climb, folders[0], given[0])
-    cms = [cms for _, cms in each]
-    return RungScores(each[0][0], cms, given[0]["units"], given[0]["folds"], None, runs)
+    _check_folds(climb, folders[0], samples[0])
+    ids, units, numbers = (samples[0][key] for key in ("ids", "units", "folds"))
+    return RungScores(ids, evidence, units, numbers, None, runs)
 
 
 def _check_folds(climb: Climb, folder: Path, samples: dict[str, Any]) -> None:
@@ -181,24 +211,10 @@ def _units(climb: Climb, ids: Sequence[str], where: Path) -> list[str]:
 def _check_truth(first: RungScores, other: RungScores) -> None:
     """Raises where two rungs have other truths for an image that both have."""
     names, _ = common(first, other)
-    truths = [scores.of(names)[0].sum(axis=2) for scores in (first, other)]
-    differ = (truths[0] != truths[1]).any(axis=1)
-    if differ.any():
+    differing = other_truths(first.first(names).renamed(names), other.first(names))
+    if differing:
         raise InputError(
             f"{first.runs[0].folder.path} and {other.runs[0].folder.path} were scored against "
-            f"different truths: {int(differ.sum())} of {len(differ)} images, the first "
-            f"{names[int(np.flatnonzero(differ)[0])]!r}. Use one data.ignore_label for both."
+            f"different truths: {len(differing)} of {len(names)} images, the first "
+            f"{differing[0]!r}. Use one data.ignore_label for both."
         )
-
-
-def _read(path: Path) -> tuple[list[str], np.ndarray]:
-    """Ids and counts (N, K, K) after the rules."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            key = "processed" if "processed" in file.files else "plain"
-            ids, cms = [str(i) for i in file["ids"]], np.asarray(file[key], np.int64)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read ({error}). Remove it, and go on.") from error
-    if cms.ndim != 3 or len(cms) != len(ids):
-        raise InputError(f"{path} is damaged: {len(ids)} ids, counts {cms.shape}. Remove it.")
-    return ids, cms

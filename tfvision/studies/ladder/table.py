@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.metrics.classification import SCORES
-from tfvision.metrics.contract import CONVENTIONS
-from tfvision.stats.bootstrap import holm, score_parts, value
+from tfvision.stats.bootstrap import holm
 from tfvision.stats.seeds import compare_seeds
 from tfvision.studies.compare.compare import verdict
 from tfvision.studies.ladder.cautions import cautions, said, what_was_scored
@@ -32,7 +30,7 @@ def make_table(
 
     Args:
         climb: The ladder, and what was planned.
-        scores: Counts of each rung that has them.
+        scores: What each rung that has runs is scored by.
         seeds: Those of `scores`, in order.
         failed: Why a rung has no runs.
     """
@@ -43,13 +41,13 @@ def make_table(
     values, compared = {}, {}
     for metric in ladder.metrics:
         values[metric] = {
-            name: [_number(_value(cms, metric, own)) for cms in own.cms]
+            name: [_number(m.value()) for m in own.measures(*_scoring(metric, own))]
             for name, own in scores.items()
         }
         compared[metric] = _compared(pairs, scores, shared, metric)
     first = ladder.metrics[0]
     validation = {
-        name: [_number(_value(cms, first, own)) for cms in own.validation]
+        name: [_number(e.measure(*_scoring(first, own)).value()) for e in own.validation]
         for name, own in scores.items()
         if own.validation is not None
     }
@@ -84,20 +82,16 @@ def make_table(
     return {**table, "cautions": cautions(ladder, table, climb.notes)}
 
 
-def _value(cms: np.ndarray, metric: str, own: RungScores) -> float:
-    score, contract = _scoring(metric, own)
-    return value(score_parts(cms, contract, score=score))
-
-
 def _scoring(metric: str, own: RungScores):
     """The score and the contract a metric of the ladder stands for."""
     if metric == DECLARED:
         return own.score, own.contract
-    if metric in SCORES:
+    conventions = own.evidence[0].conventions
+    if metric not in conventions:
         return metric, own.contract
-    contract = {name: agreed for name, _, agreed in CONVENTIONS}[metric]
+    score, contract = conventions[metric]
     contract.check_classes(own.runs[0].data["num_classes"])
-    return "mean_iou", contract
+    return score, contract
 
 
 def _compared(pairs: Sequence[Rung], scores, shared, metric: str) -> dict[str, dict[str, Any]]:
@@ -107,11 +101,8 @@ def _compared(pairs: Sequence[Rung], scores, shared, metric: str) -> dict[str, d
         names, units = shared[rung.name]
         both = (scores[rung.against], scores[rung.name])
         score, contract = _scoring(metric, both[0])
-        parts = [
-            [score_parts(cms, contract, score=score, groups=units) for cms in own.of(names)]
-            for own in both
-        ]
-        sides.append(list(zip(*parts, strict=True)))
+        measures = [own.measures(score, contract, names=names, units=units) for own in both]
+        sides.append(list(zip(*measures, strict=True)))
     differences = compare_seeds(sides, resamples=RESAMPLES, seed=SEED)
     adjusted = holm([one.p_value for one in differences])
     return {

@@ -10,12 +10,11 @@ from tfvision.engine.files import write_json, write_text
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.runs.process import train_in_process
-from tfvision.stats.bootstrap import score_parts, value
-from tfvision.stats.race import FoldCounts, Race, Rule, race
+from tfvision.stats.race import FoldEvidence, Race, Rule, race
 from tfvision.studies.compare.scored_run import (
     ScoredRun,
     check_comparable,
-    load_counts,
+    load_evidence,
     load_run,
 )
 from tfvision.studies.folds.assign import Deal, deal_samples
@@ -71,7 +70,7 @@ def _search(asked: Search, out: Path, device: str, quiet: bool, train) -> dict[s
     done = race(
         list(asked.candidates),
         asked.folds,
-        field.counts_of,
+        field.evidence_of,
         contract=first.contract,
         score=first.score,
         rule=Rule(drop.alpha if drop.rule == "race" else 0.0, drop.least, drop.luck),
@@ -94,7 +93,7 @@ def _search(asked: Search, out: Path, device: str, quiet: bool, train) -> dict[s
 
 
 class _Field:
-    """The trainings of a search: makes the runs the race asks for, and reads their counts."""
+    """The trainings of a search: makes the runs the race asks for, and reads what they score."""
 
     def __init__(self, asked: Search, out: Path, device: str, train, say, deal: Deal | None):
         self._asked, self._device, self._train, self._say = asked, device, train, say
@@ -128,14 +127,14 @@ class _Field:
             self._first.setdefault(fold, run)
         return self._runs[name, fold]
 
-    def counts_of(self, name: str, fold: int) -> FoldCounts:
+    def evidence_of(self, name: str, fold: int) -> FoldEvidence:
         run = self.run_of(name, fold)
         first = self._first[fold]
         check_comparable([first, run], SPLIT)
-        counts = load_counts([first, run], SPLIT)[1]
-        score = value(score_parts(counts.cms, run.contract, score=run.score))
+        evidence = load_evidence([first, run], SPLIT)[1]
+        score = evidence.measure(run.score, run.contract).value()
         self._say(f"fold {fold}  {score:.4f}  {name}")
-        return FoldCounts(counts.cms, self._units(fold, counts.ids))
+        return FoldEvidence(evidence, self._units(fold, evidence.ids))
 
     def _units(self, fold: int, ids: list[str]) -> list[str]:
         """The unit of each image of a fold, named so that no two folds share one."""

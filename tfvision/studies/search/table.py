@@ -39,11 +39,11 @@ def result_of(
         contract, score: What was counted.
         warnings: What is to be said of the folds.
     """
-    complete = {name: done.counts[name] for name in done.survivors}
-    choices, counts = nested_choice(complete, contract=contract, score=score)
-    best = _interval(done.counts[done.winner], contract, score)
-    trained = sum(len(found) for found in done.counts.values())
-    units = {u for found in done.counts[done.winner] for u in found.units}
+    complete = {name: done.evidence[name] for name in done.survivors}
+    choices, chosen = nested_choice(complete, contract=contract, score=score)
+    best = _interval(done.evidence[done.winner], contract, score)
+    trained = sum(len(found) for found in done.evidence.values())
+    units = {u for found in done.evidence[done.winner] for u in found.units}
     return {
         "search": asked.name,
         "score": score,
@@ -56,7 +56,7 @@ def result_of(
         "trainings_of_all": asked.folds * len(asked.candidates),
         "winner": done.winner,
         "best_of": {"candidates": len(asked.candidates), **best},
-        "nested": {**_interval(counts, contract, score), "choices": choices},
+        "nested": {**_interval(chosen, contract, score), "choices": choices},
         "candidates": _rows(asked, done),
         "rounds": [_round(found) for found in done.rounds],
         "cautions": [*warnings, *_cautions(asked, len(units))],
@@ -109,12 +109,12 @@ def _rows(asked: Search, done: Race) -> list[dict[str, Any]]:
     """A row a candidate: the winner, the other survivors, then those dropped, last first."""
     rows = []
     for number, name in enumerate(asked.candidates):
-        last = done.rounds[len(done.counts[name]) - 1]
+        last = done.rounds[len(done.evidence[name]) - 1]
         verdict = last.verdicts.get(name)
         dropped = done.dropped_after(name)
         row = {
             "candidate": name,
-            "folds": len(done.counts[name]),
+            "folds": len(done.evidence[name]),
             "score": _finite(last.scores[name]),
             "state": "winner" if dropped is None else f"dropped after fold {dropped}",
             "against": None if verdict is None else last.leader,
@@ -145,8 +145,8 @@ def _round(found) -> dict[str, Any]:
     }
 
 
-def _interval(counts, contract: Contract, score: str) -> dict[str, float | None]:
-    numbers = score_interval(counts, contract=contract, score=score)
+def _interval(evidence, contract: Contract, score: str) -> dict[str, float | None]:
+    numbers = score_interval(evidence, contract=contract, score=score)
     return dict(zip(("score", "low", "high"), map(_finite, numbers), strict=True))
 
 

@@ -12,19 +12,21 @@ FACTS = TaskFacts(
     unit="images",
     config="tfvision.config.schema:ClassificationConfig",
     task="tfvision.tasks.classification.task:Classification",
-    evidence="tfvision.metrics.evidence:ConfusionEvidence",
+    evidence="tfvision.metrics.evidence:LabelEvidence",
     formats=("labels",),
     classes_by_name=True,
     tables={"model": "tfvision.models:CLASSIFIERS", "data.input": "tfvision.data:INPUTS"},
     scores={
-        "accuracy": Score("accuracy"),
-        "macro_f1": Score("macro-F1"),
-        "weighted_f1": Score("weighted F1"),
-        "balanced_accuracy": Score("balanced accuracy"),
+        "accuracy": Score("accuracy", of_class="F1"),
+        "macro_f1": Score("macro-F1", of_class="F1"),
+        "weighted_f1": Score("weighted F1", of_class="F1"),
+        "balanced_accuracy": Score("balanced accuracy", of_class="recall"),
     },
+    columns=("accuracy", "macro_f1"),
     reasons={
         "tile": "--tile cuts large images for a segmentation; a classification has one answer an "
         "image. Leave --tile out; data.input says what the network sees of an image.",
+        "pictures": "a classification has labels, no masks to draw",
         "depth": "--depth prunes a UNet++",
     },
 )

@@ -16,10 +16,11 @@ FACTS = TaskFacts(
     formats=("rle", "mars", "labels"),
     tables={"model": "tfvision.models:MODELS"},
     scores={
-        "mean_iou": Score("mean IoU"),
-        "mean_dice": Score("mean Dice"),
-        "pixel_accuracy": Score("pixel accuracy"),
+        "mean_iou": Score("mean IoU", of_class="IoU"),
+        "mean_dice": Score("mean Dice", of_class="IoU"),
+        "pixel_accuracy": Score("pixel accuracy", short="pixels", of_class="IoU"),
     },
+    columns=("mean_iou", "pixel_accuracy"),
     reasons={
         "calibrate": "Its probabilities are of pixels, and no temperature is fitted for those.",
     },

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfvision.metrics.contract import Contract
-from tfvision.stats.bootstrap import Parts, compare, score_parts, values_under
+from tfvision.metrics.ratios import score_ratios
+from tfvision.stats.bootstrap import interval
 
 FEW = 5  # wrong units below which resampling says too little
 _CELLS = 64**2  # of a confusion matrix that is drawn whole
@@ -29,7 +30,7 @@ def score_interval(
     """Ends of the interval of a score of (N, K, K) counts, one count an image.
 
     Accuracy of independent images: `wilson`. With at least 5 wrong units (images, or groups
-    with a wrong image): the bootstrap-t of `compare`, against a score that is always 0. With
+    with a wrong image): the bootstrap-t of `bootstrap.interval`. With
     fewer: `posterior`, with the images of a group counted as one.
 
     Of 200 to 300 simulated test sets each, macro-F1's interval held the truth in 92 to 100 % with
@@ -39,7 +40,7 @@ def score_interval(
 
     Args:
         counts, contract: As `metrics.classification.scores` has them.
-        score: A name of `bootstrap.SCORES`.
+        score: A name of `ratios.SCORES`.
         groups: The group of each image, or None.
         resamples, seed: Of the bootstrap.
 
@@ -63,10 +64,8 @@ def score_interval(
     if wrong < FEW and counts.shape[1] ** 2 <= _CELLS:
         total = counts.sum(axis=0) * (num_units / len(counts))
         return posterior(total, contract, score=score, seed=seed)
-    parts = score_parts(counts, contract, score=score, groups=groups)
-    nothing = Parts(np.zeros((num_units, 1)), np.ones((num_units, 1)))
-    (found,) = compare([(nothing, parts)], resamples=resamples, seed=seed)
-    return max(found.low, 0.0), min(found.high, 1.0)
+    ratios = score_ratios(counts, contract, score=score, groups=groups)
+    return interval(ratios, resamples=resamples, seed=seed)
 
 
 def wilson(right: int, total: int, *, z: float = 1.959964) -> tuple[float, float]:
@@ -96,7 +95,7 @@ def posterior(
     Args:
         total: (K, K) counts of all images, not necessarily whole; rows the truth.
         contract: What is counted.
-        score: A name of `bootstrap.SCORES`.
+        score: A name of `ratios.SCORES`.
         seed: Of the draws.
     """
     size = len(total)
@@ -106,7 +105,7 @@ def posterior(
     rng = np.random.default_rng(seed)
     draws = max(200, min(_DRAWS, 8_000_000 // size**2))
     weights = rng.standard_gamma(total + prior, (draws, size, size)).reshape(draws, -1)
-    cells = score_parts(np.eye(size**2).reshape(-1, size, size), contract, score=score)
-    own = float(values_under(cells, np.reshape(total, (1, -1)))[0][0])
-    low, high = np.quantile(values_under(cells, weights)[0], [0.025, 0.975])
+    cells = score_ratios(np.eye(size**2).reshape(-1, size, size), contract, score=score)
+    own = float(cells.values(np.reshape(total, (1, -1)))[0])
+    low, high = np.quantile(cells.values(weights), [0.025, 0.975])
     return float(min(low, own)), float(max(high, own))

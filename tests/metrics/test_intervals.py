@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tfvision.metrics import Contract
-from tfvision.stats.bootstrap import score_parts, value
-from tfvision.stats.intervals import posterior, score_interval, wilson
+from tfvision.metrics.intervals import posterior, score_interval, wilson
+from tfvision.metrics.ratios import score_ratios
 
 PLAIN = Contract()
 
@@ -63,7 +63,7 @@ def test_few_mistakes_have_an_interval_of_use(score):
     guess = np.where(np.arange(60) < 2, 2, truth)
     counts = counts_of(truth, guess, 3)
     low, high = score_interval(counts, PLAIN, score=score)
-    assert 0.85 < low < value(score_parts(counts, score=score)) < high < 1
+    assert 0.85 < low < score_ratios(counts, score=score).value() < high < 1
 
 
 def test_the_posterior_of_two_certain_classes_is_a_beta():
