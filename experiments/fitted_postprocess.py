@@ -48,9 +48,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tfvision.metrics.contract import Contract
+from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.metrics.ratios import score_ratios
 from tfvision.postprocess.candidates import CANDIDATES
-from tfvision.postprocess.fit import Predictions, deal_parts
+from tfvision.postprocess.fit import deal_parts
+from tfvision.postprocess.fit_masks import MaskPredictions
 from tfvision.studies.fitted.verdict import judge
 
 CLASSES, SIDE, PATCH, IMAGES, FOLDS = 4, 24, 3, 60, 5
@@ -153,7 +155,7 @@ def try_set(
     return Outcome(**outcome)
 
 
-def contract_case(seed: int, images: int = 40) -> tuple[Predictions, list[str]]:
+def contract_case(seed: int, images: int = 40) -> tuple[MaskPredictions, list[str]]:
     """Predictions whose class 0 is as good as any other, and their units.
 
     Under a contract that ignores true pixels of class 0, predicting it can only lose; over all
@@ -169,10 +171,11 @@ def bias(outcomes: Sequence[Outcome], name: str) -> tuple[float, float]:
     return float(errors.mean()), float(1.96 * errors.std(ddof=1) / math.sqrt(len(errors)))
 
 
-def _as_predictions(drawn: tuple[np.ndarray, np.ndarray], ratios: np.ndarray) -> Predictions:
+def _as_predictions(drawn: tuple[np.ndarray, np.ndarray], ratios: np.ndarray) -> MaskPredictions:
     found, truth = drawn
     pairs = list(zip(shifted(found, ratios), truth, strict=True))
-    return Predictions(pairs, num_classes=CLASSES)
+    ids = [str(i) for i in range(len(pairs))]
+    return MaskPredictions(pairs, ids=ids, kind=ConfusionEvidence, num_classes=CLASSES)
 
 
 def _score(counts: np.ndarray) -> float:

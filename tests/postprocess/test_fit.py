@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tfvision.errors import InputError
+from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.postprocess import POSTPROCESS
 from tfvision.postprocess.candidates import (
     CANDIDATES,
@@ -14,7 +15,8 @@ from tfvision.postprocess.candidates import (
     Pixels,
     apply,
 )
-from tfvision.postprocess.fit import Predictions, check_candidates, deal_parts, fit, nested
+from tfvision.postprocess.fit import check_candidates, deal_parts, fit, nested
+from tfvision.postprocess.fit_masks import MaskPredictions
 from tfvision.registry import Spec
 
 CLASSES = 3
@@ -46,6 +48,11 @@ def draw(seed: int, images: int = 6, side: int = 12):
         found = np.exp(logits) * [1.0, 5.0, 0.5]
         pairs.append(((found / found.sum(-1, keepdims=True)).astype(np.float32), truth))
     return pairs
+
+
+def predictions_of(pairs, **options):
+    ids = [str(i) for i in range(len(pairs))]
+    return MaskPredictions(pairs, ids=ids, kind=ConfusionEvidence, **options)
 
 
 def brute(pixels: Pixels, rule, objective):
@@ -84,7 +91,7 @@ def test_a_rule_of_the_fit_is_the_rule_of_the_config(rule):
     ],
 )
 def test_no_single_class_can_improve_what_is_found(name, key, grid, objective):
-    predictions = Predictions(draw(1), num_classes=CLASSES)
+    predictions = predictions_of(draw(1), num_classes=CLASSES)
     pixels = predictions.pixels(range(6), per_image=objective.per_image)
     rule = FITS[name](pixels, objective)
     reached = brute(pixels, rule, objective)
@@ -99,7 +106,7 @@ def test_no_single_class_can_improve_what_is_found(name, key, grid, objective):
 
 
 def test_the_offsets_of_a_planted_shift_are_found():
-    predictions = Predictions(draw(2, images=20, side=32), num_classes=CLASSES)
+    predictions = predictions_of(draw(2, images=20, side=32), num_classes=CLASSES)
     rule = FITS["class_prior_offsets"](predictions.pixels(range(20), per_image=False), TOTAL)
     planted = -np.log([1.0, 5.0, 0.5])
     np.testing.assert_allclose(rule["offsets"], planted - planted.mean(), atol=0.25)
@@ -110,10 +117,10 @@ def test_a_class_is_dropped_where_that_scores_highest_and_only_there():
     truth = rng.integers(0, 2, (12, 12))  # class 2 does not occur, and is predicted now and then
     scores = np.eye(CLASSES, dtype=np.float32)[truth] * 0.5
     scores[..., 2] = 0.8 * (rng.random((12, 12)) < 0.3)
-    found = fit(["drop_class"], Predictions([(scores, truth)], num_classes=3), [0], TOTAL)
+    found = fit(["drop_class"], predictions_of([(scores, truth)], num_classes=3), [0], TOTAL)
     assert found == [{"name": "drop_class", "index": 2}]
     scores[..., 2] = 0
-    assert fit(["drop_class"], Predictions([(scores, truth)], num_classes=3), [0], TOTAL) == []
+    assert fit(["drop_class"], predictions_of([(scores, truth)], num_classes=3), [0], TOTAL) == []
 
 
 @pytest.mark.parametrize("name", ["smallest_component", "fill_holes"])
@@ -125,18 +132,18 @@ def test_the_size_of_planted_specks_is_found(name):
     labels = truth.copy()
     labels[[2, 9, 20], 8:11] = labels[[4, 11, 21], 16:19] = 2
     scores = np.eye(CLASSES, dtype=np.float32)[labels]
-    predictions = Predictions([(scores, truth), (scores, truth)], num_classes=CLASSES)
+    predictions = predictions_of([(scores, truth), (scores, truth)], num_classes=CLASSES)
     (rule,) = fit([name], predictions, [0, 1], TOTAL)
     assert rule == {"name": name, "pixels": 4}
     after = predictions.counts([rule])
     np.testing.assert_array_equal(after.sum(axis=2), predictions.counts([]).sum(axis=2))
     assert np.trace(after[0]) == truth.size > np.trace(predictions.counts([])[0])
     clean = np.eye(CLASSES, dtype=np.float32)[truth]
-    assert fit([name], Predictions([(clean, truth)], num_classes=CLASSES), [0], TOTAL) == []
+    assert fit([name], predictions_of([(clean, truth)], num_classes=CLASSES), [0], TOTAL) == []
 
 
 def test_several_are_fitted_on_top_of_each_other_in_the_order_they_act():
-    predictions = Predictions(draw(4), num_classes=CLASSES)
+    predictions = predictions_of(draw(4), num_classes=CLASSES)
     rules = fit(["class_thresholds", "class_prior_offsets"], predictions, range(6), TOTAL)
     assert rules[0]["name"] == "class_prior_offsets"
     alone = fit(["class_thresholds"], predictions, range(6), TOTAL)
@@ -146,20 +153,20 @@ def test_several_are_fitted_on_top_of_each_other_in_the_order_they_act():
 def test_what_is_scored_on_a_part_never_saw_its_truth():
     pairs = draw(5, images=9)
     parts = deal_parts([str(i) for i in range(9)], [i % 3 for i in range(9)], at_least=3)
-    _, rules = nested(["class_prior_offsets"], Predictions(pairs, num_classes=3), parts, TOTAL)
+    _, rules = nested(["class_prior_offsets"], predictions_of(pairs, num_classes=3), parts, TOTAL)
     for place, part in enumerate(parts):
         changed = [(s, 2 - t if i in part else t) for i, (s, t) in enumerate(pairs)]
-        predictions = Predictions(changed, num_classes=CLASSES)
-        counts, others = nested(["class_prior_offsets"], predictions, parts, TOTAL)
+        predictions = predictions_of(changed, num_classes=CLASSES)
+        evidence, others = nested(["class_prior_offsets"], predictions, parts, TOTAL)
         assert others[place] == rules[place]
         assert others != rules  # but the fits on it did
-        np.testing.assert_array_equal(counts[part], predictions.counts(rules[place], part))
+        np.testing.assert_array_equal(evidence.counts[part], predictions.counts(rules[place], part))
 
 
 def test_counts_are_those_of_the_rules_and_leave_void_out():
     (scores, truth), other = draw(6, images=2)
     truth = np.where(truth == 1, 255, truth)
-    predictions = Predictions(
+    predictions = predictions_of(
         [(scores, truth), other],
         num_classes=CLASSES,
         component_rules=[lambda labels: np.maximum(labels, 1)],
@@ -177,7 +184,7 @@ def test_counts_are_those_of_the_rules_and_leave_void_out():
 
 def test_drawn_pixels_are_as_many_of_each_image_and_always_the_same():
     pairs = draw(7, images=4)
-    drawn = [Predictions(pairs, num_classes=CLASSES, pixels=200) for _ in range(2)]
+    drawn = [predictions_of(pairs, num_classes=CLASSES, pixels=200) for _ in range(2)]
     pixels = [p.pixels([1, 3], per_image=True) for p in drawn]
     assert np.bincount(pixels[0].image).tolist() == [50, 50]
     np.testing.assert_array_equal(pixels[0].scores, pixels[1].scores)
@@ -205,14 +212,17 @@ def test_wrong_input_is_named():
     with pytest.raises(InputError, match=r"4 images that form 1 unit .* cannot be cut in two"):
         deal_parts(["a"] * 4, [0, 1, 0, 1])
     with pytest.raises(InputError, match=r"Unknown candidate .* Did you mean 'drop_class'\?"):
-        check_candidates(["drop_clas"])
+        check_candidates(["drop_clas"], CANDIDATES)
     with pytest.raises(InputError, match=r"each once: .* Received: fill_holes, fill_holes"):
-        check_candidates(["fill_holes", "fill_holes"])
+        check_candidates(["fill_holes", "fill_holes"], CANDIDATES)
     with pytest.raises(InputError, match="Received: nothing"):
-        check_candidates([])
+        check_candidates([], CANDIDATES)
     with pytest.raises(
         InputError, match=r"scores \(4, 4, 2\) must be \(H, W, 3\) .* mask \(4, 4\)"
     ):
-        Predictions([(np.zeros((4, 4, 2)), np.zeros((4, 4), int))], num_classes=3)
-    assert check_candidates(["fill_holes", "drop_class"]) == ["drop_class", "fill_holes"]
+        predictions_of([(np.zeros((4, 4, 2)), np.zeros((4, 4), int))], num_classes=3)
+    assert check_candidates(["fill_holes", "drop_class"], CANDIDATES) == [
+        "drop_class",
+        "fill_holes",
+    ]
     assert set(CANDIDATES) <= set(POSTPROCESS)

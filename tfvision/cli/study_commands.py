@@ -149,10 +149,9 @@ def _add_postprocess(parser: argparse.ArgumentParser) -> None:
 
 
 def _postprocess(arguments):
-    from tfvision.postprocess.fit import check_candidates
 
     given = arguments.candidates
-    names = None if given is None else check_candidates([n.strip() for n in given.split(",")])
+    names = None if given is None else [name.strip() for name in given.split(",")]
     import_tensorflow()
     from tfvision.studies.fitted.postprocess import postprocess
 

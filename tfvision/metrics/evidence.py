@@ -13,7 +13,13 @@ import numpy as np
 from tfvision.metrics import classification
 from tfvision.metrics import contract as _contract
 from tfvision.metrics.contract import CONVENTIONS, Contract
-from tfvision.metrics.ratios import SCORES, class_ratio, image_scores, score_ratios
+from tfvision.metrics.ratios import (
+    SCORES,
+    class_ratio,
+    image_scores,
+    score_ratios,
+    scores_of_settings,
+)
 from tfvision.stats.evidence import Evidence
 from tfvision.stats.measure import Ratios
 
@@ -89,6 +95,8 @@ class ConfusionEvidence(Evidence):
 
     def image_scores(self, score: str, contract: Contract) -> np.ndarray:
         return image_scores(self.counts, contract, score=score)
+
+    scores_of_settings = staticmethod(scores_of_settings)
 
     def summary(self, contract: Contract) -> dict[str, Any]:
         """What `metrics.contract.scores` gives."""

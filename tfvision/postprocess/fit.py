@@ -1,143 +1,81 @@
 """Rules fitted on predictions of images the model was not trained on, and scored honestly.
 
 Nested: the images are dealt into parts; what is scored on a part was fitted on the others. So
-the counts of `nested` are those of the whole procedure, choice of the numbers included, on
+the evidence of `nested` is that of the whole procedure, choice of the numbers included, on
 images it has not seen (Varma, Simon, "Bias in error estimation when using cross-validation for
-model selection", BMC Bioinformatics 7:91, 2006). NumPy, and OpenCV where a rule needs it.
+model selection", BMC Bioinformatics 7:91, 2006). NumPy only.
 """
 
 import hashlib
-import json
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tfvision.errors import InputError
-from tfvision.postprocess.candidates import (
-    CANDIDATES,
-    FITS,
-    SIZES,
-    Objective,
-    Pixels,
-    Rule,
-    apply,
-    first_best,
-)
+from tfvision.postprocess.candidates import Rule, first_best
 from tfvision.registry import unknown
+from tfvision.stats.evidence import Evidence
 
 PARTS = 5  # at least, where there are so many units
-PIXELS = 500_000  # that offsets and thresholds are fitted on, the same number of each image
-WHOLE = 20_000_000  # pixels of whole images that component rules are fitted on
-CELLS = 20_000_000  # numbers a line search may hold
 
 
-class Predictions:
-    """Scores and truth of images, and their counts under any rules; every count is made once.
+class Predictions(ABC):
+    """Predictions of N images with their truth, which can be scored under any rules.
 
-    Args:
-        samples: N pairs: scores (H, W, K) float32, of out-of-fold predictions, after the rules
-            of single pixels that are in force anyway; truth (H, W) integers, of which those
-            outside 0..K-1 are not counted. Read by place, again and again, in ascending order.
-        num_classes: K.
-        component_rules: Rules on labels (H, W) that are in force anyway.
-        pixels: Drawn for the fit of rules of single pixels, in all.
-        seed: Of that draw.
+    Attributes:
+        candidates: Names of rules that can be fitted, in the order in which they act.
     """
 
-    def __init__(
-        self,
-        samples: Sequence[tuple[np.ndarray, np.ndarray]],
-        *,
-        num_classes: int,
-        component_rules: Sequence[Callable[[np.ndarray], np.ndarray]] = (),
-        pixels: int = PIXELS,
-        seed: int = 0,
-    ):
-        self._samples, self.num_classes = samples, num_classes
-        self._component_rules = tuple(component_rules)
-        self._counts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._drawn: list[tuple[np.ndarray, np.ndarray]] = []
-        self._areas: list[int] = []
-        share = max(1, pixels // max(1, len(samples)))
-        for place in range(len(samples)):
-            scores, truth = samples[place]
-            if scores.shape != (*truth.shape, num_classes):
-                raise InputError(
-                    f"Image {place}: its scores {scores.shape} must be (H, W, {num_classes}) of "
-                    f"the size of its mask {truth.shape}."
-                )
-            valid = np.flatnonzero((truth >= 0) & (truth < num_classes))
-            if len(valid) > share:
-                rng = np.random.default_rng([seed, place])
-                valid = np.sort(rng.choice(valid, share, replace=False))
-            drawn = scores.reshape(-1, num_classes)[valid].astype(np.float32)
-            self._drawn.append((drawn, truth.ravel()[valid].astype(np.int64)))
-            self._areas.append(truth.size)
+    candidates: Sequence[str]
 
+    @abstractmethod
     def __len__(self) -> int:
-        return len(self._samples)
+        """N."""
 
-    def counts(self, rules: Sequence[Rule], rows: Sequence[int] | None = None) -> np.ndarray:
-        """(len(rows), K, K) int64 counts of images `rows` under `rules`; None: of all."""
-        rows = np.arange(len(self)) if rows is None else np.asarray(rows)
-        shape = (len(self), self.num_classes, self.num_classes)
-        key = json.dumps(list(rules), sort_keys=True)
-        if key not in self._counts:
-            self._counts[key] = np.zeros(shape, np.int32), np.zeros(len(self), bool)
-        counts, done = self._counts[key]
-        new = np.sort(rows[~done[rows]])
-        if len(new):
-            of_pixels = [rule for rule in rules if rule["name"] in FITS]
-            on_labels = [self._build(rule) for rule in rules if rule["name"] not in FITS]
-            for place in new.tolist():
-                counts[place] = self._count(place, of_pixels, on_labels)
-            done[new] = True
-        return counts[rows].astype(np.int64)
+    @abstractmethod
+    def evidence(self, rules: Sequence[Rule], rows: Sequence[int] | None = None) -> Evidence:
+        """The evidence of images `rows` (None: of all) under `rules`."""
 
-    def pixels(self, rows: Sequence[int], *, per_image: bool) -> Pixels:
-        """The drawn pixels of some images."""
-        drawn = [self._drawn[row] for row in rows]
-        image = [np.full(len(truth), i * per_image) for i, (_, truth) in enumerate(drawn)]
-        scores, truth = (np.concatenate(column) for column in zip(*drawn, strict=True))
-        return Pixels(scores, truth, np.concatenate(image).astype(np.int64))
+    def settings(self, name: str, rows: Sequence[int]) -> list[Rule]:
+        """The settings of a candidate that a fit on images `rows` tries."""
+        raise NotImplementedError
 
-    def area(self, rows: Sequence[int]) -> int:
-        """Pixels of some images."""
-        return sum(self._areas[row] for row in rows)
+    def objective(self, contract: Any, score: str) -> Any:
+        """What `fit_one` maximises: a function of evidence, unless both are written anew."""
 
-    def _count(self, place: int, of_pixels, on_labels) -> np.ndarray:
-        scores, truth = self._samples[place]
-        scores = scores.astype(np.float32, copy=False)
-        for rule in of_pixels:
-            scores = apply(rule, scores)
-        labels = scores.argmax(axis=-1).astype(np.uint8)
-        for rule in (*self._component_rules, *on_labels):
-            labels = rule(labels)
-        size = self.num_classes
-        valid = (truth >= 0) & (truth < size)
-        cells = truth[valid].astype(np.int64) * size + labels[valid]
-        return np.bincount(cells, minlength=size * size).reshape(size, size)
+        def value(evidence: Evidence) -> float:
+            measure = evidence.measure(score, contract)
+            return measure.value() if measure.larger_is_better else -measure.value()
 
-    def _build(self, rule: Rule):
-        from tfvision.postprocess import components  # OpenCV and Keras, only where needed
+        return value
 
-        arguments = {key: value for key, value in rule.items() if key != "name"}
-        return getattr(components, rule["name"])(num_classes=self.num_classes, **arguments)
+    def fit_one(
+        self, name: str, rows: Sequence[int], before: Sequence[Rule], objective: Any
+    ) -> Rule | None:
+        """The best setting of a candidate on images `rows`, on top of the rules `before`.
+
+        None where no setting scores higher than going without.
+        """
+        settings = self.settings(name, rows)
+        tried = [[*before], *([*before, setting] for setting in settings)]
+        best = first_best([objective(self.evidence(rules, rows)) for rules in tried])
+        return settings[best - 1] if best else None
 
 
 def fit(
-    names: Sequence[str], predictions: Predictions, rows: Sequence[int], objective: Objective
+    names: Sequence[str], predictions: Predictions, rows: Sequence[int], objective: Any
 ) -> list[Rule]:
-    """Fits candidates on images `rows`, one after the other in the order of `CANDIDATES`.
+    """Fits candidates on images `rows`, one after the other in the order in which they act.
 
     Each is fitted on what those before it left; one of which no setting scores higher than
     going without is left out.
     """
     rules: list[Rule] = []
-    rows = list(rows)
-    for name in sorted(names, key=CANDIDATES.index):
-        fitted = _fit_one(name, predictions, rows, rules, objective)
+    for name in sorted(names, key=list(predictions.candidates).index):
+        fitted = predictions.fit_one(name, list(rows), rules, objective)
         rules += [fitted] if fitted else []
     return rules
 
@@ -146,27 +84,26 @@ def nested(
     names: Sequence[str],
     predictions: Predictions,
     parts: Sequence[np.ndarray],
-    objective: Objective,
-) -> tuple[np.ndarray, list[list[Rule]]]:
-    """Counts of all images, each under rules fitted on the parts it is not in.
+    objective: Any,
+) -> tuple[Evidence, list[list[Rule]]]:
+    """Evidence of all images, each under rules fitted on the parts it is not in.
 
     Args:
         names: Of candidates; several are fitted on top of each other.
         predictions: N images.
         parts: Places of the images of each part; together every place once.
+        objective: `predictions.objective` of what is to gain.
 
     Returns:
-        (N, K, K) int64 counts, and the rules of each part.
+        The evidence, and the rules of each part.
     """
-    found, rules = None, []
+    scored, rules = [], []
     for part in parts:
         others = np.setdiff1d(np.arange(len(predictions)), part)
         rules.append(fit(names, predictions, others, objective))
-        counted = predictions.counts(rules[-1], part)
-        if found is None:
-            found = np.zeros((len(predictions), *counted.shape[1:]), np.int64)
-        found[part] = counted
-    return found, rules
+        scored.append(predictions.evidence(rules[-1], part))
+    joined = type(scored[0]).join(scored)
+    return joined.take(np.argsort(np.concatenate(parts))), rules
 
 
 def deal_parts(
@@ -212,41 +149,21 @@ def deal_parts(
     return parts
 
 
-def check_candidates(names: Sequence[str]) -> list[str]:
-    """The names in the order in which they act.
+def check_candidates(names: Sequence[str], candidates: Sequence[str]) -> list[str]:
+    """The names in the order of `candidates`, in which they act.
 
     Raises:
         InputError: None, one twice, or one that there is not.
     """
     for name in names:
-        if name not in CANDIDATES:
-            raise InputError(unknown("candidate of post-processing", name, CANDIDATES))
+        if name not in candidates:
+            raise InputError(unknown("candidate of post-processing", name, candidates))
     if not names or len(set(names)) < len(names):
         raise InputError(
-            f"--candidates lists what is to be tried, each once: {', '.join(CANDIDATES)}. "
+            f"--candidates lists what is to be tried, each once: {', '.join(candidates)}. "
             f"Received: {', '.join(names) or 'nothing'}."
         )
-    return sorted(names, key=CANDIDATES.index)
-
-
-def _fit_one(name, predictions: Predictions, rows, before: list[Rule], objective) -> Rule | None:
-    if name in FITS:
-        if objective.per_image:  # a line search holds counts of every image
-            cells = 128 * predictions.num_classes**2
-            rows = rows[:: max(1, -(-len(rows) * cells // CELLS))]
-        pixels = predictions.pixels(rows, per_image=objective.per_image)
-        for rule in before:
-            pixels = pixels.after(rule)
-        return FITS[name](pixels, objective) if len(pixels.truth) else None
-    area = predictions.area(rows)
-    rows = rows[:: max(1, -(-area // WHOLE))]
-    sizes = [size for size in SIZES if size <= max(2, area / len(rows) / 4)]
-    options = [{"name": name, "pixels": size} for size in sizes]
-    counts = [predictions.counts([*before, *rule], rows) for rule in ([], *([o] for o in options))]
-    if not objective.per_image:
-        counts = [found.sum(axis=0, keepdims=True) for found in counts]
-    best = first_best(objective.score(np.stack(counts)))
-    return options[best - 1] if best else None
+    return sorted(names, key=list(candidates).index)
 
 
 def _hash(text: str) -> str:

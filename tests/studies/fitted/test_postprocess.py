@@ -17,12 +17,13 @@ from tfvision.metrics import contract as metric
 from tfvision.metrics.contract import Contract
 from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.postprocess.candidates import apply
-from tfvision.postprocess.fit import Predictions, deal_parts
+from tfvision.postprocess.fit import deal_parts
+from tfvision.postprocess.fit_masks import MaskPredictions
 from tfvision.recipe.dataset import open_source
 from tfvision.runs.fitted_files import as_text, read_rules
 from tfvision.studies.fitted import verdict as judged_rules
 from tfvision.studies.fitted.postprocess import postprocess
-from tfvision.studies.fitted.verdict import gain_of, judge, make_objective
+from tfvision.studies.fitted.verdict import gain_of, judge
 from tfvision.studies.folds.assign import names_of
 
 CONTRACTS = [
@@ -42,7 +43,9 @@ def test_the_fit_maximises_the_score_of_the_contract(contract, score):
     counts = rng.integers(0, 9, (5, 4, 3, 3)) * (rng.random((5, 4, 3, 3)) < 0.4)
     counts[0, 0] = counts[1] = 0  # nothing to count in an image, and in none
     counts[2, 1, 1:] = 0  # nothing but true pixels of class 0
-    objective = make_objective(contract, score)
+    objective = MaskPredictions([], ids=[], kind=ConfusionEvidence, num_classes=3).objective(
+        contract, score
+    )
     given = counts if objective.per_image else counts.sum(axis=1, keepdims=True)
     want = [getattr(metric, score)(cms, contract) for cms in given]
     np.testing.assert_allclose(objective.score(given), want, atol=1e-12)
@@ -147,7 +150,7 @@ def test_two_that_mend_different_faults_are_both_applied():
     units = [str(i) for i in range(20)]
     found = judge(
         ["drop_class", "smallest_component"],
-        Predictions(pairs, num_classes=4),
+        MaskPredictions(pairs, ids=units, kind=ConfusionEvidence, num_classes=4),
         parts=deal_parts(units, [i % 5 for i in range(20)]),
         units=units,
         contract=Contract(),

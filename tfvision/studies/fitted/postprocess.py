@@ -12,10 +12,10 @@ import yaml
 from tfvision.engine.files import write_json, write_text
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
-from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.postprocess import ON_COMPONENTS
 from tfvision.postprocess.candidates import CANDIDATES
 from tfvision.postprocess.fit import Predictions, check_candidates, deal_parts
+from tfvision.postprocess.fit_masks import MaskPredictions
 from tfvision.runs.fitted_files import as_written
 from tfvision.studies.fitted.verdict import (
     LEVEL,
@@ -27,7 +27,8 @@ from tfvision.studies.fitted.verdict import (
     gain_of,
     judge,
 )
-from tfvision.studies.folds.predictions import FEW, read_predictions
+from tfvision.studies.folds.predictions import FEW, FoldPredictions, read_predictions
+from tfvision.tasks.facts import TaskFacts, facts_of
 
 HELD = 100_000_000  # probabilities that are held in memory; of more, the store is read again
 
@@ -60,27 +61,20 @@ def postprocess(
             there is one fold or one unit, no such candidate, or one of components for a
             classification.
     """
-    names = check_candidates(list(CANDIDATES if candidates is None else candidates))
     out = folder / "postprocess.yaml" if out is None else out
     if out.suffix not in (".yaml", ".yml"):
         raise InputError(f"--out {out} must be a YAML file, such as rules.yaml.")
     found = read_predictions(folder)
-    recipe, units, size = found.recipe, found.units, found.recipe.num_classes
-    if recipe.is_classification:
-        names = _of_images(names, asked=candidates is not None)
-    predictions = Predictions(
-        _Images(found.store, found.masks, recipe.rules),
-        num_classes=size,
-        component_rules=recipe.component_rules,
-    )
+    recipe, units = found.recipe, found.units
+    predictions = mask_predictions(found)
+    names = _chosen(candidates, predictions, facts_of(recipe.config.task))
     parts = deal_parts(units, found.folds)
     scoring = {"contract": recipe.contract, "score": recipe.config.metrics[0].name}
     judgement = judge(names, predictions, parts=parts, units=units, **scoring)
     own = None
     if recipe.rules or recipe.component_rules:
-        bare = Predictions(_Images(found.store, found.masks, ()), num_classes=size).counts([])
-        sides = (ConfusionEvidence(found.store.ids, c) for c in (bare, predictions.counts([])))
-        own = gain_of(*sides, units=units, **scoring)
+        bare = mask_predictions(found, with_rules=False).evidence([])
+        own = gain_of(bare, predictions.evidence([]), units=units, **scoring)
     result = {
         "folds": str(folder),
         "score": scoring["score"],
@@ -104,16 +98,29 @@ def postprocess(
     return result
 
 
-def _of_images(names: list[str], *, asked: bool) -> list[str]:
-    """The candidates that a label of an image can have: it has no components."""
-    without = [name for name in names if name not in ON_COMPONENTS]
-    if asked and without != names:
-        named = ", ".join(name for name in names if name in ON_COMPONENTS)
-        raise InputError(
-            f"--candidates names {named}: a rule of components needs masks, and these are folds "
-            "of a classification, where an image has one label. Leave it out."
-        )
-    return without
+def mask_predictions(found: FoldPredictions, *, with_rules: bool = True) -> MaskPredictions:
+    """Out-of-fold predictions as rules are fitted on them, with or without those of the runs."""
+    recipe = found.recipe
+    facts = facts_of(recipe.config.task)
+    whole = facts.supports("components") is None
+    return MaskPredictions(
+        _Images(found.store, found.masks, recipe.rules if with_rules else ()),
+        ids=found.store.ids,
+        kind=facts.evidence_class(),
+        num_classes=recipe.num_classes,
+        candidates=[name for name in CANDIDATES if whole or name not in ON_COMPONENTS],
+        component_rules=recipe.component_rules if with_rules else (),
+    )
+
+
+def _chosen(names: Sequence[str] | None, predictions: Predictions, facts: TaskFacts) -> list[str]:
+    """The candidates to try, of those that these predictions can have."""
+    if names is None:
+        return list(predictions.candidates)
+    without = facts.supports("components")
+    if without and (named := [name for name in names if name in ON_COMPONENTS]):
+        raise InputError(f"--candidates names {', '.join(named)}: {without}")
+    return check_candidates(names, predictions.candidates)
 
 
 class _Images(Sequence):

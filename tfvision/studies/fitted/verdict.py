@@ -3,15 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tfvision.metrics.contract import Contract
-from tfvision.metrics.evidence import ConfusionEvidence
-from tfvision.metrics.ratios import PLAIN, score_ratios, scores_of_settings
-from tfvision.postprocess.candidates import Objective, Rule
+from tfvision.metrics.ratios import PLAIN
+from tfvision.postprocess.candidates import Rule
 from tfvision.postprocess.fit import Predictions, fit, nested
 from tfvision.stats import bootstrap
 from tfvision.stats.bootstrap import Difference, holm
@@ -25,11 +23,11 @@ _NOT_SHOWN = ("resampled", "errors", "span", "larger_is_better")
 
 @dataclass(frozen=True)
 class Gain:
-    """What going from one set of counts to another brings, in score.
+    """What going from one evidence to another brings, in score.
 
     Attributes:
         declared: Under the metric contract of the runs, with its interval.
-        plain: The same score of the same counts over all classes, with no label ignored.
+        plain: The same score of the same evidence over all classes, with no label ignored.
     """
 
     declared: Difference
@@ -128,43 +126,46 @@ def judge(
         predictions: N images.
         parts: From `deal_parts`.
         units: The unit of each image, for the bootstrap.
-        contract, score: What is to gain, as `score_ratios` has them.
+        contract, score: What is to gain, as `Evidence.measure` has them.
         resamples: Of the bootstrap.
     """
-    objective = make_objective(contract, score)
+    objective = predictions.objective(contract, score)
 
-    def gain(before: np.ndarray, after: np.ndarray) -> Gain:
-        sides = (ConfusionEvidence(list(units), counts) for counts in (before, after))
-        return gain_of(*sides, contract=contract, score=score, units=units, resamples=resamples)
+    def gain(before: Evidence, after: Evidence) -> Gain:
+        return gain_of(
+            before, after, contract=contract, score=score, units=units, resamples=resamples
+        )
+
+    def value(evidence: Evidence) -> float:
+        return evidence.measure(score, contract).value()
 
     everything = range(len(predictions))
-    base = predictions.counts([])
-    found, tried = {}, []
+    base = predictions.evidence([])
+    alone, tried = {}, []
     for name in names:
-        found[name], by_part = nested([name], predictions, parts, objective)
+        alone[name], by_part = nested([name], predictions, parts, objective)
         rule = next(iter(fit([name], predictions, everything, objective)), None)
-        after = predictions.counts([rule] if rule else [])
-        apparent = _score(after, contract, score) - _score(base, contract, score)
+        apparent = value(predictions.evidence([rule] if rule else [])) - value(base)
         firsts = [next(iter(rules), None) for rules in by_part]
-        tried.append(Tried(name, rule, firsts, apparent, gain(base, found[name])))
+        tried.append(Tried(name, rule, firsts, apparent, gain(base, alone[name])))
     for one, p in zip(tried, holm([t.gain.declared.p_value for t in tried]), strict=True):
         one.p_adjusted = p
         one.reason = _refusal(one, len(tried))
     judgement = Judgement(tried)
-    kept, counts = [], base
+    kept, reached = [], base
     for one in sorted(tried, key=lambda t: -np.nan_to_num(t.gain.declared.gain)):
         if one.reason:
             continue
         together = [*kept, one.name]
-        after = found[one.name] if not kept else nested(together, predictions, parts, objective)[0]
+        after = alone[one.name] if not kept else nested(together, predictions, parts, objective)[0]
         rules = fit(together, predictions, everything, objective)
         if kept:
-            one.on_top_of, one.added = kept, gain(counts, after)
+            one.on_top_of, one.added = kept, gain(reached, after)
             one.reason = _surplus(one.added, kept, len(tried), len(rules), one.name)
         if not one.reason:
-            one.verdict, kept, counts, judgement.rules = "applied", together, after, rules
+            one.verdict, kept, reached, judgement.rules = "applied", together, after, rules
     if kept:
-        judgement.together = gain(base, counts)
+        judgement.together = gain(base, reached)
     return judgement
 
 
@@ -185,12 +186,6 @@ def gain_of(
     ]
     found = bootstrap.compare(pairs, resamples=resamples, seed=SEED)
     return Gain(found[0], found[-1])
-
-
-def make_objective(contract: Contract, score: str) -> Objective:
-    """A score under a contract as a fit maximises it: of many settings at once."""
-    scores = partial(scores_of_settings, contract=contract, score=score)
-    return Objective(scores, per_image=contract.average == "image")
 
 
 def _refusal(one: Tried, num_tried: int) -> str:
@@ -234,10 +229,6 @@ def _surplus(added: Gain, kept: list[str], num_tried: int, num_rules: int, name:
         f"on top of {others} it adds {_text(found)} (p times {num_tried} candidates: "
         f"{min(1.0, found.p_value * num_tried):.3f}), which is not surely {found.better_side} 0"
     )
-
-
-def _score(counts: np.ndarray, contract: Contract, score: str) -> float:
-    return score_ratios(counts, contract, score=score).value()
 
 
 def _text(found: Difference) -> str:

@@ -27,6 +27,8 @@ FACTS = TaskFacts(
         "tile": "--tile cuts large images for a segmentation; a classification has one answer an "
         "image. Leave --tile out; data.input says what the network sees of an image.",
         "pictures": "a classification has labels, no masks to draw",
+        "components": "a rule of components needs masks, and these are folds of a "
+        "classification, where an image has one label. Leave it out.",
         "depth": "--depth prunes a UNet++",
     },
 )
