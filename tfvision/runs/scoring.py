@@ -1,12 +1,9 @@
 """Scoring the splits of a run, and keeping what was scored."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from tfvision.engine.files import write_bytes
+from tfvision.engine.evidence_file import evidence_path, write_evidence
 from tfvision.engine.run_folder import RunFolder
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.recipe import Recipe
@@ -28,7 +25,7 @@ def score_splits(
 def save_scored(
     run: RunFolder, task: Task, split: str, scored: Scored, data: dict[str, Any]
 ) -> None:
-    """Predictions of a split, and its confusion matrices image by image.
+    """Predictions of a split, and what its scores are computed from, image by image.
 
     Args:
         run: The run folder.
@@ -37,11 +34,7 @@ def save_scored(
         scored: Its predictions.
         data: `data.json` of the run.
     """
-    arrays = {"ids": np.array(scored.ids), "plain": scored.plain}
-    if scored.processed is not None:
-        arrays["processed"] = scored.processed
     run.predictions.mkdir(parents=True, exist_ok=True)
     task.write_scored(run.predictions / split, scored, data)
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    write_bytes(run.predictions / f"{split}_confusion.npz", content.getvalue())
+    path = evidence_path(run.predictions, split, type(scored.evidence))
+    write_evidence(path, scored.evidence)

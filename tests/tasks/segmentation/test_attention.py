@@ -14,9 +14,10 @@ from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
 from tfvision.engine.inference import Inference
 from tfvision.metrics.confusion import confusion_matrix
+from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.recipe import make_recipe
-from tfvision.tasks.scored import Scored
+from tfvision.tasks.scored import ScoredLabels
 from tfvision.tasks.segmentation import attention
 from tfvision.tasks.segmentation.attention import look_at
 
@@ -77,7 +78,8 @@ def recipe_of(prepared, **contract):
 def scored_of(images, masks):
     labels = [logits_of(image).argmax(-1).astype(np.uint8) for image in images]
     counts = confusion_matrix(masks.astype(np.int32), np.stack(labels), 3, (255,))
-    return Scored([str(i) for i in range(len(images))], counts, None, labels)
+    ids = [str(i) for i in range(len(images))]
+    return ScoredLabels(ConfusionEvidence.of(ids, counts), labels)
 
 
 def looked(images, masks, *, order=None, size=None, model=None):

@@ -14,6 +14,7 @@ from tfvision.engine.predict import replica_values
 from tfvision.engine.step import BatchLoss, TrainStep
 from tfvision.metrics import METRICS, classification, contract
 from tfvision.metrics.confusion import confusion_matrix
+from tfvision.metrics.evidence import LabelEvidence
 from tfvision.postprocess.pixelwise import decode
 from tfvision.recipe.labels import declared_scores, predicted_shares, scored_at_once
 from tfvision.recipe.loss_terms import RunLoss
@@ -21,7 +22,7 @@ from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
 from tfvision.tasks.classification.pieces import image_probabilities
 from tfvision.tasks.classification.recipe import ClassRecipe
-from tfvision.tasks.scored import Scored
+from tfvision.tasks.scored import ScoredLabels
 from tfvision.tasks.task import Examples, Validate
 from tfvision.text import figure
 
@@ -65,7 +66,7 @@ class ClassValidation:
 
 def score_samples(
     recipe: ClassRecipe, predictor: Any, samples: Iterable[tuple[str, Native]]
-) -> Scored:
+) -> ScoredLabels:
     """Predicts and counts labelled images, (id, sample) each.
 
     `details` of what it returns: `truth` (N,) int32, `probabilities` (N, K) float32 before any
@@ -88,10 +89,9 @@ def score_samples(
     def count(labels):
         return confusion_matrix(masks, labels[:, None, None], recipe.num_classes, recipe.void)
 
-    return Scored(
-        ids=ids,
-        plain=count(plain),
-        processed=count(final) if recipe.rules else None,
+    processed = count(final) if recipe.rules else None
+    return ScoredLabels(
+        LabelEvidence.of(ids, count(plain), processed),
         answers=list(final[:, None, None]),
         details={
             "truth": masks[:, 0, 0],
@@ -148,7 +148,7 @@ def validation(
     return validate
 
 
-def metrics_of(recipe: Recipe, scored: Scored, names: Sequence[str]) -> dict[str, Any]:
+def metrics_of(recipe: Recipe, scored: ScoredLabels, names: Sequence[str]) -> dict[str, Any]:
     """The entry of a split in `summary.json`."""
     agreed, probabilities = recipe.contract, scored.details["probabilities"]
     truth = scored.details["truth"]
@@ -174,7 +174,9 @@ def score_lines(metrics: dict[str, Any], class_names: Sequence[str]) -> list[str
     ]
 
 
-def piece_scores(recipe: Recipe, names: Sequence[str], scored: Scored) -> dict[str, Any] | None:
+def piece_scores(
+    recipe: Recipe, names: Sequence[str], scored: ScoredLabels
+) -> dict[str, Any] | None:
     """The scores of pieces before they are put together; None where each is an image."""
     pieces = scored.details["pieces"]
     counts = [len(of_image) for of_image in pieces]

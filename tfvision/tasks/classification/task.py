@@ -39,7 +39,7 @@ from tfvision.tasks.classification.pieces import (
 )
 from tfvision.tasks.classification.pseudo_labels import with_pseudo
 from tfvision.tasks.classification.recipe import ClassRecipe
-from tfvision.tasks.scored import Scored
+from tfvision.tasks.scored import Scored, ScoredLabels
 from tfvision.tasks.task import Examples, Outcome, Prediction, Settled, Task, Validate
 
 
@@ -183,6 +183,9 @@ class Classification(Task):
 
     def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
         return scoring.metrics_of(recipe, scored, class_names)
+
+    def never_predicted(self, scored: ScoredLabels, class_names: Sequence[str]) -> list[str]:
+        return scored.never_predicted(list(class_names))
 
     def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
         return scoring.score_lines(metrics, class_names)

@@ -23,7 +23,7 @@ from tfvision.recipe.read import read_scanned
 from tfvision.recipe.recipe import Recipe
 from tfvision.report.looks import Look
 from tfvision.tasks.classification.attention import red
-from tfvision.tasks.scored import Scored
+from tfvision.tasks.scored import ScoredLabels
 
 WORST, BEST = 2, 2  # images looked at, and one with the rarest class
 CLASSES = 3  # of an image, those with the most predicted pixels
@@ -47,7 +47,7 @@ def look_at(
     recipe: Recipe,
     inference: Inference,
     prepared: Prepared,
-    scored: dict[str, Scored],
+    scored: dict[str, ScoredLabels],
     order: Sequence[int],
 ) -> tuple[dict[str, Any], list[Look]]:
     """Looks into a model on a few images. Whatever goes wrong is a reason, and no error.
@@ -130,7 +130,7 @@ def _views(recipe, inference, prepared, split, result, order) -> list[_View]:
     views = []
     for i, why in _chosen(recipe, result, order).items():
         image, truth, scale = read_scanned(prepared, indices[i])
-        prediction = np.asarray(result.labels[i])
+        prediction = np.asarray(result.answers[i])
         pixels = np.bincount(prediction.ravel(), minlength=recipe.num_classes)
         pixels[[k for k in recipe.ignored if 0 <= k < recipe.num_classes]] = 0
         classes = [int(k) for k in np.argsort(-pixels, kind="stable")[:CLASSES] if pixels[k]]
@@ -150,7 +150,7 @@ def _views(recipe, inference, prepared, split, result, order) -> list[_View]:
     return views
 
 
-def _chosen(recipe: Recipe, result: Scored, order: Sequence[int]) -> dict[int, str]:
+def _chosen(recipe: Recipe, result: ScoredLabels, order: Sequence[int]) -> dict[int, str]:
     """Place in the split -> why it is looked at."""
     chosen = dict.fromkeys(order[:WORST], "worst")
     chosen |= {i: "best" for i in order[-BEST:] if i not in chosen}

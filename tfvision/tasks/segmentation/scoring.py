@@ -19,6 +19,7 @@ from tfvision.engine.predict import (
 from tfvision.engine.step import BatchLoss, TrainStep
 from tfvision.metrics import contract
 from tfvision.metrics.confusion import confusion_matrix
+from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.metrics.graph import confusion_matrices
 from tfvision.postprocess.components import ComponentRule, decode_images
 from tfvision.postprocess.pixelwise import Rule, decode
@@ -26,7 +27,7 @@ from tfvision.recipe.labels import declared_scores, predicted_shares, scored_at_
 from tfvision.recipe.loss_terms import RunLoss
 from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
-from tfvision.tasks.scored import Scored
+from tfvision.tasks.scored import ScoredLabels
 from tfvision.tasks.task import Examples, Validate
 from tfvision.text import figure
 
@@ -101,7 +102,7 @@ def score(
     ignore_labels: Sequence[int],
     batch_size: int,
     component_rules: Sequence[ComponentRule] = (),
-) -> Scored:
+) -> ScoredLabels:
     """Predicts samples at their own size and counts.
 
     Args:
@@ -134,13 +135,9 @@ def score(
         ids, images, masks, scales = (list(column) for column in zip(*group, strict=True))
         flush(ids, as_float(images, scales), masks)
     empty = np.zeros((0, num_classes, num_classes), np.int64)
-    return Scored(
-        ids=kept["ids"],
-        plain=np.concatenate([empty, *kept["plain"]]),
-        processed=np.concatenate([empty, *kept["processed"]]) if processing else None,
-        answers=kept["labels"],
-        details={},
-    )
+    plain = np.concatenate([empty, *kept["plain"]])
+    processed = np.concatenate([empty, *kept["processed"]]) if processing else None
+    return ScoredLabels(ConfusionEvidence.of(kept["ids"], plain, processed), kept["labels"])
 
 
 def predictor_of(recipe: Recipe, model: keras.Model) -> Inference:
@@ -155,7 +152,7 @@ def predictor_of(recipe: Recipe, model: keras.Model) -> Inference:
 
 def score_samples(
     recipe: Recipe, inference: Inference, samples: Iterable[tuple[str, Native]]
-) -> Scored:
+) -> ScoredLabels:
     """`score` of samples, (id, sample) each, under a recipe."""
     return score(
         inference,
@@ -201,7 +198,7 @@ def validation(
     return validate
 
 
-def metrics_of(recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
+def metrics_of(recipe: Recipe, scored: ScoredLabels, class_names: Sequence[str]) -> dict[str, Any]:
     """The entry of a split in `summary.json`."""
     metrics = contract.scores(scored.plain, recipe.contract)
     if scored.processed is not None:

@@ -24,7 +24,7 @@ from tfvision.recipe.recipe import Recipe, make_recipe
 from tfvision.recipe.sampling import augmented, training_set
 from tfvision.report.augment_page import Augmented
 from tfvision.report.looks import Look
-from tfvision.tasks.scored import Scored
+from tfvision.tasks.scored import Scored, ScoredLabels
 from tfvision.tasks.segmentation import checks, predicting, results, scoring, specialists
 from tfvision.tasks.segmentation.baselines import baseline_scores
 from tfvision.tasks.segmentation.facts import FACTS
@@ -149,6 +149,9 @@ class Segmentation(Task):
 
     def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
         return scoring.metrics_of(recipe, scored, class_names)
+
+    def never_predicted(self, scored: ScoredLabels, class_names: Sequence[str]) -> list[str]:
+        return scored.never_predicted(list(class_names))
 
     def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
         return scoring.score_lines(metrics, class_names)

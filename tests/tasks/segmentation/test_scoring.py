@@ -138,13 +138,13 @@ def test_scoring_is_the_count_by_hand_too(samples, weights, batch_size):
     ruled = scored(samples, weights, batch_size=batch_size, dropped=[0, 1])
     np.testing.assert_array_equal(ruled.plain, found.plain)
     np.testing.assert_array_equal(ruled.final, count_by_hand(samples, weights, [0, 1]))
-    assert {label.dtype for label in ruled.labels} == {np.dtype(np.uint8)}
-    assert set(np.unique(ruled.labels)) == {2}
+    assert {label.dtype for label in ruled.answers} == {np.dtype(np.uint8)}
+    assert set(np.unique(ruled.answers)) == {2}
 
 
 def test_labels_of_a_scoring_are_those_it_counted(samples, weights):
     found = scored(samples, weights, batch_size=3)
-    for cm, mask, labels in zip(found.plain, samples.masks, found.labels, strict=True):
+    for cm, mask, labels in zip(found.plain, samples.masks, found.answers, strict=True):
         for k in range(CLASSES):
             for predicted in range(CLASSES):
                 assert cm[k, predicted] == ((mask == k) & (labels == predicted)).sum()
@@ -162,11 +162,11 @@ def test_images_of_several_sizes_are_scored_each_at_its_own(weights):
     common = {"num_classes": CLASSES, "rules": [], "ignore_labels": VOID, "batch_size": 2}
     found = score(inference, iter(rows), **common)
     assert found.ids == list("abcdef")
-    assert [labels.shape for labels in found.labels] == sizes
+    assert [labels.shape for labels in found.answers] == sizes
     for i, row in enumerate(rows):
         alone = score(inference, iter([row]), **common)
         np.testing.assert_array_equal(found.plain[i], alone.plain[0])
-        np.testing.assert_array_equal(found.labels[i], alone.labels[0])
+        np.testing.assert_array_equal(found.answers[i], alone.answers[0])
 
 
 def test_an_empty_split_scores_to_nothing(weights):
@@ -179,7 +179,7 @@ def test_an_empty_split_scores_to_nothing(weights):
         ignore_labels=VOID,
         batch_size=4,
     )
-    assert (found.ids, found.labels) == ([], [])
+    assert (found.ids, found.answers) == ([], [])
     assert found.plain.shape == found.processed.shape == (0, CLASSES, CLASSES)
 
 
