@@ -17,13 +17,13 @@ def make(count=COUNT, *, dtype=np.uint8, boxes=False, size=(6, 8)):
     rng = np.random.default_rng(count)
     images = rng.integers(0, 256, (count, *size, 1)).astype(dtype)
     masks = rng.integers(0, 3, (count, *size)).astype(np.uint8)
-    found = {}
+    targets = {"mask": masks}
     if boxes:
         numbers = [i % 4 for i in range(count)]
         corners = [rng.integers(0, 3, (n, 2)) for n in numbers]
-        found["boxes"] = [np.hstack([c, c + 3]).astype(np.float32) for c in corners]
-        found["classes"] = [rng.integers(0, 3, n).astype(np.int32) for n in numbers]
-    return Samples([f"id{i}" for i in range(count)], images, 1 / 255, masks, **found)
+        targets["boxes"] = [np.hstack([c, c + 3]).astype(np.float32) for c in corners]
+        targets["classes"] = [rng.integers(0, 3, n).astype(np.int32) for n in numbers]
+    return Samples([f"id{i}" for i in range(count)], images, 1 / 255, targets)
 
 
 def first(stream, count):
@@ -100,9 +100,9 @@ def test_one_sample_alone_is_a_data_set():
 
 def test_no_two_places_of_the_stream_share_their_chance():
     stream = training_batches(
-        make(), batch_size=5, seed=0, augment=lambda sample, seed: {**sample, "seed": seed}
+        make(), batch_size=5, seed=0, augment=lambda sample, seed: {**sample, "chance": seed}
     )
-    seeds = np.concatenate([batch["seed"] for batch in first(stream, 10)])
+    seeds = np.concatenate([batch["chance"] for batch in first(stream, 10)])
     assert len({tuple(seed) for seed in seeds}) == 50
 
 
@@ -111,13 +111,13 @@ def test_chance_of_mixing_is_neither_that_of_a_sample_nor_of_another_step():
         make(),
         batch_size=5,
         seed=0,
-        augment=lambda sample, seed: {**sample, "seed": seed},
+        augment=lambda sample, seed: {**sample, "chance": seed},
         mix=lambda batch, seed: {**batch, "own": seed[None]},
     )
     batches = first(stream, 8)
     own = {tuple(batch["own"][0]) for batch in batches}
     assert len(own) == 8
-    assert not own & {tuple(seed) for batch in batches for seed in batch["seed"]}
+    assert not own & {tuple(seed) for batch in batches for seed in batch["chance"]}
 
 
 def test_fold_in_depends_on_every_number_and_on_their_order():
@@ -134,7 +134,7 @@ def test_images_are_scaled_to_float32_and_masks_are_int32(dtype, scale):
     highest = 1.0 if dtype == np.float32 else np.iinfo(dtype).max
     images = (samples.images / 255 * highest).astype(dtype)
     images[0, 0, 0], images[0, 0, 1] = 0, highest
-    samples = Samples(samples.ids, images, scale, samples.masks)
+    samples = Samples(samples.ids, images, scale, samples.targets)
     for stream in (
         training_batches(samples, batch_size=5, seed=0),
         scoring_batches(samples, batch_size=5),
@@ -145,7 +145,7 @@ def test_images_are_scaled_to_float32_and_masks_are_int32(dtype, scale):
         np.testing.assert_array_equal(
             batch["image"], images[batch["index"]].astype(np.float32) * np.float32(scale)
         )
-        np.testing.assert_array_equal(batch["mask"], samples.masks[batch["index"]])
+        np.testing.assert_array_equal(batch["mask"], samples.targets["mask"][batch["index"]])
     whole = first(scoring_batches(samples, batch_size=COUNT), 1)[0]["image"]
     assert (whole.min(), whole.max()) == (0, 1)
 
@@ -174,9 +174,10 @@ def test_boxes_are_padded_with_class_minus_one():
         assert batch["boxes"].shape == (COUNT, 3, 4)
         assert batch["classes"].shape == (COUNT, 3)
         for row, i in enumerate(batch["index"]):
-            count = len(samples.boxes[i])
-            np.testing.assert_array_equal(batch["boxes"][row, :count], samples.boxes[i])
-            np.testing.assert_array_equal(batch["classes"][row, :count], samples.classes[i])
+            boxes, classes = (samples.targets[key][i] for key in ("boxes", "classes"))
+            count = len(boxes)
+            np.testing.assert_array_equal(batch["boxes"][row, :count], boxes)
+            np.testing.assert_array_equal(batch["classes"][row, :count], classes)
             assert (batch["boxes"][row, count:] == 0).all()
             assert (batch["classes"][row, count:] == -1).all()
 
@@ -186,6 +187,7 @@ def test_a_data_set_without_masks_or_boxes_has_no_such_keys():
     assert first(training_batches(samples, batch_size=2, seed=0), 1)[0].keys() == {
         "image",
         "index",
+        "seed",
     }
 
 
@@ -221,9 +223,9 @@ def test_take_keeps_what_belongs_together():
     assert part.ids == ["id7", "id2"]
     assert len(part) == 2
     np.testing.assert_array_equal(part.images, samples.images[[7, 2]])
-    np.testing.assert_array_equal(part.masks, samples.masks[[7, 2]])
-    np.testing.assert_array_equal(part.boxes[0], samples.boxes[7])
-    np.testing.assert_array_equal(part.classes[1], samples.classes[2])
+    np.testing.assert_array_equal(part.targets["mask"], samples.targets["mask"][[7, 2]])
+    np.testing.assert_array_equal(part.targets["boxes"][0], samples.targets["boxes"][7])
+    np.testing.assert_array_equal(part.targets["classes"][1], samples.targets["classes"][2])
 
 
 def test_repeat_has_every_sample_that_often_in_one_order():
