@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfvision.augment import brightness, compose, cutmix, flip_lr, mixup, noise, rotate
+from tfvision.augment import (
+    brightness,
+    compose,
+    crop,
+    cutmix,
+    flip_lr,
+    flip_ud,
+    mixup,
+    noise,
+    rotate,
+)
 from tfvision.data.pipeline import Samples, fold_in, scoring_batches, training_batches
 
 COUNT = 10
@@ -304,3 +314,108 @@ def test_a_stream_of_views_resumes_anywhere():
     options = {"batch_size": 6, "seed": 5, "augment": AUGMENT, "views": 3, "mix": mixup()}
     whole = first(training_batches(make(), **options), 6)
     assert_equal(first(training_batches(make(), first_step=4, **options), 2), whole[4:])
+
+
+def test_each_sample_carries_a_seed_of_its_own_that_resumes():
+    options = {"batch_size": 4, "seed": 5, "augment": AUGMENT}
+    whole = first(training_batches(make(), **options), 9)
+    seeds = np.concatenate([batch["seed"] for batch in whole])
+    assert (seeds.shape, seeds.dtype) == ((36, 2), np.int32)
+    assert len({tuple(seed) for seed in seeds}) == 36
+    plain = first(training_batches(make(), batch_size=4, seed=5, first_step=3), 6)
+    for one, other in zip(whole[3:], plain, strict=True):
+        np.testing.assert_array_equal(one["seed"], other["seed"])
+    other = first(training_batches(make(), batch_size=4, seed=6), 1)[0]
+    assert (other["seed"] != whole[0]["seed"]).any()
+    views = first(training_batches(make(), batch_size=8, seed=5, views=2), 3)
+    assert len({tuple(seed) for batch in views for seed in batch["seed"]}) == 24
+
+
+def test_no_seed_that_is_carried_is_one_that_augmentation_draws_by():
+    stream = training_batches(
+        make(), batch_size=5, seed=0, augment=lambda sample, seed: {**sample, "chance": seed}
+    )
+    batches = first(stream, 4)
+    carried = {tuple(seed) for batch in batches for seed in batch["seed"]}
+    assert not carried & {tuple(np.int32(s)) for batch in batches for s in batch["chance"]}
+
+
+def test_seeds_of_scoring_are_those_of_the_place_whatever_the_batch_size():
+    seeds = [
+        np.concatenate([b["seed"] for b in first(scoring_batches(make(), batch_size=size), 9)])
+        for size in (3, 10)
+    ]
+    np.testing.assert_array_equal(seeds[0][:COUNT], seeds[1])
+    assert len({tuple(seed) for seed in seeds[1]}) == COUNT
+
+
+def adding(count, *, says=True):
+    """An op that adds boxes to each sample."""
+
+    def op(sample, seed):
+        boxes = tf.concat([sample["boxes"], tf.ones([count, 4])], axis=0)
+        classes = tf.concat([sample["classes"], tf.fill([count], 1)], axis=0)
+        return {**sample, "boxes": boxes, "classes": classes}
+
+    if says:
+        op.adds = count
+    return op
+
+
+def test_an_op_may_add_as_many_boxes_as_it_says():
+    samples = make(boxes=True)
+    ops = compose([adding(2), flip_lr(p=0.5), adding(1)])
+    batch = first(training_batches(samples, batch_size=COUNT, seed=0, augment=ops), 1)[0]
+    assert batch["boxes"].shape == (COUNT, 3 + 3, 4)
+    counts = (batch["classes"] >= 0).sum(axis=1)
+    assert counts.tolist() == [i % 4 + 3 for i in batch["index"]]
+
+
+def test_boxes_for_which_there_is_no_room_are_an_error_that_says_so():
+    ops = compose([adding(2, says=False)])
+    stream = training_batches(make(boxes=True), batch_size=COUNT, seed=0, augment=ops)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"room for 3 rows.*`adds`"):
+        first(stream, 1)
+
+
+def test_boxes_follow_what_they_surround_through_flips_and_crops():
+    """Each object has a grey level of its own: its box is where that level is."""
+    rng, size = np.random.default_rng(0), 24
+    images, boxes, classes = np.zeros((12, size, size, 1), np.uint8), [], []
+    for i, image in enumerate(images):
+        cells = rng.permutation(9)[: i % 5]  # of 8 x 8 pixels, so that nothing overlaps
+        corners = np.stack([cells % 3, cells // 3], axis=-1) * 8 + rng.integers(0, 4, (i % 5, 2))
+        boxes.append(np.hstack([corners, corners + 4]).astype(np.float32))
+        classes.append(np.arange(i % 5, dtype=np.int32))
+        for number, (x, y) in enumerate(corners):
+            image[y : y + 4, x : x + 4] = 50 * (number + 1)
+    samples = Samples(list("abcdefghijkl"), images, 1 / 255, {"boxes": boxes, "classes": classes})
+    ops = compose([flip_lr(p=0.5), crop(14, 16, min_visibility=0.0), flip_ud(p=0.5)])
+    seen = 0
+    for batch in first(training_batches(samples, batch_size=12, seed=1, augment=ops), 4):
+        assert batch["boxes"].shape == (12, 4, 4)
+        for image, found, numbers in zip(
+            batch["image"], batch["boxes"], batch["classes"], strict=True
+        ):
+            levels = np.rint(image[..., 0] * 255).astype(int)
+            count = int((numbers >= 0).sum())
+            assert (found[count:] == 0).all()
+            assert (numbers[count:] == -1).all()
+            assert {50 * (k + 1) for k in numbers[:count]} == set(np.unique(levels)) - {0}
+            for box, k in zip(found[:count], numbers[:count], strict=True):
+                ys, xs = np.nonzero(levels == 50 * (k + 1))
+                assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+                seen += 1
+    assert seen > 30
+
+
+def test_take_and_other_names_than_the_known_ones():
+    samples = make(boxes=True)
+    points = [np.full((i % 3, 2), i, np.float32) for i in range(COUNT)]
+    depth = np.arange(COUNT, dtype=np.float32)
+    samples = Samples(
+        samples.ids, samples.images, samples.scale, {"points": points, "depth": depth}
+    )
+    batch = first(scoring_batches(samples.take([5, 4, 3]), batch_size=3), 1)[0]
+    assert batch["depth"].tolist() == [5, 4, 3]
+    assert batch["points"][..., 0].tolist() == [[5, 5], [4, 0], [0, 0]]
