@@ -47,7 +47,7 @@ def samples() -> Samples:
         [source.records[i].id for i in rows],
         np.stack([r.image for r in raw]),
         1 / 255,
-        np.stack([r.mask for r in raw]).astype(np.uint8),
+        {"mask": np.stack([r.mask for r in raw]).astype(np.uint8)},
     )
 
 

@@ -46,9 +46,9 @@ def simple(monkeypatch):
     """An audit of equal masks: of three or more the brightest image is the intruder's."""
 
     def audit(source, found, *, splits=None):
-        assert len(source.records) == len(found.mask_sha256) == len(found.facts)
+        assert len(source.records) == len(found.truth_sha256) == len(found.facts)
         result = []
-        for group in identical(found.mask_sha256):
+        for group in identical(found.truth_sha256):
             bright = [source.read_raw(i).image.mean() for i in group]
             held = (group[int(np.argmax(bright))],) if len(group) > 2 else ()
             reading = "the brightest is the intruder" if held else "cannot tell whose it is"

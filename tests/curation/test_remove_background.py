@@ -93,7 +93,7 @@ def test_objects_in_boxes_stand_on_one_colour_and_boxes_stay(tmp_path, method, c
         np.testing.assert_array_equal(found[~cleared], image[~cleared])
         assert (row["result"], row["method"], row["written"]) == ("ok", method, name)
         assert float(row["kept"]) == pytest.approx(np.mean(~cleared), abs=1e-4)
-    source = open_source("new/out", task="classification")
+    source = open_source("new/out", truth="label")
     assert not scan(source).errors
     assert "3 of them on one colour" in capsys.readouterr().err
 
@@ -147,7 +147,7 @@ def test_masks_are_taken_as_they_are_and_cut_along(tmp_path):
         x1, y1 = x1 + 1, y1 + 1  # the disc begins a pixel after its box
         np.testing.assert_array_equal(pixels(f"cut/{name}.png"), want[y1:y2, x1:x2])
         np.testing.assert_array_equal(pixels(f"cut/{name}_mask.png"), 255 * region[y1:y2, x1:x2])
-    source = open_source("cut", task="classification")
+    source = open_source("cut", truth="label")
     assert source.class_names == ["y", "x"]
     assert not scan(source).errors
     assert source.read(0).region.any()
@@ -200,7 +200,7 @@ def test_planted_failures_are_counted_named_and_kept(tmp_path, capsys):
     assert "broken" not in kept
     assert "missing" not in kept
     assert kept.count("\n") == 6
-    assert not scan(open_source("out", task="classification")).errors
+    assert not scan(open_source("out", truth="label")).errors
 
 
 def test_what_is_in_doubt_is_left_out_where_asked_and_no_error(tmp_path, capsys):
@@ -243,7 +243,7 @@ def test_jpeg_stays_jpeg_without_transparency_and_gif_becomes_png(tmp_path):
             assert np.asarray(found)[:3, :3].min() > 245
     lines = (tmp_path / "out/labels.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == ["a.jpg", "b.png", "c.jpg"]
-    assert not scan(open_source("out", task="classification")).errors
+    assert not scan(open_source("out", truth="label")).errors
 
 
 def test_a_name_that_another_file_takes_is_a_failure(tmp_path, capsys):

@@ -15,7 +15,7 @@ def data(present, *, hashes=None, groups=None, splits=None, labelled=None):
     count = len(present)
     found = SimpleNamespace(
         source_name="data",
-        task="segmentation",
+        truth="masks",
         class_pixels=present.astype(np.int64) * 7,
         image_sha256=hashes or [f"h{i}" for i in range(count)],
         num_classes=present.shape[1],

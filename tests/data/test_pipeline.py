@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfvision.augment import brightness, compose, cutmix, flip_lr, mixup, noise, rotate
+from tfvision.augment import (
+    brightness,
+    compose,
+    crop,
+    cutmix,
+    flip_lr,
+    flip_ud,
+    mixup,
+    noise,
+    rotate,
+)
 from tfvision.data.pipeline import Samples, fold_in, scoring_batches, training_batches
 
 COUNT = 10
@@ -17,13 +27,13 @@ def make(count=COUNT, *, dtype=np.uint8, boxes=False, size=(6, 8)):
     rng = np.random.default_rng(count)
     images = rng.integers(0, 256, (count, *size, 1)).astype(dtype)
     masks = rng.integers(0, 3, (count, *size)).astype(np.uint8)
-    found = {}
+    targets = {"mask": masks}
     if boxes:
         numbers = [i % 4 for i in range(count)]
         corners = [rng.integers(0, 3, (n, 2)) for n in numbers]
-        found["boxes"] = [np.hstack([c, c + 3]).astype(np.float32) for c in corners]
-        found["classes"] = [rng.integers(0, 3, n).astype(np.int32) for n in numbers]
-    return Samples([f"id{i}" for i in range(count)], images, 1 / 255, masks, **found)
+        targets["boxes"] = [np.hstack([c, c + 3]).astype(np.float32) for c in corners]
+        targets["classes"] = [rng.integers(0, 3, n).astype(np.int32) for n in numbers]
+    return Samples([f"id{i}" for i in range(count)], images, 1 / 255, targets)
 
 
 def first(stream, count):
@@ -100,9 +110,9 @@ def test_one_sample_alone_is_a_data_set():
 
 def test_no_two_places_of_the_stream_share_their_chance():
     stream = training_batches(
-        make(), batch_size=5, seed=0, augment=lambda sample, seed: {**sample, "seed": seed}
+        make(), batch_size=5, seed=0, augment=lambda sample, seed: {**sample, "chance": seed}
     )
-    seeds = np.concatenate([batch["seed"] for batch in first(stream, 10)])
+    seeds = np.concatenate([batch["chance"] for batch in first(stream, 10)])
     assert len({tuple(seed) for seed in seeds}) == 50
 
 
@@ -111,13 +121,13 @@ def test_chance_of_mixing_is_neither_that_of_a_sample_nor_of_another_step():
         make(),
         batch_size=5,
         seed=0,
-        augment=lambda sample, seed: {**sample, "seed": seed},
+        augment=lambda sample, seed: {**sample, "chance": seed},
         mix=lambda batch, seed: {**batch, "own": seed[None]},
     )
     batches = first(stream, 8)
     own = {tuple(batch["own"][0]) for batch in batches}
     assert len(own) == 8
-    assert not own & {tuple(seed) for batch in batches for seed in batch["seed"]}
+    assert not own & {tuple(seed) for batch in batches for seed in batch["chance"]}
 
 
 def test_fold_in_depends_on_every_number_and_on_their_order():
@@ -134,7 +144,7 @@ def test_images_are_scaled_to_float32_and_masks_are_int32(dtype, scale):
     highest = 1.0 if dtype == np.float32 else np.iinfo(dtype).max
     images = (samples.images / 255 * highest).astype(dtype)
     images[0, 0, 0], images[0, 0, 1] = 0, highest
-    samples = Samples(samples.ids, images, scale, samples.masks)
+    samples = Samples(samples.ids, images, scale, samples.targets)
     for stream in (
         training_batches(samples, batch_size=5, seed=0),
         scoring_batches(samples, batch_size=5),
@@ -145,7 +155,7 @@ def test_images_are_scaled_to_float32_and_masks_are_int32(dtype, scale):
         np.testing.assert_array_equal(
             batch["image"], images[batch["index"]].astype(np.float32) * np.float32(scale)
         )
-        np.testing.assert_array_equal(batch["mask"], samples.masks[batch["index"]])
+        np.testing.assert_array_equal(batch["mask"], samples.targets["mask"][batch["index"]])
     whole = first(scoring_batches(samples, batch_size=COUNT), 1)[0]["image"]
     assert (whole.min(), whole.max()) == (0, 1)
 
@@ -174,9 +184,10 @@ def test_boxes_are_padded_with_class_minus_one():
         assert batch["boxes"].shape == (COUNT, 3, 4)
         assert batch["classes"].shape == (COUNT, 3)
         for row, i in enumerate(batch["index"]):
-            count = len(samples.boxes[i])
-            np.testing.assert_array_equal(batch["boxes"][row, :count], samples.boxes[i])
-            np.testing.assert_array_equal(batch["classes"][row, :count], samples.classes[i])
+            boxes, classes = (samples.targets[key][i] for key in ("boxes", "classes"))
+            count = len(boxes)
+            np.testing.assert_array_equal(batch["boxes"][row, :count], boxes)
+            np.testing.assert_array_equal(batch["classes"][row, :count], classes)
             assert (batch["boxes"][row, count:] == 0).all()
             assert (batch["classes"][row, count:] == -1).all()
 
@@ -186,6 +197,7 @@ def test_a_data_set_without_masks_or_boxes_has_no_such_keys():
     assert first(training_batches(samples, batch_size=2, seed=0), 1)[0].keys() == {
         "image",
         "index",
+        "seed",
     }
 
 
@@ -221,9 +233,9 @@ def test_take_keeps_what_belongs_together():
     assert part.ids == ["id7", "id2"]
     assert len(part) == 2
     np.testing.assert_array_equal(part.images, samples.images[[7, 2]])
-    np.testing.assert_array_equal(part.masks, samples.masks[[7, 2]])
-    np.testing.assert_array_equal(part.boxes[0], samples.boxes[7])
-    np.testing.assert_array_equal(part.classes[1], samples.classes[2])
+    np.testing.assert_array_equal(part.targets["mask"], samples.targets["mask"][[7, 2]])
+    np.testing.assert_array_equal(part.targets["boxes"][0], samples.targets["boxes"][7])
+    np.testing.assert_array_equal(part.targets["classes"][1], samples.targets["classes"][2])
 
 
 def test_repeat_has_every_sample_that_often_in_one_order():
@@ -302,3 +314,108 @@ def test_a_stream_of_views_resumes_anywhere():
     options = {"batch_size": 6, "seed": 5, "augment": AUGMENT, "views": 3, "mix": mixup()}
     whole = first(training_batches(make(), **options), 6)
     assert_equal(first(training_batches(make(), first_step=4, **options), 2), whole[4:])
+
+
+def test_each_sample_carries_a_seed_of_its_own_that_resumes():
+    options = {"batch_size": 4, "seed": 5, "augment": AUGMENT}
+    whole = first(training_batches(make(), **options), 9)
+    seeds = np.concatenate([batch["seed"] for batch in whole])
+    assert (seeds.shape, seeds.dtype) == ((36, 2), np.int32)
+    assert len({tuple(seed) for seed in seeds}) == 36
+    plain = first(training_batches(make(), batch_size=4, seed=5, first_step=3), 6)
+    for one, other in zip(whole[3:], plain, strict=True):
+        np.testing.assert_array_equal(one["seed"], other["seed"])
+    other = first(training_batches(make(), batch_size=4, seed=6), 1)[0]
+    assert (other["seed"] != whole[0]["seed"]).any()
+    views = first(training_batches(make(), batch_size=8, seed=5, views=2), 3)
+    assert len({tuple(seed) for batch in views for seed in batch["seed"]}) == 24
+
+
+def test_no_seed_that_is_carried_is_one_that_augmentation_draws_by():
+    stream = training_batches(
+        make(), batch_size=5, seed=0, augment=lambda sample, seed: {**sample, "chance": seed}
+    )
+    batches = first(stream, 4)
+    carried = {tuple(seed) for batch in batches for seed in batch["seed"]}
+    assert not carried & {tuple(np.int32(s)) for batch in batches for s in batch["chance"]}
+
+
+def test_seeds_of_scoring_are_those_of_the_place_whatever_the_batch_size():
+    seeds = [
+        np.concatenate([b["seed"] for b in first(scoring_batches(make(), batch_size=size), 9)])
+        for size in (3, 10)
+    ]
+    np.testing.assert_array_equal(seeds[0][:COUNT], seeds[1])
+    assert len({tuple(seed) for seed in seeds[1]}) == COUNT
+
+
+def adding(count, *, says=True):
+    """An op that adds boxes to each sample."""
+
+    def op(sample, seed):
+        boxes = tf.concat([sample["boxes"], tf.ones([count, 4])], axis=0)
+        classes = tf.concat([sample["classes"], tf.fill([count], 1)], axis=0)
+        return {**sample, "boxes": boxes, "classes": classes}
+
+    if says:
+        op.adds = count
+    return op
+
+
+def test_an_op_may_add_as_many_boxes_as_it_says():
+    samples = make(boxes=True)
+    ops = compose([adding(2), flip_lr(p=0.5), adding(1)])
+    batch = first(training_batches(samples, batch_size=COUNT, seed=0, augment=ops), 1)[0]
+    assert batch["boxes"].shape == (COUNT, 3 + 3, 4)
+    counts = (batch["classes"] >= 0).sum(axis=1)
+    assert counts.tolist() == [i % 4 + 3 for i in batch["index"]]
+
+
+def test_boxes_for_which_there_is_no_room_are_an_error_that_says_so():
+    ops = compose([adding(2, says=False)])
+    stream = training_batches(make(boxes=True), batch_size=COUNT, seed=0, augment=ops)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"room for 3 rows.*`adds`"):
+        first(stream, 1)
+
+
+def test_boxes_follow_what_they_surround_through_flips_and_crops():
+    """Each object has a grey level of its own: its box is where that level is."""
+    rng, size = np.random.default_rng(0), 24
+    images, boxes, classes = np.zeros((12, size, size, 1), np.uint8), [], []
+    for i, image in enumerate(images):
+        cells = rng.permutation(9)[: i % 5]  # of 8 x 8 pixels, so that nothing overlaps
+        corners = np.stack([cells % 3, cells // 3], axis=-1) * 8 + rng.integers(0, 4, (i % 5, 2))
+        boxes.append(np.hstack([corners, corners + 4]).astype(np.float32))
+        classes.append(np.arange(i % 5, dtype=np.int32))
+        for number, (x, y) in enumerate(corners):
+            image[y : y + 4, x : x + 4] = 50 * (number + 1)
+    samples = Samples(list("abcdefghijkl"), images, 1 / 255, {"boxes": boxes, "classes": classes})
+    ops = compose([flip_lr(p=0.5), crop(14, 16, min_visibility=0.0), flip_ud(p=0.5)])
+    seen = 0
+    for batch in first(training_batches(samples, batch_size=12, seed=1, augment=ops), 4):
+        assert batch["boxes"].shape == (12, 4, 4)
+        for image, found, numbers in zip(
+            batch["image"], batch["boxes"], batch["classes"], strict=True
+        ):
+            levels = np.rint(image[..., 0] * 255).astype(int)
+            count = int((numbers >= 0).sum())
+            assert (found[count:] == 0).all()
+            assert (numbers[count:] == -1).all()
+            assert {50 * (k + 1) for k in numbers[:count]} == set(np.unique(levels)) - {0}
+            for box, k in zip(found[:count], numbers[:count], strict=True):
+                ys, xs = np.nonzero(levels == 50 * (k + 1))
+                assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+                seen += 1
+    assert seen > 30
+
+
+def test_take_and_other_names_than_the_known_ones():
+    samples = make(boxes=True)
+    points = [np.full((i % 3, 2), i, np.float32) for i in range(COUNT)]
+    depth = np.arange(COUNT, dtype=np.float32)
+    samples = Samples(
+        samples.ids, samples.images, samples.scale, {"points": points, "depth": depth}
+    )
+    batch = first(scoring_batches(samples.take([5, 4, 3]), batch_size=3), 1)[0]
+    assert batch["depth"].tolist() == [5, 4, 3]
+    assert batch["points"][..., 0].tolist() == [[5, 5], [4, 0], [0, 0]]

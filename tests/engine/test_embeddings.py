@@ -29,7 +29,8 @@ def samples(count=12):
     rng = np.random.default_rng(0)
     labels = np.arange(count, dtype=np.int32) % 3
     images = rng.integers(0, 90, (count, 8, 8, 1)) + 70 * labels[:, None, None, None]
-    return Samples([str(i) for i in range(count)], images.astype(np.uint8), 1 / 255, labels=labels)
+    ids, targets = [str(i) for i in range(count)], {"label": labels}
+    return Samples(ids, images.astype(np.uint8), 1 / 255, targets)
 
 
 def stream(first_step=0):
@@ -72,7 +73,7 @@ def test_each_term_is_on_its_output():
     model = train_step().model
     embedding, logits = outputs = model(batch["image"])
     loss = batch_loss(TERMS)
-    of_logits = CrossEntropy().call(batch["mask"], logits[:, None, None])
+    of_logits = CrossEntropy().call(batch["label"][:, None, None], logits[:, None, None])
     of_embedding = SupervisedContrastive().call(batch["label"], embedding)
     assert np.ptp(of_embedding) > 0
     both = loss(batch, outputs, model.output_names)
@@ -164,7 +165,7 @@ def test_the_sentinel_finds_nothing_wrong_and_says_where_there_is_no_positive(de
     step = train_step(make_strategy(f"cpu:{devices}") if devices > 1 else None)
     options = {"loss": batch_loss(TERMS), "class_names": ["a", "b", "c"], "ignore_labels": (255,)}
     terms = [("cross_entropy", TERMS[0][0]), ("supervised_contrastive", TERMS[1][0])]
-    masks = samples().labels[:, None, None]
+    masks = samples().targets["label"][:, None, None]
     assert check_start(step, stream().take(1), terms=terms, labels=masks, **options) == {}
     if devices == 1:
         alone = [(name, SupervisedContrastive(ignore_labels=(0, 1, 2))) for name, _ in terms[1:]]

@@ -206,7 +206,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(tmp_path):
     data = toy.samples()
     broken = data.images.astype(np.float32) / 255
     broken[4] = np.nan
-    data = toy.Samples(data.ids, broken, 1.0, data.masks)
+    data = toy.Samples(data.ids, broken, 1.0, data.targets)
 
     def names(step):
         batch = next(iter(toy.stream(step, data=data).take(1)))

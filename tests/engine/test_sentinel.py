@@ -28,7 +28,7 @@ def start(step, data, *, terms=None, augment=None, ignore_labels=()):
         stream,
         loss=batch_loss([(loss, 1.0) for _, loss in terms]),
         terms=terms,
-        labels=data.masks,
+        labels=data.targets["mask"],
         class_names=NAMES,
         ignore_labels=ignore_labels,
     )
@@ -66,7 +66,7 @@ def test_two_devices_are_looked_at_as_one_is():
 )
 def test_images_that_are_not_normalised_once(factor, said):
     data = toy.samples()
-    data = toy.Samples(data.ids, data.images, data.scale * factor, data.masks)
+    data = toy.Samples(data.ids, data.images, data.scale * factor, data.targets)
     assert said in start(toy.train_step(), data)["images"]
 
 

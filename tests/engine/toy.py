@@ -21,7 +21,7 @@ def samples(count=10, seed=0):
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, *SHAPE), dtype=np.uint8)
     masks = (images[..., 0] // 86).astype(np.uint8)
-    return Samples([f"id{i}" for i in range(count)], images, 1 / 255, masks)
+    return Samples([f"id{i}" for i in range(count)], images, 1 / 255, {"mask": masks})
 
 
 def train_step(

@@ -123,7 +123,7 @@ def samples(count=6):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, 40, 56, 1)).astype(np.uint8)
     masks = blobs(4, batch=count).astype(np.uint8)
-    return Samples([str(i) for i in range(count)], images, 1 / 255, masks)
+    return Samples([str(i) for i in range(count)], images, 1 / 255, {"mask": masks})
 
 
 def test_the_stream_adds_maps_of_the_masks_as_they_come_out_and_resumes():

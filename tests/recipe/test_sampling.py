@@ -104,7 +104,7 @@ def test_the_picture_is_of_the_runs_own_samples_and_ops(prepared):
     samples = decode(found, found.indices("train"))
     for name, (image, mask), draws in zip(shown.ids, shown.originals, shown.draws, strict=True):
         np.testing.assert_allclose(image, samples.images[int(name)] * samples.scale, atol=1e-6)
-        np.testing.assert_array_equal(mask, samples.masks[int(name)])
+        np.testing.assert_array_equal(mask, samples.targets["mask"][int(name)])
         assert len(draws) == 5
         for drawn, labels in draws:
             np.testing.assert_allclose(drawn, 1 - image, atol=1e-6)

@@ -15,7 +15,8 @@ __all__ = ["Op", "Sample", "compose"]
 def compose(ops: Sequence[Op]) -> Op:
     """Applies `ops` in order, each with a seed of its own.
 
-    Op i gets `fold_in(seed, i)`. Geometric ops that follow each other are merged into one
+    Op i gets `fold_in(seed, i)`. An op that adds boxes says in an attribute `adds` how many at
+    most; so does what is composed. Geometric ops that follow each other are merged into one
     resampling, which changes none of their draws.
 
     Raises:
@@ -47,6 +48,7 @@ def compose(ops: Sequence[Op]) -> Op:
                     sample = op(sample, own_seed)
         return sample
 
+    composed.adds = sum(getattr(op, "adds", 0) for op in ops)
     return composed
 
 

@@ -53,8 +53,9 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
 def _audit(arguments):
     from tfvision.config import AuditConfig, ClassAuditConfig, apply_override, validate
     from tfvision.curation import audit
-    from tfvision.data.sources.recognise import task_of
+    from tfvision.data.sources.recognise import truth_in
     from tfvision.errors import InputError
+    from tfvision.tasks.facts import facts_of
 
     raw = {"data": {"source": {"name": "auto", "path": str(arguments.data)}}}
     for key in ("exclude", "splits"):
@@ -64,8 +65,8 @@ def _audit(arguments):
         if not override.strip().startswith("data."):
             raise InputError(f"--set of an audit sets keys of data. Received: {override!r}.")
         apply_override(raw, override)
-    labels = (arguments.task or task_of(arguments.data)) == "classification"
-    schema = ClassAuditConfig if labels else AuditConfig
+    truth = facts_of(arguments.task).truth if arguments.task else truth_in(arguments.data)
+    schema = ClassAuditConfig if truth == "label" else AuditConfig
     config = validate(schema, raw, where="--set").data
     return audit.audit_data(config, out=arguments.out, copy=arguments.clean, quiet=arguments.quiet)
 

@@ -17,6 +17,7 @@ from tfvision.data.scan.scan import Scan, scan
 from tfvision.data.sources.source import SPLITS, Source
 from tfvision.data.split.exclude import ExcludeList, exclude_csv, read_exclude
 from tfvision.data.split.holdout import read_splits
+from tfvision.data.truth import TRUTHS
 from tfvision.engine.files import check_free, write_json, write_text
 from tfvision.engine.run_folder import free_folder
 from tfvision.errors import EnvironmentFault, InputError
@@ -130,11 +131,11 @@ def look_through(config: DataConfig, source: Source) -> Audited:
     if not any(found.image_sha256):
         found.raise_for_errors()
         raise InputError(f"{found.source_name} holds no sample.")
-    excluded = read_exclude(config.exclude, source.records)
+    excluded = read_exclude(config.exclude, source.records, truth=source.truth)
     if config.splits is None:
         splits = [record.split for record in source.records]
     else:
-        splits = read_splits(config.splits, source.records, notes=found.notes)
+        splits = read_splits(config.splits, source.records, truth=source.truth, notes=found.notes)
     splits = [None if i in excluded.reasons else split for i, split in enumerate(splits)]
     found = audit_findings.without_issues_of(
         found, source.records, excluded.reasons, leaks_too=True
@@ -179,7 +180,12 @@ def to_json(audited: Audited) -> dict[str, Any]:
         "class_pixels": {s: counts.sum(axis=0).tolist() for s, counts in pixels.items()},
         "class_images": {s: (counts > 0).sum(axis=0).tolist() for s, counts in pixels.items()},
         "class_samples": {s: len(counts) for s, counts in pixels.items()},
-        **audit_classes.record(source, found, {s: audited.class_rows(s) for s in pixels}),
+        **audit_classes.record(
+            source,
+            found,
+            {s: audited.class_rows(s) for s in pixels},
+            task=audited.config.task,
+        ),
         "found": audit_findings.counts(audited.audit),
         "kinds": dict(Counter(f.kind for f in audited.audit.findings)),
         "findings": audit_findings.to_json(audited.audit, records, audited.splits),
@@ -223,10 +229,8 @@ def _pictures(audited: Audited):
         white = audited.source.white or largest
         if image.dtype != np.uint8 or white != 255:
             image = np.clip(np.rint(image.astype(np.float64) * (255 / white)), 0, 255)
-        image = image.astype(np.uint8)
-        if audited.source.task == "classification":
-            return image, audit_classes.outline(sample, audited.scan.num_classes)
-        return image, sample.mask
+        kind = TRUTHS[audited.source.truth]
+        return image.astype(np.uint8), kind.drawing(sample, audited.scan.num_classes)
 
     return picture
 
@@ -269,7 +273,7 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
         issues=record["issues"],
         notes=record["notes"],
         proposed=len(audited.rows),
-        task=audited.source.task,
+        task=audited.config.task,
         class_pieces=record.get("class_pieces", {}),
         command=audit_text.train_command(audited, folder) if audited.rows else "",
     )

@@ -1,4 +1,4 @@
-"""What an audit says of a classification alone: shares of images and pieces, outlines."""
+"""What an audit says of a classification alone: shares of images and pieces."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,24 +9,28 @@ from tfvision.data import INPUTS
 from tfvision.data.files.issue import BadSample
 from tfvision.data.files.timeout import map_in_time
 from tfvision.data.scan.scan import Scan
-from tfvision.data.sources.source import RawSample, Source
+from tfvision.data.sources.source import Source
+from tfvision.data.truth import TRUTHS
 from tfvision.registry import Spec
 from tfvision.report.tables import percent
 
 UNBALANCED = 3.0  # times as many images of the commonest class as of the rarest
 
 
-def record(source: Source, scan: Scan, rows: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+def record(
+    source: Source, scan: Scan, rows: Mapping[str, Sequence[int]], *, task: str
+) -> dict[str, Any]:
     """What `audit.json` holds besides: the task, and where there are regions, how many pieces
     of each class `data.input: patches` would make of them.
 
     Args:
         source, scan: The data set.
         rows: The labelled samples of each split.
+        task: The task of the data.
     """
-    if source.task != "classification":
+    if not TRUTHS[source.truth].names_image:
         return {}
-    said: dict[str, Any] = {"task": source.task}
+    said: dict[str, Any] = {"task": task}
     if any(fact is not None and fact.region_sha256 for fact in scan.facts):
         said["class_pieces"] = {
             split: _pieces(source, scan, places).tolist() for split, places in rows.items()
@@ -55,7 +59,7 @@ def _pieces(source: Source, scan: Scan, places: Sequence[int]) -> np.ndarray:
 def balance(scan: Scan) -> list[str]:
     """A line where classes are far from equally frequent."""
     images = (scan.class_pixels > 0).sum(axis=0)
-    if scan.task != "classification" or len(images) < 2 or not images.any():
+    if not TRUTHS[scan.truth].names_image or len(images) < 2 or not images.any():
         return []
     least, most = int(images.argmin()), int(images.argmax())
     if images[most] < UNBALANCED * images[least]:
@@ -91,23 +95,3 @@ def class_lines(said: Mapping[str, Any]) -> list[str]:
                 line += f"  {counts[split][k]:>14,}, {share:>8}"
         lines.append(line)
     return lines
-
-
-def outline(sample: RawSample, num_classes: int) -> np.ndarray | None:
-    """A mask to draw over an image: of its class all over, so that the frame has its colour,
-    but for the object, which has no class, so that a grey line goes around it.
-
-    Returns:
-        (H, W) int32; None for an image without label, region and box.
-    """
-    height, width = sample.image.shape[:2]
-    labelled = sample.mask is not None
-    if not labelled and sample.region is None and sample.boxes is None:
-        return None
-    drawn = np.full((height, width), sample.mask[0, 0] if labelled else -1, np.int32)
-    if sample.region is not None:
-        drawn[sample.region > 0] = num_classes
-    elif sample.boxes is not None:
-        for x1, y1, x2, y2 in np.clip(np.rint(sample.boxes), 0, None).astype(int):
-            drawn[y1:y2, x1:x2] = num_classes
-    return drawn

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfvision.curation import audit_classes
 from tfvision.data.audit.finding import KINDS
+from tfvision.data.truth import TRUTHS
 from tfvision.recipe import audit_findings
 from tfvision.report.tables import percent
 from tfvision.tasks.facts import facts_of
@@ -38,7 +39,8 @@ def described(record: dict[str, Any]) -> dict[str, str]:
 
 def train_command(audited: "Audited", folder: Path) -> str:
     """How a training that leaves out the exclude list is started."""
-    words = ["python", facts_of(audited.source.task).script, "--data", str(audited.source.path)]
+    script = facts_of(audited.config.task).script
+    words = ["python", script, "--data", str(audited.source.path)]
     words += ["--set", f"data.exclude={folder / 'exclude.csv'}"]
     return shlex.join([*words, *audit_findings.reading_flags(audited.config)])
 
@@ -55,13 +57,13 @@ def summary_lines(
         copied: What is said of a cleaned copy, or None.
     """
     lines = [record["layout"]]
-    truth = "labels" if audited.source.task == "classification" else "masks"
+    kind = TRUTHS[audited.source.truth]
     for row in record["parts"]:
-        counts = f"{row['samples']:>7,} samples, {row['labelled']:,} with {truth}"
+        counts = f"{row['samples']:>7,} samples, {row['labelled']:,} with {kind.many}"
         lines.append(f"  {row['part'] or 'all':16} {row['split']:12} {counts}")
     lines += [f"{name}: {text}" for name, text in facts_of(record).items() if name != "fingerprint"]
     lines += record["notes"]
-    if audited.source.task == "classification":
+    if kind.names_image:
         lines += audit_classes.class_lines(record)
     else:
         lines += _class_lines(record)

@@ -13,6 +13,7 @@ SOURCES = Registry(
         "class_folder": "tfvision.data.sources.class_folder:class_folder",
         "label_table": "tfvision.data.sources.class_table:label_table",
         "embedded_classes": "tfvision.data.sources.embedded_classes:embedded_classes",
+        "embedded_boxes": "tfvision.data.sources.embedded_boxes:embedded_boxes",
     },
 )
 

@@ -10,13 +10,16 @@ Autotuning is off and parallelism explicit: its wake-ups round every pass over a
 up to 0.63, 1.27, 2.55 ... s. A run has one iterator, from its first step to its last.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
+from tfvision.data.truth import TARGETS
+
 Batch = dict[str, tf.Tensor]
+CARRIED = -3  # apart from the numbers of ops, which count from 0, and from those used below
 
 
 @dataclass(frozen=True)
@@ -27,21 +30,15 @@ class Samples:
         ids: One id a sample.
         images: (N, H, W, C) uint8, uint16 or float32.
         scale: What a pixel is multiplied by to lie in [0, 1].
-        masks: (N, H, W) uint8 or int32 labels, or None.
-        labels: (N,) int32, the label of each image, or None.
-        regions: (N, H, W) uint8, 1 where the object is, else 0, or None.
-        boxes: N arrays (n, 4) float32 `x1 y1 x2 y2` in pixels, or None.
-        classes: N arrays (n,) int32, or None; given with `boxes`.
+        targets: Name -> what each sample carries beside its image: an array (N, ...), or N
+            arrays (n, ...) where samples have different numbers of rows, as boxes. Names are
+            those of `tfvision.data.truth.TARGETS`, or others, which are taken as they are.
     """
 
     ids: Sequence[str]
     images: np.ndarray
     scale: float
-    masks: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    regions: np.ndarray | None = None
-    boxes: Sequence[np.ndarray] | None = None
-    classes: Sequence[np.ndarray] | None = None
+    targets: Mapping[str, np.ndarray | Sequence[np.ndarray]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -53,11 +50,10 @@ class Samples:
             ids=[self.ids[i] for i in rows],
             images=self.images[rows],
             scale=self.scale,
-            masks=None if self.masks is None else self.masks[rows],
-            labels=None if self.labels is None else self.labels[rows],
-            regions=None if self.regions is None else self.regions[rows],
-            boxes=None if self.boxes is None else [self.boxes[i] for i in rows],
-            classes=None if self.classes is None else [self.classes[i] for i in rows],
+            targets={
+                name: each[rows] if isinstance(each, np.ndarray) else [each[i] for i in rows]
+                for name, each in self.targets.items()
+            },
         )
 
 
@@ -86,7 +82,8 @@ def training_batches(
         batch_size: Samples a batch, over all replicas.
         seed: Of the order and of all chance in `augment` and `mix`.
         first_step: Steps (batches) to leave out: 0, or where a run goes on.
-        augment: Op on one sample, `op(sample, seed) -> sample`.
+        augment: Op on one sample, `op(sample, seed) -> sample`. One that adds rows to targets
+            such as boxes has an attribute `adds`, how many at most.
         mix: Op on a batch, `op(batch, seed) -> batch`.
         enrich: Adds keys to a batch, last of all; a function of the batch alone.
         workers: Threads that prepare samples.
@@ -97,14 +94,15 @@ def training_batches(
 
     Returns:
         A data set of dicts: `image` (B, H, W, C) float32 in [0, 1], `index` (B,) int64 into
-        `samples`, and `mask` (B, H, W) int32, `boxes` (B, M, 4) float32 with `classes` (B,
-        M) int32, -1 where there is no box. Of samples with labels, `label` (B,) int32, and
-        `mask` (B, 1, 1), which is made of it after all ops: they see `label` alone.
+        `samples`, `seed` (B, 2) int32 for what a task draws itself, another for each sample,
+        epoch and view; and the targets by name, `mask` (B, H, W) int32 or `label` (B,) int32,
+        say. Those with a number of rows of their own are padded to the M rows of the sample
+        with the most: `boxes` (B, M, 4) float32 with zeros, `classes` (B, M) int32 with -1.
     """
     fetch = _fetcher(samples)
     count = len(samples)
     total = repeat * count
-    most = _most_boxes(samples)
+    pad = _padder(samples, room=getattr(augment, "adds", 0))
     drawn = None if weights is None else _drawn_by(weights, total)
 
     def prepare(place: tf.Tensor) -> Batch:
@@ -114,10 +112,10 @@ def training_batches(
         number = tf.random.experimental.index_shuffle(position, order_seed, total - 1)
         index = number % count if drawn is None else drawn(number, fold_in(seed, epoch, -2))
         sample = fetch(index)
+        own_seed = fold_in(seed, *((epoch, position) if views == 1 else (epoch, position, view)))
         if augment is not None:
-            which = (epoch, position) if views == 1 else (epoch, position, view)
-            sample = augment(sample, fold_in(seed, *which))
-        return _pad_boxes(sample, most)
+            sample = augment(sample, own_seed)
+        return {**pad(sample), "seed": _seed_to_carry(own_seed)}
 
     stream = tf.data.Dataset.range(first_step * batch_size, np.iinfo(np.int64).max)
     stream = stream.map(prepare, num_parallel_calls=workers, deterministic=True)
@@ -127,8 +125,6 @@ def training_batches(
         stream = tf.data.Dataset.zip(stream, steps).map(
             lambda batch, step: mix(batch, fold_in(seed, step, -1)), num_parallel_calls=1
         )
-    if samples.labels is not None:
-        stream = stream.map(_labels_as_masks, num_parallel_calls=1)
     return _enriched(stream, enrich, workers).prefetch(4).with_options(_options(workers))
 
 
@@ -139,25 +135,25 @@ def scoring_batches(
     workers: int = 2,
     enrich: Callable[[Batch], Batch] | None = None,
 ) -> tf.data.Dataset:
-    """Every sample once, in order, in batches of one size; `enrich` as in `training_batches`.
+    """Every sample once, in order, in batches of one size; keys as of `training_batches`.
 
-    The last batch is filled up with its first sample; `valid` (B,) bool says which count.
-    One shape means one traced graph, and no replica without samples.
+    `seed` depends on a sample's place alone, so every pass draws the same. The last batch is
+    filled up with its first sample; `valid` (B,) bool says which count. One shape means one
+    traced graph, and no replica without samples.
     """
     fetch = _fetcher(samples)
     count = len(samples)
     total = -(-count // batch_size) * batch_size
-    most = _most_boxes(samples)
+    pad = _padder(samples)
 
     def prepare(place: tf.Tensor) -> Batch:
         sample = fetch(tf.where(place < count, place, 0))
-        return {**_pad_boxes(sample, most), "valid": place < count}
+        seed = _seed_to_carry(fold_in(0, place))
+        return {**pad(sample), "seed": seed, "valid": place < count}
 
     stream = tf.data.Dataset.range(total)
     stream = stream.map(prepare, num_parallel_calls=workers, deterministic=True)
     stream = stream.batch(batch_size, drop_remainder=True)
-    if samples.labels is not None:
-        stream = stream.map(_labels_as_masks, num_parallel_calls=1)
     return _enriched(stream, enrich, workers).prefetch(2).with_options(_options(workers))
 
 
@@ -167,6 +163,11 @@ def fold_in(seed: int, *numbers: tf.Tensor | int) -> tf.Tensor:
     for number in numbers:
         folded = tf.random.experimental.stateless_fold_in(folded, tf.cast(number, tf.int64))
     return folded
+
+
+def _seed_to_carry(seed: tf.Tensor) -> tf.Tensor:
+    """(2,) int32 of a sample's seed (2,) int64; what augmentation draws of that is another."""
+    return tf.cast(tf.random.experimental.stateless_fold_in(seed, CARRIED), tf.int32)
 
 
 def _drawn_by(weights: np.ndarray, total: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
@@ -193,66 +194,66 @@ def _fetcher(samples: Samples) -> Callable[[tf.Tensor], Batch]:
     """`index -> sample` out of arrays that stay in the host's memory, copied once."""
     with tf.device("CPU:0"):
         images = tf.constant(samples.images)
-        masks = None if samples.masks is None else tf.constant(samples.masks)
-        labels = None if samples.labels is None else tf.constant(samples.labels, tf.int32)
-        regions = None if samples.regions is None else tf.constant(samples.regions)
-        boxes = classes = None
-        if samples.boxes is not None:
-            counts = [len(b) for b in samples.boxes]
-            boxes = tf.RaggedTensor.from_row_lengths(
-                np.concatenate([*samples.boxes, np.zeros((0, 4))]).astype(np.float32), counts
-            )
-            classes = tf.RaggedTensor.from_row_lengths(
-                np.concatenate([*samples.classes, np.zeros(0)]).astype(np.int32), counts
-            )
+        targets = {
+            name: tf.constant(each) if isinstance(each, np.ndarray) else _ragged(name, each)
+            for name, each in samples.targets.items()
+        }
 
     def fetch(index: tf.Tensor) -> Batch:
         image = tf.cast(tf.gather(images, index), tf.float32)
         sample = {"image": image if samples.scale == 1 else image * samples.scale, "index": index}
-        if masks is not None:
-            sample["mask"] = tf.cast(tf.gather(masks, index), tf.int32)
-        if labels is not None:
-            sample["label"] = tf.gather(labels, index)
-        if regions is not None:
-            sample["region"] = tf.gather(regions, index)
-        if boxes is not None:
-            sample["boxes"], sample["classes"] = boxes[index], classes[index]
+        for name, each in targets.items():
+            ragged = isinstance(each, tf.RaggedTensor)
+            value = each[index] if ragged else tf.gather(each, index)
+            sample[name] = tf.cast(value, TARGETS[name].dtype) if name in TARGETS else value
         return sample
 
     return fetch
 
 
-def _labels_as_masks(batch: Batch) -> Batch:
-    """The labels of a batch, and those of its partners, as masks of one pixel."""
-    masks = {
-        key.replace("label", "mask"): batch[key][:, None, None]
-        for key in ("label", "label_other")
-        if key in batch
+def _ragged(name: str, each: Sequence[np.ndarray]) -> tf.RaggedTensor:
+    """The rows of all samples on end, with the number that each has."""
+    none = [np.zeros((0, *TARGETS[name].shape[1:]))] if name in TARGETS else []
+    dtype = TARGETS[name].dtype if name in TARGETS else each[0].dtype
+    rows = np.concatenate([*each, *none]).astype(dtype)
+    return tf.RaggedTensor.from_row_lengths(rows, [len(rows) for rows in each])
+
+
+def _padder(samples: Samples, *, room: int = 0) -> Callable[[Batch], Batch]:
+    """`sample -> sample` with as many rows in each ragged target as any sample has, and `room`."""
+    most = {
+        name: max(map(len, each), default=0) + room
+        for name, each in samples.targets.items()
+        if not isinstance(each, np.ndarray)
     }
-    return {**batch, **masks}
 
+    def pad(sample: Batch) -> Batch:
+        padded = {}
+        for name, rows in most.items():
+            value, fill = sample[name], TARGETS[name].pad if name in TARGETS else 0
+            count = tf.shape(value)[0]
+            enough = tf.debugging.Assert(
+                count <= rows,
+                [
+                    f"An op of data.augment adds to `{name}` of a sample: there is room for "
+                    f"{rows} rows. Give the op an attribute `adds`, how many it adds at most. "
+                    "Rows:",
+                    count,
+                ],
+            )
+            with tf.control_dependencies([enough]):
+                missing = [[0, rows - count], *[[0, 0]] * (value.shape.rank - 1)]
+            value = tf.pad(value, missing, constant_values=tf.cast(fill, value.dtype))
+            padded[name] = tf.ensure_shape(value, [rows, *value.shape[1:]])
+        return {**sample, **padded}
 
-def _most_boxes(samples: Samples) -> int:
-    return max((len(b) for b in samples.boxes or ()), default=0)
+    return pad
 
 
 def _enriched(stream: tf.data.Dataset, enrich, workers: int) -> tf.data.Dataset:
     if enrich is None:
         return stream
     return stream.map(enrich, num_parallel_calls=workers, deterministic=True)
-
-
-def _pad_boxes(sample: Batch, most: int) -> Batch:
-    if "boxes" not in sample:
-        return sample
-    missing = most - tf.shape(sample["boxes"])[0]
-    boxes = tf.pad(sample["boxes"], [[0, missing], [0, 0]])
-    classes = tf.pad(sample["classes"], [[0, missing]], constant_values=-1)
-    return {
-        **sample,
-        "boxes": tf.ensure_shape(boxes, [most, 4]),
-        "classes": tf.ensure_shape(classes, [most]),
-    }
 
 
 def _options(workers: int) -> tf.data.Options:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.engine.embeddings import is_embedding, output_names, outputs_for
-from tfvision.engine.step import Batch, BatchLoss, TrainStep, summed, term_value
+from tfvision.engine.step import Batch, BatchLoss, TrainStep, label_maps, summed, term_value
 
 PROBED = 4  # images whose gradients are looked at, on each device
 LOOKED_AT = 64  # images whose labels are followed through the augmentation
@@ -137,7 +137,7 @@ def check_start(
     if labels is not None:
         alarms = check_labels(
             np.concatenate([labels[b["index"].numpy()].ravel() for b in looked]),
-            np.concatenate([b["mask"].numpy().ravel() for b in looked]),
+            np.concatenate([label_maps(b).numpy().ravel() for b in looked]),
             class_names=class_names,
             ignore_labels=ignore_labels,
         )
@@ -153,7 +153,7 @@ def _probed(batch: Batch, *, paired: bool) -> Batch:
     embeddings has no gradient from images that are alone with their class."""
     chosen = np.arange(min(PROBED, len(batch["index"])))
     if paired:
-        labels = batch["mask"].numpy().ravel()
+        labels = label_maps(batch).numpy().ravel()
         twice = [np.flatnonzero(labels == k)[:2] for k in np.unique(labels)]
         twice = [i for pair in twice if len(pair) == 2 for i in pair]
         chosen = np.array([*twice, *(i for i in range(len(labels)) if i not in twice)])[:PROBED]

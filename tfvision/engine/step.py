@@ -263,6 +263,16 @@ def check_batch_size(batch_size: int, replicas: int, accumulate: int) -> None:
         )
 
 
+def label_maps(batch: Batch, suffix: str = "") -> tf.Tensor:
+    """(b, H, W) int32 of the masks of a batch; of labels, which stand for whole images, (b, 1, 1).
+
+    `suffix`: `_other` for the second truth of a mixed batch.
+    """
+    if "mask" + suffix in batch:
+        return batch["mask" + suffix]
+    return batch["label" + suffix][:, None, None]
+
+
 def term_value(
     loss: keras.losses.Loss, batch: Batch, output: tf.Tensor, *, suffix: str = ""
 ) -> tf.Tensor:
@@ -271,12 +281,12 @@ def term_value(
     Args:
         loss: Its attribute `prepared`, where it has one, names keys of the batch that `call`
             takes.
-        batch: With `mask`.
+        batch: With `mask`, or `label`.
         output: Logits (b, H, W, K), of a classifier (b, K); embeddings (b, D) for a loss that is
             on them.
         suffix: `_other` for the second labels of a mixed batch.
     """
-    labels = batch["mask" + suffix]
+    labels = label_maps(batch, suffix)
     if on_embeddings(loss):
         return over_replicas(loss, tf.reshape(labels, [-1]), output)
     keys = [key for key in getattr(loss, "prepared", ()) if key + suffix in batch]
@@ -323,7 +333,7 @@ def batch_loss(terms: Sequence[Term]) -> BatchLoss:
         batch: Batch, outputs: Sequence[tf.Tensor], names: Sequence[str] | None = None
     ) -> tf.Tensor:
         own = total(batch, outputs, names)
-        if "mask_other" not in batch:
+        if batch.keys().isdisjoint({"mask_other", "label_other"}):
             return own
         return batch["mix"] * own + (1 - batch["mix"]) * total(batch, outputs, names, "_other")
 

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,23 +15,24 @@ from tfvision.data import SOURCES
 from tfvision.data.audit.finding import Audit
 from tfvision.data.scan.quarantine import left_out_ids, quarantine_csv
 from tfvision.data.scan.scan import Scan, scan
+from tfvision.data.sources.recognise import OtherTruth, recognise
 from tfvision.data.sources.recognise import open_source as open_path
-from tfvision.data.sources.recognise import recognise
 from tfvision.data.sources.source import Source
 from tfvision.data.split.chain_blocks import Near
 from tfvision.data.split.exclude import ExcludeList, read_exclude
 from tfvision.data.split.groups import group_by
 from tfvision.data.split.holdout import read_splits
+from tfvision.data.truth import TRUTHS
 from tfvision.engine.files import write_json, write_text
 from tfvision.errors import InputError
 from tfvision.recipe import audit_findings
-from tfvision.recipe.read import Native
 from tfvision.recipe.splits import make_splits
 from tfvision.registry import Spec
-from tfvision.tasks.facts import facts_of
+from tfvision.tasks.facts import DEFAULT_TASK, TaskFacts, facts_of, task_names
 
 if TYPE_CHECKING:  # it imports TensorFlow, which opening and splitting data do not need
     from tfvision.data.pipeline import Samples
+    from tfvision.recipe.read import Native
 
 LARGEST_SIDE = 512  # of the size chosen for images of different sizes
 LARGEST_CLASSIFIED = 224  # the same of what a classifier sees
@@ -52,6 +54,7 @@ class Prepared:
         exclude: What `data.exclude` leaves out.
         notes: Lines for the user.
         pseudo: What `data.pseudo` adds to the training, for records; None: nothing.
+        task: What it was prepared for.
     """
 
     source: Source
@@ -65,6 +68,7 @@ class Prepared:
     exclude: ExcludeList = field(default_factory=ExcludeList)
     notes: list[str] = field(default_factory=list)
     pseudo: dict[str, Any] | None = None
+    task: str = DEFAULT_TASK
 
     @property
     def num_classes(self) -> int:
@@ -148,13 +152,12 @@ class Prepared:
         }
 
     def _of_classes(self) -> dict[str, Any]:
-        """What only a classification has: how the data writes its classes."""
-        if self.source.task != "classification":
-            return {}
-        return {
-            "task": self.source.task,
-            "class_labels": self.source.class_labels or self.class_names,
-        }
+        """The task, where it is not that of old; how the data writes its classes, where an image
+        has one label."""
+        said: dict[str, Any] = {} if self.task == DEFAULT_TASK else {"task": self.task}
+        if TRUTHS[self.source.truth].names_image:
+            said["class_labels"] = self.source.class_labels or self.class_names
+        return said
 
     def write_quarantine(self, path: Path) -> None:
         """Writes the table of samples left out for an error of their own, where there are any."""
@@ -169,24 +172,50 @@ class Prepared:
         return {s: [records[i].group for i in self.indices(s, labelled=False)] for s in parts}
 
     def _hash(self, index: int) -> str:
-        """Tells one sample's image and mask from any others', short."""
-        both = self.scan.image_sha256[index] + self.scan.mask_sha256[index]
+        """Tells one sample's image and truth from any others', short."""
+        both = self.scan.image_sha256[index] + self.scan.truth_sha256[index]
         return hashlib.sha256(both.encode()).hexdigest()[:16]
 
 
 def open_source(config: DataConfig) -> Source:
     """The source a config names, with the groups that `data.groups` finds in the ids."""
-    # `auto` looks at the data with the task in mind; the others read what they read.
-    of_task = {"task": config.task} if config.source.name == "auto" else {}
-    source = SOURCES.build(config.source, **of_task)
-    if source.task != config.task:
+    # `auto` looks at the data with the truth in mind; the others read what they read.
+    truth = facts_of(config.task).truth
+    with names_of_tasks():
+        source = SOURCES.build(
+            config.source, **({"truth": truth} if config.source.name == "auto" else {})
+        )
+    if source.truth != truth:
+        others = _tasks_with(source.truth)
+        names = " or ".join(facts.name for facts in others)
+        scripts = " or ".join(facts.script for facts in others)
         raise InputError(
-            f"{source.layout}: that is data of the task {source.task}, and this run is of "
-            f"{config.task}. Use {facts_of(source.task).script}."
+            f"{source.layout}: that is data of the task {names}, and this run is of "
+            f"{config.task}. Use {scripts}."
         )
     if config.groups is not None:
         source.records = group_by(source.records, config.groups)
     return source
+
+
+@contextmanager
+def names_of_tasks() -> Iterator[None]:
+    """Says in an error on data with another kind of truth which tasks it is for."""
+    try:
+        yield
+    except OtherTruth as error:
+        tasks = _tasks_with(error.truth)
+        if not tasks:
+            raise
+        names = " or ".join(facts.name for facts in tasks)
+        scripts = " or ".join(facts.script for facts in tasks)
+        verb = "trains" if len(tasks) == 1 else "train"
+        raise InputError(f"{error.beginning}, for {names}: {scripts} {verb} on that.") from error
+
+
+def _tasks_with(truth: str) -> list[TaskFacts]:
+    """The tasks whose data has a kind of truth."""
+    return [facts for facts in map(facts_of, task_names()) if facts.truth == truth]
 
 
 def open_beside(
@@ -199,10 +228,12 @@ def open_beside(
         path: The other data set.
         mask_values, white: What the scan of the config's own data settled.
     """
-    known = inspect.signature(SOURCES[recognise(path, task=config.task)]).parameters
+    truth = facts_of(config.task).truth
+    known = inspect.signature(SOURCES[recognise(path, truth=truth)]).parameters
     given = config.source.kwargs
     options = {k: v for k, v in given.items() if k in known and k != "path"}
-    source = open_path(path, task=config.task, **options)
+    with names_of_tasks():
+        source = open_path(path, truth=truth, **options)
     source.mask_values = mask_values
     source.white = source.white or white
     source.ignore_label = config.ignore_label
@@ -234,7 +265,7 @@ def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Pre
         ignore_label=config.ignore_label,
         on_bad_sample=config.on_bad_sample,
     )
-    exclude = read_exclude(config.exclude, source.records)
+    exclude = read_exclude(config.exclude, source.records, truth=source.truth)
     found = audit_findings.without_issues_of(found, source.records, exclude.reasons)
     if issues is not None:
         write_json(issues, found.to_json())
@@ -256,14 +287,26 @@ def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Pre
     size, resized, said = _size(config, found, used)
     notes += said
     channels = config.channels or int(max(found.channels[i] for i in used))
-    return Prepared(source, found, splits, how, size, resized, channels, audit, exclude, notes)
+    return Prepared(
+        source=source,
+        scan=found,
+        splits=splits,
+        how=how,
+        size=size,
+        resized=resized,
+        channels=channels,
+        audit=audit,
+        exclude=exclude,
+        notes=notes,
+        task=config.task,
+    )
 
 
 def _audit(config: DataConfig, source: Source, found: Scan, left_out, issues) -> Audit:
     """The audit of what is not left out; its findings join what the scan found, on disk."""
     given = [record.split for record in source.records]
     if config.splits is not None:
-        given = read_splits(config.splits, source.records)
+        given = read_splits(config.splits, source.records, truth=source.truth)
     audit = audit_findings.find(source, found, splits=given, excluded=left_out)
     if issues is not None:
         listed = audit_findings.to_json(audit, source.records, given)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.config import LossTerm
-from tfvision.engine.step import BatchLoss, Term, batch_loss
+from tfvision.engine.step import BatchLoss, Term, batch_loss, label_maps
 from tfvision.errors import InputError
 from tfvision.losses import LOSSES
 from tfvision.losses.weights import class_weights
@@ -94,11 +94,12 @@ def enricher(terms: Sequence[Term], num_classes: int) -> Callable | None:
 
     def enrich(batch):
         added = {}
-        for key in ("mask", "mask_other"):
-            if key in batch:
-                maps = tf.numpy_function(maps_of, [batch[key]], tf.float32, stateful=False)
-                maps.set_shape((*batch[key].shape, num_classes))
-                added[key.replace("mask", "distances")] = maps
+        for suffix in ("", "_other"):
+            if not batch.keys().isdisjoint({f"mask{suffix}", f"label{suffix}"}):
+                labels = label_maps(batch, suffix)
+                maps = tf.numpy_function(maps_of, [labels], tf.float32, stateful=False)
+                maps.set_shape((*labels.shape, num_classes))
+                added[f"distances{suffix}"] = maps
         return {**batch, **added}
 
     return enrich

@@ -1,6 +1,7 @@
 """From the files of a data set to arrays of one size."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from tfvision.data.files.issue import BadSample
 from tfvision.data.files.timeout import Stalled, in_time
 from tfvision.data.pipeline import Samples
 from tfvision.data.sources.source import Source
+from tfvision.data.truth import TARGETS, label_map, truth_kind
 from tfvision.engine.inference import resize_image, resize_labels
 from tfvision.errors import InputError
 
@@ -18,25 +20,53 @@ if TYPE_CHECKING:  # data.py imports this module
 
 
 def decode(prepared: "Prepared", indices: list[int]) -> Samples:
-    """Reads samples and brings them to the run's size and channels."""
-    images, masks, scales = [], [], []
+    """Reads labelled samples and brings them to the run's size and channels."""
+    images, scales = [], []
+    targets: dict[str, list[np.ndarray]] = {}
     for i in indices:
-        image, mask, scale = read_scanned(prepared, i)
-        if image.shape[:2] != prepared.size:
-            image, mask = _resized(image, mask, prepared.size)
-        images.append(image)
-        masks.append(mask)
-        scales.append(scale)
+        sample = native_scanned(prepared, i)
+        of_sample = sample.targets
+        if sample.image.shape[:2] != prepared.size:
+            of_sample = resized_targets(of_sample, sample.image.shape[:2], prepared.size)
+        images.append(_resized(sample.image, prepared.size))
+        scales.append(sample.scale)
+        for name, value in of_sample.items():
+            targets.setdefault(name, []).append(value)
     if len(set(scales)) > 1:  # 8-bit and 16-bit files, say
         images = [x.astype(np.float32) * np.float32(s) for x, s in zip(images, scales, strict=True)]
         scales = [1.0]
-    small = prepared.num_classes <= 255
     return Samples(
         ids=[prepared.source.records[i].id for i in indices],
         images=np.stack(images),
         scale=scales[0],
-        masks=np.stack(masks).astype(np.uint8 if small else np.int32) if masks else None,
+        targets={
+            name: _together(name, values, prepared.num_classes) for name, values in targets.items()
+        },
     )
+
+
+def resized_targets(
+    targets: Mapping[str, np.ndarray], size: tuple[int, int], new_size: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """The named targets of an image of (height, width) pixels when it is resized to another."""
+    (height, width), (new_height, new_width) = size, new_size
+    sides = np.array([new_width / width, new_height / height] * 2)
+    resized = {
+        "nearest": lambda x: resize_labels(tf.constant(x[None]), new_size)[0].numpy(),
+        "scaled": lambda x: (x * sides).astype(np.float32),
+        "": lambda x: x,
+    }
+    return {name: resized[TARGETS[name].resized](value) for name, value in targets.items()}
+
+
+def _together(
+    name: str, values: Sequence[np.ndarray], num_classes: int
+) -> np.ndarray | list[np.ndarray]:
+    """One target of many samples, as `Samples` holds it."""
+    if TARGETS[name].ragged:
+        return list(values)
+    small = name == "mask" and num_classes <= 255
+    return np.stack(values).astype(np.uint8 if small else TARGETS[name].dtype)
 
 
 @dataclass(frozen=True)
@@ -45,17 +75,22 @@ class Native:
 
     Attributes:
         image: (H, W, C) as stored.
-        mask: (H, W) int32, of a classification the label (1, 1), or None.
         scale: What a pixel is multiplied by to lie in [0, 1].
+        targets: Its truth by name, see `tfvision.data.truth.TARGETS`; {} without one.
         region: (H, W) uint8, 0 or 1, or None.
         box: (4,) float32 `x1 y1 x2 y2` in pixels, of a sample with one box; or None.
     """
 
     image: np.ndarray
-    mask: np.ndarray | None
     scale: float
+    targets: dict[str, np.ndarray] = field(default_factory=dict)
     region: np.ndarray | None = None
     box: np.ndarray | None = None
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """See `label_map`."""
+        return label_map(self.targets)
 
     @property
     def picture(self) -> np.ndarray:
@@ -67,7 +102,7 @@ class Native:
 def read_scanned(prepared: "Prepared", index: int) -> tuple[np.ndarray, np.ndarray | None, float]:
     """Image, mask and scale of `native_scanned`."""
     found = native_scanned(prepared, index)
-    return found.image, found.mask, found.scale
+    return found.image, found.labels, found.scale
 
 
 def native_scanned(prepared: "Prepared", index: int) -> Native:
@@ -104,7 +139,7 @@ def read_native(
 ) -> tuple[np.ndarray, np.ndarray | None, float]:
     """Image, mask and scale of `native`."""
     found = native(source, index, channels)
-    return found.image, found.mask, found.scale
+    return found.image, found.labels, found.scale
 
 
 def native(source: Source, index: int, channels: int) -> Native:
@@ -121,11 +156,11 @@ def native(source: Source, index: int, channels: int) -> Native:
     scale = 1.0 / (source.white_of(index) or largest)
     one = sample.boxes is not None and len(sample.boxes) == 1
     return Native(
-        to_channels(sample.image, channels),
-        sample.mask,
-        scale,
-        sample.region,
-        sample.boxes[0] if one else None,
+        image=to_channels(sample.image, channels),
+        scale=scale,
+        targets=truth_kind(source.truth).arrays(sample),
+        region=sample.region,
+        box=sample.boxes[0] if one else None,
     )
 
 
@@ -141,9 +176,10 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
     return gray[..., None].astype(image.dtype)
 
 
-def _resized(image, mask, size):
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if image.shape[:2] == size:
+        return image
     resized = resize_image(tf.constant(image[None], tf.float32), size)[0].numpy()
     if image.dtype.kind in "iu":
         resized = np.clip(np.rint(resized), 0, np.iinfo(image.dtype).max)
-    labels = None if mask is None else resize_labels(tf.constant(mask[None]), size)[0].numpy()
-    return resized.astype(image.dtype), labels
+    return resized.astype(image.dtype)

@@ -1,6 +1,6 @@
 """What a run trains on and in which shares: repeats, balance, rare classes, augmentation."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,8 @@ from tfvision.augment.op import compose
 from tfvision.config import RunConfig
 from tfvision.data.balance import rare_classes, repeat_factors
 from tfvision.data.pipeline import Samples, training_batches
+from tfvision.data.sources.source import RawSample
+from tfvision.data.truth import TRUTHS
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import decode
@@ -146,13 +148,24 @@ def augmented(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) -> 
     )
     draws = [{key: value.numpy() for key, value in b.items()} for b in stream.take(DRAWS)]
     rows = [np.argsort(batch["index"]) for batch in draws]
-    originals = zip(samples.images.astype(np.float32) * samples.scale, samples.masks, strict=True)
+    kind = TRUTHS[prepared.source.truth]
+
+    def pair(image: np.ndarray, targets: Mapping[str, np.ndarray]):
+        sample = RawSample(image, **targets)
+        return image, kind.drawing(sample, prepared.num_classes)
+
     return Augmented(
         ids=list(samples.ids),
-        originals=list(originals),
+        originals=[
+            pair(
+                samples.images[i].astype(np.float32) * samples.scale,
+                {name: values[i] for name, values in samples.targets.items()},
+            )
+            for i in range(len(samples))
+        ],
         draws=[
             [
-                (batch["image"][order[i]], batch["mask"][order[i]])
+                pair(batch["image"][order[i]], {k: batch[k][order[i]] for k in samples.targets})
                 for batch, order in zip(draws, rows, strict=True)
             ]
             for i in range(len(samples))
@@ -169,10 +182,10 @@ def operations(config: RunConfig, chosen: TrainingSet):
 
 
 def _distinct(prepared: Prepared, indices: list[int]) -> list[int]:
-    """The first of all samples that share both image and mask, pixel for pixel."""
+    """The first of all samples that share both image and truth."""
     first: dict[tuple[str, str], int] = {}
     for i in indices:
-        first.setdefault((prepared.scan.image_sha256[i], prepared.scan.mask_sha256[i]), i)
+        first.setdefault((prepared.scan.image_sha256[i], prepared.scan.truth_sha256[i]), i)
     return list(first.values())
 
 

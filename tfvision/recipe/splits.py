@@ -46,7 +46,7 @@ def make_splits(
         splits, how = every[config.fold], f"fold {config.fold} of {how}"
         _note_left_out(records, splits, notes)
     elif config.splits is not None:
-        splits = read_splits(config.splits, records, notes=notes)
+        splits = read_splits(config.splits, records, truth=found.truth, notes=notes)
         splits = [None if i in left_out else split for i, split in enumerate(splits)]
         records = _without(records, left_out)
         how = f"given by {config.splits}"
@@ -82,7 +82,7 @@ def deal_folds(
     """
     counted = near if config.near_duplicates == "together" else Near()
     if config.splits is not None:
-        records, splits = _rows_to_deal(config, records, left_out, notes)
+        records, splits = _rows_to_deal(config, records, found, left_out, notes)
         how = f", of the train rows of {config.splits}"
     else:
         records, how = _without(records, left_out), ""
@@ -97,7 +97,7 @@ def deal_folds(
         )
     dealt = None
     if config.splits is not None:
-        dealt = read_folds(config.splits, records, splits, folds=config.folds)
+        dealt = read_folds(config.splits, records, splits, folds=config.folds, truth=found.truth)
     manner = _manner(near, counted, seed)
     if dealt is None:
         dealt = kfold(found, records, folds=config.folds, seed=seed, splits=splits, near=counted)
@@ -128,11 +128,15 @@ def _check_any_left(records: Sequence[Record], left_out: Collection[int]) -> Non
 
 
 def _rows_to_deal(
-    config: DataConfig, records: Sequence[Record], left_out: Collection[int], notes: list[str]
+    config: DataConfig,
+    records: Sequence[Record],
+    found: Scan,
+    left_out: Collection[int],
+    notes: list[str],
 ) -> tuple[list[Record], list[str | None]]:
     """Records and splits as `data.splits` has them: its train rows are free to be dealt, its
     test rows stay. Samples that it does not list stay out, but are a gap between others."""
-    splits = read_splits(config.splits, records, notes=notes)
+    splits = read_splits(config.splits, records, truth=found.truth, notes=notes)
     validating = [r.id for r, s in zip(records, splits, strict=True) if r.labelled and s == "val"]
     if validating:
         raise InputError(

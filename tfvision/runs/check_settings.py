@@ -6,7 +6,7 @@ from typing import Any
 
 from tfvision.augment import MIXERS, OPS
 from tfvision.config import RunConfig
-from tfvision.data.scan.classes import check_class_names
+from tfvision.data.truth.classes import check_class_names
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.distribute import resolve_determinism
 from tfvision.engine.step import check_batch_size

@@ -45,7 +45,7 @@ def benchmark(*, width: int = 16, depth: int = 3, seconds: float = 3.0) -> dict[
         ids=[str(i) for i in range(2 * batch)],
         images=rng.integers(0, 256, (2 * batch, HEIGHT, WIDTH, 1), np.uint8),
         scale=1 / 255,
-        masks=rng.integers(0, CLASSES, (2 * batch, HEIGHT, WIDTH), np.uint8),
+        targets={"mask": rng.integers(0, CLASSES, (2 * batch, HEIGHT, WIDTH), np.uint8)},
     )
     stream = training_batches(
         samples, batch_size=batch, seed=0, augment=compose([OPS.build(spec) for spec in AUGMENT])

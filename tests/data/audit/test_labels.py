@@ -21,6 +21,7 @@ from tfvision.cli import commands
 from tfvision.curation import audit_classes
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.recognise import open_source
+from tfvision.data.truth import TRUTHS
 from tfvision.report.audit_page import outlined
 
 
@@ -127,7 +128,9 @@ def test_balance_and_pieces():
     (line,) = audit_classes.balance(found)
     assert "1 images of ring to 24 of bar" in line
     assert "80.0 %" in line
-    said = audit_classes.record(made, found, {"train": range(28), "val": [28, 29]})
+    said = audit_classes.record(
+        made, found, {"train": range(28), "val": [28, 29]}, task="classification"
+    )
     assert said["class_pieces"] == {"train": [25, 3, 1, 0], "val": [0, 0, 1, 1]}
     even = scan(source(images[:28], np.arange(28) % 4), cache=False)
     assert audit_classes.balance(even) == []
@@ -136,16 +139,16 @@ def test_balance_and_pieces():
 def test_outlines_frame_the_class_and_draw_around_the_object():
     images, labels, regions = textured(2)
     made = source(images, labels, regions=regions)
-    mask = audit_classes.outline(made.read(0), 4)
+    mask = TRUTHS["label"].drawing(made.read(0), 4)
     assert set(np.unique(mask)) == {labels[0], 4}
     assert ((mask == 4) == (regions[0] > 0)).all()
     drawn = outlined(images[0], mask, 4, SIDE)
     assert (drawn != images[0])[0, 0].any()
     boxed = source(images, labels, boxes=np.array([[[2, 3, 8, 9]]] * 2, np.float32))
-    mask = audit_classes.outline(boxed.read(0), 4)
+    mask = TRUTHS["label"].drawing(boxed.read(0), 4)
     assert (np.argwhere(mask == 4).min(axis=0) == (3, 2)).all()
     assert (mask == 4).sum() == 36
-    assert audit_classes.outline(source(images, labels, x={"images": images}).read(2), 4) is None
+    assert TRUTHS["label"].drawing(source(images, labels, x={"images": images}).read(2), 4) is None
 
 
 @pytest.fixture
@@ -234,7 +237,7 @@ def test_a_clean_copy_of_an_npz_with_labels(tmp_path):
 
 
 def open_any(path):
-    return open_source(path, task="classification").records
+    return open_source(path, truth="label").records
 
 
 def test_the_other_task_is_refused(folder, capsys):

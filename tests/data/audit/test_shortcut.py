@@ -68,7 +68,7 @@ def test_real_sets(name, alarms):
     """Every eighth image of the first, whose training grounds are the classes' own."""
     if not (SHARED / name).is_dir():
         pytest.skip(f"the real data set {name} is not here")
-    whole = open_source(SHARED / name, task="classification")
+    whole = open_source(SHARED / name, truth="label")
     found = audited(Subset(whole, range(0, len(whole), 8 if alarms else 1)))
     assert {f.kind for f in of_kind(found, "shortcut", "background_shift")} == alarms
     assert {f.severity for f in of_kind(found, "shortcut", "background_shift")} <= {"warning"}

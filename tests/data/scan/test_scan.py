@@ -50,7 +50,7 @@ def test_counts_against_numpy(tmp_path):
     assert found.modes == {"RGB": 5, "L": 1}
     assert found.num_classes == 3
     assert found.class_names == ["class 0", "class 1", "class 2"]
-    assert found.mask_sha256[5] == ""
+    assert found.truth_sha256[5] == ""
     assert len(set(found.image_sha256)) == 6
     assert "images are stored as 1 L, 5 RGB" in found.notes
     assert "images have 2 sizes, 5 x 7 to 8 x 12" in found.notes

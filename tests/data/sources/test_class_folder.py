@@ -35,9 +35,9 @@ def test_a_folder_a_class_with_one_pixel_labels(tmp_path):
         ("", "dog/0", None, "dog"),
         ("", "dog/1", None, "dog"),
     ]
-    assert (source.task, source.class_names) == ("classification", ["cat", "dog"])
+    assert (source.truth, source.class_names) == ("label", ["cat", "dog"])
     sample = source.read(2)
-    assert (sample.mask.shape, sample.mask.dtype, sample.mask.item()) == ((1, 1), np.int32, 1)
+    assert (sample.mask, sample.label) == (None, 1)
     np.testing.assert_array_equal(sample.image, image(10))
     assert sample.region is sample.boxes is None
     found = scan(source)
@@ -59,7 +59,7 @@ def test_parts_and_a_flat_test_part_without_labels(tmp_path):
     ]
     assert source.records[-1].label is None
     assert not source.records[-1].labelled
-    assert source.read(6).mask is None
+    assert source.read(6).label is None
     assert "4 images in 2 class folders in train/" in source.layout
     assert "1 images without labels in test/" in source.layout
     assert not scan(source).issues
@@ -104,7 +104,7 @@ def test_numbered_folders_are_sorted_as_numbers_and_named_by_classes_txt(tmp_pat
     (tmp_path / "classes.txt").write_text("\n".join(f"sign {i}" for i in range(12)))
     source = class_folder(tmp_path)
     assert source.class_names[9] == "sign 9"
-    number = {r.label: source.read(i).mask.item() for i, r in enumerate(source.records)}
+    number = {r.label: source.read(i).label for i, r in enumerate(source.records)}
     assert number == {"0": 0, "9": 9, "10": 10}
     assert "the class 'sign 3' has no image" in texts(scan(source).warnings)
 
@@ -114,7 +114,7 @@ def test_classes_txt_gives_the_order_and_must_fit(tmp_path):
     (tmp_path / "classes.txt").write_text("dog\ncat\n")
     source = class_folder(tmp_path)
     assert source.class_names == ["dog", "cat"]
-    assert source.read(0).mask.item() == 1
+    assert source.read(0).label == 1
     (tmp_path / "classes.txt").write_text("dog\nhorse\n")
     with pytest.raises(InputError, match=r"label 'cat' is no name in classes.txt.*dog, horse"):
         class_folder(tmp_path)
@@ -191,7 +191,7 @@ def test_masks_beside_images_are_regions_not_samples(tmp_path):
     expected = np.zeros((8, 12))
     expected[2:5, 1:5] = 1
     np.testing.assert_array_equal(sample.region, expected)
-    assert sample.mask.shape == (1, 1)
+    assert (sample.mask, sample.label) == (None, 0)
 
 
 def test_images_alone_are_for_prediction(tmp_path):
@@ -199,12 +199,12 @@ def test_images_alone_are_for_prediction(tmp_path):
         save(tmp_path / "a" / "images" / f"{i}.png", image(i))
         save(tmp_path / "a" / "masks" / f"{i}.png", np.full((8, 12), 255 * i, np.uint8))
         save(tmp_path / "b" / f"{i}.png", image(i))
-    source = open_source(tmp_path / "a", task="classification")
+    source = open_source(tmp_path / "a", truth="label")
     assert summary(source) == [("images", "0", None, None), ("images", "1", None, None)]
     assert [source.read(i).region.mean() for i in (0, 1)] == [0, 1]
-    assert source.task == "classification"
-    assert len(open_source(tmp_path / "b", task="classification")) == 2
-    single = open_source(tmp_path / "b" / "1.png", task="classification")
+    assert source.truth == "label"
+    assert len(open_source(tmp_path / "b", truth="label")) == 2
+    single = open_source(tmp_path / "b" / "1.png", truth="label")
     assert summary(single) == [("images", "1", None, None)]
     with pytest.raises(InputError, match="no sample with a label to train on"):
         holdout(scan(source), source.records, seed=0)

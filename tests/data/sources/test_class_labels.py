@@ -11,11 +11,13 @@ from tfvision.data.sources.array_source import ArraySource
 from tfvision.data.sources.class_files import settle_labels, to_region
 from tfvision.data.sources.class_folder import class_folder
 from tfvision.data.sources.npz import npz
-from tfvision.data.sources.recognise import open_source, task_of
+from tfvision.data.sources.recognise import open_source, truth_in
 from tfvision.data.sources.source import RawSample, Source
 from tfvision.data.split.exclude import read_exclude
 from tfvision.data.split.holdout import holdout, read_splits, write_splits
+from tfvision.data.truth import TRUTHS
 from tfvision.errors import InputError
+from tfvision.recipe.dataset import names_of_tasks
 
 
 def write(path, **content):
@@ -39,7 +41,7 @@ def test_the_scan_keeps_and_caches_regions_and_boxes(tmp_path):
     part = {"regions": regions, "boxes": boxes, "classes": numbers}
     first = scan(source_of([0, 1], **part)).facts
     assert first[0].region_sha256 == first[1].region_sha256 != ""
-    assert first[0].mask_sha256 != first[1].mask_sha256
+    assert first[0].truth_sha256 != first[1].truth_sha256
     assert first[0].region_share == 12 / 96
     assert first[1].boxes == ((1, 2, 6, 4),)
     assert first[0].sketch.borders  # of the region: the audit tells intruders by them
@@ -97,8 +99,8 @@ def test_declared_names_name_numbers_only(declared):
 def test_a_subset_stays_a_classification(tmp_path):
     source = class_folder(classes(tmp_path))
     part, found = subset(source, scan(source), [1, 2])
-    assert (part.task, found.task, part.class_labels) == ("classification",) * 2 + (["cat", "dog"],)
-    assert part.read(1).mask.item() == 1
+    assert (part.truth, found.truth, part.class_labels) == ("label",) * 2 + (["cat", "dog"],)
+    assert part.read(1).label == 1
 
 
 # ---------------------------------------------------------------- copies with two labels
@@ -160,7 +162,7 @@ def test_splits_speak_of_labels(tmp_path):
     assert read_splits(tmp_path / "s.csv", source.records) == ["train", "val", "train", None]
     (tmp_path / "s.csv").write_text("id,split\nbird/7,train\n")
     with pytest.raises(InputError, match="no sample with a label has the id 'bird/7'"):
-        read_splits(tmp_path / "s.csv", source.records)
+        read_splits(tmp_path / "s.csv", source.records, truth="label")
 
 
 # ---------------------------------------------------------------- npz
@@ -179,8 +181,8 @@ def test_splits_speak_of_labels(tmp_path):
 def test_npz_with_a_label_an_image(tmp_path, labels, names):
     images, _ = arrays()
     path = write(tmp_path / "a.npz", images=images, labels=labels)
-    source = open_source(path, task="classification")
-    assert (source.task, source.class_names) == ("classification", names)
+    source = open_source(path, truth="label")
+    assert (source.truth, source.class_names) == ("label", names)
     assert source.records[1].label == str(labels.ravel()[1].astype(labels.dtype)).removesuffix(
         ".0"
     ).replace("True", "1")
@@ -197,8 +199,8 @@ def test_npz_names_parts_and_regions(tmp_path):
     assert source.class_labels == ["0", "1", "2"]
     assert [r.label for r in source.records] == [*"012012", None, None]
     np.testing.assert_array_equal(source.read(4).region, masks[4] > 0)
-    assert source.read(5).mask.item() == 2
-    assert source.read(7).mask is None
+    assert source.read(5).label == 2
+    assert source.read(7).label is None
 
 
 @pytest.mark.parametrize(
@@ -236,7 +238,7 @@ def test_arrays_in_memory_are_checked():
 
 @pytest.fixture
 def each(tmp_path):
-    """A data set of every layout: its path, its task, and the source that reads it."""
+    """A data set of every layout: its path, its kind of truth, and the source that reads it."""
     images, masks = arrays()
     (tmp_path / "table").mkdir()
     for i in range(2):
@@ -245,53 +247,55 @@ def each(tmp_path):
     root = pairs(tmp_path / "pairs")
     (root / "list.csv").write_text("image,mask\nimages/s0.png,masks/s0.png\n")
     return {
-        "folders": (classes(tmp_path / "folders"), "classification", "class_folder"),
-        "parts": (classes(tmp_path / "p" / "train").parent, "classification", "class_folder"),
-        "table": (tmp_path / "table", "classification", "label_table"),
-        "csv": (tmp_path / "table" / "y.csv", "classification", "label_table"),
-        "labels": (write(tmp_path / "l.npz", x=images, y=[0, 1] * 3), "classification", "npz"),
-        "masks": (write(tmp_path / "m.npz", x=images, y=masks), "segmentation", "npz"),
-        "pairs": (root, "segmentation", "folder"),
-        "manifest": (root / "list.csv", "segmentation", "manifest"),
+        "folders": (classes(tmp_path / "folders"), "label", "class_folder"),
+        "parts": (classes(tmp_path / "p" / "train").parent, "label", "class_folder"),
+        "table": (tmp_path / "table", "label", "label_table"),
+        "csv": (tmp_path / "table" / "y.csv", "label", "label_table"),
+        "labels": (write(tmp_path / "l.npz", x=images, y=[0, 1] * 3), "label", "npz"),
+        "masks": (write(tmp_path / "m.npz", x=images, y=masks), "masks", "npz"),
+        "pairs": (root, "masks", "folder"),
+        "manifest": (root / "list.csv", "masks", "manifest"),
     }
 
 
 def test_each_layout_is_recognised(each):
-    for path, task, name in each.values():
-        assert task_of(path) == task
-        for asked in (task, None):
-            source = open_source(path, task=asked)
-            assert (source.task, source.name) == (task, name), path
+    for path, truth, name in each.values():
+        assert truth_in(path) == truth
+        for asked in (truth, None):
+            source = open_source(path, truth=asked)
+            assert (source.truth, source.name) == (truth, name), path
 
 
 @pytest.mark.parametrize("kind", ["folders", "parts", "table", "csv", "labels", "masks"])
 def test_data_of_the_other_task_names_its_script(each, kind):
-    path, task, _ = each[kind]
-    other = {"segmentation": "classification", "classification": "segmentation"}[task]
-    script = {"segmentation": "train_seg.py", "classification": "train_cls.py"}[task]
-    with pytest.raises(InputError, match=f"looks like data with .*for {task}: {script} trains on"):
-        open_source(path, task=other)
+    path, truth, _ = each[kind]
+    other = {"masks": "label", "label": "masks"}[truth]
+    task = {"masks": "segmentation", "label": "classification"}[truth]
+    script = {"masks": "train_seg.py", "label": "train_cls.py"}[truth]
+    sentence = f"looks like data with .*for {task}: {script} trains on"
+    with pytest.raises(InputError, match=sentence), names_of_tasks():
+        open_source(path, truth=other)
 
 
-def test_images_alone_are_read_for_either_task(tmp_path):
+def test_images_alone_are_read_for_any_task(tmp_path):
     path = write(tmp_path / "x.npz", x=arrays()[0])
     save(tmp_path / "f" / "a.png", image(0))
-    for task in ("segmentation", "classification"):
-        assert open_source(path, task=task).task == task
-        assert open_source(tmp_path / "f", task=task).task == task
+    for truth in TRUTHS:
+        assert open_source(path, truth=truth).truth == truth
+        assert open_source(tmp_path / "f", truth=truth).truth == truth
 
 
 def test_an_option_reaches_the_source_that_is_recognised(each):
     path = each["csv"][0]
-    source = open_source(path, task="classification", columns={"file": "label", "label": "file"})
+    source = open_source(path, truth="label", columns={"file": "label", "label": "file"})
     assert "no such file" in texts(source.problems)
     with pytest.raises(InputError, match="Unknown argument of source `class_folder`: 'columns'"):
-        open_source(each["folders"][0], task="classification", columns={})
+        open_source(each["folders"][0], truth="label", columns={})
 
 
 def test_what_is_not_there_says_what_is_known(tmp_path):
     with pytest.raises(InputError, match=r"does not exist.*Known: a folder of images for each"):
-        open_source(tmp_path / "gone", task="classification")
+        open_source(tmp_path / "gone", truth="label")
 
 
 # ---------------------------------------------------------------- labels, regions

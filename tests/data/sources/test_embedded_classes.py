@@ -69,16 +69,16 @@ def test_the_source_is_a_classification_with_regions_and_boxes(made, tmp_path, m
     few = {key: value[:30] for key, value in made.items()}
     monkeypatch.setattr(embedded_classes, "build_images", lambda: few)
     source = embedded_classes.embedded_classes()
-    assert source.task == "classification"
+    assert source.truth == "label"
     assert source.class_names == embedded_classes.CLASS_NAMES
     assert [r.split for r in source.records[::15]] == ["train"] * 2 + ["val"] * 2 + ["test"] * 2
     sample = source.read(37)
     assert (source.records[37].part, source.records[37].id) == ("val", "7")
-    assert sample.mask.item() == made["val_labels"][7] == sample.classes[0]
+    assert sample.label == made["val_labels"][7] == sample.classes[0]
     np.testing.assert_array_equal(sample.image, made["val_images"][7])
     np.testing.assert_array_equal(sample.region, made["val_regions"][7])
     np.testing.assert_array_equal(sample.boxes, made["val_boxes"][7:8])
-    assert source.records[37].label == source.class_names[sample.mask.item()]
+    assert source.records[37].label == source.class_names[sample.label]
     monkeypatch.setattr(embedded_classes, "build_images", lambda: pytest.fail("built again"))
     np.testing.assert_array_equal(embedded_classes.embedded_classes().read(37).image, sample.image)
     assert not scan(source, cache=False).issues

@@ -122,7 +122,7 @@ def test_photo_regions_of_two_splits_do_not_overlap(monkeypatch):
     # Instead of grey levels, the photographs hold the number of their column.
     monkeypatch.setattr(
         embedded_masks,
-        "_gray",
+        "gray",
         lambda photo: np.tile(np.arange(photo.shape[1]), (photo.shape[0], 1)),
     )
     used = []

@@ -69,7 +69,7 @@ def test_a_turned_photograph_fits_its_upright_mask(tmp_path, orientation):
     prepared = prepare(config_of(tmp_path), seed=0)
     samples = decode(prepared, [0, 1])
     np.testing.assert_array_equal(samples.images[0], image(0))
-    np.testing.assert_array_equal(samples.masks[0], mask(0))
+    np.testing.assert_array_equal(samples.targets["mask"][0], mask(0))
     assert "exif=apply" in prepared.record()["source_options"]
 
 
@@ -122,7 +122,7 @@ def test_masks_of_every_kind_train_alike(tmp_path, kind):
         stored.save(path)
     options = {"mask_palette": ["#000000", "#fa0a0a"]} if kind == "coloured" else {}
     prepared = prepare(config_of(tmp_path, source=options), seed=0)
-    np.testing.assert_array_equal(decode(prepared, [1]).masks[0], mask(1, classes=2))
+    np.testing.assert_array_equal(decode(prepared, [1]).targets["mask"][0], mask(1, classes=2))
     said = [note for note in prepared.notes if "read as {0, 1}" in note]
     assert len(said) == (kind == "0/255")
     assert prepared.num_classes == 2
@@ -275,7 +275,7 @@ def test_names_of_all_kinds_go_through_a_split_file(tmp_path):
         save(tmp_path / "masks" / f"{name}.png", mask(seed))
     prepared = prepare(config_of(tmp_path), seed=0)
     assert {r.id for r in prepared.source.records} == set(names)
-    assert decode(prepared, range(len(names))).masks.shape == (8, 8, 12)
+    assert decode(prepared, range(len(names))).targets["mask"].shape == (8, 8, 12)
     write_splits(tmp_path / "s.csv", prepared.source.records, prepared.splits)
     assert read_splits(tmp_path / "s.csv", prepared.source.records) == ["train"] * len(names)
 
@@ -302,7 +302,7 @@ def test_different_sizes_are_brought_to_one_and_that_is_said(tmp_path):
     )
     assert decode(prepared, [0, 1, 2]).images.shape == (3, 16, 16, 3)
     fixed = prepare(config_of(tmp_path, image_size=(24, 8)), seed=0)
-    assert decode(fixed, [2]).masks.shape == (1, 24, 8)
+    assert decode(fixed, [2]).targets["mask"].shape == (1, 24, 8)
 
 
 # ---------------------------------------------------------------- tiny images

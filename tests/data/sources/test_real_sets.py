@@ -10,6 +10,7 @@ from tfvision.data.scan.scan import scan
 from tfvision.data.sources.labels_given_later import read_labels_table
 from tfvision.data.sources.recognise import open_source
 from tfvision.data.split.holdout import absent_classes, holdout
+from tfvision.recipe.dataset import names_of_tasks
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 
@@ -74,7 +75,7 @@ def test_a_folder_of_two_npz_files_says_what_to_do(shared):
 
 @pytest.mark.parametrize("path", ["shifted_signs", "shifted_signs/train.csv"])
 def test_signs_of_a_table_with_boxes_and_a_test_folder(shared, path):
-    source = open_source(shared / path, task="classification")
+    source = open_source(shared / path, truth="label")
     assert source.layout == (
         "train.csv: 1600 images of 8 classes in train/, with a box each; 800 images without "
         "labels in test/"
@@ -83,7 +84,7 @@ def test_signs_of_a_table_with_boxes_and_a_test_folder(shared, path):
     assert (source.class_names[3], source.class_labels[3]) == ("priority_road", "3")
     assert Counter(r.label for r in source.records if r.labelled) == {str(i): 200 for i in range(8)}
     np.testing.assert_array_equal(source.read(0).boxes, [[74, 49, 152, 127]])
-    assert source.read(0).mask.item() == 3
+    assert source.read(0).label == 3
     given = read_labels_table(
         shared / "shifted_signs" / "dev_test_labels.csv",
         [r.id for r in source.records[1600:]],
@@ -96,7 +97,7 @@ def test_signs_of_a_table_with_boxes_and_a_test_folder(shared, path):
 
 @pytest.mark.parametrize("path", ["masked_cells", "masked_cells/train_labels.csv"])
 def test_cells_with_regions_beside_them(shared, path):
-    source = open_source(shared / path, task="classification")
+    source = open_source(shared / path, truth="label")
     assert source.layout == (
         "train_labels.csv: 299 images of 4 classes in train_data/, with a region (a mask file) each"
     )
@@ -108,9 +109,9 @@ def test_cells_with_regions_beside_them(shared, path):
 
 
 def test_sets_of_another_task_say_so(shared):
-    with pytest.raises(ValueError, match=r"train_seg.py trains on that"):
-        open_source(shared / "brain" / "mni152_axial.npz", task="classification")
-    with pytest.raises(ValueError, match=r"train_cls.py trains on that"):
+    with pytest.raises(ValueError, match=r"train_seg.py trains on that"), names_of_tasks():
+        open_source(shared / "brain" / "mni152_axial.npz", truth="label")
+    with pytest.raises(ValueError, match=r"train_cls.py trains on that"), names_of_tasks():
         open_source(shared / "shifted_signs")
     with pytest.raises(ValueError, match=r"several boxes. This is data for detection"):
-        open_source(shared / "blood_cells", task="classification")
+        open_source(shared / "blood_cells", truth="label")

@@ -193,7 +193,7 @@ def test_pseudo_labels_join_the_training_samples_and_nothing_else(held, tmp_path
         sample = training.source.read(i)
         want = np.asarray(Image.open(beside / f"{name}.png"))
         np.testing.assert_array_equal(sample.image[..., 0], want)
-        assert sample.mask.tolist() == [[0]]
+        assert sample.label == 0
         assert training.source.stamp(i) == training.scan.stamps[i] != ""
     told = own.record()["pseudo"]
     assert (told["listed"], told["used"]) == (6, 2)
@@ -218,11 +218,11 @@ def test_images_of_another_scale_keep_their_own_white(tmp_path):
     np.savez(tmp_path / "b.npz", images=np.full((2, 16, 16), 200.0, np.float32))
     sides = []
     for path in (first, tmp_path / "b.npz"):
-        source = open_path(path, task="classification")
+        source = open_path(path, truth="label")
         sides.append((source, scan(source, class_names=("0", "1", "2"))))
     joined, _ = join(*sides, [1, 0], [2, 0])
     assert [joined.white_of(i) for i in (0, len(joined) - 1)] == [None, 255]
-    assert joined.read(len(joined) - 2).mask.tolist() == [[2]]
+    assert joined.read(len(joined) - 2).label == 2
 
 
 # --------------------------------------------------------------------------- the command

@@ -494,7 +494,7 @@ def test_masks_that_come_later_take_the_place_of_the_test_split(
     data, labels = tmp_path / "bare.npz", tmp_path / "labels.npz"
     np.savez(data, x_train=images[:12], y_train=masks[:12], x_test=images[12:])
     np.savez(labels, labels=masks[12:])
-    ids = [r.id for r in open_source(data, task="segmentation").records if r.split == "test"]
+    ids = [r.id for r in open_source(data, truth="masks").records if r.split == "test"]
     scored_on = []
 
     def evaluate(run, given, out, *, device, log):

@@ -69,7 +69,7 @@ def test_every_component_is_a_piece_with_the_label_of_its_image(source):
     recipe, prepared = recipe_of(prepared_of(source), image_size=[7, 7])
     pieces = decode_pieces(recipe, prepared, [0, 1, 2])
     assert pieces.owner.tolist() == [0, 0, 1, 2, 2, 2]
-    assert pieces.samples.labels.tolist() == [0, 0, 1, 1, 1, 1]
+    assert pieces.samples.targets["label"].tolist() == [0, 0, 1, 1, 1, 1]
     assert pieces.samples.ids == ["0", "0", "1", "2", "2", "2"]
     assert pieces.weights.tolist() == [49, 25, 49, 49, 25, 9]
     assert [int(x.max()) for x in pieces.samples.images] == [10, 20, 10, 10, 20, 30]

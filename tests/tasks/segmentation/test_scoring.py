@@ -25,7 +25,7 @@ def samples():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (COUNT, *SIZE, 1), dtype=np.uint8)
     masks = rng.choice([0, 1, 2, 255], (COUNT, *SIZE), p=[0.4, 0.3, 0.2, 0.1]).astype(np.uint8)
-    return Samples([f"id{i}" for i in range(COUNT)], images, 1 / 255, masks)
+    return Samples([f"id{i}" for i in range(COUNT)], images, 1 / 255, {"mask": masks})
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,9 @@ def count_by_hand(samples, weights, dropped=()):
     logits = np.array(model(samples.images.astype(np.float32) / 255, training=False))
     logits[..., list(dropped)] = -np.inf
     counts = np.zeros((COUNT, CLASSES, CLASSES), int)
-    for i, (mask, labels) in enumerate(zip(samples.masks, np.argmax(logits, -1), strict=True)):
+    for i, (mask, labels) in enumerate(
+        zip(samples.targets["mask"], np.argmax(logits, -1), strict=True)
+    ):
         for truth, predicted in zip(mask.ravel(), labels.ravel(), strict=True):
             if truth not in VOID:
                 counts[i, truth, predicted] += 1
@@ -80,7 +82,12 @@ def scored(samples, weights, *, batch_size, dropped=()):
     return score(
         inference,
         (
-            (samples.ids[i], samples.images[i], samples.masks[i].astype(np.int32), 1 / 255)
+            (
+                samples.ids[i],
+                samples.images[i],
+                samples.targets["mask"][i].astype(np.int32),
+                1 / 255,
+            )
             for i in range(COUNT)
         ),
         num_classes=CLASSES,
@@ -106,8 +113,10 @@ def test_validation_is_the_count_by_hand_at_any_batch_size_and_on_two_devices(
     logits = np.asarray(model(samples.images.astype(np.float32) / 255, training=False))
     powers = np.exp(logits.astype(np.float64))
     shares = powers / powers.sum(-1, keepdims=True)
-    valid = samples.masks != 255
-    right = np.take_along_axis(shares, np.where(valid, samples.masks, 0)[..., None], -1)[..., 0]
+    valid = samples.targets["mask"] != 255
+    right = np.take_along_axis(shares, np.where(valid, samples.targets["mask"], 0)[..., None], -1)[
+        ..., 0
+    ]
     each = [-np.log(p[v]).mean() for p, v in zip(right, valid, strict=True)]
     assert loss == pytest.approx(np.mean(each), rel=1e-5)
 
@@ -144,7 +153,8 @@ def test_scoring_is_the_count_by_hand_too(samples, weights, batch_size):
 
 def test_labels_of_a_scoring_are_those_it_counted(samples, weights):
     found = scored(samples, weights, batch_size=3)
-    for cm, mask, labels in zip(found.plain, samples.masks, found.answers, strict=True):
+    pairs = zip(found.plain, samples.targets["mask"], found.answers, strict=True)
+    for cm, mask, labels in pairs:
         for k in range(CLASSES):
             for predicted in range(CLASSES):
                 assert cm[k, predicted] == ((mask == k) & (labels == predicted)).sum()

@@ -16,6 +16,7 @@ from tfvision.data.scan.measure import Facts
 from tfvision.data.scan.scan import Scan
 from tfvision.data.scan.sketch import hash_distance, read_thumb
 from tfvision.data.sources.source import Record, Source
+from tfvision.data.truth import TRUTHS, Truth
 
 SEVERITIES = ("error", "warning", "note")
 LOOKS = 200  # pairs of a cluster in which a stain is looked for
@@ -25,7 +26,7 @@ FIT_MARGIN = 0.3  # of two fits that are alike
 def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = None) -> Audit:
     """Looks for what spoils scores, in what the scan kept of each sample; reads no file.
 
-    But of a classification: what surrounds the objects is looked at, in the files, once.
+    But where an image has one label: what surrounds the objects is looked at, in the files, once.
 
     Args:
         source: The samples.
@@ -36,22 +37,22 @@ def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = N
     records, facts = source.records, scan.facts
     splits = [record.split for record in records] if splits is None else list(splits)
     pictures = find_pictures(facts, [record.part for record in records], scan.image_sha256)
-    labels = source.task == "classification"
-    if labels:
-        groups = masks.regions_under(facts)
-    else:
+    kind = TRUTHS[source.truth]
+    if kind.drawn == "mask":
         groups = masks.masks_under(facts, [record.labelled for record in records])
+    else:
+        groups = masks.regions_under(facts)
     usual = masks.settle(facts, groups, pictures.unit)
     shared = masks.shared(groups, facts, pictures.unit, usual)
-    word = "label" if labels else "mask"
-    seen = look_behind(source, scan, pictures, splits) if labels else Tested()
+    one_label = kind.names_image
+    seen = look_behind(source, scan, pictures, splits) if one_label else Tested()
     findings = [
-        *_exact(pictures, facts, records, splits, usual, word),
-        *_near(pictures, facts, records, splits, word),
+        *_exact(pictures, facts, records, splits, usual, kind),
+        *_near(pictures, facts, records, splits, kind),
         *_chains(pictures, records, splits),
-        *(by_look(shared, source, scan, pictures.unit) if labels else shared),
+        *(by_look(shared, source, scan, pictures.unit) if one_label else shared),
         *masks.misfits(groups, facts, pictures.unit, usual),
-        *(near_conflicts(pictures, facts, records) if labels else ()),
+        *(near_conflicts(pictures, facts, records) if one_label else ()),
         *seen.findings,
     ]
     kinds = list(KINDS)
@@ -66,29 +67,32 @@ def _exact(
     records: Sequence[Record],
     splits: Sequence[str | None],
     usual: Calibration | None,
-    word: str,
+    kind: Truth,
 ) -> list[Finding]:
     findings = []
     for group in pictures.exact:
         members = tuple(group)
-        labelled = [i for i in group if records[i].labelled and facts[i].mask_sha256]
-        hashes = {facts[i].mask_sha256 for i in labelled}
-        evidence = {"image_sha256": facts[group[0]].image_sha256, f"different_{word}s": len(hashes)}
+        labelled = [i for i in group if records[i].labelled and facts[i].truth_sha256]
+        hashes = {facts[i].truth_sha256 for i in labelled}
+        evidence = {
+            "image_sha256": facts[group[0]].image_sha256,
+            f"different_{kind.many}": len(hashes),
+        }
         severity, where = _leak(group, records, splits)
         if severity:
             reading = f"the very same image stands in {where}"
             findings.append(Finding("leak", severity, members, (), reading, evidence))
-        if len(hashes) > 1 and word == "label":
+        if len(hashes) > 1 and kind.names_image:
             findings.append(exact_conflict(labelled, facts, records))
         elif len(hashes) > 1:
-            suspects, text, more = masks.better_mask(labelled, facts, usual)
-            reading = f"the very same image with {len(hashes)} different masks; {text}"
-            evidence = {**evidence, **more}
-            findings.append(
-                Finding("conflicting_masks", "warning", members, tuple(suspects), reading, evidence)
-            )
+            suspects, text, more = [], f"which {kind.many} are right cannot be told", {}
+            if kind.drawn == "mask":
+                suspects, text, more = masks.better_mask(labelled, facts, usual)
+            reading = f"the very same image with {len(hashes)} different {kind.many}; {text}"
+            evidence, name = {**evidence, **more}, f"conflicting_{kind.many}"
+            findings.append(Finding(name, "warning", members, tuple(suspects), reading, evidence))
         elif not severity:
-            same = f", with the same {word}" if len(labelled) > 1 else ""
+            same = f", with the same {kind.word}" if len(labelled) > 1 else ""
             reading = f"the very same image {len(group)} times{same}: none is wrong, all but one "
             reading += "are superfluous"
             severity = "warning" if len(labelled) > 1 else "note"
@@ -122,7 +126,7 @@ def _near(
     facts: Sequence[Facts | None],
     records: Sequence[Record],
     splits: Sequence[str | None],
-    word: str,
+    kind: Truth,
 ) -> list[Finding]:
     """A finding for each cluster of near-duplicates that is no chain."""
     findings = []
@@ -131,19 +135,19 @@ def _near(
             continue
         severity, where = _leak(cluster, records, splits)
         suspects, told, evidence = _altered(inside, pictures, facts)
-        masks_of = {facts[i].mask_sha256 for i in cluster if records[i].labelled} - {""}
+        truths = {facts[i].truth_sha256 for i in cluster if records[i].labelled} - {""}
         labelled = sum(records[i].labelled for i in cluster)
         reading = f"{len(cluster)} images show nearly the same" * (len(cluster) > 2)
         reading = reading or "two images show nearly the same"
         if labelled > 1:
-            reading += f", with {'different' if len(masks_of) > 1 else 'the same'} {word}"
-            reading += "s" * (len(masks_of) > 1)
+            differ = len(truths) > 1
+            reading += f", with different {kind.many}" if differ else f", with the same {kind.word}"
         if severity:
             reading += f", and stand in {where}"
-        kind = "near_leak" if severity else "near_duplicates"
+        name = "near_leak" if severity else "near_duplicates"
         members, suspects = tuple(cluster), tuple(suspects)
         reading += f"; {told}"
-        findings.append(Finding(kind, "warning", members, suspects, reading, evidence))
+        findings.append(Finding(name, "warning", members, suspects, reading, evidence))
     return findings
 
 
@@ -186,8 +190,8 @@ def _altered(
 
 
 def _fits_better(facts: Sequence[Facts | None], i: int, j: int) -> bool:
-    """Whether the mask (in a classification the region) both hold lies better on i than on j."""
-    held = [facts[k].region_sha256 or facts[k].mask_sha256 for k in (i, j)]
+    """Whether the mask or region both hold lies better on i than on j."""
+    held = [facts[k].region_sha256 or facts[k].truth_sha256 for k in (i, j)]
     if held[0] != held[1]:
         return False
     one, other = facts[i].sketch.fit, facts[j].sketch.fit

@@ -9,6 +9,7 @@ KINDS = {
     "duplicate_images": "the same image more than once in one split, with the same mask or label",
     "conflicting_masks": "the same image with different masks",
     "conflicting_labels": "the same image with different labels",
+    "conflicting_boxes": "the same image with different boxes",
     "near_conflict": "nearly the same image with different labels",
     "shortcut": "the background alone tells the class",
     "background_shift": "the background of the test images is not that of the training images",

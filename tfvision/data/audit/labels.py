@@ -48,7 +48,7 @@ def near_conflicts(
             if (i, j) not in pictures.links
             and records[i].labelled
             and records[j].labelled
-            and facts[i].mask_sha256 != facts[j].mask_sha256
+            and facts[i].truth_sha256 != facts[j].truth_sha256
         ]
         if not pairs:
             continue

@@ -23,11 +23,11 @@ AllFacts = Sequence[Facts | None]
 def masks_under(facts: AllFacts, labelled: Sequence[bool]) -> dict[str, list[int]]:
     """Mask hash -> the labelled samples that hold it."""
     pairs = zip(facts, labelled, strict=True)
-    return _holders([fact.mask_sha256 if fact and has else "" for fact, has in pairs])
+    return _holders([fact.truth_sha256 if fact and has else "" for fact, has in pairs])
 
 
 def regions_under(facts: AllFacts) -> dict[str, list[int]]:
-    """Region hash -> the samples of a classification that hold it, labelled or not."""
+    """Region hash -> the samples that hold it, labelled or not."""
     return _holders(["" if fact is None else fact.region_sha256 for fact in facts])
 
 
@@ -66,7 +66,7 @@ def settle(
 def _control(facts: AllFacts, alone: Sequence[int], unit: Sequence[int]) -> list[Fit]:
     """Fits of masks on images that are not theirs; which ones is a matter of the hashes, so
     that the order of the samples is not."""
-    order = sorted(alone, key=lambda i: facts[i].image_sha256 + facts[i].mask_sha256)
+    order = sorted(alone, key=lambda i: facts[i].image_sha256 + facts[i].truth_sha256)
     borders = {}
     for i in order[: 2 * CONTROLS]:
         borders[i] = unpack_map(facts[i].sketch.borders)

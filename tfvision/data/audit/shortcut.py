@@ -51,7 +51,7 @@ def look_behind(
     """Both tests, on at most `MOST_READ` images of training and as many of test.
 
     Args:
-        source, scan: The data set, a classification.
+        source, scan: The data set; an image has one label.
         pictures: Which of its images are nearly the same.
         splits: Of each record. What stands in "test" or has no label is looked at as test.
     """

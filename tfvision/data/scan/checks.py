@@ -9,6 +9,7 @@ from tfvision.data.files.issue import Issue
 from tfvision.data.scan.duplicates import identical
 from tfvision.data.scan.measure import Facts
 from tfvision.data.sources.source import Record, Source
+from tfvision.data.truth import TRUTHS
 
 if TYPE_CHECKING:  # scan.py imports this module
     from tfvision.data.scan.scan import Scan
@@ -66,32 +67,9 @@ def find_warnings(source: Source, facts: Sequence[Facts | None], result: "Scan")
         for text in fact.warnings if fact else ():
             if not text.startswith("EXIF orientation") and "mask EXIF" not in text:
                 issues.append(Issue("warning", record.id, record.place, text))
-    labelled = np.array([bool(fact and fact.mask_sha256) for fact in facts], bool)
-    if not labelled.any() or result.errors:
+    if not any(result.truth_sha256) or result.errors:
         return issues + _doubles(records, result)
-    if source.task == "classification":
-        return issues + _rare_classes(result) + repeats(records, result)
-    pixels = result.class_pixels[labelled]
-    for index, name in enumerate(result.class_names):
-        if pixels[:, index].sum() == 0 and index != result.ignore_label:
-            problem = f"the class {name!r} ({index}) stands in no mask"
-            advice = "It cannot be learnt or scored: check class_names, or add samples."
-            issues.append(Issue("warning", "", "masks", problem, advice))
-    empty = np.flatnonzero(labelled & (result.class_pixels.sum(axis=1) == 0))
-    if len(empty) == labelled.sum():
-        problem = "no mask holds a labelled pixel"
-        issues.append(Issue("error", "", "masks", problem, "Check ignore_label."))
-    elif len(empty):
-        problem = f"no pixel has a label ({len(empty)} such masks)"
-        advice = "They teach nothing: take them out, or check ignore_label."
-        first = records[empty[0]]
-        issues.append(Issue("warning", first.id, first.place, problem, advice))
-    only_first = int((pixels[:, 0] > 0)[pixels[:, 1:].sum(axis=1) == 0].sum())
-    if only_first * 2 > len(pixels):
-        name = result.class_names[0]
-        problem = f"{only_first} of {len(pixels)} masks hold nothing but {name!r}"
-        issues.append(Issue("warning", "", "masks", problem, "Check that they are finished."))
-    return issues + repeats(records, result)
+    return issues + TRUTHS[result.truth].warnings(result, records) + repeats(records, result)
 
 
 def _turned_boxes(records: Sequence[Record], facts: Sequence[Facts | None]) -> list[Issue]:
@@ -136,36 +114,24 @@ def _sides(box: Sequence[float]) -> str:
     return ", ".join(f"{side:g}" for side in box)
 
 
-def _rare_classes(result: "Scan") -> list[Issue]:
-    """Classes of a classification that no image has, or one alone."""
-    issues = []
-    for name, count in zip(result.class_names, (result.class_pixels > 0).sum(axis=0), strict=True):
-        if count == 0:
-            problem = f"the class {name!r} has no image"
-            advice = "It cannot be learnt or scored: add images, or take the name out."
-            issues.append(Issue("warning", "", "labels", problem, advice))
-        elif count == 1:
-            problem = f"the class {name!r} has one image: it stands in one split only"
-            advice = "It cannot be learnt and scored both: add images, or leave the class out."
-            issues.append(Issue("warning", "", "labels", problem, advice))
-    return issues
-
-
 def repeats(records: Sequence[Record], result: "Scan") -> list[Issue]:
     """What equal hashes alone say of doubles; an audit says more."""
     return _doubles(records, result) + _repeated_masks(records, result)
 
 
 def _doubles(records: Sequence[Record], result: "Scan") -> list[Issue]:
-    """Images that occur twice; and whether their masks agree. (Labels: see `leaks`.)"""
+    """Images that occur twice; and whether their truth agrees. (Labels: see `leaks`.)"""
+    kind = TRUTHS[result.truth]
     groups = [[i for i in group if records[i].labelled] for group in identical(result.image_sha256)]
     groups = [group for group in groups if len(group) > 1]
     issues = []
     for group in groups:
-        other = next((i for i in group if result.mask_sha256[i] != result.mask_sha256[group[0]]), 0)
-        if other and result.task == "segmentation":
-            problem = f"the very image of {records[group[0]].place}, but with another mask"
-            advice = "One of the masks is wrong: delete one sample."
+        other = next(
+            (i for i in group if result.truth_sha256[i] != result.truth_sha256[group[0]]), 0
+        )
+        if other and not kind.names_image:
+            problem = f"the very image of {records[group[0]].place}, but with {kind.other}"
+            advice = f"One of the {kind.many} is wrong: delete one sample."
             issues.append(
                 Issue("warning", records[other].id, records[other].place, problem, advice)
             )
@@ -179,17 +145,17 @@ def _doubles(records: Sequence[Record], result: "Scan") -> list[Issue]:
 
 
 def _repeated_masks(records: Sequence[Record], result: "Scan") -> list[Issue]:
-    """One mask, not of one class alone, under many different images: seldom true labels."""
-    issues = []
-    labelled = sum(value != "" for value in result.mask_sha256)
-    for group in identical(result.mask_sha256):
+    """One truth, not of one class alone, of many different images: it is seldom right."""
+    issues, word = [], TRUTHS[result.truth].word
+    labelled = sum(value != "" for value in result.truth_sha256)
+    for group in identical(result.truth_sha256):
         images = len({result.image_sha256[i] for i in group})
         if images < 3 or images <= 0.01 * labelled:
             continue
         if (result.class_pixels[group[0]] > 0).sum() < 2:
             continue
         record = records[group[0]]
-        problem = f"{images} different images have the very mask of this one"
+        problem = f"{images} different images have the very {word} of this one"
         issues.append(Issue("warning", record.id, record.place, problem, "Look at them."))
     return issues
 

@@ -27,7 +27,7 @@ def leaks(
 
     Returns:
         An error for each image with labels, and for each group, that stands in several
-        splits, and for each image with several labels of a classification; one warning for
+        splits, and for each image that is labelled twice, differently; one warning for
         training images that recur in a test set without labels.
     """
     issues, shared = [], []

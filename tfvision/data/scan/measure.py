@@ -14,8 +14,10 @@ from tfvision.data.files.timeout import map_in_time
 from tfvision.data.scan.mask_fit import Fit
 from tfvision.data.scan.sketch import Sketch, make_sketch
 from tfvision.data.sources.source import Source
+from tfvision.data.truth import truth_kind
+from tfvision.data.truth.base import sha256_of
 
-FORMAT = 3  # of the kept facts; another number looks again
+FORMAT = 4  # of the kept facts; another number looks again
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,15 @@ class Facts:
         low, high: The range of its values.
         whole: Whether all its values are whole numbers.
         image_sha256: Of its shape, dtype and pixels.
-        mask_sha256: The same of the raw mask; "" without one.
-        values: Raw mask value -> number of pixels.
+        truth_sha256: Of the truth alone, a raw mask, say; "" without one.
+        values: Raw value of the truth -> how often it stands there: pixels, images or boxes.
         warnings: What was done to read it.
-        sketch: What the audit needs of its pixels; in a classification the borders are those
-            of the region.
+        sketch: What the audit needs of its pixels; its borders are those of what the kind of
+            truth says is drawn, a mask or a region.
         region_sha256: Of the region's shape, dtype and pixels; "" without one.
         region_pixels: How many pixels of the region are 1.
-        boxes: In a classification: `x1 y1 x2 y2` of each box, in pixels.
+        boxes: `x1 y1 x2 y2` of each box, in pixels.
+        box_classes: Of each box; empty where the data says none.
     """
 
     height: int
@@ -48,13 +51,14 @@ class Facts:
     high: float
     whole: bool
     image_sha256: str
-    mask_sha256: str
+    truth_sha256: str
     values: dict[int, int]
     warnings: tuple[str, ...]
     sketch: Sketch
     region_sha256: str = ""
     region_pixels: int = 0
     boxes: tuple[tuple[float, ...], ...] = ()
+    box_classes: tuple[int, ...] = ()
 
     @property
     def region_share(self) -> float | None:
@@ -122,16 +126,13 @@ def look(source: Source, index: int) -> Facts:
     """Reads one sample and measures it.
 
     Raises:
-        BadSample: It cannot be read, or its mask (in a classification its region) has another
-            size than its image.
+        BadSample: It cannot be read, or its truth does not fit the image: a mask of another
+            size, a box outside it.
     """
-    sample = source.read_raw(index)
-    image, mask, region = sample.image, sample.mask, sample.region
-    labels = source.task == "classification"
-    drawn = region if labels else mask
-    if drawn is not None and drawn.shape != image.shape[:2]:
-        raise _other_size(source.records[index].place, image.shape[:2], drawn.shape)
-    boxes = sample.boxes if labels and sample.boxes is not None else ()
+    kind, sample = truth_kind(source.truth), source.read_raw(index)
+    kind.check(sample, source.records[index].place)
+    image, region, measured = sample.image, sample.region, kind.measure(sample)
+    boxes, classes = (() if x is None else x for x in (sample.boxes, sample.classes))
     floating = image.dtype.kind == "f"
     return Facts(
         height=image.shape[0],
@@ -142,39 +143,16 @@ def look(source: Source, index: int) -> Facts:
         low=float(image.min()),
         high=float(image.max()),
         whole=not floating or bool((image == np.rint(image)).all()),
-        image_sha256=_sha256(image),
-        mask_sha256="" if mask is None else _sha256(mask),
-        values={} if mask is None else _count(mask),
+        image_sha256=sha256_of(image),
+        truth_sha256=measured.sha256,
+        values=measured.values,
         warnings=sample.warnings,
-        sketch=make_sketch(image, drawn),
-        region_sha256="" if region is None else _sha256(region),
+        sketch=make_sketch(image, getattr(sample, kind.drawn) if kind.drawn else None),
+        region_sha256="" if region is None else sha256_of(region),
         region_pixels=0 if region is None else int(np.count_nonzero(region)),
         boxes=tuple(tuple(float(side) for side in box) for box in boxes),
+        box_classes=tuple(int(number) for number in classes),
     )
-
-
-def _other_size(place: str, image: tuple[int, ...], mask: tuple[int, ...]) -> BadSample:
-    turned = " They fit when one is turned: check its EXIF orientation, or set exif: ignore."
-    return BadSample(
-        place,
-        f"the image has {image[0]} x {image[1]} pixels, its mask {mask[0]} x {mask[1]} "
-        "(height x width)",
-        "Image and mask must have one size." + (turned if mask[::-1] == image else ""),
-    )
-
-
-def _count(mask: np.ndarray) -> dict[int, int]:
-    if mask.min() >= 0 and mask.max() < 4096:
-        counts = np.bincount(mask.ravel())
-        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-    values, counts = np.unique(mask, return_counts=True)
-    return dict(zip(values.tolist(), counts.tolist(), strict=True))
-
-
-def _sha256(array: np.ndarray) -> str:
-    digest = hashlib.sha256(f"{array.shape} {array.dtype}".encode())
-    digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def _issue(source: Source, index: int, error: BadSample) -> Issue:
@@ -216,6 +194,6 @@ def _from_json(fact: dict[str, Any]) -> Facts:
     kept = fact["sketch"]
     sketch = Sketch(**{**kept, "fit": None if kept["fit"] is None else Fit(**kept["fit"])})
     warnings = tuple(fact["warnings"])
-    boxes = tuple(tuple(box) for box in fact["boxes"])
-    known = {"values": values, "warnings": warnings, "sketch": sketch, "boxes": boxes}
-    return Facts(**{**fact, **known})
+    boxes, classes = tuple(map(tuple, fact["boxes"])), tuple(fact["box_classes"])
+    known = {"values": values, "warnings": warnings, "sketch": sketch}
+    return Facts(**{**fact, **known, "boxes": boxes, "box_classes": classes})

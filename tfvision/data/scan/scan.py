@@ -12,11 +12,12 @@ import numpy as np
 
 from tfvision.data.files.issue import Issue, listing
 from tfvision.data.scan.checks import find_notes, find_warnings, settle_white, value_range
-from tfvision.data.scan.classes import Classes, settle_classes
 from tfvision.data.scan.duplicates import leaks
 from tfvision.data.scan.measure import Facts, gather
 from tfvision.data.scan.quarantine import POLICIES, LeftOut, set_aside
 from tfvision.data.sources.source import Source
+from tfvision.data.truth import Truth, truth_kind
+from tfvision.data.truth.classes import Classes
 from tfvision.errors import InputError
 
 
@@ -30,8 +31,9 @@ class Scan:
         heights, widths, channels: (N,) int64.
         dtypes, modes: How many images have each dtype, each storage mode.
         image_sha256: Of the decoded pixels.
-        mask_sha256: Of the raw mask, "" without one.
-        class_pixels: (N, K) int64.
+        truth_sha256: Of the truth alone, a raw mask, say; "" without one.
+        class_pixels: (N, K) int64, how often each class stands in the truth of a sample: pixels
+            of a mask, 1 for a label, boxes.
         ignored_pixels: (N,) int64.
         num_classes, class_names: K and one name a class; 0 and [] where nothing says them.
         mask_values: Raw values in class order, None where they are 0, 1, 2, ...
@@ -40,10 +42,10 @@ class Scan:
         white: The pixel value that means 1.0; None: 255, 65535 or 1.0, by the dtype.
         stamps: What `source.stamp` said before each sample was read.
         facts: What was measured of each sample; None where it cannot be read.
-        fingerprint: Of ids, parts, pixels, masks, class names and ignore label.
+        fingerprint: Of ids, parts, pixels, truth, class names and ignore label.
         issues: Errors and warnings.
         notes: Lines to print.
-        task: That of the source; in a classification a mask is a label, one pixel.
+        truth: The kind of truth, that of the source.
         left_out: Samples with an error of their own, set aside (`on_bad_sample`); they have
             zeros and "" as those that cannot be read, and a warning each.
     """
@@ -55,7 +57,7 @@ class Scan:
     dtypes: dict[str, int]
     modes: dict[str, int]
     image_sha256: list[str]
-    mask_sha256: list[str]
+    truth_sha256: list[str]
     class_pixels: np.ndarray
     ignored_pixels: np.ndarray
     class_names: list[str]
@@ -68,7 +70,7 @@ class Scan:
     issues: list[Issue] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     facts: list[Facts | None] = field(default_factory=list)
-    task: str = "segmentation"
+    truth: str = "masks"
     left_out: list[LeftOut] = field(default_factory=list)
 
     @property
@@ -125,8 +127,8 @@ def scan(
 
     Args:
         source: The samples.
-        class_names: The classes; by default what the source says, else as found in masks. In
-            a classification they name what the data only numbers, and nothing else.
+        class_names: The classes; by default what the source says, else as found in masks.
+            Where an image has one label they name what the data only numbers, nothing else.
         ignore_label: The mask value that means "no label"; None: every value is a class.
         on_bad_sample: "fail": an error of a single sample is an error of the scan;
             "quarantine": the sample is left out, unless more than half would go; see
@@ -137,16 +139,16 @@ def scan(
     if on_bad_sample not in POLICIES:
         raise InputError(f"on_bad_sample must be fail or quarantine; got {on_bad_sample!r}.")
     gathered = gather(source, cache=cache, workers=workers)
-    facts, records = gathered.facts, source.records
+    facts, records, kind = gathered.facts, source.records, truth_kind(source.truth)
 
     def first_pixel(index: int, value: int) -> tuple[int, int]:
         y, x = np.argwhere(source.read_raw(index).mask == value)[0]
         return int(y), int(x)
 
-    classes = settle_classes(
+    classes = kind.settle(
         facts,
         records,
-        class_names=_class_names(source, class_names),
+        class_names=_class_names(source, kind, class_names),
         mask_values=source.mask_values,
         ignore_label=ignore_label,
         first_pixel=first_pixel,
@@ -158,7 +160,7 @@ def scan(
     issues, left_out = [*source.problems, *gathered.issues.values(), *judged], []
     if on_bad_sample == "quarantine":
         facts, issues, left_out = set_aside(source, facts, gathered.issues, judged)
-    class_pixels, ignored = _count_pixels(facts, classes)
+    counts = [kind.counts({} if fact is None else fact.values, classes) for fact in facts]
     hashes = ["" if fact is None else fact.image_sha256 for fact in facts]
     result = Scan(
         source_name=str(source.path or source.name),
@@ -168,18 +170,20 @@ def scan(
         dtypes=dict(Counter(fact.dtype for fact in facts if fact)),
         modes=dict(Counter(fact.mode for fact in facts if fact)),
         image_sha256=hashes,
-        mask_sha256=["" if fact is None else fact.mask_sha256 for fact in facts],
-        class_pixels=class_pixels,
-        ignored_pixels=ignored,
+        truth_sha256=["" if fact is None else fact.truth_sha256 for fact in facts],
+        class_pixels=np.array([c for c, _ in counts], np.int64).reshape(
+            len(facts), len(classes.names)
+        ),
+        ignored_pixels=np.array([n for _, n in counts], np.int64),
         class_names=classes.names,
         mask_values=classes.mask_values,
         ignore_label=classes.ignore_label,
         value_range=value_range(facts),
         white=white,
         stamps=gathered.stamps,
-        fingerprint=_fingerprint(source, facts, classes),
+        fingerprint=_fingerprint(source, kind, facts, classes),
         facts=facts,
-        task=source.task,
+        truth=source.truth,
         notes=[*source.notes, *gathered.notes, *classes.notes, *white_notes],
     )
     result.issues, result.left_out = issues, left_out
@@ -194,10 +198,12 @@ def scan(
     return result
 
 
-def _class_names(source: Source, declared: Sequence[str] | None) -> Sequence[str] | None:
+def _class_names(
+    source: Source, kind: Truth, declared: Sequence[str] | None
+) -> Sequence[str] | None:
     """The names that count: those declared, where they can mean what the data holds."""
     own = source.class_names
-    if declared is None or source.task != "classification" or own is None:
+    if declared is None or not kind.names_image or own is None:
         return own if declared is None else declared
     numbers = [str(number) for number in range(len(own))]
     if list(declared) != own and (own != numbers or len(declared) != len(own)):
@@ -212,26 +218,10 @@ def _column(facts: Sequence[Facts | None], name: str) -> np.ndarray:
     return np.array([0 if fact is None else getattr(fact, name) for fact in facts], np.int64)
 
 
-def _count_pixels(facts, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of each class (N, K) and ignored ones (N,), int64."""
-    counts = np.zeros((len(facts), len(classes.names)), np.int64)
-    ignored = np.zeros(len(facts), np.int64)
-    column = {value: index for index, value in enumerate(classes.raw_values())}
-    for row, fact in enumerate(facts):
-        for value, count in fact.values.items() if fact else ():
-            if value == classes.ignore_label:
-                ignored[row] += count
-            elif value in column:
-                counts[row, column[value]] += count
-    return counts, ignored
-
-
-def _fingerprint(source: Source, facts, classes: Classes) -> str:
+def _fingerprint(source: Source, kind: Truth, facts, classes: Classes) -> str:
     """SHA-256 over the content in order; paths and times do not count."""
     lines = [json.dumps([classes.names, classes.ignore_label, classes.mask_values])]
     for record, fact in zip(source.records, facts, strict=True):
-        hashes = ["", ""] if fact is None else [fact.image_sha256, fact.mask_sha256]
-        if fact is not None and source.task == "classification":
-            hashes += [fact.region_sha256, fact.boxes]
+        hashes = ["", ""] if fact is None else kind.fingerprint(fact)
         lines.append(json.dumps([record.part, record.id, *hashes]))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

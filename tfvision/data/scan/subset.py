@@ -10,7 +10,7 @@ from tfvision.data.sources.source import RawSample, Source
 
 A_RECORD_EACH = {
     *("heights", "widths", "channels", "class_pixels", "ignored_pixels"),
-    *("image_sha256", "mask_sha256", "stamps", "facts"),
+    *("image_sha256", "truth_sha256", "stamps", "facts"),
 }
 
 
@@ -32,7 +32,7 @@ class Subset(Source):
             mask_values=source.mask_values,
             white=source.white,
             options=source.options,
-            task=source.task,
+            truth=source.truth,
             class_labels=source.class_labels,
         )
         self.ignore_label = source.ignore_label

@@ -1,4 +1,4 @@
-"""A data set of a classification with images of another behind it, whose labels are given."""
+"""A data set of labels with images of another behind it, whose labels are given."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ class Joined(Source):
     """All samples of one source, then some images of another with labels that are given.
 
     Args:
-        first: A classification, scanned already: what the scan settled is taken over.
+        first: A data set of labels, scanned already: what the scan settled is taken over.
         second: Holds the images, scanned already; it may be `first`.
         places: Which of its records they are; these have no label of their own.
         numbers: The class number of each.
@@ -43,7 +43,7 @@ class Joined(Source):
             mask_values=first.mask_values,
             white=first.white,
             options=first.options,
-            task=first.task,
+            truth=first.truth,
             class_labels=first.class_labels,
         )
         self.ignore_label = first.ignore_label
@@ -68,7 +68,7 @@ class Joined(Source):
         sample = source.read_raw(place)
         if index < self._own:
             return sample
-        return replace(sample, mask=np.full((1, 1), self._numbers[index - self._own], np.int32))
+        return replace(sample, mask=None, label=int(self._numbers[index - self._own]))
 
     def read(self, index: int) -> RawSample:
         if index < self._own:
@@ -85,7 +85,7 @@ def join(
     """Source and scan of `first` with images of `second` behind it; see `Joined`.
 
     What a scan holds a row or an item of for each record goes on with those of the images,
-    each with one pixel of its class; counts of the whole and the fingerprint stay those of
+    each with the one label; counts of the whole and the fingerprint stay those of
     `first`.
     """
     (source, found), (other, other_found) = first, second
@@ -95,7 +95,7 @@ def join(
         added,
         class_pixels=np.eye(len(names), dtype=np.int64)[np.asarray(numbers, int)],
         ignored_pixels=np.zeros(len(places), np.int64),
-        mask_sha256=[f"given: {k}" for k in numbers],
+        truth_sha256=[f"given: {k}" for k in numbers],
     )
     rows = {
         key: np.concatenate([own, more]) if isinstance(own, np.ndarray) else [*own, *more]

@@ -16,6 +16,7 @@ PART_KEYS = (
     *("images", "masks", "labels", "regions", "boxes", "classes", "split", "groups"),
     *("key", "mask_key"),
 )
+TRUTH_KEYS = {"masks": "masks", "label": "labels", "boxes": "boxes"}  # kind -> what holds it
 
 
 class ArraySource(Source):
@@ -24,13 +25,15 @@ class ArraySource(Source):
     Args:
         parts: Name of each part and what it holds, a mapping of
             `images` (N, H, W) or (N, H, W, 1 or 3) of any real number type,
-            and optionally `masks` (N, H, W) whole numbers, or in a classification `labels`
-            (N,) class numbers and `regions` (N, H, W), not 0 where the object is; `boxes` N
-            arrays (n, 4) `x1 y1 x2 y2` in pixels, `classes` N arrays (n,), `groups` N names,
+            and optionally `masks` (N, H, W) whole numbers, or `labels` (N,) class numbers and
+            `regions` (N, H, W), not 0 where the object is; `boxes` N arrays (n, 4)
+            `x1 y1 x2 y2` in pixels, `classes` N arrays (n,), `groups` N names,
             `split` ("train", "val", "test" or None; by default the part's name where it is
             one of these), and `key`, `mask_key`: what messages call the arrays.
         name, layout, path, class_names, mask_values, white, notes, problems, class_labels: As
-            `Source` has them; a classification needs `class_names`.
+            `Source` has them; labels need `class_names`.
+        truth: The kind of truth; by default what the parts hold: labels, else masks, else
+            boxes where these are all there is.
         stamp: Says which content this is, so that a scan can be kept. None: unknown.
     """
 
@@ -48,14 +51,14 @@ class ArraySource(Source):
         stamp: str | None = None,
         class_labels: Sequence[str] | None = None,
         problems: Sequence[Issue] = (),
+        truth: str | None = None,
     ):
         where = f" in {path.name}" if path else ""
         self._stamp = stamp
         self._rows: list[tuple[dict[str, Any], int]] = []
         records = []
-        task = "segmentation"
-        if any(content.get("labels") is not None for content in parts.values()):
-            task = "classification"
+        truth = truth or _truth_in(parts)
+        if truth == "label":
             class_labels = class_labels or class_names
         for part, content in parts.items():
             unknown = set(content) - set(PART_KEYS)
@@ -64,14 +67,24 @@ class ArraySource(Source):
                     f"Part {part!r} holds {sorted(unknown)}; known: {', '.join(PART_KEYS)}."
                 )
             data = _check_part(part, content, where)
-            if task == "classification":
+            if truth == "label":
                 _check_labels(data, len(class_labels or ()), where)
+            truths = data[TRUTH_KEYS[truth]]
             for row in range(len(data["images"])):
                 place = f"row {row} of {data['key']}{where}"
                 group = None if data["groups"] is None else str(data["groups"][row])
-                labelled = data["masks"] is not None or data["labels"] is not None
                 label = None if data["labels"] is None else class_labels[data["labels"][row]]
-                records.append(Record(str(row), part, data["split"], labelled, group, place, label))
+                records.append(
+                    Record(
+                        id=str(row),
+                        part=part,
+                        split=data["split"],
+                        labelled=truths is not None,
+                        group=group,
+                        place=place,
+                        label=label,
+                    )
+                )
                 self._rows.append((data, row))
         super().__init__(
             records,
@@ -83,7 +96,7 @@ class ArraySource(Source):
             white=white,
             notes=notes,
             problems=problems,
-            task=task,
+            truth=truth,
             class_labels=class_labels,
         )
 
@@ -107,12 +120,12 @@ class ArraySource(Source):
             image *= 255
         if image.dtype.kind == "f":
             check_finite(image, place)
-        mask = boxes = classes = region = None
+        mask = boxes = classes = region = label = None
         if data["masks"] is not None:
             mask = data["masks"][row]
             mask = integral(mask, place.replace(data["key"], data["mask_key"], 1))
         if data["labels"] is not None:
-            mask = np.full((1, 1), data["labels"][row], np.int32)
+            label = int(data["labels"][row])
         warnings = []
         if data["regions"] is not None:
             region = to_region(integral(data["regions"][row], place))
@@ -122,7 +135,28 @@ class ArraySource(Source):
             classes = np.asarray(data["classes"][row], np.int32)
         image = image[..., None] if image.ndim == 2 else image
         mode = str(stored.dtype)
-        return RawSample(image, mask, boxes, classes, mode, tuple(warnings), region)
+        return RawSample(
+            image=image,
+            mask=mask,
+            boxes=boxes,
+            classes=classes,
+            mode=mode,
+            warnings=tuple(warnings),
+            region=region,
+            label=label,
+        )
+
+
+def _truth_in(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """The kind of truth that parts hold: labels, else masks, else boxes; masks of none."""
+    return next(
+        (
+            truth
+            for truth in ("label", "masks", "boxes")
+            if any(content.get(TRUTH_KEYS[truth]) is not None for content in parts.values())
+        ),
+        "masks",
+    )
 
 
 def _check_part(part: str, content: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -158,7 +192,7 @@ def _check_part(part: str, content: Mapping[str, Any], where: str) -> dict[str, 
 
 
 def _check_labels(data: dict[str, Any], num_classes: int, where: str) -> None:
-    """Raises where a part of a classification holds labels that are no class numbers."""
+    """Raises where a part holds labels that are no class numbers, or masks beside them."""
     labels, key = data["labels"], data["key"]
     if data["masks"] is not None:
         raise InputError(f"{key}{where}: give labels or masks; beside labels masks are `regions`.")

@@ -19,7 +19,7 @@ GREY = 128  # from here on a pixel of a grey mask belongs to the region
 
 
 class LabelledFiles(FileSource):
-    """A classification out of files: a label, and where there are any a region and a box.
+    """Image files with a label each, and where there are any a region and a box.
 
     Args:
         records: One a sample; `label` is one of the `class_labels`, or None.
@@ -45,7 +45,7 @@ class LabelledFiles(FileSource):
             records,
             files,
             region_places,
-            task="classification",
+            truth="label",
             class_names=class_names or None,
             class_labels=class_labels or None,
             **common,
@@ -65,7 +65,6 @@ class LabelledFiles(FileSource):
             region = to_region(sample.mask)
             if not region.any():
                 warnings.append(EMPTY_REGION)
-        label = None if number is None else np.full((1, 1), number, np.int32)
         boxes = None if box is None else np.array([box], np.float32)
         if box is not None:
             turned = any(text.startswith("EXIF orientation") for text in warnings)
@@ -73,10 +72,11 @@ class LabelledFiles(FileSource):
             check_box(box, sample.image.shape[:2], place=place, turned=turned)
         return replace(
             sample,
-            mask=label,
+            mask=None,
+            label=number,
             region=region,
             boxes=boxes,
-            classes=None if boxes is None or label is None else label[0],
+            classes=None if boxes is None or number is None else np.array([number], np.int32),
             warnings=tuple(warnings),
         )
 

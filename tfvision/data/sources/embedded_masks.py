@@ -45,8 +45,8 @@ def embedded() -> ArraySource:
         split: {
             "images": data[f"{split}_images"],
             "masks": data[f"{split}_masks"],
-            "boxes": _split_boxes(data, split),
-            "classes": _split_boxes(data, split, "classes"),
+            "boxes": split_rows(data, split, "boxes"),
+            "classes": split_rows(data, split, "classes"),
         }
         for split in SPLITS
     }
@@ -70,7 +70,7 @@ def build_scenes() -> dict[str, np.ndarray]:
     """
     from sklearn.datasets import load_digits, load_sample_images
 
-    photos = [_gray(photo) for photo in load_sample_images().images]
+    photos = [gray(photo) for photo in load_sample_images().images]
     digits = load_digits()
     arrays = {}
     for number, (split, count) in enumerate(SPLITS.items()):
@@ -92,7 +92,7 @@ def build_scenes() -> dict[str, np.ndarray]:
 
 def _scene(rng, regions, strokes):
     """One image (H, W) uint8, its mask (H, W) uint8, boxes (N, 4) and classes (N,)."""
-    canvas = _background(rng, regions)
+    canvas = background(rng, regions, (HEIGHT, WIDTH))
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     owner = np.zeros((HEIGHT, WIDTH), np.int32)  # which drawn digit a pixel belongs to
     drawn = []
@@ -103,9 +103,7 @@ def _scene(rng, regions, strokes):
         place = _place(rng, ink, owner)
         if place is None:
             continue
-        opacity = rng.uniform(0.7, 1.0) * np.clip(2 * stroke - 0.5, 0, 1)
-        tone = canvas[place][ink].mean() + rng.uniform(0.35, 0.7) * rng.choice([-1, 1])
-        canvas[place] = (1 - opacity) * canvas[place] + opacity * tone
+        draw(rng, canvas, place, stroke)
         mask[place][ink] = DIGITS.get(digit, 0)
         owner[place][ink] = number
         drawn.append((number, digit))
@@ -142,14 +140,25 @@ def _choose_digit(rng):
     return int(rng.choice([digit for digit in DIGITS if digit != RARE]))
 
 
-def _background(rng, regions):
-    """A crop of one photograph in [0, 1], mirrored or not, its light and contrast varied."""
+def draw(rng, canvas, place, stroke):
+    """Lays strokes (h, w) in [0, 1] on a part of a gray canvas, darker or lighter than it."""
+    opacity = rng.uniform(0.7, 1.0) * np.clip(2 * stroke - 0.5, 0, 1)
+    tone = canvas[place][stroke > 0.5].mean() + rng.uniform(0.35, 0.7) * rng.choice([-1, 1])
+    canvas[place] = (1 - opacity) * canvas[place] + opacity * tone
+
+
+def background(rng, regions, size):
+    """A crop of one gray photograph in [0, 1], mirrored or not, its light and contrast varied.
+
+    `size`: (height, width) of the crop.
+    """
+    height, width = size
     region = regions[rng.integers(len(regions))]
-    top = rng.integers(0, region.shape[0] - HEIGHT + 1)
-    left = rng.integers(0, region.shape[1] - WIDTH + 1)
-    crop = region[top : top + HEIGHT, left : left + WIDTH]
+    top = rng.integers(0, region.shape[0] - height + 1)
+    left = rng.integers(0, region.shape[1] - width + 1)
+    crop = region[top : top + height, left : left + width]
     crop = crop[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
-    light = np.linspace(*rng.uniform(-0.15, 0.15, 2), WIDTH)
+    light = np.linspace(*rng.uniform(-0.15, 0.15, 2), width)
     return 0.5 + rng.uniform(0.3, 0.7) * (crop - crop.mean()) + rng.uniform(-0.15, 0.15) + light
 
 
@@ -182,7 +191,7 @@ def _sample(image, y, x):
     return upper * (1 - fy) + lower * fy
 
 
-def _gray(photo):
+def gray(photo):
     """(H, W, 3) uint8 -> (H, W) in [0, 1] by the weights of ITU-R BT.601."""
     return photo.astype(np.float64) @ [0.299, 0.587, 0.114] / 255
 
@@ -197,7 +206,8 @@ def own_share(images, split):
     return images[slice(*columns(len(images), split))]
 
 
-def _split_boxes(data, split, what="boxes"):
+def split_rows(data, split, what):
+    """Boxes or classes of a split, which stand on end, as one array a scene."""
     ends = np.cumsum(data[f"{split}_counts"])[:-1]
     return np.split(data[f"{split}_{what}"], ends)
 

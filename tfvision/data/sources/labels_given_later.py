@@ -109,7 +109,7 @@ def read_labels_table(
 
 
 class Relabelled(Source):
-    """A source of a classification whose unlabelled samples get labels and boxes from a file.
+    """A source of labels whose unlabelled samples get labels and boxes from a file.
 
     Args:
         source: The samples, scanned already: what the scan settled is taken over.
@@ -142,7 +142,7 @@ class Relabelled(Source):
             class_names=class_names,
             white=source.white,
             options=source.options,
-            task="classification",
+            truth="label",
             class_labels=source.class_labels,
         )
         self.ignore_label = source.ignore_label
@@ -156,12 +156,11 @@ class Relabelled(Source):
         if index not in self._given:
             return sample
         number, box = self._given[index]
-        label = np.full((1, 1), number, np.int32)
         if box is None:
-            return replace(sample, mask=label)
+            return replace(sample, label=number)
         check_box(box, sample.image.shape[:2], place=self.records[index].place)
         boxes = np.array([box], np.float32)
-        return replace(sample, mask=label, boxes=boxes, classes=label[0])
+        return replace(sample, label=number, boxes=boxes, classes=np.array([number], np.int32))
 
 
 def _places_of(ids: Sequence[str]) -> list[dict[str, int | None]]:

@@ -4,7 +4,7 @@
   samples to be split;
 - the same with a part's name, `x_train`, `train_images`, `val_masks`, ...: parts, of which
   the test part may lack masks;
-- the same with labels (N,), whole numbers or text, in place of masks: a classification;
+- the same with labels (N,), whole numbers or text, in place of masks: a label an image;
   masks beside labels are then the regions of the objects;
 - `training_set` (N, 2, H, W), image and mask, and optionally `test_set` (M, H, W).
 

@@ -12,23 +12,40 @@ from tfvision.data.sources.class_table_images import csv_files, find_label_table
 from tfvision.data.sources.mask_folder import MASKS
 from tfvision.data.sources.npz import holds_labels
 from tfvision.data.sources.source import Source
+from tfvision.data.truth import TRUTHS
 from tfvision.errors import InputError
 from tfvision.registry import Spec
 
 KNOWN = {
-    "segmentation": (
+    "masks": (
         "Known: a folder with images/ and masks/; a folder with train/, val/ and test/; a folder "
         "of img_1.png, mask_1.png, ...; a folder of images, or one image, without masks; an npz "
         "file with images and masks, x and y, or training_set and test_set; a CSV file with the "
         "columns image, mask, split, group"
     ),
-    "classification": (
+    "label": (
         "Known: a folder of images for each class; train/, val/ and test/ with these; a CSV file "
         "of file names and labels, or the folder that holds it; an npz file with images and "
         "labels, x and y; a folder of images, or one image, without labels"
     ),
+    "boxes": (
+        "Known: a folder of images, or one image, without boxes; an npz file with images, x. Boxes "
+        "come from a source of their own, such as embedded_boxes"
+    ),
 }
-SCRIPTS = {"segmentation": "train_seg.py", "classification": "train_cls.py"}
+
+
+class OtherTruth(InputError):
+    """A data set brings another kind of truth than the one that is read.
+
+    Attributes:
+        beginning: The message without its full stop: who knows the tasks can say more.
+        truth: The kind it brings.
+    """
+
+    def __init__(self, beginning: str, truth: str):
+        super().__init__(f"{beginning}.")
+        self.beginning, self.truth = beginning, truth
 
 
 def open_source(
@@ -43,7 +60,7 @@ def open_source(
     encoding: str | None = None,
     max_expansion: float | None = None,
     columns: Mapping | None = None,
-    task: str | None = "segmentation",
+    truth: str | None = "masks",
 ) -> Source:
     """The source that reads `path`.
 
@@ -51,9 +68,10 @@ def open_source(
         path: A folder, an npz file, a CSV file, or an image.
         mask_values, mask_palette, white, exif, max_pixels, allow_outside_root, encoding,
             max_expansion, columns: Arguments of the source in question; None: left to it.
-        task: "segmentation": masks are read; "classification": labels; None: `task_of` tells.
+        truth: The kind of truth that is read, see `tfvision.data.truth`; None: `truth_in` tells.
 
     Raises:
+        OtherTruth: The data set brings another kind of truth.
         InputError: Nothing there, or nothing known; says what was found and what is known.
             Also an argument that the source in question does not take, and a folder that
             may not be read.
@@ -72,18 +90,18 @@ def open_source(
     }
     given = {key: value for key, value in options.items() if value is not None}
     try:
-        task = task or task_of(path)
+        truth = truth or truth_in(path)
         try:
-            source = SOURCES.build(Spec(name=recognise(path, task=task), path=path, **given))
+            source = SOURCES.build(Spec(name=recognise(path, truth=truth), path=path, **given))
         except InputError as error:
             other = _spoken_for(path) if path.exists() else None
-            if other in (None, task):
+            if other in (None, truth):
                 raise
-            raise InputError(f"{error} {_other_task(path, other)}") from error
+            raise OtherTruth(f"{error} {_looks_like(path, other)}", other) from error
         if not any(record.labelled for record in source.records):
-            source.task = task  # images alone are read for either
-        if source.task != task:
-            raise InputError(_other_task(path, source.task))
+            source.truth = truth  # images alone are read for any
+        if source.truth != truth:
+            raise OtherTruth(_looks_like(path, source.truth), source.truth)
         return source
     except OSError as error:
         raise InputError(
@@ -92,9 +110,9 @@ def open_source(
         ) from error
 
 
-def recognise(path: Path, *, task: str = "segmentation") -> str:
-    """The name of the source that reads `path` for a task."""
-    known, labels = KNOWN[task], task == "classification"
+def recognise(path: Path, *, truth: str = "masks") -> str:
+    """The name of the source that reads a kind of truth from `path`."""
+    known, labels = KNOWN[truth], TRUTHS[truth].names_image
     if path.is_dir():
         if not labels:
             return "folder"
@@ -116,27 +134,27 @@ def recognise(path: Path, *, task: str = "segmentation") -> str:
     raise InputError(f"{path} is no data set that is known: it starts with '{text}'. {known}.")
 
 
-def task_of(path: str | Path) -> str:
-    """What a data set's layout speaks for; "segmentation" where it speaks for neither.
+def truth_in(path: str | Path) -> str:
+    """The kind of truth that a data set's layout speaks for; "masks" where it does for none.
 
     Raises:
         InputError: The path does not exist.
     """
-    return _spoken_for(Path(path)) or "segmentation"
+    return _spoken_for(Path(path)) or "masks"
 
 
 def _spoken_for(path: Path) -> str | None:
-    """The task that a data set's layout speaks for; None: neither."""
+    """The kind of truth that a data set's layout speaks for; None: none."""
     if path.is_dir():
         if _holds_masks(path):
-            return "segmentation"
+            return "masks"
         labels = _holds_label_table(path) or holds_class_folders(path)
     else:
         name = recognise(path)
         if name == "manifest" and has_masks(path):
-            return "segmentation"
+            return "masks"
         labels = has_labels(path) if name == "manifest" else name == "npz" and holds_labels(path)
-    return "classification" if labels else None
+    return "label" if labels else None
 
 
 def _holds_label_table(path: Path) -> bool:
@@ -153,9 +171,8 @@ def _holds_masks(path: Path) -> bool:
     return any(folder.is_dir() for folder in masks) and not _holds_label_table(path)
 
 
-def _other_task(path: Path, task: str) -> str:
-    truth = "masks" if task == "segmentation" else "a label for each image"
-    return f"{path} looks like data with {truth}, for {task}: {SCRIPTS[task]} trains on that."
+def _looks_like(path: Path, truth: str) -> str:
+    return f"{path} looks like data with {TRUTHS[truth].of_data}"
 
 
 def _near(path: Path) -> str:

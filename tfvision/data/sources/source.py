@@ -11,7 +11,6 @@ from tfvision.data.files.issue import BadSample, Issue
 from tfvision.errors import InputError
 
 SPLITS = ("train", "val", "test")
-TASKS = ("segmentation", "classification")
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,10 @@ class Record:
             index in an array. Unique within a part.
         part: The array or folder it stands in: "training_set", "test", "".
         split: "train", "val" or "test" where the data itself says so; None: to be split.
-        labelled: Whether it has a mask, or in a classification a label.
+        labelled: Whether it has a truth: a mask, a label, boxes (none of them, too).
         group: Samples of one group stay in one split; None: on its own.
         place: For messages: "images/a.png", "row 7 of training_set in mars.npz".
-        label: The class as the data writes it, in a classification; None without one.
+        label: The class of an image with one label, as the data writes it; None without one.
     """
 
     id: str
@@ -44,12 +43,13 @@ class RawSample:
 
     Attributes:
         image: (H, W, C) uint8, uint16 or float32, C is 1 or 3; not scaled.
-        mask: (H, W) int32; in a classification the class number, (1, 1) int32; or None.
+        mask: (H, W) int32, or None.
+        label: The class number of an image that has one, or None.
         boxes: (N, 4) float32 `x1 y1 x2 y2` in pixels, or None.
         classes: (N,) int32, or None.
         mode: How the image is stored: Pillow's mode of a file, the dtype of an array.
         warnings: What was done to read it, one sentence each.
-        region: (H, W) uint8, 1 where the object is, else 0, in a classification; or None.
+        region: (H, W) uint8, 1 where the object is, else 0, beside a label; or None.
     """
 
     image: np.ndarray
@@ -59,6 +59,7 @@ class RawSample:
     mode: str = ""
     warnings: tuple[str, ...] = ()
     region: np.ndarray | None = None
+    label: int | None = None
 
 
 class Source(ABC):
@@ -79,10 +80,9 @@ class Source(ABC):
         white: The pixel value that means 1.0; None: 255, 65535 or 1.0, by the dtype. A
             scan sets it to 255 where floating-point images hold whole numbers up to that.
         options: What else decides how a file is read, for the scan's cache.
-        task: "segmentation", or "classification": a mask is then the label of the image,
-            one pixel.
-        class_labels: How the data writes each class, in class order, in a classification;
-            the names too, unless these are listed apart from the labels.
+        truth: The kind of truth it brings, a name of `tfvision.data.truth.TRUTHS`.
+        class_labels: How the data writes each class, in class order, where an image has one
+            label; the names too, unless these are listed apart from the labels.
     """
 
     def __init__(
@@ -98,12 +98,10 @@ class Source(ABC):
         notes: Sequence[str] = (),
         problems: Sequence[Issue] = (),
         options: str = "",
-        task: str = "segmentation",
+        truth: str = "masks",
         class_labels: Sequence[str] | None = None,
     ):
-        if task not in TASKS:
-            raise InputError(f"task must be one of {', '.join(TASKS)}; got {task!r}.")
-        self.records, self.task = list(records), task
+        self.records, self.truth = list(records), truth
         self.class_labels = None if class_labels is None else list(class_labels)
         self.name, self.layout, self.path, self.options = name, layout, path, options
         self.class_names = None if class_names is None else list(class_names)
@@ -144,11 +142,6 @@ class Source(ABC):
             sample.mask, self.mask_values, self.ignore_label, place=self.records[index].place
         )
         return replace(sample, mask=labels)
-
-
-def truth_word(records: Sequence[Record]) -> str:
-    """What the truth of some samples is called in messages: "mask" or "label"."""
-    return "label" if any(record.label is not None for record in records) else "mask"
 
 
 def to_labels(

@@ -57,15 +57,18 @@ class ExcludeList:
         ]
 
 
-def read_exclude(path: str | Path | None, records: Sequence[Record]) -> ExcludeList:
+def read_exclude(
+    path: str | Path | None, records: Sequence[Record], *, truth: str = "masks"
+) -> ExcludeList:
     """Reads an exclude list with the columns `id[,reason,evidence,part]`.
 
     Args:
         path: The file; None: nothing is left out.
         records: Those of the source.
+        truth: Their kind of truth, for messages.
 
     Raises:
-        InputError: Ids that no sample with a mask has, with their line.
+        InputError: Ids that no sample with a truth has, with their line.
     """
     if path is None:
         return ExcludeList()
@@ -77,7 +80,7 @@ def read_exclude(path: str | Path | None, records: Sequence[Record]) -> ExcludeL
             places.setdefault(record.id, []).append(index)
     reasons, evidence, names = {}, {}, {}
     for row in rows:
-        index, problem = find_record(row, places, records)
+        index, problem = find_record(row, places, records, truth=truth)
         if problem is not None:
             raise InputError(f"data.exclude {path}, line {row.line}: {problem}.")
         record = records[index]

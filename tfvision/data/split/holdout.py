@@ -7,10 +7,11 @@ from pathlib import Path
 from tfvision.data.files.cache import write_atomic
 from tfvision.data.files.csv_table import Row, read_table
 from tfvision.data.scan.scan import Scan
-from tfvision.data.sources.source import SPLITS, Record, truth_word
+from tfvision.data.sources.source import SPLITS, Record
 from tfvision.data.split.assign import deal
 from tfvision.data.split.chain_blocks import Near, leave_out
 from tfvision.data.split.stratify import make_units
+from tfvision.data.truth import TRUTHS
 from tfvision.errors import InputError
 from tfvision.text import first_lines
 
@@ -51,10 +52,10 @@ def holdout(
     fractions = _fractions(val_fraction, test_fraction, given, has_test="test" in splits)
     free = [i for i, r in enumerate(records) if r.labelled and r.split is None]
     if not free and "train" not in given:
-        word = "mask" if scan.task == "segmentation" else "label"
+        kind = TRUTHS[scan.truth]
         raise InputError(
-            f"{scan.source_name} has no sample with a {word} to train on. Training needs {word}s; "
-            "images alone are for prediction."
+            f"{scan.source_name} has no sample with {kind.one} to train on. Training needs "
+            f"{kind.many}; images alone are for prediction."
         )
     if not free:
         if test_fraction:
@@ -90,9 +91,9 @@ def holdout(
 
 def too_few(scan: Scan, free: Sequence[int], units: int, near: Near) -> str:
     """The begin of the sentence that samples cannot be dealt out, and why not."""
-    word = "mask" if scan.task == "segmentation" else "label"
+    many = TRUTHS[scan.truth].many
     return (
-        f"{scan.source_name}: {len(free)} samples with {word}s, {units} independent ones"
+        f"{scan.source_name}: {len(free)} samples with {many}, {units} independent ones"
         f"{', near-duplicates aside,' if near.pairs else ','}"
     )
 
@@ -171,7 +172,11 @@ def write_splits(
 
 
 def read_splits(
-    path: str | Path, records: Sequence[Record], *, notes: list[str] | None = None
+    path: str | Path,
+    records: Sequence[Record],
+    *,
+    truth: str = "masks",
+    notes: list[str] | None = None,
 ) -> list[str | None]:
     """The split of each record as a CSV file says it, with the columns `id,split[,part]`;
     `fold` is for `read_folds`.
@@ -182,6 +187,7 @@ def read_splits(
     Args:
         path: The file.
         records: Those of the source.
+        truth: Their kind of truth, for messages.
         notes: Takes a line on how many records are left out.
 
     Raises:
@@ -196,9 +202,9 @@ def read_splits(
             places.setdefault(record.id, []).append(index)
     splits = [None if record.labelled else record.split for record in records]
     seen: dict[int, int] = {}
-    problems, word = [], truth_word(records)
+    problems, many = [], TRUTHS[truth].many
     for row in rows:
-        index, problem = find_record(row, places, records)
+        index, problem = find_record(row, places, records, truth=truth)
         if problem is None and row.values["split"] not in ("", *SPLITS):
             problem = f"unknown split {row.values['split']!r}; known: {', '.join(SPLITS)}, or empty"
         if problem is None and index in seen:
@@ -211,7 +217,7 @@ def read_splits(
     if problems:
         raise InputError(
             "\n".join([f"{path}: {len(problems)} lines are wrong.", *first_lines(problems)])
-            + f"\nIds must be those of the data set's samples with {word}s, each once."
+            + f"\nIds must be those of the data set's samples with {many}, each once."
         )
     labelled = [i for i, record in enumerate(records) if record.labelled]
     if not any(splits[i] == "train" for i in labelled):
@@ -220,13 +226,18 @@ def read_splits(
     if left_out and notes is not None:
         unlisted = len(labelled) - len(seen)
         notes.append(
-            f"{path.name}: {left_out} samples with {word}s are left out ({unlisted} are not listed)"
+            f"{path.name}: {left_out} samples with {many} are left out ({unlisted} are not listed)"
         )
     return splits
 
 
 def read_folds(
-    path: str | Path, records: Sequence[Record], splits: Sequence[str | None], *, folds: int
+    path: str | Path,
+    records: Sequence[Record],
+    splits: Sequence[str | None],
+    *,
+    folds: int,
+    truth: str = "masks",
 ) -> list[int | None] | None:
     """The fold of each record that a split file says itself, in a column `fold`.
 
@@ -235,6 +246,7 @@ def read_folds(
         records: Those of the source.
         splits: As `read_splits` gives them: what is in "train" is what is dealt.
         folds: How many there are; they are counted from 0.
+        truth: The kind of truth of the records, for messages.
 
     Returns:
         One a record, None where the split is not "train"; or None where the file has no such
@@ -255,7 +267,7 @@ def read_folds(
     known = {str(fold): fold for fold in range(folds)}
     found: list[int | None] = [None] * len(records)
     for row in rows:
-        index, problem = find_record(row, places, records)
+        index, problem = find_record(row, places, records, truth=truth)
         if problem is not None or splits[index] != "train":
             continue
         if row.values["fold"] not in known:
@@ -273,7 +285,7 @@ def read_folds(
 
 
 def find_record(
-    row: Row, places: dict[str, list[int]], records: Sequence[Record]
+    row: Row, places: dict[str, list[int]], records: Sequence[Record], *, truth: str
 ) -> tuple[int, str | None]:
     """The index of the record a row means, and what is wrong with it.
 
@@ -281,6 +293,7 @@ def find_record(
         row: With the columns `id` and `part`.
         places: Id -> indices of the labelled records that have it.
         records: Those of the source.
+        truth: Their kind of truth, for messages.
     """
     identity = unicodedata.normalize("NFC", row.values["id"])
     found = places.get(identity, [])
@@ -291,7 +304,7 @@ def find_record(
             named = ", ".join(repr(part) for part in parts)
             return 0, f"id {identity!r} stands in the parts {named}; say which in a column part"
     if not found:
-        return 0, f"no sample with a {truth_word(records)} has the id {identity!r}"
+        return 0, f"no sample with {TRUTHS[truth].one} has the id {identity!r}"
     return found[0], None
 
 

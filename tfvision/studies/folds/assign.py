@@ -69,7 +69,7 @@ class Deal:
     def summary(self, arch: str) -> dict[str, Any]:
         """What a dry run gives."""
         return {
-            "task": self.prepared.source.task,
+            "task": self.prepared.task,
             "arch": arch,
             "dry_run": True,
             "folds": len(self.splits),

@@ -110,7 +110,7 @@ def decode_pieces(recipe: Recipe, prepared: Prepared, indices: Sequence[int]) ->
         has |= {"box"} if sample.box is not None else set()
         pieces = cut_native(recipe, sample)
         counter += count_pieces(pieces)
-        truth.append(int(sample.mask[0, 0]))
+        truth.append(int(sample.targets["label"]))
         for piece in pieces:
             images.append(_fitted(piece.image, recipe.size, config.fit))
             if with_regions:
@@ -127,8 +127,7 @@ def decode_pieces(recipe: Recipe, prepared: Prepared, indices: Sequence[int]) ->
         ids=[prepared.source.records[indices[n]].id for n in owner],
         images=np.stack(images),
         scale=scales[0],
-        labels=truth[owner],
-        regions=_stacked(regions, recipe.size),
+        targets={"label": truth[owner], **_stacked(regions, recipe.size)},
     )
     return Pieces(samples, owner, np.array(weights), truth, recipe.cut.notes(counter))
 
@@ -263,12 +262,12 @@ def _region(piece: Piece, recipe: Recipe) -> np.ndarray | None:
     return fit_image(piece.region, recipe.size, recipe.config.data.fit, nearest=True)
 
 
-def _stacked(regions: list[np.ndarray | None], size: tuple[int, int]) -> np.ndarray | None:
-    """(n, *size) uint8, 0 all over where a region is not known; None where none is."""
+def _stacked(regions: list[np.ndarray | None], size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """The target `region` (n, *size) uint8, 0 all over where it is not known; {} where none is."""
     if all(region is None for region in regions):
-        return None
+        return {}
     empty = np.zeros(size, np.uint8)
-    return np.stack([empty if region is None else region for region in regions])
+    return {"region": np.stack([empty if region is None else region for region in regions])}
 
 
 def _shown(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

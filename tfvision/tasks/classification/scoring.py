@@ -77,7 +77,7 @@ def score_samples(
     def images():
         for name, sample in samples:
             ids.append(name)
-            truth.append(sample.mask)
+            truth.append(sample.labels)
             yield sample
 
     predicted = list(image_probabilities(recipe, predictor, images(), pieces=pieces))
@@ -138,7 +138,7 @@ def validation(
         scores = {"val_loss": mean_loss, **declared_scores(recipe, plain, processed)}
         scores.setdefault("val_accuracy", METRICS["accuracy"].from_counts(plain, recipe.contract))
         if len(samples) > len(truth):
-            each = counts(of_pieces.argmax(-1), samples.labels[:, None, None])
+            each = counts(of_pieces.argmax(-1), samples.targets["label"][:, None, None])
             scores["val_piece_accuracy"] = METRICS["accuracy"].from_counts(each, recipe.contract)
         pooled = plain.sum(axis=0)
         for k, value in enumerate(contract.dice_per_class(pooled)):

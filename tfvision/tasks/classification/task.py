@@ -78,13 +78,15 @@ class Classification(Task):
             chosen=of_pieces(chosen, train),
             train=train.samples,
             val=val and val.samples,
-            train_labels=train.samples.labels[:, None, None],
+            train_labels=train.samples.targets["label"][:, None, None],
             val_labels=val and val.truth[:, None, None],
             notes=[*chosen.notes, *train.notes],
             details={
                 "val_pieces": val,
                 "class_pieces": {
-                    name: np.bincount(of.samples.labels, minlength=recipe.num_classes).tolist()
+                    name: np.bincount(
+                        of.samples.targets["label"], minlength=recipe.num_classes
+                    ).tolist()
                     for name, of in (("train", train), ("val", val))
                     if of is not None
                 },

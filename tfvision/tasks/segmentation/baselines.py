@@ -23,7 +23,7 @@ def baseline_scores(recipe: Recipe, prepared: Prepared) -> list[dict[str, Any]]:
     counts = sum(
         level_counts(
             _floats(decoded["train"], rows),
-            decoded["train"].masks[rows],
+            decoded["train"].targets["mask"][rows],
             recipe.num_classes,
             ignored,
         )
@@ -42,11 +42,14 @@ def baseline_scores(recipe: Recipe, prepared: Prepared) -> list[dict[str, Any]]:
     pixels[[k for k in ignored if k < len(pixels)]] = 0
 
     def most_frequent(samples, rows):
-        return majority(pixels, samples.masks[rows], recipe.num_classes, void)
+        return majority(pixels, samples.targets["mask"][rows], recipe.num_classes, void)
 
     def lookup(table):
         return lambda samples, rows: confusion_matrix(
-            samples.masks[rows], table.predict(_floats(samples, rows)), recipe.num_classes, void
+            samples.targets["mask"][rows],
+            table.predict(_floats(samples, rows)),
+            recipe.num_classes,
+            void,
         )
 
     tables = [IntensityLookup.fit(counts, balanced=balanced) for balanced in (False, True)]

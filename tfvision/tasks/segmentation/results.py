@@ -98,7 +98,7 @@ def _overlays(outcome: Outcome) -> dict[str, list[Overlay]]:
     def overlay(i: int) -> Overlay:
         sample = native_scanned(prepared, indices[i])
         return Overlay(
-            result.ids[i], split, sample.picture, sample.mask, result.answers[i], each[i]
+            result.ids[i], split, sample.picture, sample.labels, result.answers[i], each[i]
         )
 
     return {

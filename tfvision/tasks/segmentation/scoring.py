@@ -16,7 +16,7 @@ from tfvision.engine.predict import (
     predict_probabilities,
     replica_values,
 )
-from tfvision.engine.step import BatchLoss, TrainStep
+from tfvision.engine.step import BatchLoss, TrainStep, label_maps
 from tfvision.metrics import contract
 from tfvision.metrics.confusion import confusion_matrix
 from tfvision.metrics.evidence import ConfusionEvidence
@@ -81,12 +81,12 @@ class Validation:
         return counted, processed, float(losses[valid].astype(np.float64).mean())
 
     def _score(self, batch):
-        outputs = logits_of(self._model, batch["image"])
-        plain = self._count(batch["mask"], tf.argmax(outputs[-1], -1))
+        outputs, labels = logits_of(self._model, batch["image"]), label_maps(batch)
+        plain = self._count(labels, tf.argmax(outputs[-1], -1))
         decoded = plain
         if self._decode:
             probabilities = probabilities_of(self._model, outputs[-1])
-            decoded = self._count(batch["mask"], self._decode(probabilities))
+            decoded = self._count(labels, self._decode(probabilities))
         return batch["valid"], self._loss(batch, outputs), plain, decoded
 
     def _count(self, labels, predictions):
@@ -156,7 +156,7 @@ def score_samples(
     """`score` of samples, (id, sample) each, under a recipe."""
     return score(
         inference,
-        ((name, one.image, one.mask, one.scale) for name, one in samples),
+        ((name, one.image, one.labels, one.scale) for name, one in samples),
         num_classes=recipe.num_classes,
         rules=recipe.rules,
         component_rules=recipe.component_rules,

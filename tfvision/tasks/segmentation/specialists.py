@@ -82,7 +82,7 @@ def _scores(recipe: Recipe, model, samples: Samples) -> tuple[np.ndarray, np.nda
     config = recipe.config.data
     size = min(config.batch_size, len(samples))
     logits = tf.function(lambda image: logits_of(model, image)[-1])
-    kept, every = [], max(1, -(-samples.masks[0].size * len(samples) // MOST))
+    kept, every = [], max(1, -(-samples.targets["mask"][0].size * len(samples) // MOST))
     for batch in scoring_batches(samples, batch_size=size, workers=config.workers):
         valid = batch["valid"].numpy()
         labels = batch["mask"].numpy()[valid].reshape(-1)[::every]

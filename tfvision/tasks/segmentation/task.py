@@ -63,8 +63,8 @@ class Segmentation(Task):
             chosen=chosen,
             train=train,
             val=val,
-            train_labels=train.masks,
-            val_labels=None if val is None else val.masks,
+            train_labels=train.targets["mask"],
+            val_labels=None if val is None else val.targets["mask"],
             notes=chosen.notes,
         )
 

@@ -1,0 +1,192 @@
+"""The kind `masks`: a class for each pixel."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfvision.data.files.issue import BadSample, Issue
+from tfvision.data.truth.base import Measured, Truth, sha256_of
+from tfvision.data.truth.classes import (
+    Classes,
+    check_class_names,
+    first_seen,
+    numbered_names,
+    some,
+)
+from tfvision.errors import InputError
+
+
+class Masks(Truth):
+    """`mask` (H, W) int32 raw values. Values are counted in pixels."""
+
+    name = "masks"
+    word, one, many, other, of_data = "mask", "a mask", "masks", "another mask", "masks"
+    targets = ("mask",)
+    drawn = "mask"
+
+    def check(self, sample: Any, place: str) -> None:
+        check_size(sample.image, sample.mask, place)
+
+    def measure(self, sample: Any) -> Measured:
+        if sample.mask is None:
+            return Measured("", {})
+        return Measured(sha256_of(sample.mask), _count(sample.mask))
+
+    def settle(
+        self,
+        facts: Sequence[Any],
+        records: Sequence[Any],
+        *,
+        class_names: Sequence[str] | None,
+        mask_values: Sequence[int] | None,
+        ignore_label: int | None,
+        first_pixel: Callable[[int, int], tuple[int, int]],
+    ) -> Classes:
+        """Without names and `mask_values` the classes are 0..K-1 as found; {0, 255} reads as
+        {0, 1}, any other gap is an error. 255 is a class, even where it is the ignore label,
+        if more than 255 names are declared; a value that `mask_values` lists always is."""
+        names = check_class_names(class_names)
+        if names and mask_values and len(names) != len(mask_values):
+            raise InputError(
+                f"{len(names)} class_names and {len(mask_values)} mask_values are declared. There "
+                "must be one value a class."
+            )
+        if ignore_label is not None and (
+            ignore_label in (mask_values or ()) or (ignore_label == 255 and len(names) > 255)
+        ):
+            ignore_label = None
+        values = [None if fact is None else fact.values for fact in facts]
+        first = first_seen(values)
+        classes = Classes(names, None if mask_values is None else list(mask_values), ignore_label)
+        if mask_values is not None:
+            classes.names = names or numbered_names(len(mask_values))
+        elif not names and first:
+            _infer(classes, first, records, first_pixel)
+        elif len(names) == 2 and set(first) == {0, 255} and ignore_label == 255:
+            classes.issues.append(_two_names_and_255(names))
+        if not any(issue.severity == "error" for issue in classes.issues):
+            _check_values(classes, values, records, first_pixel)
+        return classes
+
+    def warnings(self, scan: Any, records: Sequence[Any]) -> list[Issue]:
+        labelled = np.array([sha256 != "" for sha256 in scan.truth_sha256], bool)
+        pixels, issues = scan.class_pixels[labelled], []
+        for index, name in enumerate(scan.class_names):
+            if pixels[:, index].sum() == 0 and index != scan.ignore_label:
+                problem = f"the class {name!r} ({index}) stands in no mask"
+                advice = "It cannot be learnt or scored: check class_names, or add samples."
+                issues.append(Issue("warning", "", "masks", problem, advice))
+        empty = np.flatnonzero(labelled & (scan.class_pixels.sum(axis=1) == 0))
+        if len(empty) == labelled.sum():
+            problem = "no mask holds a labelled pixel"
+            issues.append(Issue("error", "", "masks", problem, "Check ignore_label."))
+        elif len(empty):
+            problem = f"no pixel has a label ({len(empty)} such masks)"
+            advice = "They teach nothing: take them out, or check ignore_label."
+            first = records[empty[0]]
+            issues.append(Issue("warning", first.id, first.place, problem, advice))
+        only_first = int((pixels[:, 0] > 0)[pixels[:, 1:].sum(axis=1) == 0].sum())
+        if only_first * 2 > len(pixels):
+            name = scan.class_names[0]
+            problem = f"{only_first} of {len(pixels)} masks hold nothing but {name!r}"
+            issues.append(Issue("warning", "", "masks", problem, "Check that they are finished."))
+        return issues
+
+    def drawing(self, sample: Any, num_classes: int) -> np.ndarray | None:
+        return sample.mask
+
+
+def check_size(image: np.ndarray, drawn: np.ndarray | None, place: str) -> None:
+    """Raises a `BadSample` where a mask or a region has another size than its image."""
+    size, drawn_size = image.shape[:2], None if drawn is None else drawn.shape
+    if drawn_size is None or drawn_size == size:
+        return
+    turned = " They fit when one is turned: check its EXIF orientation, or set exif: ignore."
+    raise BadSample(
+        place,
+        f"the image has {size[0]} x {size[1]} pixels, its mask {drawn_size[0]} x {drawn_size[1]} "
+        "(height x width)",
+        "Image and mask must have one size." + (turned if drawn_size[::-1] == size else ""),
+    )
+
+
+def _count(mask: np.ndarray) -> dict[int, int]:
+    if mask.min() >= 0 and mask.max() < 4096:
+        counts = np.bincount(mask.ravel())
+        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    values, counts = np.unique(mask, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _infer(classes: Classes, first: dict[int, int], records, first_pixel) -> None:
+    """Classes from the values alone."""
+    if set(first) == {0, 255}:
+        classes.mask_values, classes.ignore_label = [0, 255], None
+        classes.names = numbered_names(2)
+        classes.notes.append("masks hold {0, 255}: read as {0, 1}")
+        return
+    values = [value for value in first if value != classes.ignore_label]
+    if not values:
+        problem = f"every pixel of every mask is {classes.ignore_label}, which means no label"
+        advice = f"Set ignore_label: null if {classes.ignore_label} is a class."
+        classes.issues.append(Issue("error", "", "masks", problem, advice))
+        return
+    expected = (v for v in range(len(values) + 1) if v != classes.ignore_label)
+    odd = next((v for v, e in zip(values, expected, strict=False) if v != e), None)
+    if odd is not None:
+        y, x = first_pixel(first[odd], odd)
+        record = records[first[odd]]
+        classes.issues.append(
+            Issue(
+                "error",
+                "",  # about all masks: this is where the odd value is first seen
+                record.place,
+                f"the masks hold {some(list(first))}, classes are 0, 1, 2, ... without a gap; "
+                f"{odd} first stands here, at pixel (y, x) = ({y}, {x})",
+                f"If all are meant, declare mask_values: {some(list(first), limit=256)} (in "
+                "class order), or class_names for all classes; else correct the mask.",
+            )
+        )
+        return
+    if len(values) < 2:
+        problem = f"the masks hold the label {values[0]} alone: there is nothing to tell apart"
+        advice = "Check the masks, or declare class_names."
+        classes.issues.append(Issue("error", "", "masks", problem, advice))
+    classes.names = numbered_names(values[-1] + 1)
+
+
+def _two_names_and_255(names: list[str]) -> Issue:
+    return Issue(
+        "error",
+        "",
+        "masks",
+        f"two classes are declared ({names[0]}, {names[1]}), the masks hold {{0, 255}}, and 255 "
+        "means no label: nothing would be left to learn",
+        f"Declare mask_values: [0, 255] where 255 is {names[1]}, or [0, 1] where it means no "
+        "label indeed.",
+    )
+
+
+def _check_values(
+    classes: Classes, values: Sequence[Mapping[int, int] | None], records, first_pixel
+) -> None:
+    """An error for each sample that holds a value which is no class."""
+    raw = classes.raw_values()
+    known = {*raw} if classes.ignore_label is None else {*raw, classes.ignore_label}
+    for index, of_sample in enumerate(values):
+        odd = sorted(set(of_sample or ()) - known)
+        if not odd:
+            continue
+        y, x = first_pixel(index, odd[0])
+        ignored = "" if classes.ignore_label is None else f" or {classes.ignore_label} (no label)"
+        classes.issues.append(
+            Issue(
+                "error",
+                records[index].id,
+                records[index].place,
+                f"the mask holds {some(odd)}, first at pixel (y, x) = ({y}, {x}); expected: "
+                f"{some(raw)}{ignored}",
+                "Correct the mask, or declare class_names, mask_values or ignore_label to fit.",
+            )
+        )
