@@ -34,15 +34,13 @@ def with_flags(
     raw: Mapping[str, Any], data: Path | None, overrides: Sequence[str]
 ) -> dict[str, Any]:
     """A copy of `raw` with what --data and --set say of every config."""
-    source = {"name": "auto", "path": str(data.resolve())} if data is not None else None
-    over = [] if source is None else {"data": {**(raw.get("data") or {}), "source": source}}
-    return laid_over(laid_over(raw, over), overrides)
-
-
-def check_data(data: Path | None) -> None:
-    """Raises where there is nothing at --data."""
-    if data is not None and not data.exists():
-        raise InputError(f"--data {data}: there is no such file or folder.")
+    result = dict(raw)
+    if data is not None:
+        if not data.exists():
+            raise InputError(f"--data {data}: there is no such file or folder.")
+        source = {"name": "auto", "path": str(data.resolve())}
+        result["data"] = {**(raw.get("data") or {}), "source": source}
+    return laid_over(result, overrides)
 
 
 def config_of(

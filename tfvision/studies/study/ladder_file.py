@@ -8,7 +8,6 @@ from tfvision.config import RunConfig, apply_override, load_config, validate
 from tfvision.errors import InputError
 from tfvision.registry import unknown
 from tfvision.studies.study.configs import (
-    check_data,
     config_of,
     conventions_of,
     is_raced,
@@ -65,7 +64,6 @@ def read_ladder(
     """
     file = load_config(LadderFile, path)
     chosen = _settings(path, file, settings)
-    check_data(data)
     found = _rungs(path, file, chosen.set, data=data, overrides=overrides)
     task = _task(path, found)
     steps, epochs = _length(file, chosen, steps, epochs)
@@ -255,11 +253,10 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     try:
-        return _distinct("--seeds", tuple(int(part) for part in text.split(",")))
+        seeds = tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"--seeds takes whole numbers, 0,1,2. Received: {text!r}.") from error
+    return _distinct("--seeds", seeds)
 
 
 def _distinct(where: Path | str, seeds: tuple[int, ...]) -> tuple[int, ...]:

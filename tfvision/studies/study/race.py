@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tfvision.config import RunConfig, differences, dump_config
+from tfvision.config import differences, dump_config
 from tfvision.engine.files import write_json, write_text
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
@@ -104,41 +104,36 @@ class _Trainings:
     """Makes the runs that the race asks for, and reads their counts."""
 
     def __init__(self, study: Study, out: Path, device: str, say: Callable[[str], None]):
-        self._study, self._device, self._say = study, device, say
-        self._folders = {
-            rung.name: out / folder_name(number, rung.name)
-            for number, rung in enumerate(study.rungs)
-        }
-        self._configs = {rung.name: rung.config for rung in study.rungs}
-        self._first: dict[int, ScoredRun] = {}  # of each fold; the others must match it
+        self._study, self._out, self._device, self._say = study, out, device, say
+        self._numbers = {rung.name: number for number, rung in enumerate(study.rungs)}
+        self._runs: dict[int, dict[str, ScoredRun]] = {fold: {} for fold in range(study.folds)}
         self._deal = None
         if study.units == "auto":
-            self._deal = deal_samples(_of_fold_0(study.rungs[0].config, study.folds))
+            config = study.rungs[0].config
+            data = config.data.model_copy(update={"folds": study.folds, "fold": 0})
+            self._deal = deal_samples(config.model_copy(update={"data": data}))
         self.warnings = self._deal.warnings if self._deal else []
 
     def run_of(self, name: str, fold: int) -> ScoredRun:
         """The finished run of a candidate on a fold."""
-        folder = self._folders[name]
-        train(
-            self._configs[name],
-            folder / f"fold-{fold}",
-            path=folder / "config.yaml",
-            log=folder / f"fold-{fold}.log",
-            overrides=[
-                f"data.folds={self._study.folds}",
-                f"data.fold={fold}",
-                "train.export=false",
-            ],
-            device=self._device,
-            quiet=True,
-        )
-        run = load_run(name, folder / f"fold-{fold}")
-        self._first.setdefault(fold, run)
-        return run
+        if name not in self._runs[fold]:
+            number = self._numbers[name]
+            folder, folds = self._out / folder_name(number, name), self._study.folds
+            train(
+                self._study.rungs[number].config,
+                folder / f"fold-{fold}",
+                path=folder / "config.yaml",
+                log=folder / f"fold-{fold}.log",
+                overrides=[f"data.folds={folds}", f"data.fold={fold}", "train.export=false"],
+                device=self._device,
+                quiet=True,
+            )
+            self._runs[fold][name] = load_run(name, folder / f"fold-{fold}")
+        return self._runs[fold][name]
 
     def counts_of(self, name: str, fold: int) -> FoldCounts:
         run = self.run_of(name, fold)
-        first = self._first[fold]
+        first = next(iter(self._runs[fold].values()))  # the others must match it
         check_comparable([first, run], SPLIT)
         counts = load_counts([first, run], SPLIT)[1]
         score = value(score_parts(counts.cms, run.contract, score=run.score))
@@ -160,11 +155,6 @@ class _Trainings:
                 "data back, or search in another --out."
             )
         return [f"fold {fold} {unit_of[i]}" for i in members]
-
-
-def _of_fold_0(config: RunConfig, folds: int) -> RunConfig:
-    data = config.data.model_copy(update={"folds": folds, "fold": 0})
-    return config.model_copy(update={"data": data})
 
 
 def _tell(done: Race, say: Callable[[str], None]) -> None:

@@ -10,7 +10,6 @@ from tfvision.config import RunConfig, dump_config, load_any, load_config
 from tfvision.errors import InputError
 from tfvision.registry import plain
 from tfvision.studies.study.configs import (
-    check_data,
     config_of,
     is_raced,
     raced_tasks,
@@ -42,7 +41,6 @@ def read_search(path: Path, *, data: Path | None = None, overrides: Sequence[str
             f"{path}: drop.least {file.drop.least} must be less than folds, {file.folds}, else "
             "nobody is dropped. If that is meant, write rule: none."
         )
-    check_data(data)
     base = with_flags(_base(path, file.base), data, overrides)
     changes = [(candidate.name, candidate.set) for candidate in file.candidates]
     if file.mixture is not None:
