@@ -7,7 +7,6 @@ from typing import Any
 
 from tfvision.config import RunConfig, apply_override, check_names, schema_of, validate
 from tfvision.errors import InputError
-from tfvision.metrics.contract import CONVENTIONS, Contract
 from tfvision.tasks.facts import facts_of, task_names
 
 
@@ -67,13 +66,6 @@ def config_of(
     if config.data.folds is not None:
         raise InputError(f"{where}: {folds}")
     return config
-
-
-def conventions_of(task: str) -> dict[str, Contract]:
-    """Name -> contract of the conventions of mean IoU; {} for a task that has no such score."""
-    if "mean_iou" not in facts_of(task).scores:
-        return {}
-    return {name: contract for name, _, contract in CONVENTIONS}
 
 
 def is_raced(task: str) -> bool:

@@ -9,7 +9,6 @@ from tfvision.errors import InputError
 from tfvision.registry import unknown
 from tfvision.studies.study.configs import (
     config_of,
-    conventions_of,
     is_raced,
     laid_over,
     raced_tasks,
@@ -169,7 +168,7 @@ def _check_scored(path: Path, rungs: Sequence[Rung], folds: int | None, labels: 
 
 def _metrics(path: Path, file: LadderFile, task: str) -> tuple[str, ...]:
     """The metrics of a ladder: the contract, and the conventions or the scores of its task."""
-    conventions = conventions_of(task)
+    conventions = facts_of(task).evidence_class().conventions
     if not conventions and "metrics" not in file.model_fields_set:
         return (DECLARED,)
     known = [DECLARED, *(conventions or facts_of(task).scores)]

@@ -16,7 +16,6 @@ from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
 from tfvision.recipe.sampling import training_set
 from tfvision.studies.folds.assign import deal_samples
-from tfvision.studies.study.configs import conventions_of
 from tfvision.studies.study.schema import DECLARED, Rung, Study
 from tfvision.studies.study.shared_split import (
     key_of,
@@ -28,6 +27,7 @@ from tfvision.studies.study.shared_split import (
 )
 from tfvision.studies.study.training import PLAN
 from tfvision.tasks.classification.pieces import piece_counts
+from tfvision.tasks.facts import facts_of
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def with_changes(config: RunConfig, seed: int, data: DataConfig, epochs: int) ->
 
 def check_contracts(study: Study) -> None:
     """Raises where rungs declare contracts under which their scores cannot be compared."""
-    conventions = conventions_of(study.task)
+    conventions = facts_of(study.task).evidence_class().conventions
     if conventions and DECLARED not in study.metrics:
         return
 

@@ -12,12 +12,11 @@ from tfvision.config import differences, dump_config
 from tfvision.engine.files import write_json, write_text
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
-from tfvision.stats.bootstrap import score_parts, value
-from tfvision.stats.race import FoldCounts, Race, Rule, race
+from tfvision.stats.race import FoldEvidence, Race, Rule, race
 from tfvision.studies.compare.scored_run import (
     ScoredRun,
     check_comparable,
-    load_counts,
+    load_evidence,
     load_run,
 )
 from tfvision.studies.folds.assign import deal_samples
@@ -81,7 +80,7 @@ def _run_race(study: Study, out: Path, device: str, quiet: bool) -> dict[str, An
     done = race(
         names,
         study.folds,
-        trainings.counts_of,
+        trainings.evidence_of,
         contract=first.contract,
         score=first.score,
         rule=Rule(drop.alpha if drop.rule == "race" else 0.0, drop.least, drop.luck),
@@ -101,7 +100,7 @@ def _run_race(study: Study, out: Path, device: str, quiet: bool) -> dict[str, An
 
 
 class _Trainings:
-    """Makes the runs that the race asks for, and reads their counts."""
+    """Makes the runs that the race asks for, and reads what they are scored by."""
 
     def __init__(self, study: Study, out: Path, device: str, say: Callable[[str], None]):
         self._study, self._out, self._device, self._say = study, out, device, say
@@ -131,14 +130,14 @@ class _Trainings:
             self._runs[fold][name] = load_run(name, folder / f"fold-{fold}")
         return self._runs[fold][name]
 
-    def counts_of(self, name: str, fold: int) -> FoldCounts:
+    def evidence_of(self, name: str, fold: int) -> FoldEvidence:
         run = self.run_of(name, fold)
         first = next(iter(self._runs[fold].values()))  # the others must match it
         check_comparable([first, run], SPLIT)
-        counts = load_counts([first, run], SPLIT)[1]
-        score = value(score_parts(counts.cms, run.contract, score=run.score))
+        evidence = load_evidence([first, run], SPLIT)[1]
+        score = evidence.measure(run.score, run.contract).value()
         self._say(f"fold {fold}  {score:.4f}  {name}")
-        return FoldCounts(counts.cms, self._units(fold, counts.ids))
+        return FoldEvidence(evidence, self._units(fold, evidence.ids))
 
     def _units(self, fold: int, ids: list[str]) -> list[str]:
         """The unit of each image of a fold, named so that no two folds share one."""

@@ -33,10 +33,10 @@ def result_of(
         contract, score: What was counted.
         warnings: What is to be said of the folds.
     """
-    complete = {name: done.counts[name] for name in done.survivors}
-    choices, counts = nested_choice(complete, contract=contract, score=score)
-    best = _interval(done.counts[done.winner], contract, score)
-    units = {unit for fold in done.counts[done.winner] for unit in fold.units}
+    complete = {name: done.evidence[name] for name in done.survivors}
+    choices, chosen = nested_choice(complete, contract=contract, score=score)
+    best = _interval(done.evidence[done.winner], contract, score)
+    units = {unit for fold in done.evidence[done.winner] for unit in fold.units}
     return {
         "search": study.name,
         "score": score,
@@ -45,11 +45,11 @@ def result_of(
         "drop": study.drop.model_dump(),
         "units": study.units,
         "num_units": len(units),
-        "trainings": sum(len(folds) for folds in done.counts.values()),
+        "trainings": sum(len(folds) for folds in done.evidence.values()),
         "trainings_of_all": study.folds * len(study.rungs),
         "winner": done.winner,
         "best_of": {"candidates": len(study.rungs), **best},
-        "nested": {**_interval(counts, contract, score), "choices": choices},
+        "nested": {**_interval(chosen, contract, score), "choices": choices},
         "candidates": _rows(study, done),
         "rounds": [_round(each) for each in done.rounds],
         "cautions": [*warnings, *_cautions(study, len(units))],
@@ -92,7 +92,7 @@ def _rows(study: Study, done: Race) -> list[dict[str, Any]]:
     looks = max(study.folds - study.drop.least, 1)
     for number, candidate in enumerate(study.rungs):
         name = candidate.name
-        last = done.rounds[len(done.counts[name]) - 1]
+        last = done.rounds[len(done.evidence[name]) - 1]
         verdict, dropped = last.verdicts.get(name), done.dropped_after(name)
         if dropped is not None:
             state = f"dropped after fold {dropped}"
@@ -104,7 +104,7 @@ def _rows(study: Study, done: Race) -> list[dict[str, Any]]:
         rows.append(
             {
                 "candidate": name,
-                "folds": len(done.counts[name]),
+                "folds": len(done.evidence[name]),
                 "score": or_none(last.scores[name]),
                 "state": state,
                 "against": None if verdict is None else last.leader,
@@ -134,8 +134,8 @@ def _round(each) -> dict[str, Any]:
     }
 
 
-def _interval(counts, contract: Contract, score: str) -> dict[str, float | None]:
-    numbers = score_interval(counts, contract=contract, score=score)
+def _interval(evidence, contract: Contract, score: str) -> dict[str, float | None]:
+    numbers = score_interval(evidence, contract=contract, score=score)
     return dict(zip(("score", "low", "high"), map(or_none, numbers), strict=True))
 
 

@@ -145,8 +145,8 @@ class Study:
         seeds: Of the trainings of each rung; a candidate has its config's.
         steps: Gradient steps of a rung whose `times` is 1; None: `epochs` is said instead.
         epochs: The same in epochs, or None.
-        metrics: `contract`, names of conventions of mean IoU, or scores of the task; the first
-            decides.
+        metrics: `contract`, and names of the task's conventions, or of its scores where it has
+            none; the first decides.
         labels: What the runs are scored on in place of the test split, or None.
         whole: All rungs of the file, where `rungs` are only some: folds are dealt for them.
     """
