@@ -12,7 +12,7 @@ from tfvision.config import differences, dump_config
 from tfvision.engine.files import write_json, write_text
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
-from tfvision.stats.race import FoldEvidence, Race, Rule, race
+from tfvision.stats.race import FoldEvidence, Race, race
 from tfvision.studies.compare.scored_run import (
     ScoredRun,
     check_comparable,
@@ -76,19 +76,17 @@ def _run_race(study: Study, out: Path, device: str, quiet: bool) -> dict[str, An
     say = (lambda line: None) if quiet else (lambda line: print(line, flush=True))
     trainings = _Trainings(study, out, device, say)
     names = [candidate.name for candidate in study.rungs]
-    first, drop = trainings.run_of(names[0], 0), study.drop
+    drop = study.drop
     done = race(
         names,
         study.folds,
         trainings.evidence_of,
-        contract=first.contract,
-        score=first.score,
-        rule=Rule(drop.alpha if drop.rule == "race" else 0.0, drop.least, drop.luck),
+        alpha=drop.alpha if drop.rule == "race" else 0.0,
+        least=drop.least,
+        luck=drop.luck,
         on_round=lambda done: _tell(done, say),
     )
-    result = result_of(
-        study, done, contract=first.contract, score=first.score, warnings=trainings.warnings
-    )
+    result = result_of(study, done, warnings=trainings.warnings)
     winner = next(rung for rung in study.rungs if rung.name == done.winner)
     title = f"# {winner.name}, the best of {len(names)} candidates of {study.name}\n"
     write_text(out / "best.yaml", title + dump_config(winner.config))
@@ -105,7 +103,7 @@ class _Trainings:
     def __init__(self, study: Study, out: Path, device: str, say: Callable[[str], None]):
         self._study, self._out, self._device, self._say = study, out, device, say
         self._numbers = {rung.name: number for number, rung in enumerate(study.rungs)}
-        self._runs: dict[int, dict[str, ScoredRun]] = {fold: {} for fold in range(study.folds)}
+        self._first: dict[int, ScoredRun] = {}  # of each fold; the others must match it
         self._deal = None
         if study.units == "auto":
             config = study.rungs[0].config
@@ -113,31 +111,26 @@ class _Trainings:
             self._deal = deal_samples(config.model_copy(update={"data": data}))
         self.warnings = self._deal.warnings if self._deal else []
 
-    def run_of(self, name: str, fold: int) -> ScoredRun:
-        """The finished run of a candidate on a fold."""
-        if name not in self._runs[fold]:
-            number = self._numbers[name]
-            folder, folds = self._out / folder_name(number, name), self._study.folds
-            train(
-                self._study.rungs[number].config,
-                folder / f"fold-{fold}",
-                path=folder / "config.yaml",
-                log=folder / f"fold-{fold}.log",
-                overrides=[f"data.folds={folds}", f"data.fold={fold}", "train.export=false"],
-                device=self._device,
-                quiet=True,
-            )
-            self._runs[fold][name] = load_run(name, folder / f"fold-{fold}")
-        return self._runs[fold][name]
-
     def evidence_of(self, name: str, fold: int) -> FoldEvidence:
-        run = self.run_of(name, fold)
-        first = next(iter(self._runs[fold].values()))  # the others must match it
-        check_comparable([first, run], SPLIT)
-        evidence = load_evidence([first, run], SPLIT)[1]
+        """What the run of a candidate on a fold is scored by."""
+        number, folds = self._numbers[name], self._study.folds
+        folder = self._out / folder_name(number, name)
+        train(
+            self._study.rungs[number].config,
+            folder / f"fold-{fold}",
+            path=folder / "config.yaml",
+            log=folder / f"fold-{fold}.log",
+            overrides=[f"data.folds={folds}", f"data.fold={fold}", "train.export=false"],
+            device=self._device,
+            quiet=True,
+        )
+        run = load_run(name, folder / f"fold-{fold}")
+        both = [self._first.setdefault(fold, run), run]
+        check_comparable(both, SPLIT)
+        evidence = load_evidence(both, SPLIT)[1]
         score = evidence.measure(run.score, run.contract).value()
         self._say(f"fold {fold}  {score:.4f}  {name}")
-        return FoldEvidence(evidence, self._units(fold, evidence.ids))
+        return FoldEvidence(evidence, self._units(fold, evidence.ids), run.score, run.contract)
 
     def _units(self, fold: int, ids: list[str]) -> list[str]:
         """The unit of each image of a fold, named so that no two folds share one."""

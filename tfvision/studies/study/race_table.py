@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tfvision.metrics.contract import Contract, or_none
+from tfvision.metrics.contract import or_none
 from tfvision.registry import plain
 from tfvision.report import tables
 from tfvision.report.tables import decimals
-from tfvision.stats.race import Race, nested_choice, score_interval
+from tfvision.stats.race import FoldEvidence, Race, nested_choice, score_interval
 from tfvision.studies.study.schema import Study
 
 FEW = 30  # units below which an interval is rough
@@ -22,25 +22,21 @@ def folder_name(number: int, name: str) -> str:
     return f"{number:03d}-{re.sub(r'[^A-Za-z0-9.]+', '-', name).strip('-')[:60]}"
 
 
-def result_of(
-    study: Study, done: Race, *, contract: Contract, score: str, warnings: Sequence[str] = ()
-) -> dict[str, Any]:
+def result_of(study: Study, done: Race, *, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """What `search.json` holds.
 
     Args:
         study: The search.
         done: Its race, to the end.
-        contract, score: What was counted.
         warnings: What is to be said of the folds.
     """
-    complete = {name: done.evidence[name] for name in done.survivors}
-    choices, chosen = nested_choice(complete, contract=contract, score=score)
-    best = _interval(done.evidence[done.winner], contract, score)
-    units = {unit for fold in done.evidence[done.winner] for unit in fold.units}
+    choices, chosen = nested_choice({name: done.evidence[name] for name in done.survivors})
+    winner = done.evidence[done.winner]
+    units = {unit for fold in winner for unit in fold.units}
     return {
         "search": study.name,
-        "score": score,
-        "contract": plain(asdict(contract)),
+        "score": winner[0].score,
+        "contract": plain(asdict(winner[0].contract)),
         "folds": study.folds,
         "drop": study.drop.model_dump(),
         "units": study.units,
@@ -48,8 +44,8 @@ def result_of(
         "trainings": sum(len(folds) for folds in done.evidence.values()),
         "trainings_of_all": study.folds * len(study.rungs),
         "winner": done.winner,
-        "best_of": {"candidates": len(study.rungs), **best},
-        "nested": {**_interval(chosen, contract, score), "choices": choices},
+        "best_of": {"candidates": len(study.rungs), **_interval(winner)},
+        "nested": {**_interval(chosen), "choices": choices},
         "candidates": _rows(study, done),
         "rounds": [_round(each) for each in done.rounds],
         "cautions": [*warnings, *_cautions(study, len(units))],
@@ -134,9 +130,8 @@ def _round(each) -> dict[str, Any]:
     }
 
 
-def _interval(evidence, contract: Contract, score: str) -> dict[str, float | None]:
-    numbers = score_interval(evidence, contract=contract, score=score)
-    return dict(zip(("score", "low", "high"), map(or_none, numbers), strict=True))
+def _interval(evidence: Sequence[FoldEvidence]) -> dict[str, float | None]:
+    return dict(zip(("score", "low", "high"), map(or_none, score_interval(evidence)), strict=True))
 
 
 def _cautions(study: Study, units: int) -> list[str]:

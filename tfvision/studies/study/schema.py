@@ -99,7 +99,7 @@ class MixtureFile(_Part):
 
 
 class DropFile(_Part):
-    """When a candidate is dropped: `stats/race.Rule`."""
+    """When a candidate is dropped: see `stats/race.race`."""
 
     rule: Literal["race", "none"] = "race"
     alpha: float = Field(default=0.05, gt=0, lt=1)
