@@ -6,15 +6,15 @@ import pytest
 from tfvision.metrics.contract import Contract
 from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.metrics.ratios import score_ratios
-from tfvision.stats.race import FoldEvidence, Rule, nested_choice, race, score_interval
+from tfvision.stats.race import FoldEvidence, nested_choice, race, score_interval
 
 PLAIN = Contract()
-SCORING = {"contract": PLAIN, "score": "mean_iou"}
 FOLDS, IMAGES = 3, 24
 
 
 def evidence(cms, units):
-    return FoldEvidence(ConfusionEvidence([str(i) for i in range(len(cms))], cms), units)
+    evidence = ConfusionEvidence([str(i) for i in range(len(cms))], cms)
+    return FoldEvidence(evidence, units, "mean_iou", PLAIN)
 
 
 def field(gains, seed, *, luck=0.0):
@@ -38,7 +38,7 @@ def field(gains, seed, *, luck=0.0):
 
 def run(counts, **options):
     options.setdefault("resamples", 400)
-    return race(list(counts), FOLDS, lambda name, fold: counts[name][fold], **SCORING, **options)
+    return race(list(counts), FOLDS, lambda name, fold: counts[name][fold], **options)
 
 
 def pooled(counts):
@@ -55,7 +55,7 @@ def test_of_equal_candidates_a_given_one_is_seldom_dropped_and_the_choice_is_opt
         dropped += [done.dropped_after(name) is not None for name in counts]
         best.append(pooled(counts[done.winner]))
         complete = {name: counts[name] for name in done.survivors}
-        nested.append(pooled(nested_choice(complete, **SCORING)[1]))
+        nested.append(pooled(nested_choice(complete)[1]))
     assert (dropped / 120).mean() <= 0.05
     optimism = np.array(best) - np.array(nested)
     error = optimism.std() / np.sqrt(120)
@@ -86,7 +86,7 @@ def test_a_clearly_worse_candidate_is_dropped_after_the_first_fold_and_never_ask
         asked.append((name, fold))
         return counts[name][fold]
 
-    done = race(list(counts), FOLDS, counts_of, **SCORING, resamples=2000)
+    done = race(list(counts), FOLDS, counts_of, resamples=2000)
     assert done.dropped_after("c1") == 0
     assert done.survivors == ["c0", "c2"]
     assert asked == [(n, 0) for n in counts] + [(n, f) for f in (1, 2) for n in ("c0", "c2")]
@@ -120,7 +120,7 @@ def test_scores_of_a_round_are_pooled_over_all_folds_so_far():
 def test_units_that_belong_together_count_as_one():
     """Every image six times over is no more evidence than once."""
     counts = field([0.0, -0.12], 5)
-    once = run(counts, rule=Rule(alpha=0.0), resamples=4000)
+    once = run(counts, alpha=0.0, resamples=4000)
     many = {
         name: [
             evidence(np.repeat(c.evidence.counts, 6, 0), np.repeat(c.units, 6).tolist())
@@ -128,7 +128,7 @@ def test_units_that_belong_together_count_as_one():
         ]
         for name, found in counts.items()
     }
-    grouped = run(many, rule=Rule(alpha=0.0), resamples=4000)
+    grouped = run(many, alpha=0.0, resamples=4000)
     blind = {
         n: [evidence(c.evidence.counts, range(len(c.evidence.counts))) for c in f]
         for n, f in many.items()
@@ -138,7 +138,7 @@ def test_units_that_belong_together_count_as_one():
             n: [evidence(c.evidence.counts, [f"{k}-{u}" for u in c.units]) for k, c in enumerate(f)]
             for n, f in blind.items()
         },
-        rule=Rule(alpha=0.0),
+        alpha=0.0,
         resamples=4000,
     )
     for one, same, other in zip(once.rounds, grouped.rounds, naive.rounds, strict=True):
@@ -150,7 +150,7 @@ def test_units_that_belong_together_count_as_one():
 def test_the_luck_of_a_training_widens_the_interval_by_its_size():
     counts = field([0.0, -0.35], 6)
     assert run(counts).dropped_after("c1") is not None
-    lucky = run(counts, rule=Rule(luck=0.5))
+    lucky = run(counts, luck=0.5)
     assert lucky.dropped_after("c1") is None
     plain, wide = run(counts).rounds[0], lucky.rounds[0]
     assert wide.verdicts["c1"].p_value > plain.verdicts["c1"].p_value
@@ -163,16 +163,16 @@ def test_trainings_with_luck_are_dropped_less_often_when_it_is_declared():
     for seed in range(40):
         counts = field([0, 0], seed, luck=0.35)
         for luck in wrong:
-            wrong[luck] += len(run(counts, rule=Rule(luck=luck)).survivors) < 2
+            wrong[luck] += len(run(counts, luck=luck).survivors) < 2
     assert wrong[0.0] >= 8
     assert wrong[0.05] <= 4
 
 
 def test_nobody_is_dropped_before_the_least_number_of_folds_nor_without_a_level():
     counts = field([0.0, -0.6], 1)
-    assert run(counts, rule=Rule(least=2)).dropped_after("c1") == 1
-    assert run(counts, rule=Rule(alpha=0.0)).dropped_after("c1") is None
-    assert run(counts, rule=Rule(least=3)).dropped_after("c1") is None
+    assert run(counts, least=2).dropped_after("c1") == 1
+    assert run(counts, alpha=0.0).dropped_after("c1") is None
+    assert run(counts, least=3).dropped_after("c1") is None
 
 
 def test_a_candidate_without_a_score_neither_leads_nor_stops_the_race():
@@ -192,7 +192,7 @@ def test_nested_choice_takes_for_each_fold_the_best_of_the_others():
     )
     for fold in (1, 2):
         counts["c1"][fold].evidence.counts[:, 0, 0] //= 2
-    chosen, kept = nested_choice(counts, **SCORING)
+    chosen, kept = nested_choice(counts)
     assert chosen[0] == "c0"
     assert kept[0] is counts["c0"][0]
     for fold, name in enumerate(chosen):
@@ -203,7 +203,7 @@ def test_nested_choice_takes_for_each_fold_the_best_of_the_others():
 
 def test_score_interval_is_of_the_pooled_score():
     counts = field([0.0], 9)["c0"]
-    score, low, high = score_interval(counts, **SCORING)
+    score, low, high = score_interval(counts)
     assert score == pytest.approx(pooled(counts))
     covered = 0
     rng = np.random.default_rng(0)

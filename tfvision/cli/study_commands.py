@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from tfvision.cli.shared import add_common, add_output, add_overrides, import_tensorflow
-from tfvision.tasks.facts import DEFAULT_TASK, facts_of
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -59,24 +58,17 @@ def _add_ladder(parser: argparse.ArgumentParser) -> None:
 
 def _ladder(arguments):
     from tfvision.engine.distribute import parse_device
-    from tfvision.studies.ladder.file import read_ladder
+    from tfvision.studies.study.ladder_file import read_ladder
 
     parse_device(arguments.device)
     keys = ("settings", "data", "overrides", "steps", "epochs", "seeds", "rungs", "labels")
     given = {key: getattr(arguments, key) for key in keys}
-    ladder = read_ladder(arguments.file, facts_of(DEFAULT_TASK).all_tables(), **given)
-    out = arguments.out or Path("runs") / "ladder" / ladder.name
+    study = read_ladder(arguments.file, **given)
+    out = arguments.out or Path("runs") / "ladder" / study.name
     import_tensorflow()
-    from tfvision.studies.ladder.run import climb
+    from tfvision.studies.study.run import run_all
 
-    return climb(
-        ladder,
-        out,
-        facts_of(DEFAULT_TASK).all_tables(),
-        device=arguments.device,
-        redo=arguments.redo,
-        quiet=arguments.quiet,
-    )
+    return run_all(study, out, device=arguments.device, redo=arguments.redo, quiet=arguments.quiet)
 
 
 def _add_ensemble(parser: argparse.ArgumentParser) -> None:
@@ -230,18 +222,13 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 def _search(arguments):
     from tfvision.engine.distribute import parse_device
-    from tfvision.studies.search.file import read_search
-    from tfvision.studies.search.run import search
+    from tfvision.studies.study.race import run_race
+    from tfvision.studies.study.search_file import read_search
 
     parse_device(arguments.device)
-    asked = read_search(
-        arguments.file,
-        facts_of(DEFAULT_TASK).all_tables(),
-        data=arguments.data,
-        overrides=arguments.overrides,
-    )
-    out = arguments.out or Path("runs") / "search" / arguments.file.stem
-    return search(asked, out, device=arguments.device, quiet=arguments.quiet)
+    study = read_search(arguments.file, data=arguments.data, overrides=arguments.overrides)
+    out = arguments.out or Path("runs") / "search" / study.name
+    return run_race(study, out, device=arguments.device, quiet=arguments.quiet)
 
 
 def _add_pseudo(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Whether probabilities can be believed, and one number that repairs them. NumPy only.
+"""Whether probabilities can be believed, and one number that repairs them. NumPy and SciPy.
 
 Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017: reliability
 diagrams and the expected calibration error (section 2), temperature scaling (section 4.2).
@@ -31,8 +31,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The temperature T that minimises the log loss of softmax(log p / T).
 
     Above 1 the model was too sure of itself, below 1 not sure enough. The loss is convex in
-    1 / T; its slope, mean(E_q[z] - z_true) with z = log p and q the scaled probabilities,
-    is brought to 0 by halving on the logarithm of T.
+    1 / T; T is the root of its slope, mean(E_q[z] - z_true) with z = log p and q the scaled
+    probabilities.
 
     Fit it on images the model was not trained on, and judge it on others than it was fitted
     on: `cross_fitted` does.
@@ -48,6 +48,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     Raises:
         InputError: No image, values that are no probabilities, labels outside 0..K-1.
     """
+    from scipy.optimize import brentq  # scores need this module, and no SciPy
+
     probabilities, labels = check_probabilities(probabilities, labels)
     if not len(labels):
         raise InputError("A temperature is fitted on at least one labelled image; received none.")
@@ -61,13 +63,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         return LOWEST
     if slope(HIGHEST) >= 0:
         return HIGHEST
-    low, high = LOWEST, HIGHEST
-    while high - low > 1e-9 * low:
-        middle = math.sqrt(low * high)
-        if not low < middle < high:
-            break
-        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
-    return math.sqrt(low * high)
+    return brentq(slope, LOWEST, HIGHEST, xtol=1e-12)
 
 
 def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

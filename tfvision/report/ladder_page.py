@@ -4,9 +4,6 @@ The plot is written by hand, as the report's charts are: it follows dark mode, i
 read and searched, and the same file stands alone or in the page.
 """
 
-import csv
-import io
-import math
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -14,7 +11,9 @@ from typing import Any
 
 from tfvision.engine.files import write_bytes, write_json, write_text
 from tfvision.report import tables
-from tfvision.report.plots import tick_texts, ticks
+from tfvision.report.plots import number, tick_texts, ticks
+from tfvision.report.shared import render_template
+from tfvision.report.tables import decimals
 
 ROW, TOP, LEFT, LEFT_END, RIGHT, RIGHT_END, WIDTH = 30, 46, 190, 520, 560, 900, 920
 STYLE = """
@@ -40,7 +39,7 @@ def write_ladder(folder: Path, table: dict[str, Any]) -> None:
 
     Args:
         folder: Where to.
-        table: As `tasks.ladder_table.make_table` gives it.
+        table: As `studies.study.table.make_table` gives it.
     """
     picture = plot(table)
     write_json(folder / "ladder.json", table)
@@ -50,44 +49,39 @@ def write_ladder(folder: Path, table: dict[str, Any]) -> None:
     write_bytes(folder / "ladder.html", render(table, picture).encode())
 
 
-def columns(table: Mapping[str, Any]) -> list[str]:
-    """Heads of the table that people read."""
+def cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
+    """One rung of the table that people read: head of the column -> text."""
     first, *others = table["metrics"]
-    return [
-        *("rung", first, "seeds", "against", "difference", "95 % interval", "p, Holm", "verdict"),
-        *(("validation",) if table["scored"] == "labels" else ()),
-        *(head for metric in others for head in (metric, f"difference, {metric}")),
-        *(("images", "images compared") if _counted(table) else ()),
-        *("reported", "reported difference", "steps", "epochs", "parameters", "minutes a run"),
-    ]
-
-
-def cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
-    """One rung's cells under `columns`."""
-    first, *others = table["metrics"]
-    score, found = row["scores"].get(first), row["compared"].get(first)
-    line = [row["name"], _plain(score and score["mean"])]
-    line += [" ".join(_plain(v, 3) for v in score["each"]) if score else "failed"]
-    if found is None:
-        line += [row["against"] or "", "", "", "", "" if row["against"] else "the lowest"]
-    else:
-        line += [row["against"], _signed(found["difference"]), _interval(found)]
-        line += [_p(found["p_adjusted"]), found["verdict"]]
+    score, compared = row["scores"].get(first), row["compared"].get(first, {})
+    seconds = row["wall_seconds"]
+    texts = {
+        "rung": row["name"],
+        first: decimals(score and score["mean"]),
+        "seeds": " ".join(decimals(v, 3) for v in score["each"]) if score else "failed",
+        "against": row["against"] or "",
+        "difference": decimals(compared["difference"], sign="+") if compared else "",
+        "95 % interval": _interval(compared) if compared else "",
+        "p, Holm": _p(compared["p_adjusted"]) if compared else "",
+        "verdict": compared.get("verdict", "" if row["against"] else "the lowest"),
+    }
     if table["scored"] == "labels":
-        line.append(_plain(row["validation"] and row["validation"]["mean"]))
+        texts["validation"] = decimals(row["validation"] and row["validation"]["mean"])
     for metric in others:
         score, other = row["scores"].get(metric), row["compared"].get(metric)
-        line += [_plain(score and score["mean"]), _signed(other and other["difference"])]
+        texts[metric] = decimals(score and score["mean"])
+        texts[f"difference, {metric}"] = decimals(other and other["difference"], sign="+")
     if _counted(table):
-        line += [_count(row["num_images"]), _count(found and found["num_images"])]
-    seconds = row["wall_seconds"]
-    return [
-        *line,
-        *(_plain(row["reported"]), _signed(row["reported_difference"])),
-        *(f"{row['steps']}", f"{row['epochs']}"),
-        _count(row["parameters"]),
-        f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else "–",
-    ]
+        texts["images"] = _count(row["num_images"])
+        texts["images compared"] = _count(compared.get("num_images"))
+    return {
+        **texts,
+        "reported": decimals(row["reported"]),
+        "reported difference": decimals(row["reported_difference"], sign="+"),
+        "steps": str(row["steps"]),
+        "epochs": str(row["epochs"]),
+        "parameters": _count(row["parameters"]),
+        "minutes a run": decimals(sum(seconds) / len(seconds) / 60, 1) if seconds else "–",
+    }
 
 
 def _counted(table: Mapping[str, Any]) -> bool:
@@ -108,25 +102,21 @@ def headline(table: Mapping[str, Any]) -> str:
 
 def text_of(table: Mapping[str, Any]) -> str:
     """The table for the terminal, without the columns that make it too wide."""
-    keep = [0, 1, 3, 4, 5, 6, 7, *([8] if table["scored"] == "labels" else [])]
-    rows = [columns(table), *(cells(table, row) for row in table["rungs"])]
-    rows = [[row[k] for k in keep] for row in rows]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(keep))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join([f"{table['name']}: {headline(table)}", "", *lines, "", *_marked(table)])
-
-
-def _marked(table: Mapping[str, Any]) -> list[str]:
-    return [f"! {line}" for line in table["cautions"]]
+    heads = ["rung", table["metrics"][0], "against", "difference", "95 % interval", "p, Holm"]
+    heads += ["verdict", *(["validation"] if table["scored"] == "labels" else [])]
+    rows = [cells(table, row) for row in table["rungs"]]
+    lines = tables.text_lines([heads, *([row[head] for head in heads] for row in rows)])
+    cautions = [f"! {line}" for line in table["cautions"]]
+    return "\n".join([f"{table['name']}: {headline(table)}", "", *lines, "", *cautions])
 
 
 def markdown(table: Mapping[str, Any]) -> str:
     """The table in Markdown."""
-    rows = [columns(table), *(cells(table, row) for row in table["rungs"])]
-    lines = ["| " + " | ".join(_flat(cell) for cell in row) + " |" for row in rows]
+    rows = [cells(table, row) for row in table["rungs"]]
+    lines = [
+        "| " + " | ".join(map(_flat, line)) + " |"
+        for line in (rows[0], *(row.values() for row in rows))
+    ]
     lines.insert(1, "|" + " --- |" * len(rows[0]))
     about = [f"- **{r['name']}**: {_flat(r['about'])}" for r in table["rungs"] if r["about"]]
     return "\n".join(
@@ -140,45 +130,36 @@ def markdown(table: Mapping[str, Any]) -> str:
 
 def csv_of(table: Mapping[str, Any]) -> str:
     """A row a rung, all digits."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    alone = ("name", "arch", "against", "reported", "parameters", "steps", "epochs", "num_images")
     keys = ("difference", "low", "high", "p_value", "p_adjusted", "verdict", "standard_error")
     keys += ("units_error", "seeds_error", "freedom", "num_images")
-    plain = ("name", "arch", "against", "reported", "parameters", "steps", "epochs", "num_images")
-    plain += ("failed",)
-    heads = [f"{m}.{k}" for m in table["metrics"] for k in ("mean", "deviation", "each", *keys)]
-    writer.writerow([*plain, "wall_seconds", "validation", *heads])
+    rows = []
     for row in table["rungs"]:
-        line = [*(row[key] for key in plain), _joined(row["wall_seconds"])]
-        line.append((row["validation"] or {}).get("mean"))
+        line = {key: row[key] for key in (*alone, "failed")}
+        line["wall_seconds"] = _joined(row["wall_seconds"])
+        line["validation"] = (row["validation"] or {}).get("mean")
         for metric in table["metrics"]:
-            score, found = row["scores"].get(metric, {}), row["compared"].get(metric, {})
-            line += [score.get("mean"), score.get("deviation"), _joined(score.get("each", []))]
-            line += [found.get(key) for key in keys]
-        writer.writerow(line)
-    return text.getvalue()
+            score, compared = row["scores"].get(metric, {}), row["compared"].get(metric, {})
+            line |= {f"{metric}.{key}": score.get(key) for key in ("mean", "deviation")}
+            line[f"{metric}.each"] = _joined(score.get("each", []))
+            line |= {f"{metric}.{key}": compared.get(key) for key in keys}
+        rows.append(line)
+    return tables.csv_of(rows)
 
 
 def render(table: Mapping[str, Any], picture: str) -> str:
     """The page as text; it loads nothing and runs nothing."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["duration"] = tables.duration
-    spent = sum(sum(row["wall_seconds"]) for row in table["rungs"])
-    return environment.get_template("ladder.html").render(
-        table=table,
-        headline=headline(table),
-        heads=columns(table),
-        rows=[(cells(table, row), _verdict(table, row)) for row in table["rungs"]],
-        plot=picture,
-        spent=spent,
-    )
+    rows = [cells(table, row) for row in table["rungs"]]
+    verdicts = [_verdict(table, row) for row in table["rungs"]]
+    context = {
+        "table": table,
+        "headline": headline(table),
+        "heads": list(rows[0]),
+        "rows": [(list(row.values()), kind) for row, kind in zip(rows, verdicts, strict=True)],
+        "plot": picture,
+        "spent": sum(sum(row["wall_seconds"]) for row in table["rungs"]),
+    }
+    return render_template("ladder.html", context)
 
 
 def plot(table: Mapping[str, Any]) -> str:
@@ -186,8 +167,7 @@ def plot(table: Mapping[str, Any]) -> str:
     metric, rungs = table["metrics"][0], table["rungs"]
     scores = [v for r in rungs for v in r["scores"].get(metric, {}).get("each", [])]
     scores += [r["reported"] for r in rungs]
-    found = [r["compared"].get(metric) or {} for r in rungs]
-    ends = [f.get(key) for f in found for key in ("low", "high")]
+    ends = [r["compared"].get(metric, {}).get(key) for r in rungs for key in ("low", "high")]
     height = TOP + ROW * len(rungs) + 30
     drawn = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="ladder" viewBox="0 0 {WIDTH} {height}" '
@@ -210,7 +190,7 @@ def plot(table: Mapping[str, Any]) -> str:
 def _drawn_row(table, row, y: float, at_score, at_gain) -> list[str]:
     metric = table["metrics"][0]
     drawn = [_text(LEFT - 14, y + 4, row["name"], "end")]
-    score, found = row["scores"].get(metric), row["compared"].get(metric)
+    score, compared = row["scores"].get(metric), row["compared"].get(metric)
     if row["reported"] is not None:
         x = at_score(row["reported"])
         drawn.append(f'<path class="said" d="M{x - 6} {y}l6 -6l6 6l-6 6z"/>')
@@ -223,15 +203,16 @@ def _drawn_row(table, row, y: float, at_score, at_gain) -> list[str]:
         if score["mean"] is not None:
             drawn.append(
                 f'<circle class="mean" cx="{at_score(score["mean"])}" cy="{y}" r="5">'
-                f"<title>{_plain(score['mean'])}</title></circle>"
+                f"<title>{decimals(score['mean'])}</title></circle>"
             )
-    if found is not None and found["difference"] is not None:
+    if compared is not None and compared["difference"] is not None:
         kind = _verdict(table, row)
-        left, right = at_gain(found["low"]), at_gain(found["high"])
+        left, right = at_gain(compared["low"]), at_gain(compared["high"])
         drawn.append(f'<line class="reach {kind}" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
+        gain = decimals(compared["difference"], sign="+")
         drawn.append(
-            f'<circle class="{kind}" cx="{at_gain(found["difference"])}" cy="{y}" r="5"><title>'
-            f"{_signed(found['difference'])} ({_interval(found)}), {found['verdict']}, against "
+            f'<circle class="{kind}" cx="{at_gain(compared["difference"])}" cy="{y}" r="5"><title>'
+            f"{gain} ({_interval(compared)}), {compared['verdict']}, against "
             f"{escape(row['against'])}</title></circle>"
         )
     return drawn
@@ -273,29 +254,15 @@ def _flat(cell: str) -> str:
     return cell.replace("|", "\\|").replace("\n", " ")
 
 
-def _known(value: Any) -> bool:
-    return value is not None and math.isfinite(value)
-
-
-def _plain(value: float | None, digits: int = 4) -> str:
-    return f"{value:.{digits}f}" if _known(value) else "–"
-
-
-def _signed(value: float | None) -> str:
-    return f"{value:+.4f}" if _known(value) else "–"
-
-
 def _count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
-def _interval(found: Mapping[str, Any]) -> str:
-    if found["low"] is None:
+def _interval(compared: Mapping[str, Any]) -> str:
+    if compared["low"] is None:
         return "–"
-    return f"{_signed(found['low'])} .. {_signed(found['high'])}"
+    return f"{decimals(compared['low'], sign='+')} .. {decimals(compared['high'], sign='+')}"
 
 
 def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "< 0.001" if number(value) < 0.001 else decimals(value, 3)

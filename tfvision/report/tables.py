@@ -1,5 +1,7 @@
 """What the report's tables show, as plain lists and texts; `template.html` lays them out."""
 
+import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,10 +11,46 @@ import numpy as np
 from tfvision.report.plots import number
 
 
+def decimals(value: Any, digits: int = 4, *, sign: str = "") -> str:
+    """A number with so many decimals; an en dash where it is undefined. `sign` "+": also of 0."""
+    value = number(value)
+    return f"{value:{sign}.{digits}f}" if math.isfinite(value) else "–"
+
+
 def score(value: Any) -> str:
     """A score with three digits; an en dash where it is undefined."""
-    value = number(value)
-    return f"{value:.3f}" if math.isfinite(value) else "–"
+    return decimals(value, 3)
+
+
+def text_lines(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
+    """Rows of cells as lines in which columns stand below each other.
+
+    Args:
+        rows: Equally many cells each.
+        right: Places of the columns whose cells end below each other.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def csv_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
+    """Rows as CSV with all digits; None is an empty cell.
+
+    Args:
+        rows: Column -> value, at least one row.
+        columns: Those to write; None: those of the first row.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns or rows[0], extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def percent(value: Any, digits: int = 1) -> str:

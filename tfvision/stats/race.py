@@ -27,10 +27,13 @@ class FoldEvidence:
     Attributes:
         evidence: Of its N images.
         units: N names; images of one name belong together and are resampled as one.
+        score, contract: What is counted, as in `Evidence.measure`; the same for all.
     """
 
     evidence: Evidence
     units: Sequence[str]
+    score: str
+    contract: Any
 
 
 @dataclass(frozen=True)
@@ -96,35 +99,14 @@ class Race:
         return None
 
 
-@dataclass(frozen=True)
-class Rule:
-    """When a candidate is dropped.
-
-    Attributes:
-        alpha: Chance, over the whole race, that a given candidate is dropped though it is as
-            good as any: the best one, say. Each of the rounds after which dropping saves anything,
-            all but the last, has an equal share of it (Bonferroni), and within a round Holm
-            corrects for the number of candidates. That some one of many equals is dropped is
-            likelier; another as good as it stays. 0 drops nobody.
-        least: Folds before anybody is dropped.
-        luck: Standard deviation of the score of one fold between trainings that differ in the
-            seed alone. The images cannot tell it: with 0 a training that was unlucky counts
-            as a worse candidate.
-    """
-
-    alpha: float = 0.05
-    least: int = 1
-    luck: float = 0.0
-
-
 def race(
     names: Sequence[str],
     num_folds: int,
     evidence_of: Callable[[str, int], FoldEvidence],
     *,
-    contract: Any,
-    score: str,
-    rule: Rule = Rule(),
+    alpha: float = 0.05,
+    least: int = 1,
+    luck: float = 0.0,
     resamples: int | None = None,
     on_round: Callable[[Race], None] = lambda race: None,
 ) -> Race:
@@ -135,8 +117,15 @@ def race(
         num_folds: Rounds.
         evidence_of: `(name, fold) -> evidence`, which may train; of one fold the same images in
             the same order for all candidates. Never asked for one that is out.
-        contract, score: What is counted, as in `Evidence.measure`.
-        rule: When one is dropped.
+        alpha: Chance, over the whole race, that a given candidate is dropped though it is as
+            good as any: the best one, say. Each of the rounds after which dropping saves anything,
+            all but the last, has an equal share of it (Bonferroni), and within a round Holm
+            corrects for the number of candidates. That some one of many equals is dropped is
+            likelier; another as good as it stays. 0 drops nobody.
+        least: Folds before anybody is dropped.
+        luck: Standard deviation of the score of one fold between trainings that differ in the
+            seed alone. The images cannot tell it: with 0 a training that was unlucky counts
+            as a worse candidate.
         resamples: Of the bootstrap; None: 10,000, and more where many comparisons ask for
             smaller p-values.
         on_round: Called after every round.
@@ -145,15 +134,15 @@ def race(
         The same race for the same evidence.
     """
     done = Race(evidence={name: [] for name in names}, survivors=list(names))
-    looks = max(num_folds - rule.least, 1)
+    looks = max(num_folds - least, 1)
     if resamples is None:
-        resamples = max(10_000, math.ceil(10 * len(names) * looks / (rule.alpha or 1)))
+        resamples = max(10_000, math.ceil(10 * len(names) * looks / (alpha or 1)))
     for fold in range(num_folds):
         for name in done.survivors:
             done.evidence[name].append(evidence_of(name, fold))
-        measures = {n: _measure(done.evidence[n], contract, score) for n in done.survivors}
-        level = rule.alpha / looks if rule.least <= fold + 1 < num_folds else 0.0
-        done.rounds.append(_round(fold, measures, level, rule.luck, resamples))
+        measures = {name: _measure(done.evidence[name]) for name in done.survivors}
+        level = alpha / looks if least <= fold + 1 < num_folds else 0.0
+        done.rounds.append(_round(fold, measures, level, luck, resamples))
         verdicts = done.rounds[-1].verdicts
         done.survivors = [n for n in done.survivors if n not in verdicts or not verdicts[n].dropped]
         on_round(done)
@@ -161,7 +150,7 @@ def race(
 
 
 def nested_choice(
-    evidence: Mapping[str, Sequence[FoldEvidence]], *, contract: Any, score: str
+    evidence: Mapping[str, Sequence[FoldEvidence]],
 ) -> tuple[list[str], list[FoldEvidence]]:
     """The choice of the best, made for each fold without it.
 
@@ -172,7 +161,6 @@ def nested_choice(
 
     Args:
         evidence: Each candidate's folds, all of them.
-        contract, score: As in `Evidence.measure`.
 
     Returns:
         The choice for each fold, and what each choice did there.
@@ -181,28 +169,27 @@ def nested_choice(
     chosen = []
     for left_out in folds:
         others = {
-            name: _measure([e for f, e in enumerate(each) if f != left_out], contract, score)
+            name: _measure([e for f, e in enumerate(each) if f != left_out])
             for name, each in evidence.items()
         }
         chosen.append(_best(others))
     return chosen, [evidence[name][fold] for fold, name in enumerate(chosen)]
 
 
-def score_interval(
-    evidence: Sequence[FoldEvidence], *, contract: Any, score: str
-) -> tuple[float, float, float]:
+def score_interval(evidence: Sequence[FoldEvidence]) -> tuple[float, float, float]:
     """The pooled score of some folds and its 95 % interval over the units, NaN for one unit."""
-    measure = _measure(evidence, contract, score)
+    measure = _measure(evidence)
     if measure.num_units < 2:
         return measure.value(), math.nan, math.nan
     return measure.value(), *interval(measure)
 
 
-def _measure(evidence: Sequence[FoldEvidence], contract: Any, score: str) -> Measure:
-    joined = type(evidence[0].evidence).join([e.evidence for e in evidence])
+def _measure(evidence: Sequence[FoldEvidence]) -> Measure:
+    first = evidence[0]
+    joined = type(first.evidence).join([e.evidence for e in evidence])
     folds = np.repeat(np.arange(len(evidence)), [len(e.evidence) for e in evidence])
     units = [unit for e in evidence for unit in e.units]
-    return joined.over_folds(score, contract, folds=folds, groups=units)
+    return joined.over_folds(first.score, first.contract, folds=folds, groups=units)
 
 
 def _best(measures: Mapping[str, Measure]) -> str:

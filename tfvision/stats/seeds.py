@@ -3,7 +3,7 @@
 A difference of scores has two sources of chance: which images (or groups of them) were in
 the test part, and how each training happened to go. `bootstrap.compare` has the first alone,
 for trained models as they are. Here a method is a set of trainings with different seeds, and
-both sources are in the interval. NumPy only, float64.
+both sources are in the interval. NumPy and SciPy, float64.
 """
 
 import math
@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import digamma, polygamma, stdtr, stdtrit
 
 from tfvision.errors import InputError
 from tfvision.stats.bootstrap import Difference, Directed, compare_means, influences, t_values
 from tfvision.stats.measure import Measure
 
-_NODES = np.polynomial.legendre.leggauss(200)
-_MOST = 1e6  # degrees of freedom: the normal distribution
+MOST = 1e6  # degrees of freedom: the normal distribution
 
 
 @dataclass(frozen=True)
@@ -152,37 +153,15 @@ def moderate(variances: np.ndarray, freedom: int) -> tuple[np.ndarray, float]:
     if known.size < 3 or middle <= 0:
         return variances, float(freedom)
     z = np.log(np.maximum(known, 1e-5 * middle))  # equal trainings have none: limma's bound
-    spread = float(z.var(ddof=1)) - _trigamma(freedom / 2)
-    centre = float(z.mean()) - _digamma(freedom / 2) + math.log(freedom / 2)
+    spread = float(z.var(ddof=1) - polygamma(1, freedom / 2))
+    centre = float(z.mean() - digamma(freedom / 2)) + math.log(freedom / 2)
     most = max(known.size * freedom * 2 / 3, float(freedom))
     if spread <= 0:
         return np.maximum(variances, known.mean()), most
-    prior = 2 * _solve(lambda x: spread - _trigamma(x), 1e-3, _MOST)
-    common = math.exp(centre + _digamma(prior / 2) - math.log(prior / 2))
+    prior = 2 * _root(lambda x: spread - polygamma(1, x), 1e-3, MOST)
+    common = math.exp(centre + digamma(prior / 2) - math.log(prior / 2))
     drawn = (prior * common + freedom * variances) / (prior + freedom)
     return np.maximum(variances, drawn), min(prior + freedom, most)
-
-
-def t_share(t: float, freedom: float) -> float:
-    """Probability that Student's t lies within -t..t.
-
-    With u = sqrt(freedom) tan(a) the density is proportional to cos(a)^(freedom - 1); its
-    integral by Gauss-Legendre nodes.
-    """
-    freedom = min(freedom, _MOST)
-    end = math.atan2(t, math.sqrt(freedom))
-    # Beyond 40 standard deviations nothing is left, and the nodes would miss the peak.
-    end = min(end, math.atan2(40.0, math.sqrt(freedom))) if freedom > 30 else end
-    nodes, weights = _NODES
-    angles = end * (nodes + 1) / 2
-    total = float((weights * np.cos(angles) ** (freedom - 1)).sum()) * end / 2
-    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2))
-    return min(2 * scale / math.sqrt(math.pi) * total, 1.0)
-
-
-def t_quantile(confidence: float, freedom: float) -> float:
-    """The t whose `t_share` is `confidence`."""
-    return _solve(lambda t: t_share(t, freedom) - confidence, 1e-6, 1e9)
 
 
 def _joined(scores, found, luck: float, freedom: float, twice: float, confidence: float):
@@ -201,10 +180,11 @@ def _joined(scores, found, luck: float, freedom: float, twice: float, confidence
         p_value = 1.0
     elif np.isfinite(error):
         degrees = max(degrees, 1.0)
-        reach = t_quantile(confidence, degrees) * error
+        # Beyond MOST it is the normal distribution.
+        reach = stdtrit(min(degrees, MOST), (1 + confidence) / 2) * error
         low, high = found.difference - reach, found.difference + reach
         low, high = max(low, -found.span), min(high, found.span)
-        p_value = 1 - t_share(abs(found.difference) / error, degrees)
+        p_value = 2 * stdtr(min(degrees, MOST), -abs(found.difference) / error)
     return SeedDifference(
         *scores,
         *(found.difference, float(low), float(high), float(p_value), error),
@@ -222,7 +202,7 @@ def _freedom_of_units(found, confidence: float) -> float:
     quantile = float(np.quantile(t, confidence, method="inverted_cdf")) if t.size else math.inf
     if not math.isfinite(quantile):
         return 1.0
-    return _solve(lambda freedom: t_share(quantile, freedom) - confidence, 1.0, most)
+    return _root(lambda freedom: stdtr(freedom, quantile) - (1 + confidence) / 2, 1.0, most)
 
 
 def _held_twice(pairs: Sequence[tuple[Measure, Measure]]) -> float:
@@ -233,28 +213,12 @@ def _held_twice(pairs: Sequence[tuple[Measure, Measure]]) -> float:
     return float((apart**2).sum() * size / (size - 1) / (len(pairs) - 1))
 
 
-def _digamma(x: float) -> float:
-    """Abramowitz and Stegun 6.3.5 and 6.3.18."""
-    below = 0.0
-    while x < 10:
-        below, x = below + 1 / x, x + 1
-    squared = 1 / (x * x)
-    series = squared * (1 / 12 - squared * (1 / 120 - squared / 252))
-    return math.log(x) - 0.5 / x - series - below
-
-
-def _trigamma(x: float) -> float:
-    """Abramowitz and Stegun 6.4.6 and 6.4.12."""
-    below = 0.0
-    while x < 10:
-        below, x = below + 1 / (x * x), x + 1
-    squared = 1 / (x * x)
-    return below + 1 / x + squared / 2 + squared / x * (1 / 6 - squared * (1 / 30 - squared / 42))
-
-
-def _solve(rising, low: float, high: float) -> float:
-    """Where a rising function is 0, between positive ends, by halving on the logarithm."""
-    for _ in range(80):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return math.sqrt(low * high)
+def _root(rising, low: float, high: float) -> float:
+    """Where a rising function is 0, sought on the logarithm; an end where it is 0 beyond that."""
+    if rising(low) >= 0:
+        return low
+    if rising(high) <= 0:
+        return high
+    return math.exp(
+        brentq(lambda x: rising(math.exp(x)), math.log(low), math.log(high), xtol=1e-13)
+    )

@@ -30,5 +30,6 @@ FACTS = TaskFacts(
         "components": "a rule of components needs masks, and these are folds of a "
         "classification, where an image has one label. Leave it out.",
         "depth": "--depth prunes a UNet++",
+        "search": "A search is of segmentation configs so far.",
     },
 )

@@ -10,7 +10,7 @@ from tfvision.data.split.holdout import write_splits
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
 from tfvision.studies.folds.assign import Deal, deal_samples
-from tfvision.studies.ladder.schema import Ladder, Units
+from tfvision.studies.study.schema import Study, Units
 from tfvision.tasks.segmentation.masks_given_later import read_labels
 
 # What of data does not change which samples there are.
@@ -18,10 +18,10 @@ _VARYING = ("augment", "mix", "repeat", "batch_size", "balance", "workers")
 _SHOWN = ("image_size", "channels", "input", "aggregate", "fit")  # nor do these
 
 
-def one_split(ladder: Ladder) -> tuple[Prepared, Callable, dict]:
+def one_split(study: Study) -> tuple[Prepared, Callable, dict]:
     """The split that all rungs share; how to write it; what tells it from others."""
-    first = prepare(ladder.rungs[0].config.data, seed=ladder.seeds[0])
-    if ladder.labels is None and not first.indices("test"):
+    first = prepare(study.rungs[0].config.data, seed=study.seeds[0])
+    if study.labels is None and not first.indices("test"):
         raise InputError(
             f"{first.source.layout}: no test image has a mask or label, so no rung can be "
             "scored. Set data.test_fraction, name a test part in data.splits, or give labels "
@@ -39,7 +39,7 @@ def one_split(ladder: Ladder) -> tuple[Prepared, Callable, dict]:
     return first, write, {"data": first.scan.fingerprint, "splits": _sha(rows)}
 
 
-def labelled_later(ladder: Ladder, first: Prepared) -> list[int]:
+def labelled_later(study: Study, first: Prepared) -> list[int]:
     """Places of the test images that the labels file speaks of.
 
     Raises:
@@ -50,15 +50,15 @@ def labelled_later(ladder: Ladder, first: Prepared) -> list[int]:
     if not members:
         raise InputError(f"{source.layout}: it has no unlabelled `test` images to score.")
     ids = [source.records[i].id for i in members]
-    if ladder.task == "classification":
+    if study.task == "classification":
         labels = source.class_labels or first.class_names
-        table = read_labels_table(ladder.labels, ids, first.class_names, class_labels=labels)
+        table = read_labels_table(study.labels, ids, first.class_names, class_labels=labels)
         return [i for i, number in zip(members, table.numbers, strict=True) if number >= 0]
-    masks = read_labels(ladder.labels, ids, source)
+    masks = read_labels(study.labels, ids, source)
     return [i for i, mask in zip(members, masks, strict=True) if mask is not None]
 
 
-def one_deal(ladder: Ladder) -> tuple[Prepared, Callable, dict, dict[str, int], list[str]]:
+def one_deal(study: Study) -> tuple[Prepared, Callable, dict, dict[str, int], list[str]]:
     """The folds that all rungs share, dealt from the samples of the rung that has most.
 
     A rung that leaves samples out (`data.exclude`) has the others in the folds in which all
@@ -69,13 +69,13 @@ def one_deal(ladder: Ladder) -> tuple[Prepared, Callable, dict, dict[str, int], 
         InputError: Rungs of different data, or no rung that has the samples of all.
     """
     dealt: dict[str, Deal] = {}
-    for rung in ladder.whole:
+    for rung in study.whole:
         key = key_of(rung.config.data)
         if key not in dealt:
-            data = rung.config.data.model_copy(update={"folds": ladder.folds, "fold": 0})
-            config = rung.config.model_copy(update={"data": data, "seed": ladder.seeds[0]})
+            data = rung.config.data.model_copy(update={"folds": study.folds, "fold": 0})
+            config = rung.config.model_copy(update={"data": data, "seed": study.seeds[0]})
             dealt[key] = deal_samples(config)
-    of_rung = {rung.name: dealt[key_of(rung.config.data)] for rung in ladder.whole}
+    of_rung = {rung.name: dealt[key_of(rung.config.data)] for rung in study.whole}
     most = max(of_rung, key=lambda name: len(of_rung[name].indices))
     whole = of_rung[most]
     for name, deal in of_rung.items():
@@ -108,7 +108,7 @@ def one_deal(ladder: Ladder) -> tuple[Prepared, Callable, dict, dict[str, int], 
     return (
         whole.prepared,
         lambda out: write_splits(out / "splits.csv", records, splits, folds),
-        {**prints, "folds": ladder.folds},
+        {**prints, "folds": study.folds},
         dict(zip(whole.names, whole.folds, strict=True)),
         notes,
     )

@@ -26,11 +26,11 @@ from tfvision.runs.process import ProcessFailed
 from tfvision.stats.bootstrap import holm
 from tfvision.stats.seeds import compare_seeds
 from tfvision.studies.compare import compare
-from tfvision.studies.ladder import run as ladder
-from tfvision.studies.ladder import shared_split
-from tfvision.studies.ladder import table as ladder_table
-from tfvision.studies.ladder.file import read_ladder
-from tfvision.tasks.facts import facts_of
+from tfvision.studies.study import run as ladder
+from tfvision.studies.study import shared_split
+from tfvision.studies.study import table as ladder_table
+from tfvision.studies.study import training as study_training
+from tfvision.studies.study.ladder_file import read_ladder
 
 IMAGES = 40
 THREE = [
@@ -58,7 +58,7 @@ def write_file(path, rungs=THREE, **keys):
 
 
 def read(path, **options):
-    return read_ladder(path, facts_of("segmentation").all_tables(), **options)
+    return read_ladder(path, **options)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ class Trainer:
         self.gains, self.trained, self.configs = dict(GAINS), [], {}
         self.stop_after = self.fail = self.drops = None
 
-    def __call__(self, config_path, out, *, device, log):
+    def __call__(self, config_path, out, *, device, log, **_):
         assert device == "cpu"
         config = load_config(SegmentationConfig, config_path)
         if (out / "summary.json").is_file():
@@ -105,26 +105,28 @@ class Trainer:
 @pytest.fixture
 def trainer(monkeypatch):
     trainer = Trainer()
-    monkeypatch.setattr(ladder, "train_in_process", trainer)
+    monkeypatch.setattr(study_training, "train_in_process", trainer)
     for module in (ladder_table, compare):
         monkeypatch.setattr(module, "RESAMPLES", 300)
     return trainer
 
 
 @pytest.fixture
-def climb(tmp_path, source, trainer, capsys):
-    """`climb(**keys of the file)` -> ladder.json."""
+def run_ladder(tmp_path, source, trainer, capsys):
+    """`run_ladder(**keys of the file)` -> ladder.json."""
 
-    def climb(rungs=THREE, *, options=None, redo=False, data=source, **keys):
+    def run(rungs=THREE, *, options=None, redo=False, data=source, **keys):
         path = write_file(tmp_path / "toy.yaml", rungs, **keys)
         asked = read(path, data=data, **(options or {}))
-        table = ladder.climb(
-            asked, tmp_path / "out", facts_of("segmentation").all_tables(), device="cpu", redo=redo
-        )
+        table = ladder.run_all(asked, tmp_path / "out", device="cpu", redo=redo)
         assert json.loads((tmp_path / "out" / "ladder.json").read_text()) == table
         return table
 
-    return climb
+    return run
+
+
+def configs_of(study):
+    return {rung.name: rung.config for rung in study.rungs}
 
 
 def by_name(table):
@@ -138,12 +140,12 @@ def test_a_whole_ladder_of_real_runs(tmp_path, source, monkeypatch):
     """Two rungs, trained in this process: the table is what their own files say."""
     calls = []
 
-    def here(config_path, out, *, device, log):
+    def here(config_path, out, *, device, log, **_):
         if not (out / "summary.json").is_file():
             calls.append(out)
             assert runs.train("--config", config_path, "--out", out, "--quiet") == 0
 
-    monkeypatch.setattr(ladder, "train_in_process", here)
+    monkeypatch.setattr(study_training, "train_in_process", here)
     rungs = [
         {"name": "a"},
         {"name": "b", "times": 2, "over": {"postprocess": ["drop_class(index=0)"]}},
@@ -174,8 +176,8 @@ def test_a_whole_ladder_of_real_runs(tmp_path, source, monkeypatch):
     assert len(calls) == 2
 
 
-def test_rungs_share_split_steps_and_seeds(climb, trainer):
-    table = climb()
+def test_rungs_share_split_steps_and_seeds(run_ladder, trainer):
+    table = run_ladder()
     assert trainer.trained == [(name, seed) for seed in (0, 1, 2) for name in GAINS]
     splits = {config.data.splits for config in trainer.configs.values()}
     assert len(splits) == 1
@@ -188,66 +190,66 @@ def test_rungs_share_split_steps_and_seeds(climb, trainer):
     assert table["seeds"] == [0, 1, 2]
 
 
-def test_a_ladder_goes_on_after_a_kill(climb, trainer, tmp_path):
+def test_a_ladder_goes_on_after_a_kill(run_ladder, trainer, tmp_path):
     trainer.stop_after = 4
     with pytest.raises(Interrupted):
-        climb()
+        run_ladder()
     first = json.loads((tmp_path / "out" / "ladder.json").read_text())
     assert first["seeds"] == [0]
     assert "Not finished: 1 of 3 seeds so far." in first["cautions"]
     trainer.stop_after = None
-    table = climb()
+    table = run_ladder()
     assert len(trainer.trained) == len(set(trainer.trained)) == 9
     assert table["seeds"] == [0, 1, 2]
-    assert climb() == table
+    assert run_ladder() == table
     assert len(trainer.trained) == 9
 
 
-def test_a_rung_that_changed_is_refused_and_only_it_is_trained_again(climb, trainer):
-    climb()
+def test_a_rung_that_changed_is_refused_and_only_it_is_trained_again(run_ladder, trainer):
+    run_ladder()
     changed = [THREE[0], {"name": "same", "over": {"data": {"batch_size": 5}}}, THREE[2]]
     with pytest.raises(InputError, match=r"rungs of another config") as error:
-        climb(changed)
+        run_ladder(changed)
     text = str(error.value)
     assert "same:" in text
     assert "config.data.batch_size: 4 -> 5" in text
     assert "config.model.width: 5 -> 4" in text
     assert "high:" not in text
     trainer.trained.clear()
-    climb(changed, redo=True)
+    run_ladder(changed, redo=True)
     assert trainer.trained == [("same", seed) for seed in (0, 1, 2)]
 
 
-def test_words_may_change_and_rungs_and_seeds_may_join(climb, trainer):
-    climb()
+def test_words_may_change_and_rungs_and_seeds_may_join(run_ladder, trainer):
+    run_ladder()
     trainer.trained.clear()
     trainer.gains["more"] = 0.5
     new = [{**THREE[0], "about": "other words", "reported": 0.3}, *THREE[1:], {"name": "more"}]
-    table = climb(new, seeds=[0, 1, 2, 7])
+    table = run_ladder(new, seeds=[0, 1, 2, 7])
     fresh = {("more", s) for s in (0, 1, 2)} | {(name, 7) for name in [*GAINS, "more"]}
     assert set(trainer.trained) == fresh
     assert by_name(table)["low"]["about"] == "other words"
 
 
-def test_more_steps_are_another_config(climb):
-    climb()
+def test_more_steps_are_another_config(run_ladder):
+    run_ladder()
     with pytest.raises(InputError, match=r"low:\n    epochs: 3 -> 6"):
-        climb(steps=12)
+        run_ladder(steps=12)
 
 
-def test_other_data_are_refused(climb, tmp_path):
-    climb()
+def test_other_data_are_refused(run_ladder, tmp_path):
+    run_ladder()
     other = runs.write_npz(tmp_path / "other.npz", train=11, test=IMAGES)
     before = (tmp_path / "out" / "splits.csv").read_text()
     with pytest.raises(InputError, match="a ladder of another data set"):
-        climb(data=other)
+        run_ladder(data=other)
     assert (tmp_path / "out" / "splits.csv").read_text() == before
 
 
-def test_a_rung_that_fails_leaves_the_others(climb, trainer, tmp_path, capsys):
+def test_a_rung_that_fails_leaves_the_others(run_ladder, trainer, tmp_path, capsys):
     trainer.fail = "same"
     with pytest.raises(Exception, match=r"1 of 3 rungs failed \(same\).*same went wrong"):
-        climb()
+        run_ladder()
     assert [name for name, _ in trainer.trained] == ["low", "high"] * 3
     rows = by_name(json.loads((tmp_path / "out" / "ladder.json").read_text()))
     assert rows["same"]["failed"] == "same went wrong"
@@ -255,17 +257,17 @@ def test_a_rung_that_fails_leaves_the_others(climb, trainer, tmp_path, capsys):
     assert "same failed and is not compared" in capsys.readouterr().out
 
 
-def test_a_search_looks_at_no_test_image(climb, trainer, tmp_path, monkeypatch):
+def test_a_search_looks_at_no_test_image(run_ladder, trainer, tmp_path, monkeypatch):
     """Its loss is the rung's, for all seeds; it deals folds of training and validation."""
     found = []
 
     def search(asked, out, *, device, quiet):
         found.append(asked)
         out.mkdir(parents=True, exist_ok=True)
-        config = asked.candidates["focal alone"].model_dump()
+        config = configs_of(asked)["focal alone"].model_dump()
         (out / "best.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(config, default=str))))
 
-    monkeypatch.setattr(ladder, "search", search)
+    monkeypatch.setattr(ladder, "run_race", search)
     asked = {
         "steps": 2,
         "folds": 2,
@@ -275,10 +277,10 @@ def test_a_search_looks_at_no_test_image(climb, trainer, tmp_path, monkeypatch):
         ],
     }
     trainer.gains = {"low": 0.0, "sought": 0.0}
-    climb([THREE[0], {"name": "sought", "search": asked}], seeds=[0, 1])
+    run_ladder([THREE[0], {"name": "sought", "search": asked}], seeds=[0, 1])
     assert [c.name for c in trainer.configs["sought", 1].loss] == ["focal"]
     assert [c.name for c in trainer.configs["low", 0].loss] == ["cross_entropy"]
-    base = found[0].candidates["dice alone"]
+    base = configs_of(found[0])["dice alone"]
     assert base.train.epochs == 1
     with open(base.data.splits, newline="") as file:
         said = [row["split"] for row in csv.DictReader(file)]
@@ -288,9 +290,9 @@ def test_a_search_looks_at_no_test_image(climb, trainer, tmp_path, monkeypatch):
 # The table
 
 
-def test_planted_steps_get_their_verdicts(climb, trainer):
+def test_planted_steps_get_their_verdicts(run_ladder, trainer):
     trainer.gains = {"low": 0.0, "same": 0.0, "high": 1.5, "down": 0.0}
-    table = climb([*THREE, {"name": "down"}])
+    table = run_ladder([*THREE, {"name": "down"}])
     rows = by_name(table)
     found = {name: row["compared"].get("plain", {}).get("verdict") for name, row in rows.items()}
     assert found == {"low": None, "same": "cannot tell", "high": "better", "down": "worse"}
@@ -299,8 +301,8 @@ def test_planted_steps_get_their_verdicts(climb, trainer):
     assert rows["down"]["against"] == "high"
 
 
-def test_numbers_are_those_of_the_runs(climb, tmp_path):
-    table = climb(units=4)
+def test_numbers_are_those_of_the_runs(run_ladder, tmp_path):
+    table = run_ladder(units=4)
     cms = {
         name: [
             np.load(tmp_path / "out" / "runs" / name / f"seed-{s}/predictions/test_confusion.npz")[
@@ -336,8 +338,8 @@ def test_numbers_are_those_of_the_runs(climb, tmp_path):
             assert scores["deviation"] == pytest.approx(np.std(values, ddof=1))
 
 
-def test_one_seed_is_what_compare_says(climb, tmp_path):
-    table = climb(seeds=[5])
+def test_one_seed_is_what_compare_says(run_ladder, tmp_path):
+    table = run_ladder(seeds=[5])
     assert any("nothing of the luck of training" in line for line in table["cautions"])
     folders = [tmp_path / "out" / "runs" / name / "seed-5" for name in ("low", "high")]
     expected = compare.compare(folders, metric="plain", out=tmp_path / "compare", quiet=True)
@@ -346,7 +348,7 @@ def test_one_seed_is_what_compare_says(climb, tmp_path):
         assert found[key] == pytest.approx(pair[key])
 
 
-def test_blocks_widen_the_interval_of_dependent_frames(climb, trainer, tmp_path, monkeypatch):
+def test_blocks_widen_the_interval_of_dependent_frames(run_ladder, trainer, tmp_path, monkeypatch):
     """Frames that are copies of each other are no more evidence than one of them."""
     counts = scored.counts
 
@@ -354,19 +356,19 @@ def test_blocks_widen_the_interval_of_dependent_frames(climb, trainer, tmp_path,
         return np.repeat(counts(count // 10, **options), 10, axis=0)
 
     monkeypatch.setattr(scored, "counts", frames)
-    alone = by_name(climb())["high"]["compared"]["plain"]
-    table = climb(units=10)
+    alone = by_name(run_ladder())["high"]["compared"]["plain"]
+    table = run_ladder(units=10)
     blocks = by_name(table)["high"]["compared"]["plain"]
     assert blocks["units_error"] > 2.5 * alone["units_error"]
     assert table["num_units"] == 4
     assert any("Only 4 units" in line for line in table["cautions"])
 
 
-def test_an_effect_of_the_contract_is_called_one(climb, trainer):
+def test_an_effect_of_the_contract_is_called_one(run_ladder, trainer):
     trainer.drops = "dropped"
     trainer.gains = {"low": 0.0, "dropped": 0.0}
     rungs = [THREE[0], {"name": "dropped", "from": "low"}]
-    table = climb(rungs, metrics=["keras_ignore_class_0", "plain"])
+    table = run_ladder(rungs, metrics=["keras_ignore_class_0", "plain"])
     compared = by_name(table)["dropped"]["compared"]
     assert compared["keras_ignore_class_0"]["verdict"] == "better"
     assert compared["plain"]["verdict"] == "worse"
@@ -376,9 +378,9 @@ def test_an_effect_of_the_contract_is_called_one(climb, trainer):
     )
 
 
-def test_every_form_has_every_rung(climb, tmp_path, trainer):
+def test_every_form_has_every_rung(run_ladder, tmp_path, trainer):
     trainer.gains = {"low": 0.0, "same": 0.0, "high": 1.5}
-    table = climb([{**THREE[0], "about": "<b>bold</b> & a | bar"}, *THREE[1:]])
+    table = run_ladder([{**THREE[0], "about": "<b>bold</b> & a | bar"}, *THREE[1:]])
     out = tmp_path / "out"
     page, picture = (out / "ladder.html").read_text(), (out / "ladder.svg").read_text()
     assert "<b>bold</b>" not in page
@@ -479,16 +481,16 @@ def test_a_mapping_with_a_name_replaces(tmp_path):
     assert (config.model.name, config.model.kwargs) == ("unet", {})
 
 
-def test_without_test_masks_no_rung_can_be_scored(climb, tmp_path):
+def test_without_test_masks_no_rung_can_be_scored(run_ladder, tmp_path):
     images, masks = runs.arrays(12)
     bare = tmp_path / "bare.npz"
     np.savez(bare, x_train=images, y_train=masks, x_test=images[:3])
     with pytest.raises(InputError, match=r"no test image has a mask.*data\.test_fraction"):
-        climb(data=bare)
+        run_ladder(data=bare)
 
 
 def test_masks_that_come_later_take_the_place_of_the_test_split(
-    climb, trainer, tmp_path, monkeypatch
+    run_ladder, trainer, tmp_path, monkeypatch
 ):
     images, masks = runs.arrays(12 + IMAGES)
     data, labels = tmp_path / "bare.npz", tmp_path / "labels.npz"
@@ -506,7 +508,7 @@ def test_masks_that_come_later_take_the_place_of_the_test_split(
         np.savez(out / "predictions/labels_confusion.npz", ids=np.array(ids), plain=cms)
 
     monkeypatch.setattr(ladder, "evaluate_in_process", evaluate)
-    table = climb(data=data, options={"labels": labels}, seeds=[0], units=4)
+    table = run_ladder(data=data, options={"labels": labels}, seeds=[0], units=4)
     rows = by_name(table)
     assert rows["high"]["compared"]["plain"]["verdict"] == "better"
     assert rows["same"]["compared"]["plain"]["verdict"] == "cannot tell"
@@ -515,9 +517,9 @@ def test_masks_that_come_later_take_the_place_of_the_test_split(
     assert scored_on == [(tmp_path / f"out/runs/{name}/seed-0", labels) for name in GAINS]
 
 
-def test_groups_that_are_not_there_are_refused(climb):
+def test_groups_that_are_not_there_are_refused(run_ladder):
     with pytest.raises(InputError, match="units: groups, but the data has no groups"):
-        climb(units="groups")
+        run_ladder(units="groups")
 
 
 def test_groups_and_chains_are_units():
@@ -536,19 +538,19 @@ def test_groups_and_chains_are_units():
     assert len(set(shared_split.units_of(data, 2, [1, 2, 3]))) == 2
 
 
-def test_different_contracts_need_a_convention(climb):
+def test_different_contracts_need_a_convention(run_ladder):
     rungs = [THREE[0], {"name": "x", "over": {"metrics": ["mean_iou(ignore_labels=[0])"]}}]
     with pytest.raises(
         InputError, match=r"different metric contracts.*plain, in place of contract"
     ):
-        climb(rungs, metrics=["contract"])
+        run_ladder(rungs, metrics=["contract"])
 
 
-def test_a_folder_of_something_else_is_left_alone(climb, tmp_path):
+def test_a_folder_of_something_else_is_left_alone(run_ladder, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match="is not empty and holds no ladder"):
-        climb()
+        run_ladder()
 
 
 def test_wrong_input_ends_with_2(tmp_path, capsys):

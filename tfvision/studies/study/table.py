@@ -1,24 +1,25 @@
 """The table of a ladder: scores, intervals against the rung below, verdicts. NumPy only."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tfvision.metrics.contract import or_none
 from tfvision.stats.bootstrap import holm
+from tfvision.stats.measure import Measure
 from tfvision.stats.seeds import compare_seeds
 from tfvision.studies.compare.compare import verdict
-from tfvision.studies.ladder.cautions import cautions, said, what_was_scored
-from tfvision.studies.ladder.plan import Climb
-from tfvision.studies.ladder.schema import DECLARED, Rung
-from tfvision.studies.ladder.scores import RungScores, common
+from tfvision.studies.study.cautions import cautions, what_is_resampled, what_was_scored
+from tfvision.studies.study.plan import StudyPlan
+from tfvision.studies.study.schema import DECLARED, Rung
+from tfvision.studies.study.scores import RungScores, common
 
 RESAMPLES, SEED = 10_000, 0
 
 
 def make_table(
-    climb: Climb,
+    plan: StudyPlan,
     scores: Mapping[str, RungScores],
     *,
     seeds: Sequence[int],
@@ -29,57 +30,40 @@ def make_table(
     A rung's own score is on all its images; two rungs are compared on the images both have.
 
     Args:
-        climb: The ladder, and what was planned.
+        plan: The ladder, and what was planned.
         scores: What each rung that has runs is scored by.
         seeds: Those of `scores`, in order.
         failed: Why a rung has no runs.
     """
-    ladder = climb.ladder
-    rungs = [rung for rung in ladder.rungs if rung.name in scores]
-    pairs = [rung for rung in rungs if rung.against in scores]
+    study = plan.study
+    pairs = [rung for rung in study.rungs if rung.name in scores and rung.against in scores]
     shared = {rung.name: common(scores[rung.against], scores[rung.name]) for rung in pairs}
-    values, compared = {}, {}
-    for metric in ladder.metrics:
-        values[metric] = {
-            name: [_number(m.value()) for m in own.measures(*_scoring(metric, own))]
-            for name, own in scores.items()
-        }
-        compared[metric] = _compared(pairs, scores, shared, metric)
-    first = ladder.metrics[0]
-    validation = {
-        name: [_number(e.measure(*_scoring(first, own)).value()) for e in own.validation]
-        for name, own in scores.items()
-        if own.validation is not None
-    }
-    by_name = {rung.name: rung for rung in ladder.rungs}
-    rows = [
-        {
-            **_row(climb, rung, by_name, scores.get(rung.name), failed),
-            "validation": _over_seeds(validation.get(rung.name)),
-            "scores": {m: _over_seeds(own.get(rung.name)) for m, own in values.items()},
-            "compared": {m: own[rung.name] for m, own in compared.items() if rung.name in own},
-        }
-        for rung in ladder.rungs
-    ]
-    for row in rows:
-        row["scores"] = {m: found for m, found in row["scores"].items() if found is not None}
+    compared = {metric: _compared(pairs, scores, shared, metric) for metric in study.metrics}
+    reported = {rung.name: rung.reported for rung in study.rungs}
+    rows = []
+    for rung in study.rungs:
+        row = _row(plan, rung, scores.get(rung.name), failed.get(rung.name))
+        if None not in (rung.reported, below := reported.get(rung.against)):
+            row["reported_difference"] = round(rung.reported - below, 6)
+        own = {metric: each[rung.name] for metric, each in compared.items() if rung.name in each}
+        rows.append({**row, "compared": own})
     most = max(scores.values(), key=lambda own: len(own.ids))
     table = {
-        "name": ladder.name,
-        "task": ladder.task,
-        "scored": ladder.scored,
-        "what": what_was_scored(ladder),
-        "length": {"steps": ladder.steps} if ladder.epochs is None else {"epochs": ladder.epochs},
-        "metrics": list(ladder.metrics),
+        "name": study.name,
+        "task": study.task,
+        "scored": study.scored,
+        "what": what_was_scored(study),
+        "length": {"steps": study.steps} if study.epochs is None else {"epochs": study.epochs},
+        "metrics": list(study.metrics),
         "seeds": list(seeds),
-        "planned_seeds": list(ladder.seeds),
+        "planned_seeds": list(study.seeds),
         "num_images": len(most.ids),
         "num_units": len(set(most.units)),
-        "units": said(ladder),
+        "units": what_is_resampled(study),
         "comparisons": len(pairs),
         "rungs": rows,
     }
-    return {**table, "cautions": cautions(ladder, table, climb.notes)}
+    return {**table, "cautions": cautions(study, table, plan.notes)}
 
 
 def _scoring(metric: str, own: RungScores):
@@ -107,13 +91,13 @@ def _compared(pairs: Sequence[Rung], scores, shared, metric: str) -> dict[str, d
     adjusted = holm([one.p_value for one in differences])
     return {
         rung.name: {
-            **{key: _number(getattr(one, key)) for key in _SHOWN},
-            "p_adjusted": _number(p),
+            **{key: or_none(getattr(one, key)) for key in _SHOWN},
+            "p_adjusted": or_none(p),
             "verdict": verdict(one, p),
             "num_images": len(shared[rung.name][0]),
             "num_units": len(set(shared[rung.name][1])),
             "seed_differences": [
-                _number(b - a) for a, b in zip(one.first, one.second, strict=True)
+                or_none(b - a) for a, b in zip(one.first, one.second, strict=True)
             ],
         }
         for rung, one, p in zip(pairs, differences, adjusted, strict=True)
@@ -126,35 +110,38 @@ _SHOWN = (
 )
 
 
-def _row(climb: Climb, rung: Rung, by_name, own: RungScores | None, failed) -> dict[str, Any]:
-    below = by_name.get(rung.against)
-    moved = None
-    if below is not None and None not in (rung.reported, below.reported):
-        moved = round(rung.reported - below.reported, 6)
+def _row(plan: StudyPlan, rung: Rung, own: RungScores | None, failed: str | None) -> dict[str, Any]:
+    """What there is to say of a rung alone; `own` is None where it failed."""
+    metrics = plan.study.metrics
     summaries = [] if own is None else own.summaries
-    taken = [s["steps"] for s in summaries] or climb.steps[rung.name]
+    steps = [summary["steps"] for summary in summaries] or plan.lengths[rung.name].steps
+    scores = {} if own is None else {m: own.measures(*_scoring(m, own)) for m in metrics}
+    validation = None
+    if own is not None and own.validation is not None:
+        validation = [each.measure(*_scoring(metrics[0], own)) for each in own.validation]
     return {
         "name": rung.name,
         "about": rung.about,
         "against": rung.against,
         "reported": rung.reported,
-        "reported_difference": moved,
-        "failed": failed.get(rung.name),
+        "reported_difference": None,
+        "failed": failed,
         "arch": rung.config.model.name,
         "parameters": summaries[0]["num_parameters"] if summaries else None,
         "num_images": None if own is None else len(own.ids),
-        "steps": round(sum(taken) / len(taken)),  # of a fold's run under folds, their mean
-        "epochs": climb.epochs[rung.name],
+        "steps": round(sum(steps) / len(steps)),  # of a fold's run under folds, their mean
+        "epochs": plan.lengths[rung.name].epochs,
         "own_epochs": rung.epochs is not None,
         "wall_seconds": [summary["wall_seconds"] for summary in summaries],
         "post_processed": bool(rung.config.postprocess),
+        "validation": validation and _over_seeds(validation),
+        "scores": {metric: _over_seeds(measures) for metric, measures in scores.items()},
     }
 
 
-def _over_seeds(each: list[float | None] | None) -> dict[str, Any] | None:
-    """Values of the seeds, their mean and deviation (n - 1); None without any."""
-    if each is None:
-        return None
+def _over_seeds(measures: Sequence[Measure]) -> dict[str, Any]:
+    """A score of each seed, their mean and deviation (n - 1)."""
+    each = [or_none(measure.value()) for measure in measures]
     known = np.array([v for v in each if v is not None])
     whole = known.size == len(each)
     return {
@@ -162,8 +149,3 @@ def _over_seeds(each: list[float | None] | None) -> dict[str, Any] | None:
         "mean": float(known.mean()) if whole else None,
         "deviation": float(known.std(ddof=1)) if whole and len(each) > 1 else None,
     }
-
-
-def _number(number: float | None) -> float | None:
-    """For JSON, which has no NaN and no infinity."""
-    return float(number) if number is not None and math.isfinite(number) else None

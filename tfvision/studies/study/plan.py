@@ -1,6 +1,6 @@
 """What a ladder trains, worked out before anything is: split or folds, epochs, units.
 
-`plan.json` in its folder is what a rerun is held against.
+`plan.json` in its folder is what a rerun must match.
 """
 
 import shutil
@@ -15,10 +15,9 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
 from tfvision.recipe.sampling import training_set
-from tfvision.registry import Registry
 from tfvision.studies.folds.assign import deal_samples
-from tfvision.studies.ladder.schema import DECLARED, Ladder, Rung
-from tfvision.studies.ladder.shared_split import (
+from tfvision.studies.study.schema import DECLARED, Rung, Study
+from tfvision.studies.study.shared_split import (
     key_of,
     labelled_later,
     one_deal,
@@ -26,34 +25,45 @@ from tfvision.studies.ladder.shared_split import (
     unique,
     units_of,
 )
+from tfvision.studies.study.training import PLAN
 from tfvision.tasks.classification.pieces import piece_counts
+from tfvision.tasks.facts import facts_of
 
 
 @dataclass(frozen=True)
-class Climb:
+class Length:
+    """How long a rung is trained.
+
+    Attributes:
+        epochs: Of each training.
+        steps: Gradient steps of its training, or of that of each fold.
+        search_epochs: Epochs of each training of its search.
+    """
+
+    epochs: int
+    steps: list[int]
+    search_epochs: int
+
+
+@dataclass(frozen=True)
+class StudyPlan:
     """A ladder with its folder and its data.
 
     Attributes:
-        ladder: What is to be trained.
+        study: What is to be trained.
         out: Its folder.
-        epochs: Of each rung, by name.
-        steps: Gradient steps of each rung's training; under folds one number a fold.
+        lengths: Of each rung, by name.
         units: The unit of each image that may be scored, by its name; under folds {}, where
             each folds folder says them.
         folds: The fold of each sample, by its name; {} without folds.
-        search_epochs: Epochs of each training of a rung's search.
-        tables: Key path of a config to the table of its names.
         notes: What the data says of the rungs, one sentence each.
     """
 
-    ladder: Ladder
+    study: Study
     out: Path
-    epochs: dict[str, int]
-    steps: dict[str, list[int]]
+    lengths: dict[str, Length]
     units: dict[str, str]
     folds: dict[str, int]
-    search_epochs: dict[str, int]
-    tables: Mapping[str, Registry]
     notes: list[str]
 
     def run(self, rung: Rung, seed: int) -> Path:
@@ -64,25 +74,33 @@ class Climb:
         """Where what a run scores on the labels file is."""
         return self.out / "scores" / rung.name / f"seed-{seed}"
 
-    def data_of(self, rung: Rung) -> DataConfig:
-        """The data section of a rung's runs: the split or folds that all rungs share."""
-        return _shared(rung.config.data, self.out, self.ladder.folds)
+    def config(self, rung: Rung, seed: int) -> RunConfig:
+        """What a rung is trained with: the split or folds that all rungs share, its epochs."""
+        data = _shared(rung.config.data, self.out, self.study.folds)
+        return with_changes(rung.config, seed, data, self.lengths[rung.name].epochs)
 
 
-def check_contracts(ladder: Ladder) -> None:
+def with_changes(config: RunConfig, seed: int, data: DataConfig, epochs: int) -> RunConfig:
+    """A config with what a study sets."""
+    train = config.train.model_copy(update={"epochs": epochs})
+    return config.model_copy(update={"seed": seed, "data": data, "train": train})
+
+
+def check_contracts(study: Study) -> None:
     """Raises where rungs declare contracts under which their scores cannot be compared."""
-    named = ladder.task == "classification"  # a score by name, under the declared contract
-    if DECLARED not in ladder.metrics and not named:
+    conventions = facts_of(study.task).evidence_class().conventions
+    if conventions and DECLARED not in study.metrics:
         return
-    first = ladder.rungs[0]
 
     def declared(rung: Rung):
         spec, label = rung.config.metrics[0], rung.config.data.ignore_label
-        return (spec.kwargs, label) if DECLARED not in ladder.metrics else (spec, label)
+        # A score by name is counted under the declared contract.
+        return (spec if DECLARED in study.metrics else spec.kwargs), label
 
     way_out = "name a convention in the ladder's metrics, such as plain, in place of contract"
-    way_out = "give all rungs one" if named else way_out
-    for rung in ladder.rungs[1:]:
+    way_out = way_out if conventions else "give all rungs one"
+    first = study.rungs[0]
+    for rung in study.rungs[1:]:
         if declared(rung) != declared(first):
             raise InputError(
                 f"Rungs {first.name!r} and {rung.name!r} declare different metric contracts, so "
@@ -90,66 +108,67 @@ def check_contracts(ladder: Ladder) -> None:
             )
 
 
-def make_plan(ladder: Ladder, out: Path, tables: Mapping[str, Registry], *, redo: bool) -> Climb:
-    """Looks at the data, works out epochs, and holds all of it against what the folder has.
+def make_plan(study: Study, out: Path, *, redo: bool) -> StudyPlan:
+    """Looks at the data, works out epochs, and compares all of it with what the folder has.
 
     Raises:
         InputError: Nothing can be scored; other data, another split or other configs than the
             folder's.
     """
-    record = RunFolder(out).read_json("plan.json") if (out / "plan.json").is_file() else None
-    if ladder.folds is not None:
-        first, write, prints, folds, notes = one_deal(ladder)
+    record = {"rungs": {}}
+    if (out / PLAN).is_file():
+        record = RunFolder(out).read_json(PLAN)
+    if study.folds is not None:
+        first, write, prints, folds, notes = one_deal(study)
     else:
-        first, write, prints = one_split(ladder)
+        first, write, prints = one_split(study)
         folds, notes = {}, []
-    known = {} if record is None else record["rungs"]
-    if record is not None and record["of"] != prints:
+    if record.get("of", prints) != prints:
         raise InputError(
             f"{out} holds a ladder of another {_other(record['of'], prints)}. Give that one, or "
             "choose another --out."
         )
     units = {}
-    if ladder.scored != "folds":
-        members = first.indices("test") if ladder.labels is None else labelled_later(ladder, first)
+    if study.scored != "folds":
+        members = first.indices("test") if study.labels is None else labelled_later(study, first)
         names = unique([first.source.records[i].id for i in members])
-        units = dict(zip(names, units_of(first, ladder.units, members), strict=True))
+        units = dict(zip(names, units_of(first, study.units, members), strict=True))
     write(out)
-    epochs, steps, searches, excluded = _lengths(ladder, out)
-    plans = {
-        rung.name: {
-            "config": _fixed(rung.config),
-            "epochs": epochs[rung.name],
-            "search": rung.search and {**rung.search, "epochs": searches[rung.name]},
-            **({"exclude_sha256": excluded[rung.name]} if excluded[rung.name] else {}),
-        }
-        for rung in ladder.rungs
-    }
-    _settle(out, known, plans, redo)
-    write_json(out / "plan.json", {"of": prints, "rungs": {**known, **plans}})
-    return Climb(ladder, out, epochs, steps, units, folds, searches, tables, notes)
-
-
-def _lengths(ladder: Ladder, out: Path):
-    """Epochs, steps of each training, epochs of a search, and SHA-256 of the exclude list, of
-    each rung, by its name."""
+    lengths, records = {}, {}
     seen: dict[str, list[Prepared]] = {}
-    epochs, steps, searches, excluded = {}, {}, {}, {}
-    for rung in ladder.rungs:
-        data = _shared(rung.config.data, out, ladder.folds)
-        config = rung.config.model_copy(update={"data": data, "seed": ladder.seeds[0]})
+    for rung in study.rungs:
+        data = _shared(rung.config.data, out, study.folds)
+        config = rung.config.model_copy(update={"data": data, "seed": study.seeds[0]})
         key = key_of(data)
         if key not in seen:
             seen[key] = _trainings(config)
-        an_epoch = _steps_per_epoch(config, seen[key])
-        mean = sum(an_epoch) / len(an_epoch)
-        length = ladder.epochs if ladder.steps is None else ladder.steps / mean
-        own = rung.epochs or max(1, round(rung.times * length))
-        epochs[rung.name], steps[rung.name] = own, [own * one for one in an_epoch]
-        asked = (rung.search or {}).get("steps")
-        searches[rung.name] = max(1, round(length if asked is None else asked / mean))
-        excluded[rung.name] = seen[key][0].exclude.sha256
-    return epochs, steps, searches, excluded
+        length = lengths[rung.name] = _length(study, rung, _steps_per_epoch(config, seen[key]))
+        records[rung.name] = _record(rung, length, seen[key][0].exclude.sha256)
+    _settle(out, record["rungs"], records, redo)
+    write_json(out / PLAN, {"of": prints, "rungs": {**record["rungs"], **records}})
+    return StudyPlan(study, out, lengths, units=units, folds=folds, notes=notes)
+
+
+def _length(study: Study, rung: Rung, an_epoch: Sequence[int]) -> Length:
+    """The length of a rung, from the gradient steps of an epoch of each training."""
+    mean = sum(an_epoch) / len(an_epoch)
+    length = study.epochs if study.steps is None else study.steps / mean
+    epochs = rung.epochs or max(1, round(rung.times * length))
+    search_steps = (rung.search or {}).get("steps")
+    search_epochs = max(1, round(length if search_steps is None else search_steps / mean))
+    return Length(epochs, [epochs * steps for steps in an_epoch], search_epochs)
+
+
+def _record(rung: Rung, length: Length, exclude_sha256: str | None) -> dict[str, Any]:
+    """What a rerun must match of a rung."""
+    config = rung.config.model_dump(mode="json")
+    del config["seed"], config["train"]["epochs"]
+    return {
+        "config": config,
+        "epochs": length.epochs,
+        "search": rung.search and {**rung.search, "epochs": length.search_epochs},
+        **({"exclude_sha256": exclude_sha256} if exclude_sha256 else {}),
+    }
 
 
 def _trainings(config: RunConfig) -> list[Prepared]:
@@ -185,12 +204,6 @@ def _other(before: Mapping, now: Mapping) -> str:
     if before["data"] != now["data"]:
         return "data set"
     return "split" if before.get("folds") == now.get("folds") else "number of folds"
-
-
-def _fixed(config: RunConfig) -> dict[str, Any]:
-    fixed = config.model_dump(mode="json")
-    del fixed["seed"], fixed["train"]["epochs"]
-    return fixed
 
 
 def _settle(out: Path, known: dict, plans: dict, redo: bool) -> None:

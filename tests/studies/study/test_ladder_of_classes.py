@@ -23,11 +23,10 @@ from tfvision.metrics import classification
 from tfvision.metrics.contract import Contract
 from tfvision.runs import process
 from tfvision.studies.folds.assign import deal_samples
-from tfvision.studies.ladder import run as ladder
-from tfvision.studies.ladder import scores as ladder_scores
-from tfvision.studies.ladder import table as ladder_table
-from tfvision.studies.ladder.file import read_ladder
-from tfvision.tasks.facts import facts_of
+from tfvision.studies.study import run as ladder
+from tfvision.studies.study import scores as ladder_scores
+from tfvision.studies.study import table as ladder_table
+from tfvision.studies.study.ladder_file import read_ladder
 
 EACH = 14  # images of each class
 THREE = [
@@ -57,7 +56,7 @@ def write_file(path, rungs=THREE, **keys):
 
 
 def read(path, **options):
-    return read_ladder(path, facts_of("segmentation").all_tables(), **options)
+    return read_ladder(path, **options)
 
 
 def planted(names, truth, *, gain, own):
@@ -178,18 +177,16 @@ def processes(monkeypatch):
 
 
 @pytest.fixture
-def climb(tmp_path, source, processes):
-    """`climb(**keys of the file)` -> ladder.json."""
+def run_ladder(tmp_path, source, processes):
+    """`run_ladder(**keys of the file)` -> ladder.json."""
 
-    def climb(rungs=THREE, *, options=None, redo=False, data=source, **keys):
+    def run(rungs=THREE, *, options=None, redo=False, data=source, **keys):
         asked = read(write_file(tmp_path / "toy.yaml", rungs, **keys), data=data, **options or {})
-        table = ladder.climb(
-            asked, tmp_path / "out", facts_of("segmentation").all_tables(), device="cpu", redo=redo
-        )
+        table = ladder.run_all(asked, tmp_path / "out", device="cpu", redo=redo)
         assert json.loads((tmp_path / "out" / "ladder.json").read_text()) == table
         return table
 
-    return climb
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -200,9 +197,7 @@ def on_folds(tmp_path_factory, source):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "run_process", made)
         patch.setattr(ladder_table, "RESAMPLES", 300)
-        table = ladder.climb(
-            asked, folder / "out", facts_of("segmentation").all_tables(), device="cpu"
-        )
+        table = ladder.run_all(asked, folder / "out", device="cpu")
     assert made.started == [(n, f"seed-{s}", False) for s in (0, 1) for n in GAINS]
     return folder / "out", table
 
@@ -257,9 +252,9 @@ def test_all_rungs_and_seeds_are_dealt_alike(on_folds):
     assert sorted((r["id"], int(r["fold"])) for r in rows) == list(deals.pop())
 
 
-def test_steps_are_those_of_the_folds_own_training_parts(climb, tmp_path):
+def test_steps_are_those_of_the_folds_own_training_parts(run_ladder, tmp_path):
     """28 of 42 images train: 7 steps of 4 an epoch; twice as many where each comes twice."""
-    climb(folds=3, epochs=None, steps=21, seeds=[0])
+    run_ladder(folds=3, epochs=None, steps=21, seeds=[0])
     epochs = {
         name: load_any(tmp_path / f"out/runs/{name}/seed-0/folds.yaml").train.epochs
         for name in GAINS
@@ -267,10 +262,10 @@ def test_steps_are_those_of_the_folds_own_training_parts(climb, tmp_path):
     assert epochs == {"low": 3, "same": 3, "high": 2}  # 21 / 7, 21 / 14 rounded to even
 
 
-def test_a_folds_ladder_goes_on_after_a_kill(climb, processes, tmp_path):
+def test_a_folds_ladder_goes_on_after_a_kill(run_ladder, processes, tmp_path):
     two, processes.stop_after = THREE[::2], 3
     with pytest.raises(Interrupted):
-        climb(two, folds=3)
+        run_ladder(two, folds=3)
     first = json.loads((tmp_path / "out/ladder.json").read_text())
     assert "Not finished: 1 of 2 seeds so far." in first["cautions"]
     unfinished = tmp_path / "out/runs/low/seed-1"
@@ -278,20 +273,20 @@ def test_a_folds_ladder_goes_on_after_a_kill(climb, processes, tmp_path):
     for path in unfinished.glob("fold-*"):
         ladder.shutil.rmtree(path)
     processes.stop_after = None
-    table = climb(two, folds=3)
+    table = run_ladder(two, folds=3)
     assert processes.started[3:] == [("low", "seed-1", True), ("high", "seed-1", False)]
-    assert climb(two, folds=3) == table
+    assert run_ladder(two, folds=3) == table
     assert len(processes.started) == 5
 
 
 def test_a_rung_that_leaves_samples_out_is_compared_on_what_both_have(
-    climb, tmp_path, source, processes
+    run_ladder, tmp_path, source, processes
 ):
     processes.gains = {"low": 0.0, "clean": 0.0, "high": 2.5}
     names = [f"dark/{i:02d}" for i in range(5)]
     clean = {"name": "clean", "over": {"data": {"exclude": str(exclude(tmp_path, source, names))}}}
     above = {"name": "high", "from": "clean"}
-    table = climb([THREE[0], clean, above], folds=3, seeds=[0])
+    table = run_ladder([THREE[0], clean, above], folds=3, seeds=[0])
     rows, ids = by_name(table), {}
     assert [rows[n]["num_images"] for n in ("low", "clean", "high")] == [42, 37, 37]
     assert table["num_images"] == 42
@@ -322,13 +317,13 @@ def test_a_rung_that_leaves_samples_out_is_compared_on_what_both_have(
     assert "| 37 | 37 |" in markdown
 
 
-def test_an_exclude_list_that_changed_is_another_config(climb, tmp_path, source):
+def test_an_exclude_list_that_changed_is_another_config(run_ladder, tmp_path, source):
     path = exclude(tmp_path, source, ["dark/00"])
     rungs = [THREE[0], {"name": "same", "over": {"data": {"exclude": str(path)}}}]
-    climb(rungs, folds=3, seeds=[0])
+    run_ladder(rungs, folds=3, seeds=[0])
     exclude(tmp_path, source, ["dark/01"])
     with pytest.raises(InputError, match=r"same:\n    exclude_sha256: .*\nTrain these again"):
-        climb(rungs, folds=3, seeds=[0])
+        run_ladder(rungs, folds=3, seeds=[0])
 
 
 def test_units_that_only_one_side_joins_are_one():
@@ -345,46 +340,46 @@ def test_units_that_only_one_side_joins_are_one():
     assert len(set(ladder_scores.common(first, joined)[1])) == 1
 
 
-def test_no_rung_with_all_samples_is_refused(climb, tmp_path, source):
+def test_no_rung_with_all_samples_is_refused(run_ladder, tmp_path, source):
     rungs = []
     for name in ("dark", "grey"):
         (tmp_path / name).mkdir()
         path = exclude(tmp_path / name, source, [f"{name}/00"])
         rungs.append({"name": name, "from": None, "over": {"data": {"exclude": str(path)}}})
     with pytest.raises(InputError, match=r"'grey' has 1 samples \('dark/00', .*no rung has all"):
-        climb(rungs, folds=3)
+        run_ladder(rungs, folds=3)
 
 
-def test_folds_dealt_otherwise_are_refused(climb, tmp_path):
-    climb(folds=3, seeds=[0])
+def test_folds_dealt_otherwise_are_refused(run_ladder, tmp_path):
+    run_ladder(folds=3, seeds=[0])
     path = tmp_path / "out/runs/same/seed-0/folds.json"
     record = json.loads(path.read_text())
     record["samples"]["folds"][0] = 2
     path.write_text(json.dumps(record))
     with pytest.raises(InputError, match=r"same/seed-0: 1 samples are in other folds than this"):
-        climb(folds=3, seeds=[0])
+        run_ladder(folds=3, seeds=[0])
 
 
-def test_another_number_of_folds_is_another_ladder(climb):
-    climb(folds=3, seeds=[0])
+def test_another_number_of_folds_is_another_ladder(run_ladder):
+    run_ladder(folds=3, seeds=[0])
     with pytest.raises(InputError, match="a ladder of another number of folds"):
-        climb(folds=2, seeds=[0])
+        run_ladder(folds=2, seeds=[0])
 
 
-def test_a_rung_whose_fold_fails_leaves_the_others(climb, processes):
+def test_a_rung_whose_fold_fails_leaves_the_others(run_ladder, processes):
     processes.fail = "same"
     with pytest.raises(PartFailed, match=r"1 of 3 rungs failed \(same\).*exit code 3; .*says why"):
-        climb(folds=3, seeds=[0])
+        run_ladder(folds=3, seeds=[0])
 
 
 # --------------------------------------------------------------------------- labels
 
 
 def test_rungs_are_scored_on_labels_and_validation_stands_beside_them(
-    climb, processes, later, tmp_path
+    run_ladder, processes, later, tmp_path
 ):
     processes.trap = 6.0
-    table = climb(data=later / "data", options={"labels": later / "truth.csv"})
+    table = run_ladder(data=later / "data", options={"labels": later / "truth.csv"})
     rows = by_name(table)
     assert verdicts(table) == {"low": None, "same": "cannot tell", "high": "better"}
     assert (table["scored"], table["num_images"]) == ("labels", 39)
@@ -401,26 +396,28 @@ def test_rungs_are_scored_on_labels_and_validation_stands_beside_them(
         assert {row["name"]: row["validation"] for row in csv.DictReader(file)}["low"] == "1.0"
 
 
-def test_labels_are_scored_once_and_again_where_they_change(climb, processes, later, tmp_path):
+def test_labels_are_scored_once_and_again_where_they_change(run_ladder, processes, later, tmp_path):
     options = {"labels": tmp_path / "truth.csv"}
     options["labels"].write_text((later / "truth.csv").read_text())
-    table = climb(data=later / "data", options=options, seeds=[0])
+    table = run_ladder(data=later / "data", options=options, seeds=[0])
     assert [what[0] for what in processes.started].count("evaluate") == 3
-    assert climb(data=later / "data", options=options, seeds=[0]) == table
+    assert run_ladder(data=later / "data", options=options, seeds=[0]) == table
     assert len(processes.started) == 6
     lines = options["labels"].read_text().splitlines()
     options["labels"].write_text("\n".join(lines[:-4]) + "\n")
-    assert climb(data=later / "data", options=options, seeds=[0])["num_images"] == 35
+    assert run_ladder(data=later / "data", options=options, seeds=[0])["num_images"] == 35
     assert [what[0] for what in processes.started[6:]] == ["evaluate"] * 3
 
 
-def test_labels_that_fit_nothing_are_refused_before_training(climb, processes, later, tmp_path):
+def test_labels_that_fit_nothing_are_refused_before_training(
+    run_ladder, processes, later, tmp_path
+):
     path = tmp_path / "other.csv"
     path.write_text("Id,Category\nt00.png,black\n")
     with pytest.raises(InputError, match="'black' is no class"):
-        climb(data=later / "data", options={"labels": path})
+        run_ladder(data=later / "data", options={"labels": path})
     with pytest.raises(InputError, match="no unlabelled `test` images"):
-        climb(options={"labels": later / "truth.csv"})
+        run_ladder(options={"labels": later / "truth.csv"})
     assert processes.started == []
 
 
@@ -516,22 +513,22 @@ def test_the_ladders_of_the_repository_are_read(name, rungs, scored):
     assert all(rung.about for rung in found.rungs)
 
 
-def test_a_backbone_that_is_not_there_is_said_before_anything_is_trained(climb, processes):
+def test_a_backbone_that_is_not_there_is_said_before_anything_is_trained(run_ladder, processes):
     backbone = {"path": "absent.keras", "preprocessing": {"scale": 255}}
     over = {"model": {"name": "transfer", "backbone": backbone}}
     with pytest.raises(InputError, match=r"Rung 'high': .*absent\.keras"):
-        climb([THREE[0], {"name": "high", "over": over}], folds=3)
+        run_ladder([THREE[0], {"name": "high", "over": over}], folds=3)
     assert processes.started == []
 
 
-def test_named_scores_need_one_contract(climb):
+def test_named_scores_need_one_contract(run_ladder):
     other = {"name": "x", "over": {"metrics": ["accuracy(ignore_labels=[0])"]}}
     with pytest.raises(InputError, match=r"different metric contracts.*give all rungs one"):
-        climb([THREE[0], other], folds=3)
+        run_ladder([THREE[0], other], folds=3)
 
 
-def test_epochs_of_a_rung_are_its_own(climb, tmp_path):
-    table = climb([THREE[0], {"name": "same", "epochs": 5}], folds=3, seeds=[0])
+def test_epochs_of_a_rung_are_its_own(run_ladder, tmp_path):
+    table = run_ladder([THREE[0], {"name": "same", "epochs": 5}], folds=3, seeds=[0])
     assert [row["epochs"] for row in table["rungs"]] == [2, 5]
     assert table["length"] == {"epochs": 2}
     assert "Rungs with epochs of their own: same 5." in table["cautions"]

@@ -1,4 +1,8 @@
-"""What a ladder's file may hold, and what it is once it is worked out."""
+"""What the file of a study may hold, and what the study is once it is worked out.
+
+A study is configs by seeds by folds. A ladder trains all of its rungs, each compared to one below
+it; the candidates of a search race, and those that fall behind are dropped.
+"""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tfvision.config import RunConfig
+from tfvision.config import LossTerm, RunConfig
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}")
 DECLARED = "contract"  # the metric contract that the configs declare
@@ -70,7 +74,7 @@ class SettingsFile(_Scored):
 
 
 class LadderFile(_Scored):
-    """The whole file."""
+    """The file of a ladder."""
 
     base: dict[str, Any] = {}
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
@@ -80,55 +84,82 @@ class LadderFile(_Scored):
     rungs: tuple[RungFile, ...] = Field(min_length=2)
 
 
-@dataclass(frozen=True)
-class Rung:
-    """One rung, worked out.
+class CandidateFile(_Part):
+    """One candidate: a name, and key paths of the config with their values."""
+
+    name: str = Field(min_length=1, max_length=80)
+    set: dict[str, Any] = {}
+
+
+class MixtureFile(_Part):
+    """All mixtures of some losses whose weights are multiples of `step` and add up to 1."""
+
+    terms: tuple[LossTerm, ...] = Field(min_length=2)
+    step: float = Field(default=0.25, gt=0, le=0.5)
+
+
+class DropFile(_Part):
+    """When a candidate is dropped: see `stats/race.race`."""
+
+    rule: Literal["race", "none"] = "race"
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    least: int = Field(default=1, ge=1)
+    luck: float = Field(default=0.0, ge=0, lt=1)
+
+
+class SearchFile(_Part):
+    """The file of a search."""
+
+    base: str | dict[str, Any]
+    folds: int = Field(default=5, ge=2)
+    units: Literal["auto", "images"] | int = "auto"
+    candidates: tuple[CandidateFile, ...] = ()
+    mixture: MixtureFile | None = None
+    drop: DropFile = DropFile()
+
+
+class Rung(RungFile):
+    """A rung, or a candidate, worked out.
 
     Attributes:
-        name, about, reported, times, search: As the file has them.
-        against: The rung it is compared to; None for the first.
-        config: Its config; seed, epochs and folds are the ladder's to set.
-        epochs: Its own, in place of the ladder's length; None: that.
+        against: The rung it is compared to; None for the first, and for candidates.
+        config: Its config; seed, epochs and folds are the study's to set.
     """
 
-    name: str
-    about: str
-    against: str | None
     config: RunConfig
-    times: float = 1.0
-    epochs: int | None = None
-    search: dict[str, Any] | None = None
-    reported: float | None = None
 
 
 @dataclass(frozen=True)
-class Ladder:
-    """A ladder that can be run.
+class Study:
+    """A study that can be run.
 
     Attributes:
         name: Of the file.
-        rungs: From the lowest up.
-        steps: Gradient steps of a rung whose `times` is 1; None: `epochs` is said instead.
-        epochs: The same in epochs, or None.
-        seeds: Of the trainings of each rung.
-        units: What is resampled: blocks of so many consecutive images, "images", the data's
-            "groups", or "chains" of near-duplicates. Under folds it is what was dealt together.
-        metrics: `contract`, names of conventions of mean IoU, or scores of a classification;
-            the first decides.
+        rungs: Its configs: rungs from the lowest up, candidates in the order of the file.
         folds: Each rung and seed is so many runs, scored on the fold they did not train on;
             None: one run.
+        units: What is resampled: blocks of so many consecutive images, "images", the data's
+            "groups", "chains" of near-duplicates, or "auto", what was dealt together. The folds
+            of a ladder are always resampled by what was dealt together.
+        drop: When a candidate is out of the race; None: a ladder, all of it is trained.
+        seeds: Of the trainings of each rung; a candidate has its config's.
+        steps: Gradient steps of a rung whose `times` is 1; None: `epochs` is said instead.
+        epochs: The same in epochs, or None.
+        metrics: `contract`, and names of the task's conventions, or of its scores where it has
+            none; the first decides.
         labels: What the runs are scored on in place of the test split, or None.
         whole: All rungs of the file, where `rungs` are only some: folds are dealt for them.
     """
 
     name: str
     rungs: tuple[Rung, ...]
-    steps: int | None
-    epochs: int | None
-    seeds: tuple[int, ...]
-    units: Units
-    metrics: tuple[str, ...]
-    folds: int | None = None
+    folds: int | None
+    units: Units | Literal["auto"]
+    drop: DropFile | None = None
+    seeds: tuple[int, ...] = ()
+    steps: int | None = None
+    epochs: int | None = None
+    metrics: tuple[str, ...] = (DECLARED,)
     labels: Path | None = None
     whole: tuple[Rung, ...] = ()
 

@@ -1,42 +1,37 @@
 """A ladder's file: a list of configs, each a few changes away from another."""
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tfvision.config import (
-    RunConfig,
-    apply_override,
-    check_names,
-    load_config,
-    schema_of,
-    validate,
-)
+from tfvision.config import RunConfig, apply_override, load_config, validate
 from tfvision.errors import InputError
-from tfvision.metrics.classification import SCORES
-from tfvision.metrics.contract import CONVENTIONS
-from tfvision.registry import Registry, unknown
-from tfvision.studies.ladder.schema import (
+from tfvision.registry import unknown
+from tfvision.studies.study.configs import (
+    config_of,
+    is_raced,
+    laid_over,
+    raced_tasks,
+    with_flags,
+)
+from tfvision.studies.study.schema import (
     DECLARED,
     NAME,
     STEPS,
     UNIT_KINDS,
-    Ladder,
     LadderFile,
     Rung,
     RungFile,
+    SearchFile,
     SettingsFile,
+    Study,
     Units,
 )
-from tfvision.studies.search.file import SearchFile
 from tfvision.tasks.facts import facts_of
 
 
 def read_ladder(
     path: Path,
-    tables: Mapping[str, Registry],
     *,
     settings: str | None = None,
     data: Path | None = None,
@@ -46,7 +41,7 @@ def read_ladder(
     seeds: str | None = None,
     rungs: str | None = None,
     labels: Path | None = None,
-) -> Ladder:
+) -> Study:
     """Reads a ladder and works out the config of every rung. Imports nothing heavy.
 
     A rung's config is `base`, or that of the rung it is `from`, with `over` laid over it:
@@ -57,7 +52,6 @@ def read_ladder(
 
     Args:
         path: The file.
-        tables: Key path of a config to the table of its names.
         settings: Which block of the file's `settings` to take, or None.
         data: Where all rungs read, or None for what the configs say.
         overrides: `key.path=value`, for all rungs, or `rung:key.path=value`.
@@ -69,50 +63,44 @@ def read_ladder(
     """
     file = load_config(LadderFile, path)
     chosen = _settings(path, file, settings)
-    if data is not None and not data.exists():
-        raise InputError(f"--data {data}: there is no such file or folder.")
-    source = None if data is None else {"name": "auto", "path": str(data.resolve())}
-    for_all, of_rung = _shared_out(path, file, [*chosen.set], "set")
-    flags, of_rung_too = _shared_out(path, file, overrides, "--set")
-    raws: dict[str, dict[str, Any]] = {}
-    found: list[Rung] = []
-    for rung in file.rungs:
-        _check_rung(path, rung, raws)
-        raw = _laid_over(copy.deepcopy(raws[rung.inherits] if rung.inherits else file.base), rung)
-        for override in (*of_rung.get(rung.name, ()), *of_rung_too.get(rung.name, ())):
-            apply_override(raw, override)
-        raws[rung.name] = raw
-        raw = copy.deepcopy(raw)
-        for override in for_all:
-            apply_override(raw, override)
-        if source is not None:
-            raw["data"] = {**(raw.get("data") or {}), "source": source}
-        for override in flags:
-            apply_override(raw, override)
-        where = f"{path}, rung {rung.name!r}"
-        config = _config(where, raw, tables)
-        _check_search(where, rung.search, config.task)
-        against = rung.against or (found[-1].name if found else None)
-        same = ("name", "about", "times", "epochs", "search", "reported")
-        same = {key: getattr(rung, key) for key in same}
-        found.append(Rung(against=against, config=config, **same))
+    found = _rungs(path, file, chosen.set, data=data, overrides=overrides)
     task = _task(path, found)
-    steps, epochs = _length(path, file, chosen, steps, epochs)
+    steps, epochs = _length(file, chosen, steps, epochs)
     folds = chosen.folds or file.folds
     labels = labels or chosen.labels or file.labels
     _check_scored(path, found, folds, labels)
-    return Ladder(
+    return Study(
         name=path.stem if settings is None else f"{path.stem}-{settings}",
         rungs=_only(path, found, rungs),
+        folds=folds,
+        units=_units(path, file.units if chosen.units is None else chosen.units, folds),
+        seeds=_seeds(seeds) or _distinct(path, chosen.seeds or file.seeds),
         steps=steps,
         epochs=epochs,
-        seeds=_seeds(seeds) or _distinct(path, chosen.seeds or file.seeds),
-        units=_units(path, file.units if chosen.units is None else chosen.units, folds),
         metrics=_metrics(path, file, task),
-        folds=folds,
         labels=labels,
         whole=tuple(found),
     )
+
+
+def _rungs(path: Path, file: LadderFile, settings, *, data, overrides) -> list[Rung]:
+    """The rungs with their configs, from the lowest up."""
+    set_for_all, set_of_rung = _shared_out(path, file, settings, "set")
+    for_all, of_rung = _shared_out(path, file, overrides, "--set")
+    raws: dict[str, dict[str, Any]] = {}
+    rungs: list[Rung] = []
+    for rung in file.rungs:
+        _check_rung(path, rung, raws)
+        raw = laid_over(raws[rung.inherits] if rung.inherits else file.base, rung.over)
+        for override in (*set_of_rung.get(rung.name, ()), *of_rung.get(rung.name, ())):
+            apply_override(raw, override)
+        raws[rung.name] = raw
+        where = f"{path}, rung {rung.name!r}"
+        config = _config(where, with_flags(laid_over(raw, set_for_all), data, for_all))
+        _check_search(where, rung.search, config.task)
+        against = rung.against or (rungs[-1].name if rungs else None)
+        rungs.append(Rung.model_construct(**{**dict(rung), "against": against, "config": config}))
+    return rungs
 
 
 def _settings(path: Path, file: LadderFile, name: str | None) -> SettingsFile:
@@ -139,7 +127,7 @@ def _shared_out(path: Path, file: LadderFile, overrides: Sequence[str], what: st
 
 
 def _length(
-    path: Path, file: LadderFile, chosen: SettingsFile, steps: int | None, epochs: int | None
+    file: LadderFile, chosen: SettingsFile, steps: int | None, epochs: int | None
 ) -> tuple[int | None, int | None]:
     """Steps or epochs, one of them None: the flag's, else the settings', else the file's."""
     for flag, value in (("--steps", steps), ("--epochs", epochs)):
@@ -150,10 +138,8 @@ def _length(
             f"Give --steps (as many gradient steps for every rung) or --epochs, not both; got "
             f"{steps} and {epochs}."
         )
-    for own in ((steps, epochs), (chosen.steps, chosen.epochs), (file.steps, file.epochs)):
-        if own != (None, None):
-            return own
-    return STEPS, None
+    lengths = ((steps, epochs), (chosen.steps, chosen.epochs), (file.steps, file.epochs))
+    return next((length for length in lengths if length != (None, None)), (STEPS, None))
 
 
 def _task(path: Path, rungs: Sequence[Rung]) -> str:
@@ -181,15 +167,14 @@ def _check_scored(path: Path, rungs: Sequence[Rung], folds: int | None, labels: 
 
 
 def _metrics(path: Path, file: LadderFile, task: str) -> tuple[str, ...]:
-    """The metrics of a ladder: the contract, and what else its task has."""
-    known = [DECLARED, *(name for name, _, _ in CONVENTIONS)]
-    if task == "classification":
-        if "metrics" not in file.model_fields_set:
-            return (DECLARED,)
-        known = [DECLARED, *SCORES]
+    """The metrics of a ladder: the contract, and the conventions or the scores of its task."""
+    conventions = facts_of(task).evidence_class().conventions
+    if not conventions and "metrics" not in file.model_fields_set:
+        return (DECLARED,)
+    known = [DECLARED, *(conventions or facts_of(task).scores)]
     for name in file.metrics:
         if name not in known:
-            kind = "score of a classification" if task == "classification" else "convention"
+            kind = "convention" if conventions else f"score of a {task}"
             raise InputError(f"{path}, metrics: " + unknown(kind, name, known))
     if len(set(file.metrics)) < len(file.metrics):
         raise InputError(f"{path}, metrics: one stands there twice: {list(file.metrics)}.")
@@ -211,27 +196,7 @@ def _check_rung(path: Path, rung: RungFile, before: Mapping[str, Any]) -> None:
             )
 
 
-def _laid_over(raw: dict[str, Any], rung: RungFile) -> dict[str, Any]:
-    if isinstance(rung.over, dict):
-        return _merged(raw, rung.over)
-    for override in rung.over:
-        apply_override(raw, override)
-    return raw
-
-
-def _merged(below: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid over `below`; a mapping with a name replaces, as lists and values do."""
-    result = dict(below)
-    for key, value in over.items():
-        there = result.get(key)
-        if isinstance(value, dict) and isinstance(there, dict) and "name" not in value:
-            result[key] = _merged(there, value)
-        else:
-            result[key] = copy.deepcopy(value)
-    return result
-
-
-def _config(where: str, raw: dict[str, Any], tables) -> RunConfig:
+def _config(where: str, raw: dict[str, Any]) -> RunConfig:
     """The config of a rung; refuses what the ladder itself sets."""
     train = raw.get("train") if isinstance(raw.get("train"), dict) else {}
     for key, why in (
@@ -243,32 +208,23 @@ def _config(where: str, raw: dict[str, Any], tables) -> RunConfig:
             raise InputError(f"{where}: leave out train.{key}: {why}.")
     if "seed" in raw:
         raise InputError(f"{where}: leave out seed: the ladder's `seeds` are those of its rungs.")
-    try:
-        config = validate(schema_of(raw, where), raw, where=where)
-        check_names(config, facts_of(config.task).all_tables())
-    except InputError as error:
-        text = str(error)
-        raise InputError(text if text.startswith(where) else f"{where}: {text}") from None
-    if config.data.folds is not None:
-        raise InputError(
-            f"{where}: leave out data.folds: a key `folds` of the ladder deals for all rungs."
-        )
-    return config
+    folds = "leave out data.folds: a key `folds` of the ladder deals for all rungs."
+    return config_of(where, raw, folds=folds)
 
 
 def _check_search(where: str, search: dict[str, Any] | None, task: str) -> None:
     """What a rung's search may say: a search file's keys without `base`, and `steps`."""
     if search is None:
         return
-    if task != "segmentation":
-        raise InputError(f"{where}: leave out search: it serves segmentation, not {task}.")
+    if not is_raced(task):
+        raise InputError(f"{where}: leave out search: it serves {raced_tasks()}, not {task}.")
     if "base" in search:
         raise InputError(f"{where}, search: leave out base: it is the rung's own config.")
     steps = search.get("steps", 1)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise InputError(f"{where}, search: steps is a whole number from 1 up; got {steps!r}.")
-    asked = {key: value for key, value in search.items() if key != "steps"}
-    validate(SearchFile, {"base": {}, **asked}, where=f"{where}, search")
+    keys = {key: value for key, value in search.items() if key != "steps"}
+    validate(SearchFile, {"base": {}, **keys}, where=f"{where}, search")
 
 
 def _only(path: Path, rungs: list[Rung], names: str | None) -> tuple[Rung, ...]:
@@ -282,14 +238,13 @@ def _only(path: Path, rungs: list[Rung], names: str | None) -> tuple[Rung, ...]:
     if not wanted:
         raise InputError("--rungs names no rung.")
     below = {known[name].against for name in wanted} - {None}
-    kept = [rung for rung in rungs if rung.name in wanted | below]
-    if len(kept) < 2:
-        raise InputError(f"--rungs leaves only {kept[0].name!r}; a ladder has at least two rungs.")
-    left = {rung.name for rung in kept}
+    left = [rung for rung in rungs if rung.name in wanted | below]
+    if len(left) < 2:
+        raise InputError(f"--rungs leaves only {left[0].name!r}; a ladder has at least two rungs.")
     # What a rung was added for is its score; what it is compared to itself stays out.
     return tuple(
-        rung if rung.against in left or rung.against is None else replace(rung, against=None)
-        for rung in kept
+        rung if rung.against in wanted | below else rung.model_copy(update={"against": None})
+        for rung in left
     )
 
 
@@ -297,11 +252,10 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     try:
-        return _distinct("--seeds", tuple(int(part) for part in text.split(",")))
+        seeds = tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"--seeds takes whole numbers, 0,1,2. Received: {text!r}.") from error
+    return _distinct("--seeds", seeds)
 
 
 def _distinct(where: Path | str, seeds: tuple[int, ...]) -> tuple[int, ...]:

@@ -18,9 +18,9 @@ from tfvision.studies.compare.scored_run import (
     other_truths,
 )
 from tfvision.studies.folds.folder import fold_folder, read_folds
-from tfvision.studies.ladder.plan import Climb
-from tfvision.studies.ladder.schema import DECLARED, Rung
-from tfvision.studies.ladder.shared_split import unique
+from tfvision.studies.study.plan import StudyPlan
+from tfvision.studies.study.schema import DECLARED, Rung
+from tfvision.studies.study.shared_split import unique
 from tfvision.tasks.facts import facts_of
 
 SHOWN = 5  # ids in a message
@@ -85,19 +85,21 @@ class RungScores:
         return [place[name] for name in names]
 
 
-def read_scores(climb: Climb, rungs: Sequence[Rung], seeds: Sequence[int]) -> dict[str, RungScores]:
+def read_scores(
+    plan: StudyPlan, rungs: Sequence[Rung], seeds: Sequence[int]
+) -> dict[str, RungScores]:
     """Rung name -> what it is scored by, over the seeds that are trained.
 
     Raises:
         InputError: Files are missing or damaged; runs of other data, or dealt otherwise; two
             rungs whose truths differ on an image; images that the data does not have.
     """
-    read = {"folds": _of_folds, "labels": _of_labels, "test": _of_test}[climb.ladder.scored]
+    read = {"folds": _of_folds, "labels": _of_labels, "test": _of_test}[plan.study.scored]
     found = {
-        rung.name: read(climb, rung, [climb.run(rung, seed) for seed in seeds], seeds)
+        rung.name: read(plan, rung, [plan.run(rung, seed) for seed in seeds], seeds)
         for rung in rungs
     }
-    declared = DECLARED in climb.ladder.metrics
+    declared = DECLARED in plan.study.metrics
     first = next(iter(found.values()))
     for scores in found.values():
         for run in scores.runs:
@@ -132,21 +134,21 @@ def common(first: RungScores, second: RungScores) -> tuple[list[str], list[str]]
     return names, [number[root(name)] for name in names]
 
 
-def _of_test(climb: Climb, rung: Rung, folders: Sequence[Path], seeds) -> RungScores:
+def _of_test(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> RungScores:
     runs = [load_run(rung.name, folder) for folder in folders]
     for run in runs[1:]:
         check_comparable([runs[0], run], "test", contracts=False)
     evidence = load_evidence(runs, "test")
     ids = unique(evidence[0].ids)
-    units = _units(climb, ids, runs[0].folder.path)
+    units = _units(plan, ids, runs[0].folder.path)
     return RungScores(ids, evidence, units, None, None, runs)
 
 
-def _of_labels(climb: Climb, rung: Rung, folders: Sequence[Path], seeds) -> RungScores:
+def _of_labels(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> RungScores:
     runs = [load_run(rung.name, folder) for folder in folders]
     facts = runs[0].facts
     kind = facts.evidence_class()
-    places = [climb.scores(rung, seed) / "predictions" for seed in seeds]
+    places = [plan.scores(rung, seed) / "predictions" for seed in seeds]
     files = [evidence_path(place, "labels", kind) for place in places]
     evidence = [read_evidence_file(path, kind, remedy=REMEDY) for path in files]
     for path, its in zip(files, evidence, strict=True):
@@ -156,15 +158,15 @@ def _of_labels(climb: Climb, rung: Rung, folders: Sequence[Path], seeds) -> Rung
     validation = None
     if all(run.data["labelled"]["val"] for run in runs):
         validation = [read_evidence(run.folder, "val", facts) for run in runs]
-    units = _units(climb, ids, files[0])
+    units = _units(plan, ids, files[0])
     return RungScores(ids, evidence, units, None, validation, runs)
 
 
-def _of_folds(climb: Climb, rung: Rung, folders: Sequence[Path], seeds) -> RungScores:
+def _of_folds(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> RungScores:
     """Out of fold; every rung and seed must have been dealt into the same folds."""
     records = [read_folds(folder) for folder in folders]
     samples = [record["samples"] for record in records]
-    kind = facts_of(climb.ladder.task).evidence_class()
+    kind = facts_of(plan.study.task).evidence_class()
     files = [evidence_path(folder, "out_of_fold", kind) for folder in folders]
     evidence = [read_evidence_file(path, kind, remedy=REMEDY) for path in files]
     for folder, dealt, its in zip(folders, samples, evidence, strict=True):
@@ -176,19 +178,19 @@ def _of_folds(climb: Climb, rung: Rung, folders: Sequence[Path], seeds) -> RungS
     runs = [
         load_run(rung.name, fold_folder(folder, fold))
         for folder in folders
-        for fold in range(climb.ladder.folds)
+        for fold in range(plan.study.folds)
     ]
-    _check_folds(climb, folders[0], samples[0])
+    _check_folds(plan, folders[0], samples[0])
     ids, units, numbers = (samples[0][key] for key in ("ids", "units", "folds"))
     return RungScores(ids, evidence, units, numbers, None, runs)
 
 
-def _check_folds(climb: Climb, folder: Path, samples: dict[str, Any]) -> None:
+def _check_folds(plan: StudyPlan, folder: Path, samples: dict[str, Any]) -> None:
     """Raises where a sample stands in another fold than the ladder dealt it into."""
     other = [
         name
         for name, fold in zip(samples["ids"], samples["folds"], strict=True)
-        if climb.folds.get(name) != fold
+        if plan.folds.get(name) != fold
     ]
     if other:
         shown = ", ".join(other[:SHOWN]) + (" ..." if len(other) > SHOWN else "")
@@ -198,14 +200,14 @@ def _check_folds(climb: Climb, folder: Path, samples: dict[str, Any]) -> None:
         )
 
 
-def _units(climb: Climb, ids: Sequence[str], where: Path) -> list[str]:
-    strange = [name for name in ids if name not in climb.units]
+def _units(plan: StudyPlan, ids: Sequence[str], where: Path) -> list[str]:
+    strange = [name for name in ids if name not in plan.units]
     if strange:
         raise InputError(
             f"{where} was scored on {len(strange)} images that the data does not have now "
             f"({strange[0]!r}, ...). Give the data set of this ladder, or choose another --out."
         )
-    return [climb.units[name] for name in ids]
+    return [plan.units[name] for name in ids]
 
 
 def _check_truth(first: RungScores, other: RungScores) -> None:

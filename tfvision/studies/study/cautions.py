@@ -3,45 +3,45 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfvision.studies.ladder.schema import Ladder
+from tfvision.studies.study.schema import Study
 
 FEW = 15  # units below which the interval itself is rough
 FAR = 0.2  # a score so far below that of validation is said
 
 
-def what_was_scored(ladder: Ladder) -> str:
+def what_was_scored(study: Study) -> str:
     """What stands behind the number of images: `test images`, say."""
-    if ladder.folds is not None:
-        return f"images out of {ladder.folds} folds"
-    return "test images" if ladder.labels is None else f"images of {ladder.labels.name}"
+    if study.folds is not None:
+        return f"images out of {study.folds} folds"
+    return "test images" if study.labels is None else f"images of {study.labels.name}"
 
 
-def said(ladder: Ladder) -> str:
+def what_is_resampled(study: Study) -> str:
     """What is resampled."""
-    if ladder.folds is not None:
+    if study.folds is not None:
         return "images, with what was dealt together as one"
-    if isinstance(ladder.units, int):
-        return f"blocks of {ladder.units} consecutive images" if ladder.units > 1 else "images"
-    return {"chains": "images, near-duplicates as one"}.get(ladder.units, ladder.units)
+    if isinstance(study.units, int):
+        return f"blocks of {study.units} consecutive images" if study.units > 1 else "images"
+    return {"chains": "images, near-duplicates as one"}.get(study.units, study.units)
 
 
-def cautions(ladder: Ladder, table: Mapping[str, Any], notes: Sequence[str]) -> list[str]:
+def cautions(study: Study, table: Mapping[str, Any], notes: Sequence[str]) -> list[str]:
     """What a reader must know before the numbers.
 
     Args:
-        ladder: The ladder.
+        study: The ladder.
         table: Its table without them.
         notes: What the plan found in the data.
     """
     rows, seeds, pairs = table["rungs"], table["seeds"], table["comparisons"]
     lines = []
-    if len(seeds) < len(ladder.seeds):
-        lines.append(f"Not finished: {len(seeds)} of {len(ladder.seeds)} seeds so far.")
+    if len(seeds) < len(study.seeds):
+        lines.append(f"Not finished: {len(seeds)} of {len(study.seeds)} seeds so far.")
     for row in rows:
         if row["failed"]:
             lines.append(f"{row['name']} failed and is not compared: {row['failed']}")
-    lines += _scored(ladder, table, notes)
-    what = "images" if ladder.scored != "test" else "test images"
+    lines += _scored(study, table, notes)
+    what = "images" if study.scored != "test" else "test images"
     if len(seeds) == 1:
         lines.append(
             f"One seed: the intervals know the choice of {what} and nothing of the luck of "
@@ -62,13 +62,13 @@ def cautions(ladder: Ladder, table: Mapping[str, Any], notes: Sequence[str]) -> 
             f"{pairs} differences are a family: a verdict needs its interval to leave out 0 and "
             "Holm's adjusted p of at most 0.05; each interval is for its own difference alone."
         )
-    return [*lines, *_contract_effects(ladder, rows), *_lengths(table)]
+    return [*lines, *_contract_effects(study, rows), *_lengths(table)]
 
 
-def _scored(ladder: Ladder, table: Mapping[str, Any], notes: Sequence[str]) -> list[str]:
+def _scored(study: Study, table: Mapping[str, Any], notes: Sequence[str]) -> list[str]:
     """What is other than one test split: folds, fewer images, a file of labels."""
     lines, rows = list(notes), table["rungs"]
-    if ladder.scored == "folds":
+    if study.scored == "folds":
         lines.append(
             "The best epoch of each fold was chosen on the part it is scored on, so scores are "
             "optimistic, of all rungs alike. There is one deal of folds for all rungs and seeds: "
@@ -82,9 +82,9 @@ def _scored(ladder: Ladder, table: Mapping[str, Any], notes: Sequence[str]) -> l
             "rung's own images, and a difference is on the images both rungs have, so that it is "
             "not the difference of two scores."
         )
-    if ladder.scored == "labels":
+    if study.scored == "labels":
         lines.append(
-            f"Scores are on {ladder.labels.name}, which no training opens; no choice of a rung by "
+            f"Scores are on {study.labels.name}, which no training opens; no choice of a rung by "
             "them is left to be judged on it. `validation` is the score on the validation split, "
             "by which the best epoch was chosen."
         )
@@ -101,12 +101,12 @@ def _scored(ladder: Ladder, table: Mapping[str, Any], notes: Sequence[str]) -> l
     return lines
 
 
-def _contract_effects(ladder: Ladder, rows) -> list[str]:
+def _contract_effects(study: Study, rows) -> list[str]:
     """Rungs that one convention moves one way and another convention otherwise."""
     lines = []
-    first = ladder.metrics[0]
+    first = study.metrics[0]
     for row in rows:
-        for metric in ladder.metrics[1:]:
+        for metric in study.metrics[1:]:
             one, other = row["compared"].get(first), row["compared"].get(metric)
             if one is None or one["verdict"] == other["verdict"] == "cannot tell":
                 continue

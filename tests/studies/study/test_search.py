@@ -11,13 +11,13 @@ import yaml
 
 from tests.support import runs, scored
 from tfvision.cli import commands
-from tfvision.cli.training import tables
 from tfvision.config import SegmentationConfig, load_config
 from tfvision.errors import InputError
 from tfvision.metrics.ratios import score_ratios
 from tfvision.studies.folds.assign import deal_samples
-from tfvision.studies.search.file import folder_name, read_search
-from tfvision.studies.search.run import search
+from tfvision.studies.study.race import run_race
+from tfvision.studies.study.race_table import folder_name
+from tfvision.studies.study.search_file import read_search
 
 GAINS = {"good": 0.0, "also good": 0.0, "bad": -0.9}
 
@@ -38,7 +38,18 @@ def three(path, **content):
 
 
 def read(path, **options):
-    return read_search(path, tables(), **options)
+    return read_search(path, **options)
+
+
+def configs_of(study):
+    return {rung.name: rung.config for rung in study.rungs}
+
+
+def search(study, out, *, train, quiet=True):
+    """`run_race` with `train` in the place of `train_in_process`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfvision.studies.study.training.train_in_process", train)
+        return run_race(study, out, quiet=quiet)
 
 
 class Trainer:
@@ -86,7 +97,7 @@ def test_the_bad_one_is_dropped_and_the_files_say_the_same(finished):
     assert [row["candidate"] for row in table] == [r["candidate"] for r in result["candidates"]]
     assert float(table[1]["difference"]) == result["candidates"][1]["difference"]
     best = load_config(SegmentationConfig, out / "best.yaml")
-    assert best == asked.candidates[result["winner"]]
+    assert best == configs_of(asked)[result["winner"]]
     assert best.data.folds is None
 
 
@@ -158,18 +169,18 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 def test_a_mixture_is_the_grid_of_the_simplex(tmp_path):
     terms = ["dice", "boundary(unit='diagonal')", {"name": "focal", "gamma": 1.5}]
     asked = read(write(tmp_path / "a.yaml", mixture={"terms": terms, "step": 0.25}))
-    weights = [{t.name: t.weight for t in config.loss} for config in asked.candidates.values()]
+    weights = [{t.name: t.weight for t in config.loss} for config in configs_of(asked).values()]
     assert len(weights) == 15
     assert all(sum(w.values()) == 1 for w in weights)
     assert len({tuple(sorted(w.items())) for w in weights}) == 15
-    assert asked.candidates["dice 1"].loss[0].weight == 1
-    mixed = asked.candidates["dice 0.25 + boundary 0.5 + focal 0.25"].loss
+    assert configs_of(asked)["dice 1"].loss[0].weight == 1
+    mixed = configs_of(asked)["dice 0.25 + boundary 0.5 + focal 0.25"].loss
     assert [(t.name, t.weight, t.kwargs) for t in mixed] == [
         ("dice", 0.25, {}),
         ("boundary", 0.5, {"unit": "diagonal"}),
         ("focal", 0.25, {"gamma": 1.5}),
     ]
-    folders = [folder_name(n, name) for n, name in enumerate(asked.candidates)]
+    folders = [folder_name(n, name) for n, name in enumerate(configs_of(asked))]
     assert len(set(folders)) == 15
     assert all(re.fullmatch(r"\d{3}-[A-Za-z0-9.-]+", folder) for folder in folders)
 
@@ -182,8 +193,8 @@ def test_a_base_may_be_a_file_beside_it_and_overrides_come_before_candidates(tmp
         candidates=[{"name": "a", "set": {"train.epochs": 3}}, {"name": "b"}],
     )
     asked = read(path, overrides=["train.epochs=5", "data.batch_size=2"])
-    assert [c.train.epochs for c in asked.candidates.values()] == [3, 5]
-    assert [c.data.batch_size for c in asked.candidates.values()] == [2, 2]
+    assert [c.train.epochs for c in configs_of(asked).values()] == [3, 5]
+    assert [c.data.batch_size for c in configs_of(asked).values()] == [2, 2]
 
 
 TWO = [{"name": "a", "set": {"loss": ["dice"]}}, {"name": "b"}]
@@ -230,7 +241,7 @@ def test_units_are_those_of_the_deal_and_other_data_is_refused(tmp_path):
     path = two_losses(tmp_path)
     groups = ["data.groups=([ab]|[cd]|[ef]|[gh])"]
     asked = read(path, overrides=groups)
-    config = next(iter(asked.candidates.values()))
+    config = next(iter(configs_of(asked).values()))
     data = config.data.model_copy(update={"folds": 2, "fold": 0})
     deal = deal_samples(config.model_copy(update={"data": data}))
 
@@ -292,14 +303,14 @@ def test_the_command_hands_over_what_was_asked(tmp_path, monkeypatch, capsys):
         seen.update(asked=asked, out=out, **options)
         return {"winner": "good"}
 
-    monkeypatch.setattr("tfvision.studies.search.run.search", fake)
+    monkeypatch.setattr("tfvision.studies.study.race.run_race", fake)
     path = three(tmp_path / "a.yaml")
     argv = ["search", path, "--data", tmp_path, "--set", "train.epochs=3", "--device", "cpu"]
     assert commands.main([*map(str, argv), "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"winner": "good"}
     assert str(seen["out"]) == "runs/search/a"
     assert (seen["device"], seen["quiet"]) == ("cpu", True)
-    config = seen["asked"].candidates["good"]
+    config = configs_of(seen["asked"])["good"]
     assert (config.train.epochs, config.data.source.kwargs["path"]) == (3, str(tmp_path))
     assert commands.main(["search", str(tmp_path / "none.yaml")]) == 2
     assert "Cannot read the config" in capsys.readouterr().err
@@ -316,8 +327,8 @@ def test_a_start_that_trained_nothing_does_not_bind_the_folder(tmp_path):
 
 def test_the_mixtures_of_the_experiment_are_a_search(tmp_path):
     asked = read(Path(__file__).parents[3] / "experiments" / "mixtures.yaml")
-    assert len(asked.candidates) == 15
-    assert {t.name for c in asked.candidates.values() for t in c.loss} == {
+    assert len(configs_of(asked)) == 15
+    assert {t.name for c in configs_of(asked).values() for t in c.loss} == {
         "dice",
         "boundary",
         "focal",

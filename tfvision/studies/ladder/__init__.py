@@ -1,1 +1,0 @@
-"""Configs by seeds by folds, trained alike and compared."""

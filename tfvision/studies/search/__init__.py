@@ -1,1 +1,0 @@
-"""Configs raced over folds."""

@@ -1,0 +1,1 @@
+"""Configs by seeds by folds: all of them trained (`ladder`), or raced (`search`)."""
