@@ -31,7 +31,7 @@ def samples_with_masks(
                 f"--labels {path}: the mask of {name} is {mask.shape[0]}x{mask.shape[1]}, its "
                 f"image {sample.image.shape[0]}x{sample.image.shape[1]}."
             )
-        yield name, replace(sample, mask=mask)
+        yield name, replace(sample, targets={"mask": mask})
 
 
 def read_labels(path: Path, ids: list[str], source: Source) -> list[np.ndarray | None]:
