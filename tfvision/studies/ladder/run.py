@@ -26,7 +26,7 @@ from tfvision.registry import Registry, plain
 from tfvision.report.ladder_page import text_of, write_ladder
 from tfvision.runs.process import ProcessFailed, evaluate_in_process, train_in_process
 from tfvision.runs.train import check_arguments
-from tfvision.studies.folds.folder import train_folds_in_process
+from tfvision.studies.folds.train import train_folds_in_process
 from tfvision.studies.ladder.plan import Climb, check_contracts, make_plan
 from tfvision.studies.ladder.schema import Ladder, Rung
 from tfvision.studies.ladder.scores import read_scores
