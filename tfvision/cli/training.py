@@ -101,21 +101,19 @@ def _train_folds(task, arguments):
     from tfvision.config import check_names
     from tfvision.errors import InputError
     from tfvision.runs.request import FoldsRequest
+    from tfvision.studies.folds import train as folds
+    from tfvision.studies.folds.folder import load_folds_config
 
     flags = {"device": arguments.device, "quiet": arguments.quiet}
     if arguments.lr_range:
         raise InputError("--lr-range looks at one training: name its fold, --fold 0.")
     if arguments.resume:
         _check_alone(arguments, ("overrides",))
-        from tfvision.studies.folds import folder as folds
-
-        config = folds.load_folds_config(arguments.resume, task)
+        config = load_folds_config(arguments.resume, task)
         check_names(config, facts_of(task).all_tables())
         request = FoldsRequest(config, arguments.resume, config.model.name, resume=True, **flags)
     else:
         config, arch = _load(task, arguments)
-        from tfvision.studies.folds import folder as folds
-
         folder = arguments.out or folds.default_folder(
             Path("runs") / facts_of(task).folder, arch, config
         )
@@ -174,7 +172,7 @@ def _new_request(task, arguments, command):
     dry_run = arguments.dry_run or arguments.lr_range
     parent = Path("runs") / facts_of(task).folder
     if arguments.fold is not None and not dry_run:
-        from tfvision.studies.folds import folder as folds
+        from tfvision.studies.folds import train as folds
 
         run = folds.open_fold(arguments.out, config, arch, parent, overwrite=arguments.overwrite)
     else:

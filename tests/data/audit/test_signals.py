@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from tests.data.audit.planted import again, moved, scenes, stain
-from tfvision.data.audit.chains import connected
 from tfvision.data.audit.near_duplicates import blocks_of, candidates, compare
 from tfvision.data.audit.stains import stained
 from tfvision.data.scan.mask_fit import Fit, calibrate, measure_fit
@@ -18,6 +17,7 @@ from tfvision.data.scan.sketch import (
     read_thumb,
     unpack_map,
 )
+from tfvision.data.split.groups import connected
 
 
 def thumbs_of(images):

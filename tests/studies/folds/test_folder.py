@@ -18,6 +18,7 @@ from tfvision.metrics.contract import Contract
 from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.runs import finish, process
 from tfvision.studies.folds import folder as folds
+from tfvision.studies.folds import train as folds_train
 from tfvision.studies.folds.assign import deal_samples
 from tfvision.studies.folds.scores import cautions, fold_metrics, pooled_interval
 
@@ -428,11 +429,11 @@ def test_a_damaged_record_is_named(complete, tmp_path):
 def test_single_folds_share_a_default_folder(complete, tmp_path):
     config = folds.load_folds_config(complete)
     parent = tmp_path / "seg"
-    assert folds.default_folder(parent, "unet", config) == parent / "unet-folds"
+    assert folds_train.default_folder(parent, "unet", config) == parent / "unet-folds"
     shutil.copytree(complete, parent / "unet-folds")
-    assert folds.default_folder(parent, "unet", config) == parent / "unet-folds-2"
-    assert folds.default_folder(parent, "unet", config, fold=1) == parent / "unet-folds-2"
+    assert folds_train.default_folder(parent, "unet", config) == parent / "unet-folds-2"
+    assert folds_train.default_folder(parent, "unet", config, fold=1) == parent / "unet-folds-2"
     shutil.rmtree(parent / "unet-folds" / "fold-1")
-    assert folds.default_folder(parent, "unet", config, fold=1) == parent / "unet-folds"
+    assert folds_train.default_folder(parent, "unet", config, fold=1) == parent / "unet-folds"
     other = config.model_copy(update={"seed": 9})
-    assert folds.default_folder(parent, "unet", other, fold=1) == parent / "unet-folds-2"
+    assert folds_train.default_folder(parent, "unet", other, fold=1) == parent / "unet-folds-2"

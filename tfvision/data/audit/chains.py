@@ -1,6 +1,6 @@
 """Runs of neighbours, frames of a video or slices of a volume, told from chance pairs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -59,26 +59,6 @@ def _limit(blocks: np.ndarray, counts: np.ndarray, members: np.ndarray) -> float
     lags = sorted({max(3, int(number * share)) for share in np.linspace(0.25, 0.75, 9)})
     far = [similarity(blocks, counts, members[:-lag], members[lag:]) for lag in lags]
     return max(FLOOR, float(np.quantile(np.concatenate(far), 0.999)) + MARGIN)
-
-
-def connected(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Connected groups, each sorted, in the order of their first members."""
-    root: dict[int, int] = {}
-
-    def find(index: int) -> int:
-        root.setdefault(index, index)
-        while root[index] != index:
-            root[index] = root[root[index]]
-            index = root[index]
-        return index
-
-    for i, j in pairs:
-        first, second = sorted((find(i), find(j)))
-        root[second] = first
-    groups: dict[int, list[int]] = {}
-    for index in sorted(root):
-        groups.setdefault(find(index), []).append(index)
-    return sorted(groups.values())
 
 
 def is_chain(members: Sequence[int], links: set[tuple[int, int]]) -> bool:

@@ -20,11 +20,11 @@ from tfvision.data.audit.background_features import (
     chosen,
     look_at,
 )
-from tfvision.data.audit.chains import connected
 from tfvision.data.audit.finding import Finding
 from tfvision.data.audit.similar_images import Pictures
 from tfvision.data.scan.scan import Scan
 from tfvision.data.sources.source import Record, Source
+from tfvision.data.split.groups import connected
 
 LEVEL = 0.01  # of the permutation test: how often a set without a trap passes it
 FAR = 0.25  # of the way from chance to always right: what an alarm needs beside

@@ -18,6 +18,7 @@ from tfvision.data.audit.near_duplicates import (
 from tfvision.data.scan.duplicates import identical
 from tfvision.data.scan.measure import Facts
 from tfvision.data.scan.sketch import read_thumb
+from tfvision.data.split.groups import connected
 
 WHOLE = 0.8  # mean correlation of blocks from which a pair is near without a closer look
 DETAIL = 0.7  # and correlation of its detail
@@ -139,9 +140,9 @@ def _whole(blocks, counts, alone, hashes) -> float:
 
 def _clustered(found: Pictures, facts: Sequence[Facts | None]) -> Pictures:
     exact = [pair for group in found.exact for pair in pairwise(group)]
-    found.clusters = runs.connected([*found.near, *exact])
+    found.clusters = connected([*found.near, *exact])
     found.unit = list(range(len(facts)))
-    for group in runs.connected([*(set(found.near) - found.loose), *exact]):
+    for group in connected([*(set(found.near) - found.loose), *exact]):
         for i in group:
             found.unit[i] = group[0]
     place = {i: number for number, cluster in enumerate(found.clusters) for i in cluster}

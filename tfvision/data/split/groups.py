@@ -1,7 +1,7 @@
-"""Groups that ids name: samples of one patient, video or place stay in one split."""
+"""Groups of samples: those that ids name (one patient, video or place), those that pairs make."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tfvision.data.sources.source import Record
@@ -45,3 +45,23 @@ def group_by(records: Sequence[Record], pattern: str) -> list[Record]:
             f"{shown}{', ...' if len(missed) > 3 else ''}. Write one that finds a text in every id."
         )
     return grouped
+
+
+def connected(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Connected groups, each sorted, in the order of their first members."""
+    root: dict[int, int] = {}
+
+    def find(index: int) -> int:
+        root.setdefault(index, index)
+        while root[index] != index:
+            root[index] = root[root[index]]
+            index = root[index]
+        return index
+
+    for i, j in pairs:
+        first, second = sorted((find(i), find(j)))
+        root[second] = first
+    groups: dict[int, list[int]] = {}
+    for index in sorted(root):
+        groups.setdefault(find(index), []).append(index)
+    return sorted(groups.values())

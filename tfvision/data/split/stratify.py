@@ -10,12 +10,14 @@ Chance comes from a hash of seed and id: the same on every machine, whatever the
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
 from tfvision.data.scan.duplicates import identical
 from tfvision.data.scan.scan import Scan
 from tfvision.data.sources.source import Record
+from tfvision.data.split.groups import connected
 
 
 @dataclass
@@ -68,29 +70,18 @@ def make_units(
     """
     if among is None:
         among = (i for i, record in enumerate(records) if record.labelled)
-    root = {i: i for i in among}
-
-    def find(index: int) -> int:
-        while root[index] != index:
-            root[index] = root[root[index]]
-            index = root[index]
-        return index
-
+    chosen = set(among)
     groups: dict[str, list[int]] = {}
-    for index in root:
+    for index in sorted(chosen):
         if records[index].group is not None:
             groups.setdefault(records[index].group, []).append(index)
+    pairs = [(index, index) for index in chosen]  # each is a unit at least
     for joined in [*identical(scan.image_sha256), *groups.values(), *together]:
-        joined = [i for i in joined if i in root]
-        for index in joined[1:]:
-            root[find(index)] = find(joined[0])
-    members: dict[int, list[int]] = {}
-    for index in root:
-        members.setdefault(find(index), []).append(index)
+        pairs += pairwise([index for index in joined if index in chosen])
     present = scan.class_pixels > 0
     units = [
         Unit(group, present[group].sum(axis=0), chance(seed, group, records))
-        for group in members.values()
+        for group in connected(pairs)
     ]
     return sorted(units, key=lambda unit: unit.chance)
 
