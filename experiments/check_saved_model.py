@@ -19,9 +19,10 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tfvision.config import SegmentationConfig, load_config
+from tfvision.config import load_config
 from tfvision.recipe.dataset import prepare
 from tfvision.recipe.read import read_native
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 ELSEWHERE = """
 import sys

@@ -172,8 +172,8 @@ def test_imports_go_down_only(path):
         ("engine", "from tfvision.config import differences", []),
         (
             "engine",
-            "from tfvision.config import SegmentationConfig",
-            ["tfvision.config.SegmentationConfig"],
+            "from tfvision.config import RunConfig",
+            ["tfvision.config.RunConfig"],
         ),
         (
             "engine",

@@ -7,7 +7,6 @@ import yaml
 
 from tfvision.config import (
     MAX_BYTES,
-    SegmentationConfig,
     apply_override,
     check_names,
     differences,
@@ -16,6 +15,7 @@ from tfvision.config import (
 )
 from tfvision.errors import InputError
 from tfvision.registry import Registry, Spec
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 MINIMAL = "model: unet\n"
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tfvision.cli import commands, shared, training
-from tfvision.config import ModelSpec, SegmentationConfig, dump_config, load_config
+from tfvision.config import ModelSpec, dump_config, load_config
 from tfvision.engine.signals import Interrupted
 from tfvision.errors import EnvironmentFault, InputError, PartFailed
 from tfvision.registry import Spec
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 ROOT = Path(__file__).parents[2]
 UNETPP = ROOT / "configs" / "seg" / "unetpp.yaml"

@@ -9,11 +9,12 @@ import pytest
 
 from tests.models import tiny_encoder
 from tests.support import runs
-from tfvision.config import SegmentationConfig, dump_config, load_config
+from tfvision.config import dump_config, load_config
 from tfvision.engine.export import load_exported
 from tfvision.engine.run_folder import RunFolder
 from tfvision.runs import finish
 from tfvision.runs.load import load_run
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 
 @pytest.fixture(scope="module")

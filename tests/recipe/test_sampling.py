@@ -9,12 +9,12 @@ import yaml
 from PIL import Image
 
 from tests.support import runs
-from tfvision.config import SegmentationConfig
 from tfvision.engine.checkpoint import steps_in
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import prepare
 from tfvision.recipe.read import decode
 from tfvision.recipe.sampling import augmented, training_set, training_stream
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,14 @@ import pytest
 
 from tests.data.dealt import chain_near, data, random_data, straddles
 from tests.support import runs
-from tfvision.config import DataConfig, SegmentationConfig, dump_config, load_config
+from tfvision.config import DataConfig, dump_config, load_config
 from tfvision.data.split.chain_blocks import Near
 from tfvision.data.split.holdout import write_splits
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import prepare
 from tfvision.recipe.splits import make_splits
 from tfvision.registry import Spec
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 
 def made(config, found, records, near=None, *, seed=0, left_out=()):

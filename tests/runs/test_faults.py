@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.support import runs
-from tfvision.config import SegmentationConfig, load_config
+from tfvision.config import load_config
 from tfvision.engine import run_folder
 from tfvision.engine.checkpoint import steps_in
 from tfvision.engine.export import load_exported
@@ -24,6 +24,7 @@ from tfvision.runs import finish, train
 from tfvision.runs.check_settings import check_settings
 from tfvision.tasks.segmentation import results
 from tfvision.tasks.segmentation.masks_given_later import read_labels
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 
 class AfterSteps(keras.callbacks.Callback):

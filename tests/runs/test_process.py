@@ -11,12 +11,13 @@ import pytest
 import yaml
 
 from tests.support import runs
-from tfvision.config import SegmentationConfig, dump_config, load_config
+from tfvision.config import dump_config, load_config
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.signals import Interrupted
 from tfvision.errors import InputError
 from tfvision.runs import process
 from tfvision.runs.process import ProcessFailed, is_finished, run_process, train_in_process
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 
 def python(code):

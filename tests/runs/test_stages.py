@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from tests.support import runs
-from tfvision.config import SegmentationConfig, load_config, validate
+from tfvision.config import load_config, validate
 from tfvision.engine.checkpoint import steps_in
 from tfvision.engine.stages import StagedModel
 from tfvision.models import MODELS
 from tfvision.runs import finish
 from tfvision.runs.check_settings import check_settings
 from tfvision.runs.plan import stages_of
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "seg"
 IN_TURN = [

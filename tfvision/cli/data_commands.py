@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from tfvision.cli.shared import add_output, add_overrides
+from tfvision.tasks.facts import task_names, task_with
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -22,7 +23,7 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", type=Path, help="a folder, npz or CSV")
     parser.add_argument(
         "--task",
-        choices=["segmentation", "classification"],
+        choices=task_names(),
         help="what the data is for (default: as its layout says: masks, or labels)",
     )
     parser.add_argument(
@@ -51,11 +52,11 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
 
 
 def _audit(arguments):
-    from tfvision.config import AuditConfig, ClassAuditConfig, apply_override, validate
+    from tfvision.config import apply_override, audit_schema, validate
     from tfvision.curation import audit
     from tfvision.data.sources.recognise import truth_in
     from tfvision.errors import InputError
-    from tfvision.tasks.facts import facts_of
+    from tfvision.tasks.facts import task_with
 
     raw = {"data": {"source": {"name": "auto", "path": str(arguments.data)}}}
     for key in ("exclude", "splits"):
@@ -65,9 +66,8 @@ def _audit(arguments):
         if not override.strip().startswith("data."):
             raise InputError(f"--set of an audit sets keys of data. Received: {override!r}.")
         apply_override(raw, override)
-    truth = facts_of(arguments.task).truth if arguments.task else truth_in(arguments.data)
-    schema = ClassAuditConfig if truth == "label" else AuditConfig
-    config = validate(schema, raw, where="--set").data
+    task = arguments.task or task_with(truth_in(arguments.data))
+    config = validate(audit_schema(task), raw, where="--set").data
     return audit.audit_data(config, out=arguments.out, copy=arguments.clean, quiet=arguments.quiet)
 
 
@@ -113,7 +113,7 @@ def _add_remove_background(parser: argparse.ArgumentParser) -> None:
 
 
 def _remove_background(arguments):
-    from tfvision.config import ClassAuditConfig, apply_override, validate
+    from tfvision.config import apply_override, audit_schema, validate
     from tfvision.curation.remove_background import Asked, parse_fill, remove_background
     from tfvision.errors import InputError
 
@@ -133,5 +133,5 @@ def _remove_background(arguments):
         crop=arguments.crop,
         on_failure=arguments.on_failure,
     )
-    config = validate(ClassAuditConfig, raw, where="--set").data
+    config = validate(audit_schema(task_with("label")), raw, where="--set").data
     return remove_background(config, arguments.out, asked, quiet=arguments.quiet)

@@ -12,29 +12,21 @@ from tfvision.config.file import (
     validate,
 )
 from tfvision.config.schema import (
-    AuditConfig,
-    ClassAuditConfig,
-    ClassDataConfig,
-    ClassificationConfig,
     DataConfig,
     LossTerm,
     ModelSpec,
     RunConfig,
-    SegmentationConfig,
+    audit_schema,
 )
 
 __all__ = [
     "MAX_BYTES",
-    "AuditConfig",
-    "ClassAuditConfig",
-    "ClassDataConfig",
-    "ClassificationConfig",
     "DataConfig",
     "LossTerm",
     "ModelSpec",
     "RunConfig",
-    "SegmentationConfig",
     "apply_override",
+    "audit_schema",
     "check_names",
     "differences",
     "dump_config",

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    BaseModel,
     Field,
+    create_model,
     field_validator,
     model_serializer,
     model_validator,
 )
 
 from tfvision.config.section import Section
-from tfvision.config.train import ClassTrainConfig, TrainConfig
+from tfvision.config.train import TrainConfig
 from tfvision.registry import Spec, brief
 from tfvision.tasks.facts import DEFAULT_TASK, facts_of, task_names
 
@@ -23,7 +25,8 @@ Pixels = Annotated[int, Field(gt=0)]
 class DataConfig(Section):
     """Which images to read, how to split and how to vary them."""
 
-    task: ClassVar[str] = "segmentation"
+    task: ClassVar[str] = DEFAULT_TASK
+    sized_by_images: ClassVar[bool] = True  # or the task settles the size that it trains at
 
     source: Spec = Spec(name="embedded")
     image_size: tuple[Pixels, Pixels] | None = Field(
@@ -69,6 +72,10 @@ class DataConfig(Section):
     )
     workers: int = Field(default=2, gt=0, description="Threads that prepare samples.")
 
+    def shown(self) -> str:
+        """What the network is shown of an image, and how its answers are put together."""
+        return "whole images"
+
     @field_validator("groups")
     @classmethod
     def _groups_compile(cls, value: str | None) -> str | None:
@@ -90,43 +97,6 @@ class DataConfig(Section):
             raise ValueError(
                 f"data.fold counts from 0 to {self.folds - 1} under data.folds {self.folds}; got "
                 f"{self.fold}"
-            )
-        return self
-
-
-class ClassDataConfig(DataConfig):
-    """The data of a classification: what the network is shown of an image, besides."""
-
-    task: ClassVar[str] = "classification"
-
-    source: Spec = Spec(name="embedded_classes")
-    ignore_label: int | None = Field(default=None, description="A label that does not count.")
-    input: Spec = Field(
-        default=Spec(name="full"), description="What the network sees of an image: its pieces."
-    )
-    aggregate: Literal["mean", "area", "log_mean", "median", "max"] = Field(
-        default="mean", description="How the pieces of an image agree on its probabilities."
-    )
-    fit: Literal["stretch", "pad"] = Field(
-        default="stretch", description="How a piece is brought to image_size."
-    )
-    views: int = Field(
-        default=1, gt=0, description="Times a batch has each of its images, each augmented anew."
-    )
-    pseudo: Path | None = Field(
-        default=None,
-        description="CSV of id,label,probability: images without labels to train on too.",
-    )
-    pseudo_images: Path | None = Field(
-        default=None, description="Where these images are; null: in the run's own data."
-    )
-
-    @model_validator(mode="after")
-    def _pseudo_fits(self) -> "ClassDataConfig":
-        if self.pseudo_images is not None and self.pseudo is None:
-            raise ValueError(
-                "data.pseudo_images says where the images of data.pseudo are: give data.pseudo, "
-                f"the CSV of their labels, too, or leave it out; got {self.pseudo_images}"
             )
         return self
 
@@ -212,31 +182,7 @@ def _script_of(task: Any) -> str:
     return facts_of(task).script if known else "the script of that task"
 
 
-class SegmentationConfig(RunConfig):
-    """Everything `train_seg.py` needs to know."""
-
-    task: ClassVar[str] = "segmentation"
-
-
-class ClassificationConfig(RunConfig):
-    """Everything `train_cls.py` needs to know."""
-
-    task: ClassVar[str] = "classification"
-
-    data: ClassDataConfig = ClassDataConfig()
-    train: ClassTrainConfig = ClassTrainConfig()
-    metrics: tuple[Spec, ...] = Field(
-        default=(Spec(name="macro_f1"),), min_length=1, description="The first is the contract."
-    )
-
-
-class AuditConfig(Section):
-    """What `python -m tfvision audit` takes from a config."""
-
-    data: DataConfig = DataConfig()
-
-
-class ClassAuditConfig(AuditConfig):
-    """The same, of the data of a classification."""
-
-    data: ClassDataConfig = ClassDataConfig()
+def audit_schema(task: str) -> type[BaseModel]:
+    """The class of what `python -m tfvision audit` takes from a config: its section `data`."""
+    data = facts_of(task).schema().model_fields["data"].annotation
+    return create_model("AuditConfig", __base__=Section, data=(data, data()))

@@ -116,32 +116,3 @@ class TrainConfig(Section):
                 f"begin after {', '.join(map(str, starts[:-1]))} epochs"
             )
         return self
-
-
-class UnfreezeConfig(Section):
-    """Progressive unfreezing: the head learns first, then the backbone from its end."""
-
-    blocks: int = Field(default=2, gt=0, description="Of the backbone, released at a time.")
-    every: int = Field(default=20, gt=0, description="Epochs between two releases.")
-    head_epochs: int | None = Field(
-        default=None, gt=0, description="Of the head alone; null: as many."
-    )
-
-
-class ClassTrainConfig(TrainConfig):
-    """How a classification learns, which may open its backbone block by block."""
-
-    unfreeze: UnfreezeConfig | None = Field(
-        default=None, description="Stages made from the backbone's blocks; null: none."
-    )
-
-    @model_validator(mode="after")
-    def _unfreezing_fits(self) -> "ClassTrainConfig":
-        if self.unfreeze is not None and self.stages is not None:
-            raise ValueError("unfreeze makes the stages itself: leave out train.stages, or it")
-        if self.unfreeze is not None and self.time_budget is not None:
-            raise ValueError(
-                "unfreeze is measured in epochs, and under a time_budget stages have shares of it: "
-                "leave one out"
-            )
-        return self

@@ -236,7 +236,7 @@ def _pictures(audited: Audited):
 
 
 def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
-    records = audited.source.records
+    records, kind = audited.source.records, TRUTHS[audited.source.truth]
 
     def members(finding) -> list[Member]:
         found = [
@@ -273,7 +273,8 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
         issues=record["issues"],
         notes=record["notes"],
         proposed=len(audited.rows),
-        task=audited.config.task,
+        truth=kind.word,
+        of_images=kind.names_image,
         class_pieces=record.get("class_pieces", {}),
         command=audit_text.train_command(audited, folder) if audited.rows else "",
     )

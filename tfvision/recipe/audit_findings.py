@@ -19,6 +19,7 @@ from tfvision.data.scan.scan import Scan
 from tfvision.data.scan.subset import subset
 from tfvision.data.sources.source import Record, Source
 from tfvision.registry import plain
+from tfvision.tasks.facts import DEFAULT_TASK
 
 MAX_IDS = 6  # named in a line; audit.json has all
 ORDER = ("error", "warning", "note")
@@ -212,7 +213,7 @@ def command(config: DataConfig) -> str:
     if path is None:
         return ""
     words = ["python", "-m", "tfvision", "audit", str(path)]
-    if config.task != "segmentation":  # what its layout says may be the other
+    if config.task != DEFAULT_TASK:  # what its layout says may be another
         words += ["--task", config.task]
     for key in ("splits", "exclude"):
         if getattr(config, key) is not None:

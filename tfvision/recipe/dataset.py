@@ -333,8 +333,7 @@ def _size(config, found, used):
         size = tuple(config.image_size)
         resized = bool((heights != size[0]).any() or (widths != size[1]).any())
         return size, resized, []
-    if len(set(heights)) == len(set(widths)) == 1 or config.task == "classification":
-        # A classification settles its size when it knows its pieces.
+    if len(set(heights)) == len(set(widths)) == 1 or not config.sized_by_images:
         return (int(heights[0]), int(widths[0])), False, []
     size = rounded_size((np.median(heights), np.median(widths)), LARGEST_SIDE)
     return (

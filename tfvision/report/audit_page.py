@@ -72,7 +72,8 @@ class AuditPage:
         notes: Lines.
         proposed: How many samples the exclude list holds.
         command: What a training that leaves these out is started with, or "".
-        task: "segmentation" or "classification"; of this a mask is the label, one pixel.
+        truth: What the truth of a sample is called: "mask", "label", "boxes".
+        of_images: Whether a class is of the whole image.
         class_pieces: Of each split, K counts of the components of the images' regions.
     """
 
@@ -89,7 +90,8 @@ class AuditPage:
     notes: list[str]
     proposed: int = 0
     command: str = ""
-    task: str = "segmentation"
+    truth: str = "mask"
+    of_images: bool = False
     class_pieces: dict[str, list[int]] = field(default_factory=dict)
 
 
@@ -146,7 +148,7 @@ def render(page: AuditPage, picture: Callable[[int], Picture | None]) -> str:
         ],
         shares=tables.pixel_shares(page.class_pixels),
         pieces=tables.pixel_shares(page.class_pieces),
-        truth="label" if page.task == "classification" else "mask",
+        truth=page.truth,
         issues=page.issues[:MAX_ISSUES],
     )
 

@@ -8,6 +8,7 @@ from tfvision.config import RunConfig
 from tfvision.errors import InputError
 from tfvision.recipe.recipe import Recipe
 from tfvision.runs.fitted_files import as_text, read_aggregate, read_temperature
+from tfvision.tasks.facts import facts_of
 
 
 def with_fitted(
@@ -43,11 +44,8 @@ def check_pieces(config: RunConfig, what: str) -> None:
     Raises:
         InputError: `what` asks how pieces agree, and there are none.
     """
-    if config.task != "classification":
-        raise InputError(
-            f"{what} is about the pieces of an image, which classifications have; this is a "
-            f"{config.task}."
-        )
+    if reason := facts_of(config.task).supports("aggregate"):
+        raise InputError(f"{what} {reason}")
     if config.data.input.name != "patches":
         raise InputError(
             f"{what} is about several pieces an image, as data.input patches(...) cuts them; here "
@@ -70,10 +68,8 @@ def _with_aggregate(recipe: Recipe, class_names: Sequence[str], path: Path) -> R
 
 
 def _with_temperature(recipe: Recipe, class_names: Sequence[str], path: Path) -> Recipe:
-    if not recipe.is_classification:
-        raise InputError(
-            "--calibrated is for the probabilities of a classification; this is a segmentation."
-        )
+    if reason := facts_of(recipe.config.task).supports("calibrated"):
+        raise InputError(f"--calibrated {reason}")
     found = read_temperature(path)
     _check_classes(f"--calibrated {path}", found.class_names, class_names)
     rule = recipe.config.data.aggregate

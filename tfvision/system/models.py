@@ -5,19 +5,17 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tfvision.models import CLASSIFIERS, MODELS
 from tfvision.registry import Registry
-
-SHAPE, NUM_CLASSES = (64, 128, 1), 5
-PICTURE, NUM_LABELS = (224, 224, 3), 8  # of the classifiers
+from tfvision.tasks.facts import facts_of, task_names
 
 
 def models() -> list[dict[str, Any]]:
     """Prints every architecture at its paper's width, with its cost at one size."""
-    return [
-        *_listed(MODELS, "segmentation", SHAPE, NUM_CLASSES),
-        *_listed(CLASSIFIERS, "classification", PICTURE, NUM_LABELS),
-    ]
+    rows = []
+    for task in task_names():
+        facts = facts_of(task)
+        rows += _listed(facts.models(), task, *facts.example)
+    return rows
 
 
 def _listed(table: Registry, task: str, shape: tuple, num_classes: int) -> list[dict[str, Any]]:

@@ -69,6 +69,7 @@ class TaskFacts:
         unit: What is counted where it is scored: "pixels".
         config: Its schema, `module:Class`.
         task: The rest of it, `module:Class` of a `Task`.
+        example: Input shape and number of classes that `models` counts costs at.
         formats: Layouts of submission files that it has; the first is its own.
         classes_by_name: Whether a submission writes classes by name where nothing is chosen.
         evidence: What its scores are computed from, `module:Class` of an `Evidence`.
@@ -90,6 +91,7 @@ class TaskFacts:
     task: str
     evidence: str
     formats: tuple[str, ...]
+    example: tuple[tuple[int, int, int], int]
     tables: Mapping[str, str]
     scores: Mapping[str, Score]
     columns: tuple[str, ...] = ()
@@ -138,6 +140,11 @@ def facts_of(task: str) -> TaskFacts:
         raise InputError(unknown("task", task, list(known)))
     facts = known[task]
     return load(facts) if isinstance(facts, str) else facts
+
+
+def task_with(truth: str) -> str:
+    """The first task whose data have a kind of truth, else the default one."""
+    return next((t for t in task_names() if facts_of(t).truth == truth), DEFAULT_TASK)
 
 
 def load(path: str) -> Any:

@@ -311,6 +311,18 @@ class Task:
         """
         raise NotImplementedError
 
+    def named_in_truth(
+        self, path: Path, source: Source, ids: Sequence[str], class_names: Sequence[str]
+    ) -> list[bool]:
+        """Of which images `truth_given_later` would find truth in a file or folder."""
+        raise NotImplementedError
+
+    def samples_of(
+        self, config: RunConfig, prepared: Prepared, indices: Sequence[int]
+    ) -> list[int]:
+        """How many training samples the task makes of each image."""
+        return [1] * len(indices)
+
     # Predicting
 
     def predictions(

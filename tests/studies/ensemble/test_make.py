@@ -11,7 +11,6 @@ import pytest
 
 from tests.support import runs
 from tfvision.cli import commands
-from tfvision.config import SegmentationConfig
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
@@ -21,6 +20,7 @@ from tfvision.runs.request import EnsembleRequest
 from tfvision.studies.ensemble import make as ensemble
 from tfvision.studies.ensemble import members, unseen
 from tfvision.studies.ensemble import weights as blending
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 ROOT = Path(__file__).parents[3]
 

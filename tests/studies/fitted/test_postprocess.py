@@ -9,7 +9,7 @@ import yaml
 from experiments import fitted_postprocess as simulated
 from tests.support import class_folds, runs
 from tfvision.cli import commands
-from tfvision.config import SegmentationConfig, load_config
+from tfvision.config import load_config
 from tfvision.data.scan.scan import scan
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
@@ -25,6 +25,7 @@ from tfvision.studies.fitted import verdict as judged_rules
 from tfvision.studies.fitted.postprocess import postprocess
 from tfvision.studies.fitted.verdict import gain_of, judge
 from tfvision.studies.folds.assign import names_of
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 CONTRACTS = [
     Contract(),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.support import classes, runs
 from tfvision.cli import commands
-from tfvision.config import ClassificationConfig, dump_config, load_config
+from tfvision.config import dump_config, load_config
 from tfvision.data.scan.scan import scan
 from tfvision.data.scan.with_pseudo_samples import join
 from tfvision.data.sources.recognise import open_source as open_path
@@ -38,6 +38,7 @@ from tfvision.tasks.classification.pseudo_labels import (
     with_pseudo,
 )
 from tfvision.tasks.classification.pseudo_labels import write_pseudo as write_file
+from tfvision.tasks.classification.schema import ClassificationConfig
 
 LABELLED, UNLABELLED = 60, 12
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.support import runs
 from tfvision.cli import training
-from tfvision.config import SegmentationConfig, load_config
+from tfvision.config import load_config
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
@@ -21,6 +21,7 @@ from tfvision.studies.folds import folder as folds
 from tfvision.studies.folds import train as folds_train
 from tfvision.studies.folds.assign import deal_samples
 from tfvision.studies.folds.scores import cautions, fold_metrics, pooled_interval
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 
 def write(path, images, masks):

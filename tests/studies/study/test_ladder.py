@@ -16,7 +16,7 @@ import yaml
 
 from tests.support import runs, scored
 from tfvision.cli import commands
-from tfvision.config import SegmentationConfig, load_config
+from tfvision.config import load_config
 from tfvision.data.sources.recognise import open_source
 from tfvision.engine.signals import Interrupted
 from tfvision.errors import InputError
@@ -31,6 +31,7 @@ from tfvision.studies.study import shared_split
 from tfvision.studies.study import table as ladder_table
 from tfvision.studies.study import training as study_training
 from tfvision.studies.study.ladder_file import read_ladder
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 IMAGES = 40
 THREE = [

@@ -11,13 +11,14 @@ import yaml
 
 from tests.support import runs, scored
 from tfvision.cli import commands
-from tfvision.config import SegmentationConfig, load_config
+from tfvision.config import load_config
 from tfvision.errors import InputError
 from tfvision.metrics.ratios import score_ratios
 from tfvision.studies.folds.assign import deal_samples
 from tfvision.studies.study.race import run_race
 from tfvision.studies.study.race_table import folder_name
 from tfvision.studies.study.search_file import read_search
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 GAINS = {"good": 0.0, "also good": 0.0, "bad": -0.9}
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from tests.support import classes, runs
-from tfvision.config import ClassificationConfig, validate
+from tfvision.config import validate
 from tfvision.engine.checkpoint import steps_in
 from tfvision.engine.grad_cam import grad_cam
 from tfvision.engine.run_folder import RunFolder
 from tfvision.runs.check_settings import check_settings
 from tfvision.runs.load import load_run
+from tfvision.tasks.classification.schema import ClassificationConfig
 
 PRETRAINING = [{"epochs": 2, "outputs": ["embedding"]}, {"outputs": ["logits"]}]
 SGD = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9}

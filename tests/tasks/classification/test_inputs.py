@@ -9,13 +9,13 @@ from PIL import Image
 
 from tests.support import classes, runs
 from tfvision.cli import commands
-from tfvision.config import ClassificationConfig
 from tfvision.data.audit.finding import Audit
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
 from tfvision.recipe.dataset import Prepared
 from tfvision.tasks.classification import attention
 from tfvision.tasks.classification.inference import ClassInference
+from tfvision.tasks.classification.schema import ClassificationConfig
 from tfvision.tasks.task import task_of
 
 PARTS = {"train": 12, "val": 6, "test": 4}

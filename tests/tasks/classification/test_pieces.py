@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfvision.config import ClassificationConfig
 from tfvision.data.audit.finding import Audit
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
@@ -18,6 +17,7 @@ from tfvision.tasks.classification.pieces import (
     piece_counts,
     with_piece_size,
 )
+from tfvision.tasks.classification.schema import ClassificationConfig
 from tfvision.tasks.classification.scoring import score_samples
 from tfvision.tasks.task import task_of
 

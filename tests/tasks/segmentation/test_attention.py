@@ -8,7 +8,6 @@ import pytest
 from keras import layers
 
 from tests.support import runs
-from tfvision.config import SegmentationConfig
 from tfvision.data.audit.finding import Audit
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
@@ -20,6 +19,7 @@ from tfvision.recipe.recipe import make_recipe
 from tfvision.tasks.scored import ScoredLabels
 from tfvision.tasks.segmentation import attention
 from tfvision.tasks.segmentation.attention import look_at
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 KERNEL = np.array([[-1.0, 0.25, 2.0]])  # of one channel, to three logits
 BIAS = np.array([0.6, 0.1, -0.8])

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tests.support import runs
-from tfvision.config import SegmentationConfig, load_config
+from tfvision.config import load_config
 from tfvision.engine.checkpoint import load_checkpoint, steps_in
 from tfvision.engine.run_folder import RunFolder
 from tfvision.recipe.recipe import make_recipe
+from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 FILES = {
     "config.yaml",

@@ -119,11 +119,12 @@ def check_alike(members: Sequence[Member]) -> None:
             raise InputError(
                 f"{both} are of different tasks: {first.config.task} against {other.config.task}."
             )
-        if first.config.task == "classification" and _seen(first) != _seen(other):
+        shown = [member.config.data.shown() for member in (first, other)]
+        if shown[0] != shown[1]:
             raise InputError(
-                f"{both} see different pieces of an image: {_seen(first)} against {_seen(other)}. "
-                "An ensemble of classifiers shows all members the same pieces; train them with "
-                "one data.input and data.aggregate."
+                f"{both} see different pieces of an image: {shown[0]} against {shown[1]}. "
+                "All members of an ensemble are shown the same pieces; train them with one "
+                "data.input and data.aggregate."
             )
         for key, what in SAME.items():
             if first.data.get(key) != other.data.get(key):
@@ -177,12 +178,6 @@ def _member(path: Path, folds: Path | None = None) -> Member:
             + (f" of an older version (data.json has no {', '.join(old)})." if old else ".")
         )
     return Member(path, load_any(run.config), data, summary, folds)
-
-
-def _seen(member: Member) -> str:
-    """What a classifier is shown of an image, and how its answers are put together."""
-    data = member.config.data
-    return f"data.input {data.input.model_dump()}, data.aggregate {data.aggregate}"
 
 
 def _scored(member: Member) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from tfvision.metrics.ratios import SCORES
 from tfvision.studies.folds.assign import Deal, deal_samples
 from tfvision.studies.folds.folder import check_split, fold_folder, load_folds_config, read_folds
 from tfvision.tasks.classification.pseudo_images import Images, open_images
+from tfvision.tasks.facts import facts_of
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,8 @@ def read_asked(folder: Path, unlabelled: Path | None, confidence: float, out: Pa
     """Everything that can be refused before anything is predicted."""
     record = read_folds(folder)
     config = load_folds_config(folder)
-    if config.task != "classification":
-        raise InputError(
-            f"{folder} holds folds of the task {config.task}; pseudo-labels are of a "
-            "classification (train_cls.py --folds)."
-        )
+    if reason := facts_of(config.task).supports("pseudo"):
+        raise InputError(f"{folder} holds folds of the task {config.task}; {reason}")
     least = 1 / len(record["class_names"])
     if not least < confidence <= 1:
         raise InputError(

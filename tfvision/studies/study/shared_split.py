@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tfvision.config import DataConfig
-from tfvision.data.sources.labels_given_later import read_labels_table
 from tfvision.data.split.holdout import write_splits
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
 from tfvision.studies.folds.assign import Deal, deal_samples
 from tfvision.studies.study.schema import Study, Units
-from tfvision.tasks.segmentation.masks_given_later import read_labels
+from tfvision.tasks.task import task_of
 
 # What of data does not change which samples there are.
 _VARYING = ("augment", "mix", "repeat", "batch_size", "balance", "workers")
@@ -50,12 +49,8 @@ def labelled_later(study: Study, first: Prepared) -> list[int]:
     if not members:
         raise InputError(f"{source.layout}: it has no unlabelled `test` images to score.")
     ids = [source.records[i].id for i in members]
-    if study.task == "classification":
-        labels = source.class_labels or first.class_names
-        table = read_labels_table(study.labels, ids, first.class_names, class_labels=labels)
-        return [i for i, number in zip(members, table.numbers, strict=True) if number >= 0]
-    masks = read_labels(study.labels, ids, source)
-    return [i for i, mask in zip(members, masks, strict=True) if mask is not None]
+    has_truth = task_of(study.task).named_in_truth(study.labels, source, ids, first.class_names)
+    return [i for i, there in zip(members, has_truth, strict=True) if there]
 
 
 def one_deal(study: Study) -> tuple[Prepared, Callable, dict, dict[str, int], list[str]]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.config import ClassDataConfig, DataConfig
+from tfvision.config import DataConfig
 from tfvision.data.files.csv_table import read_table
 from tfvision.data.scan.with_pseudo_samples import join
 from tfvision.engine.files import write_text
@@ -29,6 +29,7 @@ from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.registry import unknown
 from tfvision.tasks.classification.pseudo_images import Images, kin_of, open_images
+from tfvision.tasks.classification.schema import ClassDataConfig
 from tfvision.text import first_lines
 
 

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvision.config.schema import ClassificationConfig, RunConfig
+from tfvision.config import RunConfig
 from tfvision.data import INPUTS
+from tfvision.data.sources.labels_given_later import read_labels_table
 from tfvision.engine.ensemble import Ensemble
 from tfvision.engine.predict import half
 from tfvision.engine.predictions import write_class_predictions
@@ -35,10 +36,12 @@ from tfvision.tasks.classification.pieces import (
     decode_pieces,
     image_probabilities,
     of_pieces,
+    piece_counts,
     with_piece_size,
 )
 from tfvision.tasks.classification.pseudo_labels import with_pseudo
 from tfvision.tasks.classification.recipe import ClassRecipe
+from tfvision.tasks.classification.schema import ClassificationConfig
 from tfvision.tasks.scored import Scored, ScoredLabels
 from tfvision.tasks.task import Examples, Outcome, Prediction, Settled, Task, Validate
 
@@ -168,6 +171,14 @@ class Classification(Task):
 
     def truth_given_later(self, path, source, indices, recipe, data):
         return predicting.samples_with_labels(path, source, indices, recipe, data)
+
+    def named_in_truth(self, path, source, ids, class_names) -> list[bool]:
+        labels = source.class_labels or class_names
+        table = read_labels_table(path, list(ids), list(class_names), class_labels=labels)
+        return [number >= 0 for number in table.numbers]
+
+    def samples_of(self, config, prepared, indices) -> list[int]:
+        return piece_counts(config, prepared, indices)
 
     def served(self, recipe: ClassRecipe, predictor: Any) -> Served:
         return Served(predictor, channels=self.input_channels(recipe))

@@ -10,10 +10,11 @@ FACTS = TaskFacts(
     truth="masks",
     truth_word="masks",
     unit="pixels",
-    config="tfvision.config.schema:SegmentationConfig",
+    config="tfvision.tasks.segmentation.schema:SegmentationConfig",
     task="tfvision.tasks.segmentation.task:Segmentation",
     evidence="tfvision.metrics.evidence:ConfusionEvidence",
     formats=("rle", "mars", "labels"),
+    example=((64, 128, 1), 5),
     tables={"model": "tfvision.models:MODELS"},
     scores={
         "mean_iou": Score("mean IoU", of_class="IoU"),
@@ -22,6 +23,11 @@ FACTS = TaskFacts(
     },
     columns=("mean_iou", "pixel_accuracy"),
     reasons={
-        "calibrate": "Its probabilities are of pixels, and no temperature is fitted for those.",
+        "calibrate": "Its probabilities are of pixels, and no temperature is fitted for those; it "
+        "is for classifications.",
+        "aggregate": "is about the pieces of an image, which classifications have; this is a "
+        "segmentation.",
+        "calibrated": "is for the probabilities of a classification; this is a segmentation.",
+        "pseudo": "pseudo-labels are of a classification (train_cls.py --folds).",
     },
 )
