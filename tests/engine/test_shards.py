@@ -170,7 +170,7 @@ def test_rows_that_do_not_add_up_are_an_error_that_names_the_file(whole):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "has version 2; this program reads 1"),
+        ({"version": 3}, "has version 3; this program reads 1 and 2"),
         ({"ids": [*IDS[:-1], IDS[0]]}, "an id comes twice"),
         ({"origin": []}, r"is damaged \(origin"),
     ],

@@ -1,8 +1,9 @@
 """Preprocessing, model and decoding as one module: what predict, evaluate and export share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfvision.postprocess.pixelwise import Rule, decode
@@ -13,6 +14,12 @@ class Predictor:
 
     `image` is (B, H, W, C) float32 in [0, 1]. What averages predictors is one itself.
     """
+
+    def rows(self, images: np.ndarray) -> list[dict[str, np.ndarray]]:
+        """The predictions of images (B, H, W, C) float32 in [0, 1], one an image."""
+        arrays = self.serve_float(tf.constant(images))
+        columns = {name: value.numpy() for name, value in arrays.items()}
+        return [{name: value[i] for name, value in columns.items()} for i in range(len(images))]
 
     @property
     def members(self) -> "list[Predictor]":
@@ -38,6 +45,49 @@ class Wrapped(Predictor):
     @property
     def weights(self) -> list[float]:
         return self._predictor.weights
+
+
+class ModelPredictor(tf.Module, Predictor):
+    """A model between preprocessing and a decoding that gives named arrays.
+
+    Args:
+        model: From (B, H, W, C) float32 in [0, 1] to one output or several.
+        decode: `outputs -> {name: (B, ...)}`, in the graph.
+        channels: C of the images.
+        size: (height, width) that images are brought to; None: they are taken as they are,
+            padded below and to the right to multiples of `stride`.
+        stride: Of the model.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        decode: Callable[[list[tf.Tensor], tuple], dict[str, tf.Tensor]],
+        *,
+        channels: int,
+        size: tuple[int, int] | None = None,
+        stride: int = 1,
+    ):
+        super().__init__(name="tfvision_predictor")
+        self.model, self.size, self._decode, self._stride = model, size, decode, stride
+        shape = (None, None, None, channels)
+        self.serving_default = tf.function(
+            lambda image: self._serve(tf.cast(image, tf.float32) * (1 / 255)),
+            input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")],
+        )
+        self.serve_float = tf.function(
+            self._serve, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")]
+        )
+
+    def _serve(self, image):
+        height, width = tf.shape(image)[1], tf.shape(image)[2]
+        if self.size is None:
+            pads = [[0, 0], [0, -height % self._stride], [0, -width % self._stride], [0, 0]]
+            seen = tf.pad(image, pads)
+        else:
+            seen = resize_image(image, self.size)
+        outputs = keras.tree.flatten(self.model(seen, training=False))
+        return self._decode(outputs, (height, width))
 
 
 class Inference(tf.Module, Predictor):

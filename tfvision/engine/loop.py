@@ -72,8 +72,9 @@ class Plan:
         time_limit: Seconds of training after which to end; the schedule ends with it.
         learning_rate: What the schedule's factor is multiplied with.
         schedule: See `engine/schedules.py`.
-        monitor: Validation score whose best epoch is kept, larger is better; of equal ones that
-            of the least validation loss.
+        monitor: Validation score whose best epoch is kept; of equal ones that of the least
+            validation loss.
+        larger_is_better: The direction of that score.
         early_stopping: Epochs without a better score before ending; 0 is never.
         checkpoint_every: Longest time between two checkpoints, in seconds.
     """
@@ -85,6 +86,7 @@ class Plan:
     schedule: Schedule
     monitor: str
     early_stopping: int = 0
+    larger_is_better: bool = True
     checkpoint_every: float = 300.0
 
     def progress(self, state: LoopState) -> float:
@@ -377,7 +379,7 @@ class Loop:
             assign_all(self.model.variables, kept)
 
     def _note_best(self, row) -> bool:
-        """Whether the score is higher than any before.
+        """Whether the score is better than any before.
 
         Of epochs with one and the same score, which few validation images make likely, the one
         of least validation loss is the best; of losses that changed, the first.
@@ -387,7 +389,8 @@ class Loop:
             state.best_epoch, state.best_step = row["epoch"], state.step
             return True
         value = row[self.plan.monitor]
-        gain = math.isfinite(value) and (state.best_value is None or value > state.best_value)
+        best, sign = state.best_value, 1 if self.plan.larger_is_better else -1
+        gain = math.isfinite(value) and (best is None or sign * value > sign * best)
         if gain or (value == state.best_value and self._loses_less(row)):
             state.best_value, state.best_epoch, state.best_step = value, row["epoch"], state.step
         state.waited = 0 if gain else state.waited + 1

@@ -1,12 +1,16 @@
-"""Probabilities on disk, in shards: resumable, checked, exactly one row an id. NumPy only.
+"""Predictions on disk, in shards: resumable, checked, exactly one row an id. NumPy only.
 
 A store is a folder:
 
-    shards.json        version, ids, class_names, origin, per_shard
+    shards.json        version, ids, class_names, origin, per_shard; of version 2 arrays, too
     shard-00000.npz    ids (n,), heights (n,), widths (n,), probabilities (sum of H * W, K)
                        float16: the pixels of one image row by row, the images one after another;
                        weights (sum of H * W,) float64 where there are any
     shard-00000.json   bytes and sha256 of the npz; written after it, so it says "complete"
+
+Version 1 holds maps of probabilities, as above. Version 2 holds predictions of any other kind,
+arrays by name: of each name the values of all images on end, and `<name>_shape` (n, dimensions).
+
 
 Shard i has the ids [i * per_shard, (i + 1) * per_shard). float16 keeps 11 binary digits: what
 comes back differs by at most 2^-12 from what was written. It is not normalised anew, so the sum
@@ -17,17 +21,23 @@ import io
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfvision.engine.files import sha256_of, write_bytes, write_json
+from tfvision.engine.shard_files import (
+    VERSIONS,
+    check_same_store,
+    named_rows,
+    names_in,
+    read_header,
+)
 from tfvision.errors import InputError
 from tfvision.text import first_lines, some
 
-VERSION = 1
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
@@ -46,6 +56,7 @@ class Shards:
         self.ids: list[str] = header["ids"]
         self.class_names: list[str] = header["class_names"]
         self.origin: dict[str, Any] = header["origin"]
+        self.arrays: list[str] | None = header.get("arrays")
         self._per_shard: int = header["per_shard"]
         self._places = {name: place for place, name in enumerate(self.ids)}
         self._held: tuple[int, list[tuple]] = (-1, [])  # the shard read last
@@ -59,6 +70,7 @@ class Shards:
         class_names: Sequence[str],
         origin: dict[str, Any],
         per_shard: int = 64,
+        arrays: Sequence[str] | None = None,
     ) -> "Shards":
         """Makes a store, or opens one that was begun, to write what is `missing`.
 
@@ -68,6 +80,7 @@ class Shards:
             class_names: Of the K classes.
             origin: Plain values that tell what the probabilities come from.
             per_shard: Images a shard; a store that was begun keeps its own.
+            arrays: Names of the arrays of a prediction; None: `probabilities` (H, W, K) alone.
 
         Raises:
             InputError: An id comes twice; or the folder holds something else, or a store of
@@ -75,11 +88,12 @@ class Shards:
         """
         folder = Path(folder)
         header = {
-            "version": VERSION,
+            "version": VERSIONS[0] if arrays is None else VERSIONS[1],
             "ids": [str(i) for i in ids],
             "class_names": [str(name) for name in class_names],
             "origin": json.loads(json.dumps(origin)),  # as it will be read back
             "per_shard": int(per_shard),
+            **({} if arrays is None else {"arrays": list(arrays)}),
         }
         twice = [i for i, times in Counter(header["ids"]).items() if times > 1]
         if twice:
@@ -91,10 +105,10 @@ class Shards:
             raise InputError("A store of probabilities needs per_shard >= 1 and class names.")
         path = folder / "shards.json"
         if path.exists():
-            before = _read_header(folder)
-            _check_same(folder, before, header)
+            before = read_header(folder)
+            check_same_store(folder, before, header)
             return cls(folder, before)
-        if folder.exists() and (not folder.is_dir() or any(_names(folder))):
+        if folder.exists() and (not folder.is_dir() or any(names_in(folder))):
             raise InputError(
                 f"{folder} holds something else than probabilities (it has no shards.json). "
                 "Choose another folder."
@@ -111,7 +125,7 @@ class Shards:
                 are not those that `shards.json` lists.
         """
         folder = Path(folder)
-        store = cls(folder, _read_header(folder))
+        store = cls(folder, read_header(folder))
         problems = [text for shard in range(store._count) if (text := store._problem(shard))]
         surplus = sorted(p.name for p in folder.glob("shard-*.npz") if p not in store._paths())
         problems += [f"{name}: shards.json knows no such shard" for name in surplus]
@@ -127,13 +141,39 @@ class Shards:
         """The positions in `ids` of each shard that is not there yet, or is damaged."""
         return [self._positions(i) for i in range(self._count) if self._problem(i) is not None]
 
+    def write_predictions(
+        self, positions: Sequence[int], predictions: Sequence[Mapping[str, np.ndarray]]
+    ) -> None:
+        """Writes one shard of predictions, arrays by name; see `write`.
+
+        Raises:
+            InputError: A prediction has other arrays than the store, or as `write`.
+            EnvironmentFault: No space, no permission.
+        """
+        if self.arrays is None:
+            self.write(positions, [one["probabilities"] for one in predictions])
+            return
+        shard, ids = self._place(positions, len(predictions))
+        for name, one in zip(ids, predictions, strict=True):
+            if sorted(one) != sorted(self.arrays):
+                raise InputError(
+                    f"{self.folder} holds the arrays {', '.join(self.arrays)}; the prediction of "
+                    f"{name!r} has {', '.join(sorted(one))}."
+                )
+        content: dict[str, np.ndarray] = {}
+        for key in self.arrays:
+            rows = [np.asarray(one[key]) for one in predictions]
+            content[key] = np.concatenate([row.reshape(-1) for row in rows])
+            content[f"{key}_shape"] = np.array([row.shape for row in rows], np.int64)
+        self._seal(shard, ids, content)
+
     def write(
         self,
         positions: Sequence[int],
         probabilities: Sequence[np.ndarray],
         weights: Sequence[np.ndarray] | None = None,
     ) -> None:
-        """Writes one shard, whole or not at all; one that is there is replaced.
+        """Writes one shard of maps, whole or not at all; one that is there is replaced.
 
         Args:
             positions: One of the lists that `missing` gives.
@@ -144,28 +184,32 @@ class Shards:
             InputError: Other shapes, values that are no probabilities, or weights not above 0.
             EnvironmentFault: No space, no permission.
         """
+        shard, ids = self._place(positions, len(probabilities))
+        maps = [self._checked(*pair) for pair in zip(ids, probabilities, strict=True)]
+        content = {
+            "heights": np.array([a.shape[0] for a in maps], np.int64),
+            "widths": np.array([a.shape[1] for a in maps], np.int64),
+            "probabilities": np.concatenate([a.reshape(-1, self.num_classes) for a in maps]),
+        }
+        if weights is not None:
+            content["weights"] = self._joined(maps, weights)
+        self._seal(shard, ids, content)
+
+    def _place(self, positions: Sequence[int], count: int) -> tuple[int, list[str]]:
+        """Number and ids of the shard that has just these positions, of `count` rows."""
         positions = [int(p) for p in positions]
         shard = positions[0] // self._per_shard if positions else -1
         if not 0 <= shard < self._count or positions != self._positions(shard):
             raise InputError(
                 f"{self.folder}: a shard has the positions that `missing` lists; got {positions}."
             )
-        if len(positions) != len(probabilities):
-            raise InputError(
-                f"{self.folder}: {len(positions)} ids came with {len(probabilities)} arrays."
-            )
-        ids = [self.ids[p] for p in positions]
-        arrays = [self._checked(*pair) for pair in zip(ids, probabilities, strict=True)]
-        more = {} if weights is None else {"weights": self._joined(arrays, weights)}
+        if len(positions) != count:
+            raise InputError(f"{self.folder}: {len(positions)} ids came with {count} arrays.")
+        return shard, [self.ids[p] for p in positions]
+
+    def _seal(self, shard: int, ids: list[str], arrays: Mapping[str, np.ndarray]) -> None:
         content = io.BytesIO()
-        np.savez_compressed(
-            content,
-            ids=np.array(ids, dtype=str),
-            heights=np.array([a.shape[0] for a in arrays], np.int64),
-            widths=np.array([a.shape[1] for a in arrays], np.int64),
-            probabilities=np.concatenate([a.reshape(-1, self.num_classes) for a in arrays]),
-            **more,
-        )
+        np.savez_compressed(content, ids=np.array(ids, dtype=str), **arrays)
         path = self._path(shard)
         path.with_suffix(".json").unlink(missing_ok=True)  # it speaks of the old file
         write_bytes(path, content.getvalue())
@@ -194,6 +238,11 @@ class Shards:
             InputError: There is no such id, or its shard is not there or damaged.
         """
         return self._find(name)[0]
+
+    def prediction(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of one id by name; of maps `probabilities` (H, W, K) float32."""
+        row = self._find(name)[0]
+        return {"probabilities": row} if self.arrays is None else row
 
     def weights(self, name: str) -> np.ndarray:
         """(H * W,) float64 of one id, as they were written.
@@ -257,6 +306,8 @@ class Shards:
         path = self._path(shard)
         try:
             with np.load(path, allow_pickle=False) as file:
+                if self.arrays is not None:
+                    return [(row, None) for row in named_rows(file, self.arrays)]
                 heights, widths = file["heights"].tolist(), file["widths"].tolist()
                 pixels = file["probabilities"].astype(np.float32)
                 weights = file["weights"] if "weights" in file.files else None
@@ -296,48 +347,3 @@ class Shards:
                 "The model is damaged or its training went wrong; nothing of this shard is written."
             )
         return np.minimum(array, 1).astype(np.float16)
-
-
-def _read_header(folder: Path) -> dict[str, Any]:
-    path = folder / "shards.json"
-    try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-        kinds = {"ids": list, "class_names": list, "origin": dict, "per_shard": int}
-        wrong = [key for key, kind in kinds.items() if not isinstance(header[key], kind)]
-        version = header["version"]
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{folder} is no store of probabilities: it has no shards.json."
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} cannot be read ({error!r}). Write the store again.") from error
-    if version != VERSION:
-        raise InputError(
-            f"{path} has version {version}; this program reads {VERSION}. Write the store again."
-        )
-    if wrong or header["per_shard"] < 1 or len(set(header["ids"])) < len(header["ids"]):
-        raise InputError(
-            f"{path} is damaged ({', '.join(wrong) or 'an id comes twice, or per_shard is not'} "
-            "as it must be). Write the store again."
-        )
-    return header
-
-
-def _check_same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    for key, what in (("ids", "ids"), ("class_names", "classes"), ("origin", "origin")):
-        if before[key] != now[key]:
-            raise InputError(
-                f"{folder} has probabilities of other {what}: {_brief(before[key])} there, "
-                f"{_brief(now[key])} now. Choose another folder, or remove that one."
-            )
-
-
-def _names(folder: Path) -> list[str]:
-    """What lies there, save what a process killed in the middle of a write leaves."""
-    return [p.name for p in folder.iterdir() if not p.name.endswith(".tmp")]
-
-
-def _brief(value: list | dict) -> str:
-    if isinstance(value, list):
-        return f"{len(value)} ({some(value)})"
-    return json.dumps(value, ensure_ascii=False)[:300]

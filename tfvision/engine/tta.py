@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
 import tensorflow as tf
 
 from tfvision.engine import VIEWS
@@ -28,20 +29,35 @@ class View:
     Attributes:
         apply: images (B, H, W, C) -> (B, H', W', C).
         undo: (values (B, H', W', D), (H, W)) -> (B, H, W, D), 0 where the view saw nothing.
+        place: (points (n, 2) `x y` in pixels of the view, (H, W)) -> the same points in pixels
+            of the image.
     """
 
     apply: Callable[[tf.Tensor], tf.Tensor]
     undo: Callable[[tf.Tensor, tuple[int, int]], tf.Tensor]
+    place: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
 
 def flip_lr() -> list[View]:
     """One view: left and right exchanged."""
-    return [View(lambda x: tf.reverse(x, [2]), lambda values, size: tf.reverse(values, [2]))]
+    return [
+        View(
+            lambda x: tf.reverse(x, [2]),
+            lambda values, size: tf.reverse(values, [2]),
+            lambda points, size: np.array([size[1], 0.0]) + points * [-1, 1],
+        )
+    ]
 
 
 def flip_ud() -> list[View]:
     """One view: top and bottom exchanged."""
-    return [View(lambda x: tf.reverse(x, [1]), lambda values, size: tf.reverse(values, [1]))]
+    return [
+        View(
+            lambda x: tf.reverse(x, [1]),
+            lambda values, size: tf.reverse(values, [1]),
+            lambda points, size: np.array([0.0, size[0]]) + points * [1, -1],
+        )
+    ]
 
 
 def shift(*, pixels: int) -> list[View]:
@@ -76,10 +92,13 @@ def scale(*, factor: float) -> list[View]:
             f"{factor!r}."
         )
 
-    def apply(x):
-        return resize_image(x, tuple(max(1, round(side * factor)) for side in x.shape[1:3]))
+    def scaled(size):
+        return tuple(max(1, round(side * factor)) for side in size)
 
-    return [View(apply, resize_image)]
+    def place(points, size):
+        return points * (np.array(size[::-1]) / scaled(size)[::-1])
+
+    return [View(lambda x: resize_image(x, scaled(x.shape[1:3])), resize_image, place)]
 
 
 def make_views(chains: Sequence[Sequence[Spec]]) -> list[View]:
@@ -156,7 +175,11 @@ def _shifted(dy: int, dx: int) -> View:
             )
         return _moved(x, dy, dx, "SYMMETRIC")
 
-    return View(apply, lambda values, size: _moved(values, -dy, -dx, "CONSTANT"))
+    return View(
+        apply,
+        lambda values, size: _moved(values, -dy, -dx, "CONSTANT"),
+        lambda points, size: points - np.array([dx, dy]),
+    )
 
 
 def _moved(x: tf.Tensor, dy: int, dx: int, fill: str) -> tf.Tensor:
@@ -175,13 +198,21 @@ def _chained(views: Sequence[View]) -> View:
             x = view.apply(x)
         return x
 
-    def undo(values, size):
+    def sizes_before(size):
         sizes = [size]
         for view in views[:-1]:
             probe = view.apply(tf.zeros((1, *sizes[-1], 1)))
             sizes.append(tuple(probe.shape[1:3]))
-        for view, before in zip(reversed(views), reversed(sizes), strict=True):
+        return sizes
+
+    def undo(values, size):
+        for view, before in zip(reversed(views), reversed(sizes_before(size)), strict=True):
             values = view.undo(values, before)
         return values
 
-    return View(apply, undo)
+    def place(points, size):
+        for view, before in zip(reversed(views), reversed(sizes_before(size)), strict=True):
+            points = view.place(points, before)
+        return points
+
+    return View(apply, undo, place)

@@ -1,6 +1,6 @@
 """From the files of a data set to arrays of one size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -97,6 +97,13 @@ class Native:
         """The image as uint8 in 0..255, to be looked at."""
         levels = np.rint(self.image.astype(np.float32) * (self.scale * 255))
         return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def native_of(samples: Samples) -> Iterator[tuple[str, Native]]:
+    """(id, sample) of decoded samples, at the size they were brought to."""
+    for i, name in enumerate(samples.ids):
+        targets = {key: np.asarray(each[i]) for key, each in samples.targets.items()}
+        yield name, Native(samples.images[i], samples.scale, targets)
 
 
 def read_scanned(prepared: "Prepared", index: int) -> tuple[np.ndarray, np.ndarray | None, float]:

@@ -46,8 +46,8 @@ class Recipe:
     resized: bool
     contract: contract.Contract
     rules: tuple
-    component_rules: tuple
-    void: tuple[int, ...]
+    component_rules: tuple = ()
+    void: tuple[int, ...] = ()
     architecture: dict[str, Any] | None = None
     temperature: float | None = None
 

@@ -20,7 +20,7 @@ from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.sampling import training_stream
 from tfvision.runs.set_up import SetUp
 from tfvision.runs.watch import start_alarms
-from tfvision.tasks.task import Validate
+from tfvision.tasks.parts import Validate
 
 
 @dataclass(frozen=True)

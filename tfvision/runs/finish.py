@@ -23,8 +23,8 @@ from tfvision.runs.environment import peak_memory
 from tfvision.runs.export import export_run
 from tfvision.runs.scoring import save_scored, score_splits
 from tfvision.runs.set_up import SetUp
+from tfvision.tasks.parts import Outcome
 from tfvision.tasks.scored import Scored
-from tfvision.tasks.task import Outcome
 
 
 def finish(

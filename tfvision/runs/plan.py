@@ -15,6 +15,7 @@ from tfvision.engine.step import TrainStep
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.recipe import Recipe
+from tfvision.tasks.facts import facts_of
 from tfvision.tasks.task import Task
 
 
@@ -41,6 +42,7 @@ def make_plan(config, recipe: Recipe, num_train: int, setup: float, reserve: flo
         schedule=SCHEDULES.build(config.train.schedule),
         monitor=recipe.monitor,
         early_stopping=config.train.early_stopping,
+        larger_is_better=facts_of(config.task).score(config.metrics[0].name).larger_is_better,
         checkpoint_every=config.train.checkpoint_every,
     )
 

@@ -18,7 +18,7 @@ from tfvision.recipe.read import Native, native
 from tfvision.runs.load import LoadedRun, load_run, open_like, own_data, weights_sha256
 from tfvision.runs.request import UseRequest
 from tfvision.runs.views_and_tiles import as_requested, fitted_files, how
-from tfvision.tasks.task import Prediction
+from tfvision.tasks.parts import Prediction
 
 
 def predict(request: UseRequest) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from tfvision.runs.check_settings import check_settings
 from tfvision.runs.environment import environment
 from tfvision.runs.record import changed_surroundings
 from tfvision.runs.request import TrainRequest
-from tfvision.tasks.task import Examples, Task, task_of
+from tfvision.tasks.parts import Examples
+from tfvision.tasks.task import Task, task_of
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from tfvision.tasks.classification import attention
 from tfvision.tasks.classification.pieces import augmented_pieces
 from tfvision.tasks.classification.pseudo_labels import sentence
 from tfvision.tasks.classification.scoring import piece_scores
+from tfvision.tasks.parts import Outcome
 from tfvision.tasks.scored import Scored
-from tfvision.tasks.task import Outcome
 from tfvision.text import figure
 
 SHOWN = 24  # mistakes in the report

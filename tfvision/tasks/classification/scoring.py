@@ -22,8 +22,8 @@ from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
 from tfvision.tasks.classification.pieces import image_probabilities
 from tfvision.tasks.classification.recipe import ClassRecipe
+from tfvision.tasks.parts import Examples, Validate
 from tfvision.tasks.scored import ScoredLabels
-from tfvision.tasks.task import Examples, Validate
 from tfvision.text import figure
 
 

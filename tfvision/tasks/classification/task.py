@@ -13,7 +13,6 @@ from tfvision.config import RunConfig
 from tfvision.data import INPUTS
 from tfvision.data.sources.labels_given_later import read_labels_table
 from tfvision.engine.ensemble import Ensemble
-from tfvision.engine.predict import half
 from tfvision.engine.predictions import write_class_predictions
 from tfvision.engine.stages import Stage
 from tfvision.errors import InputError
@@ -42,11 +41,12 @@ from tfvision.tasks.classification.pieces import (
 from tfvision.tasks.classification.pseudo_labels import with_pseudo
 from tfvision.tasks.classification.recipe import ClassRecipe
 from tfvision.tasks.classification.schema import ClassificationConfig
-from tfvision.tasks.scored import Scored, ScoredLabels
-from tfvision.tasks.task import Examples, Outcome, Prediction, Settled, Task, Validate
+from tfvision.tasks.label_task import LabelTask
+from tfvision.tasks.parts import Examples, Outcome, Prediction, Settled, Validate
+from tfvision.tasks.scored import Scored
 
 
-class Classification(Task):
+class Classification(LabelTask):
     """One label an image; see `Task` for what its methods are asked."""
 
     facts = FACTS
@@ -141,9 +141,6 @@ class Classification(Task):
     def decode(self, recipe: ClassRecipe, prediction: Prediction) -> np.ndarray:
         return np.asarray(decode(recipe.rules)(prediction["probabilities"]))
 
-    def compact(self, prediction: Prediction) -> Prediction:
-        return {"probabilities": half(prediction["probabilities"])}
-
     def notes(self, recipe: ClassRecipe, counter: Counter) -> list[str]:
         return recipe.cut.notes(counter)
 
@@ -196,9 +193,6 @@ class Classification(Task):
 
     def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
         return scoring.metrics_of(recipe, scored, class_names)
-
-    def never_predicted(self, scored: ScoredLabels, class_names: Sequence[str]) -> list[str]:
-        return scored.never_predicted(list(class_names))
 
     def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
         return scoring.score_lines(metrics, class_names)

@@ -17,10 +17,10 @@ from tfvision.recipe.sampling import augmented
 from tfvision.report.looks import Look
 from tfvision.report.overlay import Overlay
 from tfvision.report.segmentation_page import SegmentationReport, SplitScores, render
+from tfvision.tasks.parts import Outcome
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.segmentation.attention import look_at
 from tfvision.tasks.segmentation.scoring import predictor_of, score_samples
-from tfvision.tasks.task import Outcome
 
 SHOWN = 6  # overlays each of the worst and the best
 

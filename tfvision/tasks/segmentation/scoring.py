@@ -27,8 +27,8 @@ from tfvision.recipe.labels import declared_scores, predicted_shares, scored_at_
 from tfvision.recipe.loss_terms import RunLoss
 from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
+from tfvision.tasks.parts import Examples, Validate
 from tfvision.tasks.scored import ScoredLabels
-from tfvision.tasks.task import Examples, Validate
 from tfvision.text import figure
 
 

@@ -11,29 +11,28 @@ import tensorflow as tf
 from tfvision.config import RunConfig
 from tfvision.engine.ensemble import Ensemble
 from tfvision.engine.inference import Inference
-from tfvision.engine.predict import half
 from tfvision.engine.predictions import write_predictions
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.models import prune
 from tfvision.recipe.dataset import Prepared
-from tfvision.recipe.labels import describe_labels
 from tfvision.recipe.loss_terms import RunLoss
 from tfvision.recipe.read import Native, decode
 from tfvision.recipe.recipe import Recipe, make_recipe
 from tfvision.recipe.sampling import augmented, training_set
 from tfvision.report.augment_page import Augmented
 from tfvision.report.looks import Look
-from tfvision.tasks.scored import Scored, ScoredLabels
+from tfvision.tasks.label_task import LabelTask
+from tfvision.tasks.parts import Examples, Outcome, Prediction, Settled, Validate
+from tfvision.tasks.scored import Scored
 from tfvision.tasks.segmentation import checks, predicting, results, scoring, specialists
 from tfvision.tasks.segmentation.baselines import baseline_scores
 from tfvision.tasks.segmentation.facts import FACTS
 from tfvision.tasks.segmentation.masks_given_later import read_labels, samples_with_masks
-from tfvision.tasks.task import Examples, Outcome, Prediction, Settled, Task, Validate
 from tfvision.text import figure
 
 
-class Segmentation(Task):
+class Segmentation(LabelTask):
     """A class for every pixel; see `Task` for what its methods are asked."""
 
     facts = FACTS
@@ -112,9 +111,6 @@ class Segmentation(Task):
     def decode(self, recipe: Recipe, prediction: Prediction) -> np.ndarray:
         return predicting.label_map(recipe, prediction)
 
-    def compact(self, prediction: Prediction) -> Prediction:
-        return {"probabilities": half(prediction["probabilities"])}
-
     def with_views(self, recipe, predictor, views, *, scaled: bool) -> Any:
         return predicting.with_views(recipe, predictor, views, scaled)
 
@@ -142,9 +138,6 @@ class Segmentation(Task):
     def named_in_truth(self, path, source, ids, class_names) -> list[bool]:
         return [mask is not None for mask in read_labels(path, list(ids), source)]
 
-    def describe_export(self, recipe: Recipe, prepared: Prepared, predictor) -> dict[str, Any]:
-        return describe_labels(recipe, predictor)
-
     def score(
         self, recipe: Recipe, predictor: Any, samples: Iterable[tuple[str, Native]]
     ) -> Scored:
@@ -152,9 +145,6 @@ class Segmentation(Task):
 
     def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
         return scoring.metrics_of(recipe, scored, class_names)
-
-    def never_predicted(self, scored: ScoredLabels, class_names: Sequence[str]) -> list[str]:
-        return scored.never_predicted(list(class_names))
 
     def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
         return scoring.score_lines(metrics, class_names)

@@ -1,0 +1,256 @@
+"""What predicting and scoring ask of a task."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvision.data.sources.source import Source
+from tfvision.engine.combine import OverModels, OverTiles, OverViews
+from tfvision.engine.files import write_json
+from tfvision.engine.inference import ModelPredictor
+from tfvision.engine.predict import as_float, batches_of_one_size
+from tfvision.engine.tta import View
+from tfvision.errors import InputError
+from tfvision.recipe.read import Native
+from tfvision.recipe.recipe import Recipe
+from tfvision.stats.evidence import Evidence
+from tfvision.tasks.facts import TaskFacts
+from tfvision.tasks.parts import Prediction
+from tfvision.tasks.scored import Scored
+from tfvision.text import figure
+
+
+class PredictionSide:
+    """The second half of `Task`: predictions, their answers, scores and files."""
+
+    facts: ClassVar[TaskFacts]
+
+    def predictor(self, recipe: Recipe, model: keras.Model) -> Any:
+        """Preprocessing, model and decoding as one module, for images of any size."""
+        stride = getattr(model, "stride", 1)
+        return ModelPredictor(
+            model,
+            partial(self.arrays, recipe),
+            channels=self.input_channels(recipe),
+            size=recipe.size if recipe.resized else None,
+            stride=stride,
+        )
+
+    def arrays(self, recipe: Recipe, outputs: list[tf.Tensor], size: tuple) -> dict[str, tf.Tensor]:
+        """The prediction that outputs of the model stand for, in the graph: name -> (B, ...).
+
+        Args:
+            recipe: Of the run.
+            outputs: For images padded to multiples of the stride, or resized.
+            size: (height, width) of the images themselves.
+        """
+        raise NotImplementedError
+
+    def prune(self, model: keras.Model, depth: int, where: Path) -> keras.Model:
+        """The model cut to a depth.
+
+        Raises:
+            InputError: It has none.
+        """
+        raise InputError(f"--depth prunes a UNet++; {where} is a {self.facts.name}.")
+
+    def predictions(
+        self,
+        recipe: Recipe,
+        predictor: Any,
+        samples: Iterable[Native],
+        *,
+        counter: Counter | None = None,
+    ) -> Iterator[Prediction]:
+        """Predictions of samples at their own sizes, in order, before any rule.
+
+        Args:
+            recipe: Of the run.
+            predictor: What predicts.
+            samples: The images.
+            counter: Is added what `notes` reads, image by image, or None.
+        """
+        numbered = ((i, one.image, one.scale) for i, one in enumerate(samples))
+        for group in batches_of_one_size(numbered, recipe.config.data.batch_size):
+            _, images, scales = zip(*group, strict=True)
+            yield from predictor.rows(as_float(images, scales))
+
+    def answers(
+        self,
+        recipe: Recipe,
+        predictor: Any,
+        samples: Iterable[Native],
+        *,
+        counter: Counter | None = None,
+    ) -> Iterator[Any]:
+        """Decoded predictions after all rules, in order; arguments as `predictions` has them."""
+        for one in self.predictions(recipe, predictor, samples, counter=counter):
+            yield self.decode(recipe, one)
+
+    def decode(self, recipe: Recipe, prediction: Prediction) -> Any:
+        """The answer that a prediction stands for, after all rules."""
+        for rule in recipe.rules:
+            prediction = rule(prediction)
+        return prediction
+
+    def compact(self, prediction: Prediction) -> Prediction:
+        """A prediction as it is stored, with the same answer."""
+        return prediction
+
+    def notes(self, recipe: Recipe, counter: Counter) -> list[str] | None:
+        """What a user must know of how images were predicted; None: nothing is ever said."""
+        return None
+
+    def with_views(self, recipe: Recipe, predictor: Any, views: list[View], *, scaled: bool) -> Any:
+        """What predicts the mean of an image and of views of it; `scaled`: some are scales."""
+        return OverViews(predictor, views, undo=self.undo, combine=self.combine)
+
+    def with_tiles(
+        self, recipe: Recipe, predictor: Any, tile: tuple[int, int], overlap: int | None
+    ) -> Any:
+        """What predicts large images tile by tile.
+
+        Args:
+            recipe: Of the run.
+            predictor: What predicts a tile.
+            tile: (height, width).
+            overlap: Pixels that tiles share at least; None: the default.
+        """
+        return OverTiles(predictor, tile=tile, overlap=overlap, merge=self.merge)
+
+    def ensemble(self, recipe: Recipe, predictors: list, weights: list[float]) -> Any:
+        """What predicts with several models as one; `weights` sum to 1."""
+        return OverModels(predictors, weights, combine=self.combine)
+
+    def undo(self, view: View, prediction: Prediction, size: tuple[int, int]) -> Prediction:
+        """A prediction of a view as one of the image of (height, width) pixels."""
+        raise NotImplementedError
+
+    def combine(self, predictions: Sequence[Prediction], weights: Sequence[float]) -> Prediction:
+        """Several predictions of one image as one; `weights` sum to 1."""
+        raise NotImplementedError
+
+    def merge(
+        self, tiles: Sequence[tuple[tuple[int, int], Prediction]], size: tuple[int, int]
+    ) -> Prediction:
+        """Predictions of tiles, ((top, left), prediction) each, as one of the whole image."""
+        raise NotImplementedError
+
+    def score(
+        self, recipe: Recipe, predictor: Any, samples: Iterable[tuple[str, Native]]
+    ) -> Scored:
+        """Predicts labelled samples, (id, sample) each at its own size, and scores them."""
+        ids, truths = [], []
+
+        def images() -> Iterator[Native]:
+            for name, sample in samples:
+                ids.append(name)
+                truths.append(sample.targets)
+                yield sample
+
+        raw = list(self.predictions(recipe, predictor, images()))
+        answers = [self.decode(recipe, one) for one in raw]
+        return Scored(self.evidence(recipe, ids, answers, truths), answers)
+
+    def evidence(
+        self,
+        recipe: Recipe,
+        ids: Sequence[str],
+        answers: Sequence[Any],
+        truths: Sequence[dict[str, np.ndarray]],
+    ) -> Evidence:
+        """What scores of answers are computed from; `truths` are the named targets of each."""
+        raise NotImplementedError
+
+    def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
+        """The entry of a split in `summary.json`."""
+        return scored.evidence.summary(recipe.contract)
+
+    def never_predicted(self, scored: Scored, class_names: Sequence[str]) -> list[str]:
+        """Names of classes that the truth holds and no prediction."""
+        return []
+
+    def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
+        """What `evaluate` prints of it; the first line comes behind the name of the split."""
+        names = [name for name in self.facts.scores if isinstance(metrics.get(name), float)]
+        scores = ", ".join(f"{self.facts.scores[n].title} {figure(metrics[n])}" for n in names)
+        return [f"{metrics['num_images']} images, {scores}"]
+
+    def headline(self, recipe: Recipe, metrics: dict[str, Any]) -> str:
+        """The score of a split in a few words."""
+        name = recipe.config.metrics[0].name
+        return f"{self.facts.score(name).title} {figure(metrics[name])}"
+
+    def write_scored(self, target: Path, scored: Scored, data: dict[str, Any]) -> None:
+        """Writes the predictions of a scored split, `target` and an extension.
+
+        Args:
+            target: Without extension.
+            scored: The predictions.
+            data: `data.json` of the run.
+        """
+        write_answers(target, scored.ids, scored.answers)
+
+    def write_predictions(
+        self,
+        target: Path,
+        ids: Sequence[str],
+        predictions: Any,
+        recipe: Recipe,
+        data: dict[str, Any],
+        *,
+        probabilities: bool,
+    ) -> Path:
+        """Writes what `predict` leaves; returns the file or folder.
+
+        Args:
+            target: Without extension.
+            ids: Of the images.
+            predictions: Has `raw()`, predictions before any rule, and `answers()`, after all.
+            recipe: Of the run.
+            data: Its `data.json`.
+            probabilities: Write what answers were made of, too.
+        """
+        return write_answers(target, ids, list(predictions.answers()))
+
+    def truth_given_later(
+        self, path: Path, source: Source, indices: list[int], recipe: Recipe, data: dict[str, Any]
+    ) -> tuple[Iterable[tuple[str, Native]], list[str]]:
+        """Truth that was given after the training, for records that have none.
+
+        Args:
+            path: A file or folder of it.
+            source, indices: The records.
+            recipe: Of the run.
+            data: Its `data.json`.
+
+        Returns:
+            (id, sample) of each record that has truth there, and notes for the user.
+
+        Raises:
+            InputError: It fits neither the images nor the classes.
+        """
+        raise InputError(f"--labels: a {self.facts.name} takes no truth after its training.")
+
+    def named_in_truth(
+        self, path: Path, source: Source, ids: Sequence[str], class_names: Sequence[str]
+    ) -> list[bool]:
+        """Of which images `truth_given_later` would find truth in a file or folder."""
+        raise InputError(f"--labels: a {self.facts.name} takes no truth after its training.")
+
+
+def write_answers(target: Path, ids: Sequence[str], answers: Sequence[dict]) -> Path:
+    """Writes `<target>.json`: a list of `id` and the arrays of each image by name."""
+    listed = [
+        {"id": name, **{key: np.asarray(value).tolist() for key, value in answer.items()}}
+        for name, answer in zip(ids, answers, strict=True)
+    ]
+    path = target.with_name(f"{target.name}.json")
+    write_json(path, listed)
+    return path
