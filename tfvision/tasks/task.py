@@ -311,6 +311,14 @@ class Task:
         """
         raise NotImplementedError
 
+    def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
+        """Those of some records that have truth in `path`.
+
+        Raises:
+            InputError: As `truth_given_later`.
+        """
+        raise NotImplementedError
+
     # Predicting
 
     def predictions(

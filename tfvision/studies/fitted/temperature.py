@@ -32,6 +32,7 @@ from tfvision.stats.measure import Ratios, by_group
 from tfvision.studies.compare.scored_run import groups_in
 from tfvision.studies.folds.folder import is_folds, load_folds_config, read_folds
 from tfvision.studies.folds.predictions import FEW, read_predictions
+from tfvision.tasks.facts import facts_of
 
 FILE = "temperature.json"
 LARGEST = 16.0  # nats: -log of the least float32 probability that `log_of` tells from 0
@@ -80,11 +81,8 @@ def calibrate(folder: Path, *, device: str = "auto", quiet: bool = False) -> dic
     """
     of_folds = is_folds(folder)
     config = load_folds_config(folder) if of_folds else load_any(RunFolder.existing(folder).config)
-    if config.task != "classification":
-        raise InputError(
-            f"calibrate is for classifications; {folder} is a {config.task}. Its probabilities are "
-            "of pixels, and no temperature is fitted for those."
-        )
+    if without := facts_of(config.task).supports("calibrate"):
+        raise InputError(f"calibrate means nothing to {folder}, a {config.task}. {without}")
     make_strategy(device)
     found, class_names = _of_folds(folder) if of_folds else _of_run(folder)
     about = {"of": str(folder), "class_names": class_names, "aggregate": config.data.aggregate}

@@ -169,6 +169,9 @@ class Classification(Task):
     def truth_given_later(self, path, source, indices, recipe, data):
         return predicting.samples_with_labels(path, source, indices, recipe, data)
 
+    def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
+        return predicting.labelled_in(path, prepared, indices)
+
     def served(self, recipe: ClassRecipe, predictor: Any) -> Served:
         return Served(predictor, channels=self.input_channels(recipe))
 
