@@ -10,7 +10,7 @@ from tfvision.metrics.classification import average_precision
 from tfvision.metrics.contract import Contract
 from tfvision.stats import bootstrap
 from tfvision.stats.measure import Average
-from tfvision.stats.race import FoldEvidence, Rule, race, score_interval
+from tfvision.stats.race import FoldEvidence, race, score_interval
 from tfvision.stats.seeds import compare_seeds
 from tfvision.studies.compare.compare import verdict
 from tfvision.studies.folds.scores import fold_metrics
@@ -126,15 +126,17 @@ def test_seeds_know_direction_and_range():
 def test_the_winner_of_a_race_has_the_lowest_error():
     folds = {
         name: [
-            FoldEvidence(errors(24, seed=f, own=own, off=off), [f"{f}-{i}" for i in range(24)])
+            FoldEvidence(
+                errors(24, seed=f, own=own, off=off), [f"{f}-{i}" for i in range(24)], **ERROR
+            )
             for f in range(3)
         ]
         for own, (name, off) in enumerate((("far", 9.0), ("near", 4.0), ("close", 4.6)))
     }
-    done = race(list(folds), 3, lambda name, f: folds[name][f], **ERROR, resamples=400, rule=Rule())
+    done = race(list(folds), 3, lambda name, f: folds[name][f], resamples=400)
     assert done.winner == "near"
     assert "far" not in done.survivors
-    score, low, high = score_interval(folds["near"], **ERROR)
+    score, low, high = score_interval(folds["near"])
     assert low < score < high
     assert low > 1
 
