@@ -26,13 +26,17 @@ from tfvision.tasks.facts import facts_of, task_names
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tfvision"
+# Besides these six, `stats` knows no metric and nothing else: metrics and postprocess build on it.
 PARTS = {"models", "losses", "metrics", "augment", "data", "postprocess"}
 BASE = {"errors", "registry"}
 MAY_IMPORT = {
     "errors": set(),
     "registry": {"errors"},
     "config": {"config", *BASE},
+    "stats": {"stats", *BASE},
     **{part: {part, *BASE} for part in PARTS},
+    "metrics": {"metrics", "stats", *BASE},
+    "postprocess": {"postprocess", "stats", *BASE},
     "engine": {"engine", "config.differences", *PARTS, *BASE},
     "report": {"report", "engine.files", *PARTS, *BASE},
     "tasks": {"tasks", "report", "engine", "config", "__version__", *PARTS, *BASE},

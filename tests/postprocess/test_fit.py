@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from tests.support.evidence import Errors
 from tfvision.errors import InputError
+from tfvision.metrics.contract import Contract
 from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.postprocess import POSTPROCESS
 from tfvision.postprocess.candidates import (
@@ -15,9 +17,10 @@ from tfvision.postprocess.candidates import (
     Pixels,
     apply,
 )
-from tfvision.postprocess.fit import check_candidates, deal_parts, fit, nested
+from tfvision.postprocess.fit import Predictions, check_candidates, deal_parts, fit, nested
 from tfvision.postprocess.fit_masks import MaskPredictions
 from tfvision.registry import Spec
+from tfvision.studies.fitted.verdict import judge
 
 CLASSES = 3
 
@@ -226,3 +229,55 @@ def test_wrong_input_is_named():
         "fill_holes",
     ]
     assert set(CANDIDATES) <= set(POSTPROCESS)
+
+
+class Counted(Predictions):
+    """Objects of an image, counted where their scores reach a threshold."""
+
+    candidates = ("shift", "threshold")
+
+    def __init__(self, images: int = 40):
+        rng = np.random.default_rng(0)
+        self._truth = rng.integers(2, 9, images)
+        # True objects score above 0.6, and as many others between 0.3 and 0.6.
+        self._scores = [
+            np.concatenate([rng.uniform(0.6, 1, n), rng.uniform(0.3, 0.6, n)]) for n in self._truth
+        ]
+
+    def __len__(self):
+        return len(self._truth)
+
+    def evidence(self, rules, rows=None):
+        rows = range(len(self)) if rows is None else rows
+        least, shift = 0.0, 0
+        for rule in rules:
+            least, shift = rule.get("least", least), rule.get("by", shift)
+        found = np.array([(self._scores[row] >= least).sum() + shift for row in rows])
+        truth = self._truth[np.asarray(rows)]
+        return Errors([str(row) for row in rows], truth.astype(float), found.astype(float))
+
+    def settings(self, name, rows):
+        if name == "shift":
+            return [{"name": name, "by": 0}]  # as good as going without, so never fitted
+        return [{"name": name, "least": float(value)} for value in np.arange(0.1, 1.0, 0.1)]
+
+
+def test_predictions_of_another_kind_are_fitted_and_judged():
+    """A mean error is to fall, so the setting with the lowest is the best."""
+    predictions = Counted()
+    scoring = {"contract": Contract(), "score": "mean_error"}
+    objective = predictions.objective(**scoring)
+    (rule,) = fit(["threshold", "shift"], predictions, range(40), objective)
+    assert rule == {"name": "threshold", "least": pytest.approx(0.6)}
+    units = [str(i) for i in range(40)]
+    parts = deal_parts(units, [i % 5 for i in range(40)])
+    evidence, rules = nested(["threshold"], predictions, parts, objective)
+    assert evidence.ids == units
+    assert rules == [[rule]] * 5
+    found = judge(
+        ["shift", "threshold"], predictions, parts=parts, units=units, resamples=200, **scoring
+    )
+    assert [one.verdict for one in found.tried] == ["refused", "applied"]
+    assert found.rules == [rule]
+    assert found.together.declared.high < 0
+    assert found.together.declared.second == 0

@@ -163,7 +163,7 @@ def select_greedily(
         pixels: To score on.
         labels_of: (P, K) probabilities -> (P,) labels: rules of single pixels, and argmax.
         contract: What the score counts.
-        metric: The score's name, as `metrics.bootstrap` has it.
+        metric: The score's name, as `metrics.ratios` has it.
         rounds: How many.
 
     Returns:

@@ -73,12 +73,12 @@ def read_evidence(
     evidence = read_evidence_file(path, kind, remedy=f"Write it again with {again}.")
     if data is None:
         return evidence
-    wanted = data["labelled"][split], len(data["class_names"])
-    if evidence.presence().shape != wanted:
-        images, classes = evidence.presence().shape
+    wanted, classes = data["labelled"][split], len(data["class_names"])
+    images, held = evidence.presence().shape
+    if images != wanted or held not in (0, classes):
         raise InputError(
-            f"{path} must hold {wanted[0]} images of {wanted[1]} classes; it holds {images} of "
-            f"{classes}. Score the run again with {again}."
+            f"{path} must hold {wanted} images of {classes} classes; it holds {images} of {held}. "
+            f"Score the run again with {again}."
         )
     known = Counter(data["splits"][split])
     strange = [name for name, times in Counter(evidence.ids).items() if times > known[name]]

@@ -27,9 +27,11 @@ class Predictions(ABC):
 
     Attributes:
         candidates: Names of rules that can be fitted, in the order in which they act.
+        folds: The fold of each image, whose model predicted it; None: one model did.
     """
 
     candidates: Sequence[str]
+    folds: Sequence[int] | None = None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -44,13 +46,8 @@ class Predictions(ABC):
         raise NotImplementedError
 
     def objective(self, contract: Any, score: str) -> Any:
-        """What `fit_one` maximises: a function of evidence, unless both are written anew."""
-
-        def value(evidence: Evidence) -> float:
-            measure = evidence.measure(score, contract)
-            return measure.value() if measure.larger_is_better else -measure.value()
-
-        return value
+        """What `fit_one` needs to know of the score that is to gain."""
+        return contract, score
 
     def fit_one(
         self, name: str, rows: Sequence[int], before: Sequence[Rule], objective: Any
@@ -59,9 +56,14 @@ class Predictions(ABC):
 
         None where no setting scores higher than going without.
         """
+        contract, score = objective
+        folds = self.folds and [self.folds[row] for row in rows]
         settings = self.settings(name, rows)
-        tried = [[*before], *([*before, setting] for setting in settings)]
-        best = first_best([objective(self.evidence(rules, rows)) for rules in tried])
+        gains = []
+        for rules in ([*before], *([*before, setting] for setting in settings)):
+            measure = self.evidence(rules, rows).over_folds(score, contract, folds=folds)
+            gains.append(measure.value() if measure.larger_is_better else -measure.value())
+        best = first_best(gains)
         return settings[best - 1] if best else None
 
 

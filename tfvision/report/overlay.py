@@ -100,7 +100,8 @@ def palette(num_classes: int) -> np.ndarray:
 
 def hex_colours(num_classes: int) -> list[str]:
     """`palette` as CSS colours, such as `#e69f00`."""
-    return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in palette(num_classes)]
+    colours = palette(num_classes) if num_classes else []
+    return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in colours]
 
 
 def colour_labels(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:

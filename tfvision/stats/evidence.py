@@ -126,15 +126,16 @@ class Evidence(ABC):
         score: str,
         contract: Any,
         *,
-        folds: Sequence[int],
+        folds: Sequence[int] | None,
         groups: Sequence[str] | None = None,
     ) -> Measure:
         """`measure` of images that the models of several folds have predicted.
 
         Args:
-            folds: The fold of each image, N numbers. See `pools`.
+            folds: The fold of each image, N numbers, see `pools`; None: one model has
+                predicted all.
         """
-        if self.pools:
+        if self.pools or folds is None:
             return self.measure(score, contract, groups=groups)
         member, num_units = group_numbers(groups, len(self))
         folds = np.asarray(folds)

@@ -17,6 +17,7 @@ from tfvision.engine.inference import ModelPredictor
 from tfvision.engine.predict import as_float, batches_of_one_size
 from tfvision.engine.tta import View
 from tfvision.errors import InputError
+from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
 from tfvision.stats.evidence import Evidence
@@ -238,10 +239,12 @@ class PredictionSide:
         """
         raise InputError(f"--labels: a {self.facts.name} takes no truth after its training.")
 
-    def named_in_truth(
-        self, path: Path, source: Source, ids: Sequence[str], class_names: Sequence[str]
-    ) -> list[bool]:
-        """Of which images `truth_given_later` would find truth in a file or folder."""
+    def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
+        """Those of some records that have truth in `path`.
+
+        Raises:
+            InputError: As `truth_given_later`.
+        """
         raise InputError(f"--labels: a {self.facts.name} takes no truth after its training.")
 
 

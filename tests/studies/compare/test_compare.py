@@ -1,22 +1,28 @@
 """`compare`: verdicts, refusals, files; on run folders made by hand and on two real runs."""
 
 import json
+import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support import runs
+from tests.support.evidence import errors
 from tests.support.scored import counts, scored_run
 from tfvision.cli import commands
+from tfvision.engine.evidence_file import write_evidence
 from tfvision.errors import InputError
 from tfvision.metrics import contract
 from tfvision.metrics.contract import Contract
 from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.studies.compare import compare as task
 from tfvision.studies.compare.compare import compare
+from tfvision.studies.compare.scored_run import ScoredRun
+from tfvision.tasks.facts import Score, facts_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -269,6 +275,33 @@ def test_counts_that_do_not_fit(base, tmp_path):
     names = [f"other {i}" for i in range(40)]
     np.savez(fewer / "predictions" / "test_confusion.npz", ids=names, plain=counts())
     refused([base, fewer], "not in the run's test split: other 0", tmp_path)
+
+
+def test_evidence_of_another_kind_has_its_own_direction_and_no_classes(tmp_path, monkeypatch):
+    """A mean error: lower is better, and there are no classes to judge."""
+    known = {"mean_error": Score("mean error", high=math.inf, larger_is_better=False)}
+    facts = replace(
+        facts_of("segmentation"), evidence="tests.support.evidence:Errors", scores=known
+    )
+    monkeypatch.setattr(ScoredRun, "facts", facts)
+    made = {"base": errors(), "near": errors(off=2.0, own=1), "far": errors(off=9.0, own=2)}
+    for name, evidence in made.items():
+        run = scored_run(tmp_path / name, counts(), ids=evidence.ids)
+        write_evidence(run / "predictions" / "test_errors.npz", evidence)
+    folders = [tmp_path / name for name in made]
+    found = compare(folders, metric="mean_error", out=tmp_path / "out", quiet=True)
+    assert [pair["verdict"] for pair in found["pairs"]] == ["better", "worse"]
+    assert found["pairs"][0]["difference"] < -0.5
+    assert found["pairs"][1]["high"] > 1
+    worst = found["pairs"][1]["images"][0]
+    assert worst["run"] > worst["baseline"]
+    assert [pair["classes"] for pair in found["pairs"]] == [[], []]
+    page = (tmp_path / "out" / "compare.html").read_text()
+    assert "mean error on test" in page
+    assert "from the per-image errors that each run keeps" in page
+    assert 'id="classes"' not in page
+    with pytest.raises(InputError, match=r"Unknown metric to compare.*mean_error"):
+        compare(folders, metric="plain", out=tmp_path / "no")
 
 
 def test_a_folder_that_holds_something_is_not_written_to(base, tmp_path):

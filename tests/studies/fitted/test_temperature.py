@@ -96,5 +96,5 @@ def test_what_is_no_classification_is_refused(tmp_path):
     with pytest.raises(InputError, match="is no run: it has no config"):
         calibrate(tmp_path)
     runs.write_config(tmp_path / "config.yaml", tmp_path / "x.npz")
-    with pytest.raises(InputError, match=r"calibrate is for classifications; .* a segmentation"):
+    with pytest.raises(InputError, match=r"means nothing to .*, a segmentation\. Its prob"):
         calibrate(tmp_path)

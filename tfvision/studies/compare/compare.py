@@ -87,7 +87,7 @@ def compare(
         kept=evidence[0].text,
         convention=convention,
         contract=asdict(contract),
-        class_names=list(runs[0].data["class_names"]),
+        class_names=_class_names(runs[0], evidence[0]),
         num_images=len(evidence[0]),
         num_units=pairs[0].total.num_units,
         resampled="images" if groups is None else "groups",
@@ -243,11 +243,16 @@ def _cautions(runs, evidence, split, groups, pairs: list[Pair], contract: Contra
     return lines
 
 
+def _class_names(run: ScoredRun, evidence: Evidence) -> list[str]:
+    """The classes that have scores of their own."""
+    return list(run.data["class_names"])[: evidence.presence().shape[1]]
+
+
 def _rare_classes(runs, evidence: Evidence, groups, contract: Contract, unit: str) -> list[str]:
     there = evidence.presence()
     keys = np.arange(len(there)) if groups is None else np.unique(groups, return_inverse=True)[1]
     lines = []
-    for k, name in enumerate(runs[0].data["class_names"]):
+    for k, name in enumerate(_class_names(runs[0], evidence)):
         holding = len(set(np.asarray(keys).ravel()[there[:, k]].tolist()))
         if 0 < holding < RARE and k not in (*contract.ignore_labels, *contract.exclude_classes):
             lines.append(

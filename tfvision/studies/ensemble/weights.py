@@ -20,12 +20,13 @@ from tfvision.engine.ensemble_weights import (
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.metrics.confusion import confusion_matrix
-from tfvision.metrics.ratios import score_ratios
 from tfvision.postprocess.components import decode_images
 from tfvision.postprocess.pixelwise import decode
 from tfvision.recipe.recipe import Recipe
 from tfvision.stats.bootstrap import Difference, compare
+from tfvision.stats.evidence import Evidence
 from tfvision.studies.folds.folder import read_folds, truth_of, units_of
+from tfvision.tasks.facts import facts_of
 from tfvision.text import finite, some
 
 
@@ -123,7 +124,7 @@ def weigh(found: OutOfFold, method: str, recipe: Recipe) -> dict[str, Any]:
     The fit is made once on all samples, and once for each fold on the samples of the other
     folds; these latter weights are scored on the fold they have not seen, with all rules, at
     the images' own sizes. The gain is that score minus the mean's, with the interval of
-    `metrics.bootstrap.compare` over units. Only where the interval lies above 0 do the fitted
+    `stats.bootstrap.compare` over units. Only where the interval lies above 0 do the fitted
     weights replace equal ones. What is not nested: the models of the other folds have trained
     on the held-out fold's samples, as in all stacking.
 
@@ -155,13 +156,14 @@ def weigh(found: OutOfFold, method: str, recipe: Recipe) -> dict[str, Any]:
     }
     mean = np.full(num_models, 1 / num_models)
     plans = [[mean, nested[fold], *np.eye(num_models)] for fold in folds.tolist()]
-    cms = _counts(found, plans, recipe)
+    evidence = _evidence(found, plans, recipe)
     metric = recipe.config.metrics[0].name
-    scores = [score_ratios(c, recipe.contract, score=metric).value() for c in cms]
-    plain, nested_parts = (
-        score_ratios(c, recipe.contract, score=metric, groups=found.units) for c in cms[:2]
+    scores = [one.over_folds(metric, recipe.contract, folds=folds).value() for one in evidence]
+    plain, weighted = (
+        one.over_folds(metric, recipe.contract, folds=folds, groups=found.units)
+        for one in evidence[:2]
     )
-    (gain,) = compare([(plain, nested_parts)])
+    (gain,) = compare([(plain, weighted)])
     used = gain.better
     return {
         "asked": method,
@@ -188,8 +190,8 @@ def score_mean(found: OutOfFold, weights: Sequence[float], recipe: Recipe) -> di
     plans = [[np.asarray(weights), *np.eye(num_models)]] * len(found.folds)
     metric = recipe.config.metrics[0].name
     scores = [
-        finite(score_ratios(c, recipe.contract, score=metric).value())
-        for c in _counts(found, plans, recipe)
+        finite(one.over_folds(metric, recipe.contract, folds=found.folds).value())
+        for one in _evidence(found, plans, recipe)
     ]
     return {"metric": metric, "mean": scores[0], "alone": scores[1:]}
 
@@ -235,15 +237,24 @@ def _pixels(found: OutOfFold, recipe: Recipe) -> Pixels:
     )
 
 
-def _counts(found: OutOfFold, plans: Sequence[Sequence[np.ndarray]], recipe: Recipe) -> np.ndarray:
-    """(plans, N, K, K) counts of each sample, blended with each of its rows of weights."""
+def _evidence(
+    found: OutOfFold, plans: Sequence[Sequence[np.ndarray]], recipe: Recipe
+) -> list[Evidence]:
+    """One a plan: of the samples, blended with the plan's row of weights of each.
+
+    Args:
+        found: N samples.
+        plans: For each sample its rows of weights, one a plan.
+        recipe: Contract and rules.
+    """
     final = decode_images(recipe.rules, recipe.component_rules)
     rows = []
     for (_, mask, probabilities), weights in zip(found, plans, strict=True):
         labels = final(np.stack([blend(probabilities, row) for row in weights]))
         masks = [mask] * len(labels)
         rows.append(confusion_matrix(masks, list(labels), recipe.num_classes, recipe.void))
-    return np.stack(rows, axis=1)
+    kind = facts_of(recipe.config.task).evidence_class()
+    return [kind.of(found.stores[0].ids, counts) for counts in np.stack(rows, axis=1)]
 
 
 def _gain_json(gain: Difference) -> dict[str, Any]:

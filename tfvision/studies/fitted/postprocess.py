@@ -69,7 +69,8 @@ def postprocess(
     predictions = mask_predictions(found)
     names = _chosen(candidates, predictions, facts_of(recipe.config.task))
     parts = deal_parts(units, found.folds)
-    scoring = {"contract": recipe.contract, "score": recipe.config.metrics[0].name}
+    score = recipe.config.metrics[0].name
+    scoring = {"contract": recipe.contract, "score": score, "folds": found.folds}
     judgement = judge(names, predictions, parts=parts, units=units, **scoring)
     own = None
     if recipe.rules or recipe.component_rules:
@@ -77,7 +78,7 @@ def postprocess(
         own = gain_of(bare, predictions.evidence([]), units=units, **scoring)
     result = {
         "folds": str(folder),
-        "score": scoring["score"],
+        "score": score,
         "contract": asdict(recipe.contract),
         "class_names": found.store.class_names,
         "num_images": len(units),

@@ -10,7 +10,6 @@ from tfvision.config import RunConfig, differences
 from tfvision.engine.files import write_json
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
-from tfvision.metrics.ratios import SCORES
 from tfvision.studies.folds.assign import Deal, deal_samples
 from tfvision.studies.folds.folder import check_split, fold_folder, load_folds_config, read_folds
 from tfvision.tasks.classification.pseudo_images import Images, open_images
@@ -75,10 +74,10 @@ def read_asked(folder: Path, unlabelled: Path | None, confidence: float, out: Pa
             f"The runs of {folder} were trained with pseudo-labels already ({config.data.pseudo}). "
             "Train folds without data.pseudo, so that a gain is one over going without."
         )
-    score = config.metrics[0].name
-    if score not in SCORES:
+    score, known = config.metrics[0].name, facts_of(config.task).evidence_class().scores
+    if score not in known:
         raise InputError(
-            f"The gain is one of {', '.join(SCORES)}; the runs of {folder} declare {score} first."
+            f"The gain is one of {', '.join(known)}; the runs of {folder} declare {score} first."
         )
     if len(set(record["samples"]["units"])) < 2:
         raise InputError(f"{folder} has one unit of samples; a gain needs 2 or more.")

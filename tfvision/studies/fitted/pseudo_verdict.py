@@ -50,6 +50,7 @@ def judge(asked: Asked, chosen: Chosen, found: np.ndarray) -> dict[str, Any]:
         contract=agreed,
         score=score,
         units=units,
+        folds=np.repeat(np.arange(len(old)), [len(evidence) for evidence in old]),
     )
     reason = refusal(gain.declared, chosen.final)
     return {

@@ -81,8 +81,8 @@ def calibrate(folder: Path, *, device: str = "auto", quiet: bool = False) -> dic
     """
     of_folds = is_folds(folder)
     config = load_folds_config(folder) if of_folds else load_any(RunFolder.existing(folder).config)
-    if reason := facts_of(config.task).supports("calibrate"):
-        raise InputError(f"calibrate: {folder} is a {config.task}. {reason}")
+    if without := facts_of(config.task).supports("calibrate"):
+        raise InputError(f"calibrate means nothing to {folder}, a {config.task}. {without}")
     make_strategy(device)
     found, class_names = _of_folds(folder) if of_folds else _of_run(folder)
     about = {"of": str(folder), "class_names": class_names, "aggregate": config.data.aggregate}

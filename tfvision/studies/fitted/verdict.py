@@ -112,6 +112,7 @@ def judge(
     units: Sequence[str],
     contract: Contract,
     score: str,
+    folds: Sequence[int] | None = None,
     resamples: int = RESAMPLES,
 ) -> Judgement:
     """Fits every candidate alone, scores it nested, and says which to apply.
@@ -127,17 +128,17 @@ def judge(
         parts: From `deal_parts`.
         units: The unit of each image, for the bootstrap.
         contract, score: What is to gain, as `Evidence.measure` has them.
+        folds: The fold of each image, whose model predicted it; None: one model did.
         resamples: Of the bootstrap.
     """
     objective = predictions.objective(contract, score)
+    scoring = {"contract": contract, "score": score, "folds": folds}
 
     def gain(before: Evidence, after: Evidence) -> Gain:
-        return gain_of(
-            before, after, contract=contract, score=score, units=units, resamples=resamples
-        )
+        return gain_of(before, after, **scoring, units=units, resamples=resamples)
 
     def value(evidence: Evidence) -> float:
-        return evidence.measure(score, contract).value()
+        return evidence.over_folds(score, contract, folds=folds).value()
 
     everything = range(len(predictions))
     base = predictions.evidence([])
@@ -176,12 +177,13 @@ def gain_of(
     contract: Contract,
     score: str,
     units: Sequence[str],
+    folds: Sequence[int] | None = None,
     resamples: int = RESAMPLES,
 ) -> Gain:
     """The gain from one evidence to another of the same images, paired over units."""
     contracts = [contract] if contract == PLAIN else [contract, PLAIN]
     pairs = [
-        tuple(evidence.measure(score, c, groups=units) for evidence in (before, after))
+        tuple(e.over_folds(score, c, folds=folds, groups=units) for e in (before, after))
         for c in contracts
     ]
     found = bootstrap.compare(pairs, resamples=resamples, seed=SEED)

@@ -8,10 +8,10 @@ import numpy as np
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
-from tfvision.metrics.ratios import SCORES
 from tfvision.recipe.recipe import Recipe, make_recipe
 from tfvision.registry import brief
 from tfvision.studies.folds.folder import fold_folder, load_folds_config, read_folds, truth_of
+from tfvision.tasks.facts import facts_of
 
 FEW = 30  # units below which an interval is rough itself
 
@@ -74,9 +74,10 @@ def recipe_of(folder: Path, folds: int) -> tuple[Recipe, list[str]]:
         resized=first["resized"],
     )
     score = recipe.config.metrics[0].name
-    if score not in SCORES:
+    known = facts_of(recipe.config.task).evidence_class().scores
+    if score not in known:
         raise InputError(
-            f"Rules are fitted for {', '.join(SCORES)}; the runs of {folder} declare {score} first."
+            f"Rules are fitted for {', '.join(known)}; the runs of {folder} declare {score} first."
         )
     return recipe, list(first["class_names"])
 

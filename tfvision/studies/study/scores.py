@@ -71,9 +71,7 @@ class RungScores:
         """A score of each seed, of these images (None: of all) with their units."""
         rows = self._places(self.ids if names is None else names)
         taken = [evidence.take(rows) for evidence in self.evidence]
-        if self.folds is None:
-            return [evidence.measure(score, contract, groups=units) for evidence in taken]
-        folds = [self.folds[row] for row in rows]
+        folds = self.folds and [self.folds[row] for row in rows]
         return [e.over_folds(score, contract, folds=folds, groups=units) for e in taken]
 
     def first(self, names: Sequence[str]) -> Evidence:

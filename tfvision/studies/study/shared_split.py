@@ -48,9 +48,7 @@ def labelled_later(study: Study, first: Prepared) -> list[int]:
     members = [i for i, r in enumerate(source.records) if r.split == "test" and not r.labelled]
     if not members:
         raise InputError(f"{source.layout}: it has no unlabelled `test` images to score.")
-    ids = [source.records[i].id for i in members]
-    has_truth = task_of(study.task).named_in_truth(study.labels, source, ids, first.class_names)
-    return [i for i, there in zip(members, has_truth, strict=True) if there]
+    return task_of(study.task).labelled_later(study.labels, first, members)
 
 
 def one_deal(study: Study) -> tuple[Prepared, Callable, dict, dict[str, int], list[str]]:

@@ -12,6 +12,7 @@ from tfvision.engine.predictions import write_class_predictions
 from tfvision.engine.tta import View
 from tfvision.errors import InputError
 from tfvision.postprocess.pixelwise import decode
+from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import Native, native
 from tfvision.tasks.classification.inference import Views
 from tfvision.tasks.classification.recipe import ClassRecipe
@@ -46,6 +47,22 @@ def write_predictions(
     return write_class_predictions(
         target, ids, labels, recipe.calibrated(probabilities), class_labels
     )
+
+
+def labelled_in(path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
+    """Those of some records that a table has a label for.
+
+    Raises:
+        InputError: The table names other classes or images.
+    """
+    records = prepared.source.records
+    table = read_labels_table(
+        path,
+        [records[i].id for i in indices],
+        prepared.class_names,
+        class_labels=prepared.source.class_labels or prepared.class_names,
+    )
+    return [i for i, number in zip(indices, table.numbers, strict=True) if number >= 0]
 
 
 def samples_with_labels(

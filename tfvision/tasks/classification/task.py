@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from tfvision.config import RunConfig
 from tfvision.data import INPUTS
-from tfvision.data.sources.labels_given_later import read_labels_table
 from tfvision.engine.ensemble import Ensemble
 from tfvision.engine.predictions import write_class_predictions
 from tfvision.engine.stages import Stage
@@ -169,13 +168,11 @@ class Classification(LabelTask):
     def truth_given_later(self, path, source, indices, recipe, data):
         return predicting.samples_with_labels(path, source, indices, recipe, data)
 
-    def named_in_truth(self, path, source, ids, class_names) -> list[bool]:
-        labels = source.class_labels or class_names
-        table = read_labels_table(path, list(ids), list(class_names), class_labels=labels)
-        return [number >= 0 for number in table.numbers]
-
     def samples_of(self, config, prepared, indices) -> list[int]:
         return piece_counts(config, prepared, indices)
+
+    def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
+        return predicting.labelled_in(path, prepared, indices)
 
     def served(self, recipe: ClassRecipe, predictor: Any) -> Served:
         return Served(predictor, channels=self.input_channels(recipe))

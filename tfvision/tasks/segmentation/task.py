@@ -135,8 +135,10 @@ class Segmentation(LabelTask):
     def truth_given_later(self, path, source, indices, recipe, data):
         return samples_with_masks(path, source, indices, recipe.channels), []
 
-    def named_in_truth(self, path, source, ids, class_names) -> list[bool]:
-        return [mask is not None for mask in read_labels(path, list(ids), source)]
+    def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
+        source = prepared.source
+        masks = read_labels(path, [source.records[i].id for i in indices], source)
+        return [i for i, mask in zip(indices, masks, strict=True) if mask is not None]
 
     def score(
         self, recipe: Recipe, predictor: Any, samples: Iterable[tuple[str, Native]]
