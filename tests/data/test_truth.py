@@ -11,7 +11,8 @@ from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
 from tfvision.data.sources.source import RawSample
 from tfvision.data.split.holdout import holdout
-from tfvision.data.truth import TARGETS, TRUTHS, truth_kind
+from tfvision.data.truth import TRUTHS, truth_kind
+from tfvision.data.truth.base import TARGETS
 from tfvision.errors import InputError
 
 IMAGES, MASKS = arrays()
@@ -209,7 +210,7 @@ def test_a_class_out_of_range_is_an_error_with_its_row(number):
 def test_a_box_may_reach_over_the_edge_by_a_pixel_and_is_cut_there():
     made = source("boxes", boxes=[*BOXES[:1], np.float32([[-1, 0, 13, 8.5]]), *BOXES[2:]])
     assert not scan(made, cache=False).errors
-    cut = TRUTHS["boxes"].arrays(made.read(1))["boxes"]
+    cut = truth_kind("boxes").arrays(made.read(1))["boxes"]
     assert (cut.tolist(), cut.dtype) == ([[0, 0, 12, 8]], np.float32)
 
 
@@ -241,12 +242,14 @@ def test_boxes_are_split_by_class_and_repeats_with_other_boxes_are_found():
 def test_every_kind_is_drawn():
     image = IMAGES[0][..., None]
     np.testing.assert_array_equal(
-        TRUTHS["masks"].drawing(RawSample(image, mask=MASKS[0]), 3), MASKS[0]
+        truth_kind("masks").drawing(RawSample(image, mask=MASKS[0]), 3), MASKS[0]
     )
-    outside = TRUTHS["label"].drawing(RawSample(image, label=1, boxes=ONE_BOX[0]), 2)
+    outside = truth_kind("label").drawing(RawSample(image, label=1, boxes=ONE_BOX[0]), 2)
     assert (outside[0, 0], outside[3, 3]) == (1, 2)
-    drawn = TRUTHS["boxes"].drawing(RawSample(image, boxes=BOXES[3], classes=CLASSES[3]), 3)
+    drawn = truth_kind("boxes").drawing(RawSample(image, boxes=BOXES[3], classes=CLASSES[3]), 3)
     # The large box, of class 2, lies under the two small ones.
     assert (drawn[0, 0], drawn[6, 3], drawn[2, 3], drawn[4, 8]) == (-1, 2, 0, 1)
-    assert (TRUTHS["boxes"].drawing(RawSample(image, boxes=BOXES[0], classes=[]), 3) == -1).all()
-    assert all(kind.drawing(RawSample(image), 3) is None for kind in TRUTHS.values())
+    assert (
+        truth_kind("boxes").drawing(RawSample(image, boxes=BOXES[0], classes=[]), 3) == -1
+    ).all()
+    assert all(truth_kind(name).drawing(RawSample(image), 3) is None for name in TRUTHS)

@@ -17,7 +17,7 @@ from tfvision.data.scan.scan import Scan, scan
 from tfvision.data.sources.source import SPLITS, Source
 from tfvision.data.split.exclude import ExcludeList, exclude_csv, read_exclude
 from tfvision.data.split.holdout import read_splits
-from tfvision.data.truth import TRUTHS
+from tfvision.data.truth import truth_kind
 from tfvision.engine.files import check_free, write_json, write_text
 from tfvision.engine.run_folder import free_folder
 from tfvision.errors import EnvironmentFault, InputError
@@ -229,14 +229,14 @@ def _pictures(audited: Audited):
         white = audited.source.white or largest
         if image.dtype != np.uint8 or white != 255:
             image = np.clip(np.rint(image.astype(np.float64) * (255 / white)), 0, 255)
-        kind = TRUTHS[audited.source.truth]
+        kind = truth_kind(audited.source.truth)
         return image.astype(np.uint8), kind.drawing(sample, audited.scan.num_classes)
 
     return picture
 
 
 def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
-    records, kind = audited.source.records, TRUTHS[audited.source.truth]
+    records, kind = audited.source.records, truth_kind(audited.source.truth)
 
     def members(finding) -> list[Member]:
         found = [

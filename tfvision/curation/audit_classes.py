@@ -10,7 +10,7 @@ from tfvision.data.files.issue import BadSample
 from tfvision.data.files.timeout import map_in_time
 from tfvision.data.scan.scan import Scan
 from tfvision.data.sources.source import Source
-from tfvision.data.truth import TRUTHS
+from tfvision.data.truth import truth_kind
 from tfvision.registry import Spec
 from tfvision.report.tables import percent
 
@@ -28,7 +28,7 @@ def record(
         rows: The labelled samples of each split.
         task: The task of the data.
     """
-    if not TRUTHS[source.truth].names_image:
+    if not truth_kind(source.truth).names_image:
         return {}
     said: dict[str, Any] = {"task": task}
     if any(fact is not None and fact.region_sha256 for fact in scan.facts):
@@ -59,7 +59,7 @@ def _pieces(source: Source, scan: Scan, places: Sequence[int]) -> np.ndarray:
 def balance(scan: Scan) -> list[str]:
     """A line where classes are far from equally frequent."""
     images = (scan.class_pixels > 0).sum(axis=0)
-    if not TRUTHS[scan.truth].names_image or len(images) < 2 or not images.any():
+    if not truth_kind(scan.truth).names_image or len(images) < 2 or not images.any():
         return []
     least, most = int(images.argmin()), int(images.argmax())
     if images[most] < UNBALANCED * images[least]:

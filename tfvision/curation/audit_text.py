@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfvision.curation import audit_classes
 from tfvision.data.audit.finding import KINDS
-from tfvision.data.truth import TRUTHS
+from tfvision.data.truth import truth_kind
 from tfvision.recipe import audit_findings
 from tfvision.report.tables import percent
 from tfvision.tasks.facts import facts_of
@@ -57,11 +57,11 @@ def summary_lines(
         copied: What is said of a cleaned copy, or None.
     """
     lines = [record["layout"]]
-    kind = TRUTHS[audited.source.truth]
+    kind = truth_kind(audited.source.truth)
     for row in record["parts"]:
         counts = f"{row['samples']:>7,} samples, {row['labelled']:,} with {kind.many}"
         lines.append(f"  {row['part'] or 'all':16} {row['split']:12} {counts}")
-    lines += [f"{name}: {text}" for name, text in facts_of(record).items() if name != "fingerprint"]
+    lines += [f"{name}: {text}" for name, text in described(record).items() if name != "fingerprint"]
     lines += record["notes"]
     if kind.names_image:
         lines += audit_classes.class_lines(record)

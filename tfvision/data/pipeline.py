@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from tfvision.data.truth import TARGETS
+from tfvision.data.truth.base import TARGETS
 
 Batch = dict[str, tf.Tensor]
 CARRIED = -3  # apart from the numbers of ops, which count from 0, and from those used below

@@ -22,7 +22,7 @@ from tfvision.data.split.chain_blocks import Near
 from tfvision.data.split.exclude import ExcludeList, read_exclude
 from tfvision.data.split.groups import group_by
 from tfvision.data.split.holdout import read_splits
-from tfvision.data.truth import TRUTHS
+from tfvision.data.truth import truth_kind
 from tfvision.engine.files import write_json, write_text
 from tfvision.errors import InputError
 from tfvision.recipe import audit_findings
@@ -155,7 +155,7 @@ class Prepared:
         """The task, where it is not that of old; how the data writes its classes, where an image
         has one label."""
         said: dict[str, Any] = {} if self.task == DEFAULT_TASK else {"task": self.task}
-        if TRUTHS[self.source.truth].names_image:
+        if truth_kind(self.source.truth).names_image:
             said["class_labels"] = self.source.class_labels or self.class_names
         return said
 

@@ -11,7 +11,8 @@ from tfvision.data.files.issue import BadSample
 from tfvision.data.files.timeout import Stalled, in_time
 from tfvision.data.pipeline import Samples
 from tfvision.data.sources.source import Source
-from tfvision.data.truth import TARGETS, label_map, truth_kind
+from tfvision.data.truth import truth_kind
+from tfvision.data.truth.base import TARGETS, label_map
 from tfvision.engine.inference import resize_image, resize_labels
 from tfvision.errors import InputError
 

@@ -12,7 +12,7 @@ from tfvision.config import RunConfig
 from tfvision.data.balance import rare_classes, repeat_factors
 from tfvision.data.pipeline import Samples, training_batches
 from tfvision.data.sources.source import RawSample
-from tfvision.data.truth import TRUTHS
+from tfvision.data.truth import truth_kind
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import decode
@@ -148,7 +148,7 @@ def augmented(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) -> 
     )
     draws = [{key: value.numpy() for key, value in b.items()} for b in stream.take(DRAWS)]
     rows = [np.argsort(batch["index"]) for batch in draws]
-    kind = TRUTHS[prepared.source.truth]
+    kind = truth_kind(prepared.source.truth)
 
     def pair(image: np.ndarray, targets: Mapping[str, np.ndarray]):
         sample = RawSample(image, **targets)

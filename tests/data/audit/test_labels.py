@@ -21,7 +21,7 @@ from tfvision.cli import commands
 from tfvision.curation import audit_classes
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.recognise import open_source
-from tfvision.data.truth import TRUTHS
+from tfvision.data.truth import truth_kind
 from tfvision.report.audit_page import outlined
 
 
@@ -139,16 +139,18 @@ def test_balance_and_pieces():
 def test_outlines_frame_the_class_and_draw_around_the_object():
     images, labels, regions = textured(2)
     made = source(images, labels, regions=regions)
-    mask = TRUTHS["label"].drawing(made.read(0), 4)
+    mask = truth_kind("label").drawing(made.read(0), 4)
     assert set(np.unique(mask)) == {labels[0], 4}
     assert ((mask == 4) == (regions[0] > 0)).all()
     drawn = outlined(images[0], mask, 4, SIDE)
     assert (drawn != images[0])[0, 0].any()
     boxed = source(images, labels, boxes=np.array([[[2, 3, 8, 9]]] * 2, np.float32))
-    mask = TRUTHS["label"].drawing(boxed.read(0), 4)
+    mask = truth_kind("label").drawing(boxed.read(0), 4)
     assert (np.argwhere(mask == 4).min(axis=0) == (3, 2)).all()
     assert (mask == 4).sum() == 36
-    assert TRUTHS["label"].drawing(source(images, labels, x={"images": images}).read(2), 4) is None
+    assert (
+        truth_kind("label").drawing(source(images, labels, x={"images": images}).read(2), 4) is None
+    )
 
 
 @pytest.fixture

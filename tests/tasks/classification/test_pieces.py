@@ -129,10 +129,10 @@ def test_a_training_set_of_pieces_draws_each_as_often_as_its_image(source):
 
 def test_regions_ride_along_where_an_op_asks_for_them(source):
     recipe, prepared = recipe_of(prepared_of(source), input="full")
-    assert decode_pieces(recipe, prepared, [0, 1]).samples.regions is None
+    assert decode_pieces(recipe, prepared, [0, 1]).samples.targets.get("region") is None
     recipe, prepared = recipe_of(
         prepared_of(source), input="full", augment=["random_background(p=0.5)"]
     )
-    regions = decode_pieces(recipe, prepared, [0, 1]).samples.regions
+    regions = decode_pieces(recipe, prepared, [0, 1]).samples.targets["region"]
     assert regions.shape == (2, 24, 24)
     assert regions.sum(axis=(1, 2)).tolist() == [49 + 25, 49]

@@ -16,7 +16,8 @@ from tfvision.data.scan.measure import Facts
 from tfvision.data.scan.scan import Scan
 from tfvision.data.scan.sketch import hash_distance, read_thumb
 from tfvision.data.sources.source import Record, Source
-from tfvision.data.truth import TRUTHS, Truth
+from tfvision.data.truth import truth_kind
+from tfvision.data.truth.base import Truth
 
 SEVERITIES = ("error", "warning", "note")
 LOOKS = 200  # pairs of a cluster in which a stain is looked for
@@ -37,7 +38,7 @@ def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = N
     records, facts = source.records, scan.facts
     splits = [record.split for record in records] if splits is None else list(splits)
     pictures = find_pictures(facts, [record.part for record in records], scan.image_sha256)
-    kind = TRUTHS[source.truth]
+    kind = truth_kind(source.truth)
     if kind.drawn == "mask":
         groups = masks.masks_under(facts, [record.labelled for record in records])
     else:

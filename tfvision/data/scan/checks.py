@@ -9,7 +9,7 @@ from tfvision.data.files.issue import Issue
 from tfvision.data.scan.duplicates import identical
 from tfvision.data.scan.measure import Facts
 from tfvision.data.sources.source import Record, Source
-from tfvision.data.truth import TRUTHS
+from tfvision.data.truth import truth_kind
 
 if TYPE_CHECKING:  # scan.py imports this module
     from tfvision.data.scan.scan import Scan
@@ -69,7 +69,7 @@ def find_warnings(source: Source, facts: Sequence[Facts | None], result: "Scan")
                 issues.append(Issue("warning", record.id, record.place, text))
     if not any(result.truth_sha256) or result.errors:
         return issues + _doubles(records, result)
-    return issues + TRUTHS[result.truth].warnings(result, records) + repeats(records, result)
+    return issues + truth_kind(result.truth).warnings(result, records) + repeats(records, result)
 
 
 def _turned_boxes(records: Sequence[Record], facts: Sequence[Facts | None]) -> list[Issue]:
@@ -121,7 +121,7 @@ def repeats(records: Sequence[Record], result: "Scan") -> list[Issue]:
 
 def _doubles(records: Sequence[Record], result: "Scan") -> list[Issue]:
     """Images that occur twice; and whether their truth agrees. (Labels: see `leaks`.)"""
-    kind = TRUTHS[result.truth]
+    kind = truth_kind(result.truth)
     groups = [[i for i in group if records[i].labelled] for group in identical(result.image_sha256)]
     groups = [group for group in groups if len(group) > 1]
     issues = []
@@ -146,7 +146,7 @@ def _doubles(records: Sequence[Record], result: "Scan") -> list[Issue]:
 
 def _repeated_masks(records: Sequence[Record], result: "Scan") -> list[Issue]:
     """One truth, not of one class alone, of many different images: it is seldom right."""
-    issues, word = [], TRUTHS[result.truth].word
+    issues, word = [], truth_kind(result.truth).word
     labelled = sum(value != "" for value in result.truth_sha256)
     for group in identical(result.truth_sha256):
         images = len({result.image_sha256[i] for i in group})

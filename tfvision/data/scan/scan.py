@@ -16,7 +16,8 @@ from tfvision.data.scan.duplicates import leaks
 from tfvision.data.scan.measure import Facts, gather
 from tfvision.data.scan.quarantine import POLICIES, LeftOut, set_aside
 from tfvision.data.sources.source import Source
-from tfvision.data.truth import Truth, truth_kind
+from tfvision.data.truth import truth_kind
+from tfvision.data.truth.base import Truth
 from tfvision.data.truth.classes import Classes
 from tfvision.errors import InputError
 

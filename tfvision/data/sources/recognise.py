@@ -12,7 +12,7 @@ from tfvision.data.sources.class_table_images import csv_files, find_label_table
 from tfvision.data.sources.mask_folder import MASKS
 from tfvision.data.sources.npz import holds_labels
 from tfvision.data.sources.source import Source
-from tfvision.data.truth import TRUTHS
+from tfvision.data.truth import truth_kind
 from tfvision.errors import InputError
 from tfvision.registry import Spec
 
@@ -112,7 +112,7 @@ def open_source(
 
 def recognise(path: Path, *, truth: str = "masks") -> str:
     """The name of the source that reads a kind of truth from `path`."""
-    known, labels = KNOWN[truth], TRUTHS[truth].names_image
+    known, labels = KNOWN[truth], truth_kind(truth).names_image
     if path.is_dir():
         if not labels:
             return "folder"
@@ -172,7 +172,7 @@ def _holds_masks(path: Path) -> bool:
 
 
 def _looks_like(path: Path, truth: str) -> str:
-    return f"{path} looks like data with {TRUTHS[truth].of_data}"
+    return f"{path} looks like data with {truth_kind(truth).of_data}"
 
 
 def _near(path: Path) -> str:

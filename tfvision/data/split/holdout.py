@@ -11,7 +11,7 @@ from tfvision.data.sources.source import SPLITS, Record
 from tfvision.data.split.assign import deal
 from tfvision.data.split.chain_blocks import Near, leave_out
 from tfvision.data.split.stratify import make_units
-from tfvision.data.truth import TRUTHS
+from tfvision.data.truth import truth_kind
 from tfvision.errors import InputError
 from tfvision.text import first_lines
 
@@ -52,7 +52,7 @@ def holdout(
     fractions = _fractions(val_fraction, test_fraction, given, has_test="test" in splits)
     free = [i for i, r in enumerate(records) if r.labelled and r.split is None]
     if not free and "train" not in given:
-        kind = TRUTHS[scan.truth]
+        kind = truth_kind(scan.truth)
         raise InputError(
             f"{scan.source_name} has no sample with {kind.one} to train on. Training needs "
             f"{kind.many}; images alone are for prediction."
@@ -91,7 +91,7 @@ def holdout(
 
 def too_few(scan: Scan, free: Sequence[int], units: int, near: Near) -> str:
     """The begin of the sentence that samples cannot be dealt out, and why not."""
-    many = TRUTHS[scan.truth].many
+    many = truth_kind(scan.truth).many
     return (
         f"{scan.source_name}: {len(free)} samples with {many}, {units} independent ones"
         f"{', near-duplicates aside,' if near.pairs else ','}"
@@ -202,7 +202,7 @@ def read_splits(
             places.setdefault(record.id, []).append(index)
     splits = [None if record.labelled else record.split for record in records]
     seen: dict[int, int] = {}
-    problems, many = [], TRUTHS[truth].many
+    problems, many = [], truth_kind(truth).many
     for row in rows:
         index, problem = find_record(row, places, records, truth=truth)
         if problem is None and row.values["split"] not in ("", *SPLITS):
@@ -304,7 +304,7 @@ def find_record(
             named = ", ".join(repr(part) for part in parts)
             return 0, f"id {identity!r} stands in the parts {named}; say which in a column part"
     if not found:
-        return 0, f"no sample with {TRUTHS[truth].one} has the id {identity!r}"
+        return 0, f"no sample with {truth_kind(truth).one} has the id {identity!r}"
     return found[0], None
 
 

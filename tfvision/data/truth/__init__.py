@@ -3,25 +3,29 @@
 `TRUTHS` is the table: a source names its kind, and whoever needs to know asks the kind.
 """
 
-from tfvision.data.truth.base import TARGETS, Target, Truth, label_map
-from tfvision.data.truth.boxes import Boxes
-from tfvision.data.truth.label import Label
-from tfvision.data.truth.masks import Masks
-from tfvision.errors import InputError
-from tfvision.registry import unknown
+from functools import cache
+from typing import TYPE_CHECKING
 
-TRUTHS: dict[str, Truth] = {kind.name: kind for kind in (Masks(), Label(), Boxes())}
+from tfvision.registry import Registry
+
+if TYPE_CHECKING:  # it imports NumPy, which a table of names does not need
+    from tfvision.data.truth.base import Truth
+
+TRUTHS = Registry(
+    "kind of truth",
+    {
+        "masks": "tfvision.data.truth.masks:Masks",
+        "label": "tfvision.data.truth.label:Label",
+        "boxes": "tfvision.data.truth.boxes:Boxes",
+    },
+)
 
 
-def truth_kind(name: str) -> Truth:
-    """The kind of truth of a name.
+@cache
+def truth_kind(name: str) -> "Truth":
+    """The kind of truth of a name in `TRUTHS`.
 
     Raises:
         InputError: There is no such kind.
     """
-    if name not in TRUTHS:
-        raise InputError(unknown("kind of truth", name, list(TRUTHS)))
-    return TRUTHS[name]
-
-
-__all__ = ["TARGETS", "TRUTHS", "Target", "Truth", "label_map", "truth_kind"]
+    return TRUTHS[name]()

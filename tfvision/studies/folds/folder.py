@@ -25,7 +25,8 @@ from tfvision.config import RunConfig, load_any
 from tfvision.data.files.timeout import in_time
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import Source
-from tfvision.data.truth import TRUTHS, label_map
+from tfvision.data.truth import truth_kind
+from tfvision.data.truth.base import label_map
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import open_source
@@ -108,7 +109,7 @@ def truth_of(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         InputError: `folder` is not complete, or the data has changed or cannot be read.
     """
     source, places = open_data(folder)
-    kind = TRUTHS[source.truth]
+    kind = truth_kind(source.truth)
 
     def read() -> Iterator[tuple[str, np.ndarray]]:
         for name, index in places.items():
