@@ -181,6 +181,10 @@ class Task:
         """Reads what a run trains and validates on."""
         raise NotImplementedError
 
+    def pieces(self, config: RunConfig, prepared: Prepared, indices: Sequence[int]) -> list[int]:
+        """How many samples of the network each of these records makes."""
+        return [1] * len(indices)
+
     def augmented(self, recipe: Recipe, prepared: Prepared) -> Augmented | None:
         """Some training samples as read and as augmented, to be looked at; None: nothing is."""
         return None
@@ -308,6 +312,14 @@ class Task:
 
         Raises:
             InputError: It fits neither the images nor the classes.
+        """
+        raise NotImplementedError
+
+    def known_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
+        """Those of some records without truth that `truth_given_later` would give.
+
+        Raises:
+            InputError: As there.
         """
         raise NotImplementedError
 

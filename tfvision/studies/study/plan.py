@@ -26,8 +26,8 @@ from tfvision.studies.study.shared_split import (
     units_of,
 )
 from tfvision.studies.study.training import PLAN
-from tfvision.tasks.classification.pieces import piece_counts
 from tfvision.tasks.facts import facts_of
+from tfvision.tasks.task import task_of
 
 
 @dataclass(frozen=True)
@@ -182,15 +182,11 @@ def _trainings(config: RunConfig) -> list[Prepared]:
 def _steps_per_epoch(config: RunConfig, trainings: Sequence[Prepared]) -> list[int]:
     """Gradient steps of an epoch of each training, as a training counts them."""
     chosen = [training_set(config, prepared, ()) for prepared in trainings]
-    pieces = None
-    if config.task == "classification":
-        used = sorted({i for one in chosen for i in one.indices})
-        pieces = dict(zip(used, piece_counts(config, trainings[0], used), strict=True))
-    counts = [
-        one.per_epoch if pieces is None else sum(pieces[i] for i in one.indices) * one.repeat
-        for one in chosen
-    ]
-    return [max(1, round(count / config.data.batch_size)) for count in counts]
+    used = sorted({i for one in chosen for i in one.indices})
+    counts = task_of(config.task).pieces(config, trainings[0], used)
+    pieces = dict(zip(used, counts, strict=True))
+    samples = [sum(pieces[i] for i in one.indices) * one.repeat for one in chosen]
+    return [max(1, round(count / config.data.batch_size)) for count in samples]
 
 
 def _shared(data: DataConfig, out: Path, folds: int | None) -> DataConfig:

@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tfvision.config import DataConfig
-from tfvision.data.sources.labels_given_later import read_labels_table
 from tfvision.data.split.holdout import write_splits
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
 from tfvision.studies.folds.assign import Deal, deal_samples
 from tfvision.studies.study.schema import Study, Units
-from tfvision.tasks.segmentation.masks_given_later import read_labels
+from tfvision.tasks.task import task_of
 
 # What of data does not change which samples there are.
 _VARYING = ("augment", "mix", "repeat", "batch_size", "balance", "workers")
@@ -49,13 +48,7 @@ def labelled_later(study: Study, first: Prepared) -> list[int]:
     members = [i for i, r in enumerate(source.records) if r.split == "test" and not r.labelled]
     if not members:
         raise InputError(f"{source.layout}: it has no unlabelled `test` images to score.")
-    ids = [source.records[i].id for i in members]
-    if study.task == "classification":
-        labels = source.class_labels or first.class_names
-        table = read_labels_table(study.labels, ids, first.class_names, class_labels=labels)
-        return [i for i, number in zip(members, table.numbers, strict=True) if number >= 0]
-    masks = read_labels(study.labels, ids, source)
-    return [i for i, mask in zip(members, masks, strict=True) if mask is not None]
+    return task_of(study.task).known_later(study.labels, first, members)
 
 
 def one_deal(study: Study) -> tuple[Prepared, Callable, dict, dict[str, int], list[str]]:

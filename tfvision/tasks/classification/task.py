@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfvision.config.schema import ClassificationConfig, RunConfig
 from tfvision.data import INPUTS
+from tfvision.data.sources.labels_given_later import read_labels_table
 from tfvision.engine.ensemble import Ensemble
 from tfvision.engine.predict import half
 from tfvision.engine.predictions import write_class_predictions
@@ -35,6 +36,7 @@ from tfvision.tasks.classification.pieces import (
     decode_pieces,
     image_probabilities,
     of_pieces,
+    piece_counts,
     with_piece_size,
 )
 from tfvision.tasks.classification.pseudo_labels import with_pseudo
@@ -67,6 +69,9 @@ class Classification(Task):
         prepared = with_piece_size(config, prepared, whole.cut)
         recipe = self.recipe(config, **prepared.facts, architecture=architecture)
         return Settled(recipe, *with_pseudo(config.data, prepared))
+
+    def pieces(self, config: RunConfig, prepared: Prepared, indices: Sequence[int]) -> list[int]:
+        return piece_counts(config, prepared, indices)
 
     def examples(self, recipe: ClassRecipe, prepared: Prepared, training: Prepared) -> Examples:
         views = recipe.config.data.views
@@ -168,6 +173,13 @@ class Classification(Task):
 
     def truth_given_later(self, path, source, indices, recipe, data):
         return predicting.samples_with_labels(path, source, indices, recipe, data)
+
+    def known_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
+        names = prepared.class_names
+        ids = [prepared.source.records[i].id for i in indices]
+        labels = prepared.source.class_labels or names
+        table = read_labels_table(path, ids, names, class_labels=labels)
+        return [i for i, number in zip(indices, table.numbers, strict=True) if number >= 0]
 
     def served(self, recipe: ClassRecipe, predictor: Any) -> Served:
         return Served(predictor, channels=self.input_channels(recipe))

@@ -28,7 +28,7 @@ from tfvision.tasks.scored import Scored, ScoredLabels
 from tfvision.tasks.segmentation import checks, predicting, results, scoring, specialists
 from tfvision.tasks.segmentation.baselines import baseline_scores
 from tfvision.tasks.segmentation.facts import FACTS
-from tfvision.tasks.segmentation.masks_given_later import samples_with_masks
+from tfvision.tasks.segmentation.masks_given_later import read_labels, samples_with_masks
 from tfvision.tasks.task import Examples, Outcome, Prediction, Settled, Task, Validate
 from tfvision.text import figure
 
@@ -138,6 +138,11 @@ class Segmentation(Task):
 
     def truth_given_later(self, path, source, indices, recipe, data):
         return samples_with_masks(path, source, indices, recipe.channels), []
+
+    def known_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
+        ids = [prepared.source.records[i].id for i in indices]
+        masks = read_labels(path, ids, prepared.source)
+        return [i for i, mask in zip(indices, masks, strict=True) if mask is not None]
 
     def describe_export(self, recipe: Recipe, prepared: Prepared, predictor) -> dict[str, Any]:
         return describe_labels(recipe, predictor)
