@@ -9,7 +9,7 @@ from tfvision.engine.files import write_text
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.runs.process import train_in_process
-from tfvision.studies.folds.folder import train_folds_in_process
+from tfvision.studies.folds.train import train_folds_in_process
 
 PLAN = "plan.json"  # what a rerun must match
 BEFORE_PLAN = {"splits.csv", "splits_search.csv"}  # of a start that was killed
