@@ -274,7 +274,7 @@ def _inside(contract: Contract, num_classes: int) -> Contract:
 
 
 def or_none(value):
-    """Floats for JSON, which has no NaN and no infinity."""
+    """Floats for JSON, which has no NaN."""
     if np.ndim(value):
         return [or_none(v) for v in value]
-    return float(value) if math.isfinite(value) else None
+    return None if math.isnan(value) else float(value)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tfvision.metrics.contract import or_none
 from tfvision.registry import plain
 from tfvision.report import tables
 from tfvision.report.tables import decimals
 from tfvision.stats.race import FoldEvidence, Race, nested_choice, score_interval
 from tfvision.studies.study.schema import Study
+from tfvision.text import finite
 
 FEW = 30  # units below which an interval is rough
 DIFFERENCE = ("difference", "low", "high", "p_adjusted")
@@ -101,11 +101,11 @@ def _rows(study: Study, done: Race) -> list[dict[str, Any]]:
             {
                 "candidate": name,
                 "folds": len(done.evidence[name]),
-                "score": or_none(last.scores[name]),
+                "score": finite(last.scores[name]),
                 "state": state,
                 "against": None if verdict is None else last.leader,
                 "folder": folder_name(number, name),
-                **{key: verdict and or_none(getattr(verdict, key)) for key in DIFFERENCE},
+                **{key: verdict and finite(getattr(verdict, key)) for key in DIFFERENCE},
             }
         )
     rows.sort(key=_order)
@@ -122,16 +122,16 @@ def _round(each) -> dict[str, Any]:
     return {
         "fold": each.fold,
         "leader": each.leader,
-        "scores": {name: or_none(score) for name, score in each.scores.items()},
+        "scores": {name: finite(score) for name, score in each.scores.items()},
         "verdicts": {
-            name: {k: v if isinstance(v, bool) else or_none(v) for k, v in asdict(verdict).items()}
+            name: {k: v if isinstance(v, bool) else finite(v) for k, v in asdict(verdict).items()}
             for name, verdict in each.verdicts.items()
         },
     }
 
 
 def _interval(evidence: Sequence[FoldEvidence]) -> dict[str, float | None]:
-    return dict(zip(("score", "low", "high"), map(or_none, score_interval(evidence)), strict=True))
+    return dict(zip(("score", "low", "high"), map(finite, score_interval(evidence)), strict=True))
 
 
 def _cautions(study: Study, units: int) -> list[str]:

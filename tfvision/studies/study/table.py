@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.metrics.contract import or_none
 from tfvision.stats.bootstrap import holm
 from tfvision.stats.measure import Measure
 from tfvision.stats.seeds import compare_seeds
@@ -14,6 +13,7 @@ from tfvision.studies.study.cautions import cautions, what_is_resampled, what_wa
 from tfvision.studies.study.plan import StudyPlan
 from tfvision.studies.study.schema import DECLARED, Rung
 from tfvision.studies.study.scores import RungScores, common
+from tfvision.text import finite
 
 RESAMPLES, SEED = 10_000, 0
 
@@ -91,14 +91,12 @@ def _compared(pairs: Sequence[Rung], scores, shared, metric: str) -> dict[str, d
     adjusted = holm([one.p_value for one in differences])
     return {
         rung.name: {
-            **{key: or_none(getattr(one, key)) for key in _SHOWN},
-            "p_adjusted": or_none(p),
+            **{key: finite(getattr(one, key)) for key in _SHOWN},
+            "p_adjusted": finite(p),
             "verdict": verdict(one, p),
             "num_images": len(shared[rung.name][0]),
             "num_units": len(set(shared[rung.name][1])),
-            "seed_differences": [
-                or_none(b - a) for a, b in zip(one.first, one.second, strict=True)
-            ],
+            "seed_differences": [finite(b - a) for a, b in zip(one.first, one.second, strict=True)],
         }
         for rung, one, p in zip(pairs, differences, adjusted, strict=True)
     }
@@ -141,7 +139,7 @@ def _row(plan: StudyPlan, rung: Rung, own: RungScores | None, failed: str | None
 
 def _over_seeds(measures: Sequence[Measure]) -> dict[str, Any]:
     """A score of each seed, their mean and deviation (n - 1)."""
-    each = [or_none(measure.value()) for measure in measures]
+    each = [finite(measure.value()) for measure in measures]
     known = np.array([v for v in each if v is not None])
     whole = known.size == len(each)
     return {
