@@ -169,6 +169,6 @@ def test_the_sentinel_finds_nothing_wrong_and_says_where_there_is_no_positive(de
     assert check_start(step, stream().take(1), terms=terms, labels=masks, **options) == {}
     if devices == 1:
         alone = [(name, SupervisedContrastive(ignore_labels=(0, 1, 2))) for name, _ in terms[1:]]
-        options |= {"terms": [*terms[:1], *alone], "masks": masks}
+        options |= {"terms": [*terms[:1], *alone], "labels": masks}
         found = check_start(step, stream().take(1), **options)
         assert set(found) == {"term supervised_contrastive"}
