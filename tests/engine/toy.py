@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from tfvision.augment import compose, flip_lr
 from tfvision.data.pipeline import Samples, training_batches
-from tfvision.engine.loop import Loop, Plan
+from tfvision.engine.loop import Loop
+from tfvision.engine.loop_state import Plan
 from tfvision.engine.schedules import Cosine
 from tfvision.engine.step import TrainStep, batch_loss
 from tfvision.losses import CrossEntropy, Dice

@@ -22,6 +22,7 @@ GOOD = {
     "albumentations": "2.0.8",
     "opencv-python-headless": "5.0.0.93",
     "scikit-learn": "1.9.0",
+    "scipy": "1.17.1",
     "packaging": "26.4",
     "pillow": "13.0.0",
     "pydantic": "2.12.5",

@@ -7,6 +7,7 @@ and the one that holds the best weights.
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -210,6 +211,18 @@ def restore_variables(named: dict[str, Any], saved: dict[str, np.ndarray], where
         )
     for name, variable in named.items():
         variable.assign(saved[name])
+
+
+def variables_sha256(variables) -> str:
+    """One SHA-256 over the bytes of Keras variables, sorted by path."""
+    import keras
+
+    digest = hashlib.sha256()
+    for variable in sorted(variables, key=lambda v: v.path):
+        value = keras.ops.convert_to_numpy(variable)
+        digest.update(f"{variable.path} {value.dtype} {value.shape}\n".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
 
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:

@@ -5,12 +5,10 @@ It drives ordinary Keras callbacks. Everything it must remember over a kill is i
 stateless stream of `data/pipeline.py` a resumed run is then the uninterrupted run.
 """
 
-import hashlib
 import math
-import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -24,82 +22,23 @@ from tfvision.engine.checkpoint import (
     newest_checkpoint,
     restore_variables,
     save_checkpoint,
+    variables_sha256,
 )
-from tfvision.engine.progress import Progress, duration
-from tfvision.engine.schedules import Schedule
+from tfvision.engine.loop_messages import (
+    cannot_make,
+    check_finite,
+    epoch_line,
+    loss_not_finite,
+    step_line,
+    stopped_by,
+)
+from tfvision.engine.loop_state import LoopState, Plan
+from tfvision.engine.progress import Progress
 from tfvision.engine.signals import Interrupted, StopRequest
-from tfvision.engine.stages import first_shares, planned_shares
 from tfvision.engine.step import TrainStep, assign_all
 from tfvision.errors import EnvironmentFault, InputError, PartFailed, out_of_memory
 
 Scores = dict[str, float]
-
-
-@dataclass
-class LoopState:
-    """What the loop knows besides the variables; saved in every checkpoint."""
-
-    step: int = 0
-    epoch: int = 0
-    epoch_first_step: int = 0
-    epoch_loss: float = 0.0  # summed over the steps of the running epoch
-    epoch_terms: dict[str, float] = field(default_factory=dict)  # the same of its named terms
-    epoch_seconds: float = 0.0
-    elapsed: float = 0.0  # seconds of training, over all sittings
-    best_value: float | None = None
-    best_epoch: int | None = None
-    best_step: int | None = None
-    waited: int = 0  # epochs since the best
-    schedule: dict = field(default_factory=dict)
-    rate: float = 0.0  # the learning rate of the last step
-    rate_factor: float = 1.0  # by which Keras callbacks have changed the learning rate
-    finished: bool = False
-    history: list[dict] = field(default_factory=list)
-    alarms: dict[str, str] = field(default_factory=dict)  # of the watch, by kind
-    stage: int = -1  # of `train.stages`, from 0; none has begun yet
-    stage_first_step: int = 0  # where its optimizer began to count
-    stage_first_epoch: int = 0
-    identity: dict = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to train, and what to do on the way.
-
-    Attributes:
-        steps_per_epoch: Optimizer steps between two validations.
-        epochs: When to end; without effect under a `time_limit`.
-        time_limit: Seconds of training after which to end; the schedule ends with it.
-        learning_rate: What the schedule's factor is multiplied with.
-        schedule: See `engine/schedules.py`.
-        monitor: Validation score whose best epoch is kept; of equal ones that of the least
-            validation loss.
-        larger_is_better: The direction of that score.
-        early_stopping: Epochs without a better score before ending; 0 is never.
-        checkpoint_every: Longest time between two checkpoints, in seconds.
-    """
-
-    steps_per_epoch: int
-    epochs: int
-    time_limit: float | None
-    learning_rate: float
-    schedule: Schedule
-    monitor: str
-    early_stopping: int = 0
-    larger_is_better: bool = True
-    checkpoint_every: float = 300.0
-
-    def progress(self, state: LoopState) -> float:
-        """Share of the training that is done, in [0, 1]."""
-        if self.time_limit is not None:
-            return min(1.0, state.elapsed / self.time_limit)
-        return min(1.0, state.step / (self.steps_per_epoch * self.epochs))
-
-    def done(self, state: LoopState) -> bool:
-        """Whether no further epoch begins."""
-        if self.time_limit is not None:
-            return state.elapsed >= self.time_limit
-        return state.epoch >= self.epochs
 
 
 class Loop:
@@ -153,7 +92,7 @@ class Loop:
             self.model.compile(optimizer=train_step.optimizer, loss=None)
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         self.state.rate = plan.learning_rate
-        self._stage_starts = _stage_starts(train_step, plan)
+        self._stage_starts = plan.stage_starts(train_step.stages)
         self._new_schedule = plan.schedule.state()
         self.problems: list[str] = []  # what a reader of the run must know
         # Step and loss of the step before: it is read while the next one runs.
@@ -182,9 +121,7 @@ class Loop:
             )
         where = f"The checkpoint of step {checkpoint.step}"
         restore_variables(self.train_step.named_variables(), checkpoint.variables, where)
-        identity = self.state.identity
-        self.state = LoopState(**checkpoint.state)
-        self.state.identity = identity
+        self.state = LoopState(**{**checkpoint.state, "identity": self.state.identity})
         if self.state.schedule:
             self.plan.schedule.restore(self.state.schedule)
         if extend:
@@ -235,7 +172,7 @@ class Loop:
         began = time.monotonic()
         last = state.epoch_first_step + plan.steps_per_epoch
         while state.step < last:
-            rate = self._rate()
+            rate = state.rate = plan.rate(state, self.train_step.stages)
             if self._follow is not None:
                 self._follow(plan.progress(state))
             self._call("on_train_batch_begin", state.step - state.epoch_first_step)
@@ -252,7 +189,7 @@ class Loop:
             state.elapsed += now - began
             state.epoch_seconds += now - began
             began = now
-            self._show_step()
+            self._progress.live(step_line(state, plan, self.train_step._batch_size))
             requested = stop is not None and stop.number is not None
             if requested or now - self._saved_at >= plan.checkpoint_every:
                 self._save()
@@ -306,9 +243,6 @@ class Loop:
             step = self.state.step
             raise cannot_make(step, error, self._names(step)) from error
 
-    def _images_of(self, step: int) -> str:
-        return _images(self._names(step))
-
     def _check_count(self):
         state = self.state
         iterations = int(keras.ops.convert_to_numpy(self.train_step.optimizer.iterations))
@@ -330,17 +264,17 @@ class Loop:
             "loss": state.epoch_loss / steps,
             **{f"loss_{name}": total / steps for name, total in state.epoch_terms.items()},
         }
-        if self._validate is not None:
+        if scored := self._validate is not None:
             row.update(self._scores())
         self._call("on_epoch_end", state.epoch, dict(row))
         self._follow_callbacks()
-        gain = self._note_best(row)
+        gain = state.note_best(row, plan if scored else None, losses_compare=self._follow is None)
         plan.schedule.observe(gain)
         row["images_per_second"] = images / max(state.epoch_seconds, 1e-9)
         state.elapsed += time.monotonic() - began
         row["seconds"] = state.epoch_seconds + time.monotonic() - began
         state.history.append(row)
-        self._show_epoch(row)
+        self._progress.line(epoch_line(state, plan, row, scored=scored))
         state.epoch += 1
         state.epoch_first_step, state.epoch_loss, state.epoch_seconds = state.step, 0.0, 0.0
         state.epoch_terms = {}
@@ -348,24 +282,14 @@ class Loop:
         stalled = plan.early_stopping and state.waited >= plan.early_stopping and last_stage
         state.finished = bool(plan.done(state) or stalled or self.model.stop_training)
         began = time.monotonic()
-        alarms = self._new_alarms()
+        alarms = state.new_alarms(self._watch(state.history, plan.progress(state)))
+        for text in alarms:
+            self._progress.line(f"warning: {text}")
         self._save()
         self._on_epoch(state.history)
         state.elapsed += time.monotonic() - began  # a time limit holds for saving, too
         if alarms and self._stop_on_alarm:
-            raise InputError(
-                "train.sentinel is fail, and:\n  " + "\n  ".join(alarms) + "\nThe checkpoint of "
-                "this epoch is kept; --resume with --set train.sentinel=warn goes on all the same."
-            )
-
-    def _new_alarms(self) -> list[str]:
-        """What the watch has to say that it has not said before."""
-        found = self._watch(self.state.history, self.plan.progress(self.state))
-        new = {kind: text for kind, text in found.items() if kind not in self.state.alarms}
-        self.state.alarms.update(new)
-        for text in new.values():
-            self._progress.line(f"warning: {text}")
-        return list(new.values())
+            raise stopped_by(alarms)
 
     def _scores(self) -> Scores:
         """Validates with the weights that a score belongs to, then puts the others back."""
@@ -377,31 +301,6 @@ class Loop:
             return self._validate()
         finally:
             assign_all(self.model.variables, kept)
-
-    def _note_best(self, row) -> bool:
-        """Whether the score is better than any before.
-
-        Of epochs with one and the same score, which few validation images make likely, the one
-        of least validation loss is the best; of losses that changed, the first.
-        """
-        state = self.state
-        if self._validate is None:
-            state.best_epoch, state.best_step = row["epoch"], state.step
-            return True
-        value = row[self.plan.monitor]
-        best, sign = state.best_value, 1 if self.plan.larger_is_better else -1
-        gain = math.isfinite(value) and (best is None or sign * value > sign * best)
-        if gain or (value == state.best_value and self._loses_less(row)):
-            state.best_value, state.best_epoch, state.best_step = value, row["epoch"], state.step
-        state.waited = 0 if gain else state.waited + 1
-        return gain
-
-    def _loses_less(self, row) -> bool:
-        """Whether the validation loss is below that of the best epoch so far."""
-        if self._follow is not None:
-            return False
-        best = self.state.history[self.state.best_epoch - 1]
-        return row.get("val_loss", math.inf) < best.get("val_loss", math.inf)
 
     def _use_best(self):
         state = self.state
@@ -421,134 +320,30 @@ class Loop:
         (step, loss, terms), self._pending = self._pending, None
         value = float(loss)
         if not math.isfinite(value):
-            raise InputError(
-                f"The loss of step {step + 1} is {value}. {self._images_of(step)} "
-                "Look at them, lower train.optimizer.learning_rate, or set train.clip_norm=1. "
-                "The checkpoints before it are untouched."
-            )
+            raise loss_not_finite(step, value, self._names(step))
         self.state.epoch_loss += value
         for name, term in terms.items():
             self.state.epoch_terms[name] = self.state.epoch_terms.get(name, 0.0) + float(term)
 
-    def _rate(self) -> float:
-        progress, epoch, number = self.plan.progress(self.state), self.state.epoch, self.state.stage
-        if number >= 0 and self.train_step.stages[number].restart:
-            begin, end = [*self._stage_starts, 1.0][number : number + 2]
-            progress = min(1.0, max(0.0, (progress - begin) / (end - begin)))
-            epoch -= self.state.stage_first_epoch
-        factor = self.plan.schedule.factor(progress, epoch)
-        self.state.rate = self.plan.learning_rate * self.state.rate_factor * factor
-        return self.state.rate
-
     def _follow_callbacks(self):
         """A callback that has set another learning rate scales all that follow."""
-        now, before = self._optimizers_rate(), float(np.float32(self.state.rate))
+        now = float(keras.ops.convert_to_numpy(self.train_step.optimizer.learning_rate))
+        before = float(np.float32(self.state.rate))
         if now != before and before > 0:
             self.state.rate_factor *= now / before
             self.state.rate = now
-
-    def _optimizers_rate(self) -> float:
-        return float(keras.ops.convert_to_numpy(self.train_step.optimizer.learning_rate))
 
     def _save(self):
         self._take()
         if self.folder is None:
             return
         self.state.schedule = self.plan.schedule.state()
-        checkpoint = Checkpoint(self.state.step, self._finite_arrays(), asdict(self.state))
+        arrays = self._arrays()
+        check_finite(arrays, self.state.step - 1, self._names)
+        checkpoint = Checkpoint(self.state.step, arrays, asdict(self.state))
         save_checkpoint(self.folder, checkpoint, best_step=self.state.best_step)
         self._saved_at = time.monotonic()
-
-    def _finite_arrays(self) -> dict[str, np.ndarray]:
-        """All variables. A step whose loss was finite can still have broken the weights; they
-        must neither be saved nor be the best."""
-        arrays = self._arrays()
-        for name, value in arrays.items():
-            of_model = name.startswith(("model/", "average/")) and value.dtype.kind == "f"
-            if of_model and not np.isfinite(value).all():
-                last = self.state.step - 1
-                raise InputError(
-                    f"After step {last + 1} the weights {name} are not finite, though the loss "
-                    f"was. {self._images_of(last)} Lower train.optimizer.learning_rate, or set "
-                    "train.clip_norm=1. The checkpoints before it are untouched."
-                )
-        return arrays
 
     def _arrays(self) -> dict[str, np.ndarray]:
         named = self.train_step.named_variables()
         return {name: keras.ops.convert_to_numpy(v) for name, v in named.items()}
-
-    def _show_step(self):
-        state, plan = self.state, self.plan
-        done = state.step - state.epoch_first_step
-        rate = done * self.train_step._batch_size / max(state.epoch_seconds, 1e-9)
-        share = plan.progress(state)
-        left = duration(state.elapsed * (1 - share) / share) if share > 0 else "?"
-        best = "" if state.best_value is None else f"  best {plan.monitor} {state.best_value:.3f}"
-        self._progress.live(
-            f"epoch {self._of_epochs()}  {done}/{plan.steps_per_epoch}  "
-            f"loss {state.epoch_loss / max(done - 1, 1):.4f}  {rate:.0f} images/s  "
-            f"{left} left{best}"
-        )
-
-    def _show_epoch(self, row):
-        share = self.plan.progress(self.state)
-        left = duration(self.state.elapsed * (1 - share) / share) if share > 0 else "?"
-        shown = {"loss": row["loss"]}
-        shown.update({k: row[k] for k in ("val_loss", self.plan.monitor) if k in row})
-        values = "  ".join(f"{k} {v:.4f}" for k, v in shown.items())
-        best = self._validate is not None and row["epoch"] == self.state.best_epoch
-        mark = "  best so far" if best else ""
-        self._progress.line(
-            f"epoch {self._of_epochs()}  {values}  {row['images_per_second']:.0f} images/s  "
-            f"{left} left{mark}"
-        )
-
-    def _of_epochs(self) -> str:
-        total = "" if self.plan.time_limit is not None else f"/{self.plan.epochs}"
-        return f"{self.state.epoch + 1}{total}"
-
-
-def variables_sha256(variables) -> str:
-    """One SHA-256 over the bytes of Keras variables, sorted by path."""
-    digest = hashlib.sha256()
-    for variable in sorted(variables, key=lambda v: v.path):
-        value = keras.ops.convert_to_numpy(variable)
-        digest.update(f"{variable.path} {value.dtype} {value.shape}\n".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
-
-
-def cannot_make(step: int, error: Exception, names: Sequence[str]) -> InputError:
-    """The error for a batch that cannot be made, with its images, which tf.data does not name.
-
-    Args:
-        step: Of the batch, from 0.
-        error: What tf.data raised.
-        names: Ids of the batch's images.
-    """
-    return InputError(
-        f"The batch of step {step + 1} cannot be made: {_cause(error)}. {_images(names)} Look at "
-        "data.augment and data.mix, which are what acts on them. Checkpoints are untouched."
-    )
-
-
-def _images(names: Sequence[str]) -> str:
-    return f"The images of that batch: {', '.join(map(str, names))}."
-
-
-def _cause(error: Exception) -> str:
-    """What went wrong, without the stack that TensorFlow adds to an error inside tf.data."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    plain = [line for line in lines if line and not line.startswith(("Traceback", "File "))]
-    raised = [line for line in plain if re.match(r"(\w+\.)*\w*(Error|Exception)\b", line)]
-    return (raised or plain or [type(error).__name__])[0].rstrip(".")[:300]
-
-
-def _stage_starts(train_step: TrainStep, plan: Plan) -> list[float]:
-    """The share of the training at which each stage begins; empty without stages."""
-    if not train_step.stages:
-        return []
-    if plan.time_limit is not None:
-        return planned_shares(train_step.stages)
-    return first_shares(train_step.stages, plan.epochs)

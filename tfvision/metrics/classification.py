@@ -1,4 +1,4 @@
-"""Scores of classifiers: from one count an image, and from probabilities. NumPy only, float64.
+"""Scores of classifiers: from one count an image, and from probabilities. No TensorFlow, float64.
 
 A class label is a mask of one pixel, so accuracy and F1 are the pixel accuracy and the Dice of
 `contract.py`. What they say where a class is absent follows the contract; with its defaults
@@ -15,6 +15,7 @@ every number is the one of scikit-learn with `zero_division=0` and without `labe
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -179,14 +180,12 @@ def roc_curve(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndar
         threshold infinity; points within a straight line are left out. A rate without images
         to count is NaN.
     """
-    hits, false, thresholds = _steps(truth, score)
-    if len(hits) > 2:
-        turns = (np.diff(false, 2) != 0) | (np.diff(hits, 2) != 0)
-        kept = np.concatenate([[True], turns, [True]])
-        hits, false, thresholds = hits[kept], false[kept], thresholds[kept]
-    hits, false = np.concatenate([[0], hits]), np.concatenate([[0], false])
-    thresholds = np.concatenate([[math.inf], thresholds])
-    return c.divide(false, false[-1]), c.divide(hits, hits[-1]), thresholds
+    if not len(truth):
+        return np.array([math.nan]), np.array([math.nan]), np.array([math.inf])
+    from sklearn import metrics
+
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of a NaN rate
+        return metrics.roc_curve(truth, score)
 
 
 def precision_recall_curve(
@@ -198,15 +197,13 @@ def precision_recall_curve(
     (T,) ascending; the last point is (1, 0) and has no threshold. Recall is NaN where no image
     is of the class.
     """
-    hits, false, thresholds = _steps(truth, score)
-    precision = c.divide(hits, hits + false)
-    recall = c.divide(hits, np.full(len(hits), hits[-1] if len(hits) else 0))
-    last = math.nan if not len(hits) or hits[-1] == 0 else 0.0
-    return (
-        np.concatenate([precision[::-1], [1.0]]),
-        np.concatenate([recall[::-1], [last]]),
-        thresholds[::-1],
-    )
+    if not len(truth):
+        return np.array([1.0]), np.array([math.nan]), np.array([])
+    from sklearn import metrics
+
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of recall without truth
+        precision, recall, thresholds = metrics.precision_recall_curve(truth, score)
+    return precision, recall if np.any(truth) else np.full_like(recall, math.nan), thresholds
 
 
 def roc_auc(truth: np.ndarray, score: np.ndarray) -> float:
@@ -219,16 +216,6 @@ def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
     """Sum of precision times the gain of recall, step by step; NaN without images of the class."""
     precision, recall, _ = precision_recall_curve(truth, score)
     return float(-(np.diff(recall) * precision[:-1]).sum()) if len(recall) > 1 else math.nan
-
-
-def _steps(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """True and false positives at each distinct score, the highest first, and the scores."""
-    order = np.argsort(-np.asarray(score, np.float64), kind="stable")
-    truth, score = np.asarray(truth, bool)[order], np.asarray(score)[order]
-    ends = np.append(np.flatnonzero(np.diff(score)), len(score) - 1) if len(score) else []
-    ends = np.asarray(ends, np.int64)
-    hits = np.cumsum(truth)[ends]
-    return hits, ends + 1 - hits, score[ends]
 
 
 def _means(counts: np.ndarray, contract: Contract) -> dict[str, float]:

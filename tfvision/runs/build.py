@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfvision.config.schema import RunConfig
 from tfvision.data.pipeline import Samples
 from tfvision.engine.distribute import describe, resolve_precision
-from tfvision.engine.loop import cannot_make
+from tfvision.engine.loop_messages import cannot_make
 from tfvision.engine.step import TrainStep
 from tfvision.errors import out_of_memory
 from tfvision.recipe.dataset import Prepared

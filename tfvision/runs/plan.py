@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.checkpoint import KEEP
 from tfvision.engine.inference import logits_of
-from tfvision.engine.loop import Plan
+from tfvision.engine.loop_state import Plan
 from tfvision.engine.progress import duration
 from tfvision.engine.step import TrainStep
 from tfvision.errors import InputError

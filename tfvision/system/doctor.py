@@ -1,7 +1,7 @@
 """What is installed, what this machine has, and what to do where something is amiss.
 
-Nothing but the standard library is imported at the top: the doctor works where the rest
-does not.
+Nothing but the standard library is needed to import it: the doctor works where the rest does
+not.
 """
 
 import os
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from tfvision.memory import memory_bytes
 
 ROOT = Path(__file__).parents[2]
 OPTIONAL = {  # a run without them is a whole run, unless it uses what they are for
@@ -228,15 +230,7 @@ def _cores() -> int:
 
 def _memory(found: Findings) -> dict[str, float | None]:
     """Memory of the machine, or of the container this runs in, and what is free; in GiB."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    free = None
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = Path(limit).read_text().strip() if Path(limit).is_file() else ""
-        if text.isdigit():
-            total = min(total, int(text) / GIB)
-    if Path("/proc/meminfo").is_file():
-        match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        free = min(total, int(match[1]) * 1024 / GIB) if match else None
+    total, free = (None if size is None else size / GIB for size in memory_bytes())
     _line("memory", f"{total:.1f} GiB" + ("" if free is None else f", {free:.1f} GiB free"))
     if (total if free is None else free) < 2:
         found.warnings.append(

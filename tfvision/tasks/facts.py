@@ -12,10 +12,12 @@ import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfvision.errors import InputError
-from tfvision.registry import Registry, unknown
+
+if TYPE_CHECKING:  # the doctor runs where pydantic, which a registry needs, is missing
+    from tfvision.registry import Registry
 
 TASKS = {
     "segmentation": "tfvision.tasks.segmentation.facts:FACTS",
@@ -106,11 +108,11 @@ class TaskFacts:
         """The class of its configs."""
         return load(self.config)
 
-    def all_tables(self) -> dict[str, Registry]:
+    def all_tables(self) -> "dict[str, Registry]":
         """Key path of a config to the table that its names are looked up in."""
         return {key: load(path) for key, path in {**SHARED_TABLES, **self.tables}.items()}
 
-    def models(self) -> Registry:
+    def models(self) -> "Registry":
         """The table that `model` is looked up in."""
         return load(self.tables["model"])
 
@@ -137,6 +139,8 @@ def facts_of(task: str) -> TaskFacts:
     """
     known = _known()
     if task not in known:
+        from tfvision.registry import unknown
+
         raise InputError(unknown("task", task, list(known)))
     facts = known[task]
     return load(facts) if isinstance(facts, str) else facts

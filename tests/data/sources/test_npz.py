@@ -186,7 +186,7 @@ def test_bomb_is_refused_before_memory_is_taken(tmp_path):
 
 
 def test_more_than_memory_is_refused(tmp_path, data, monkeypatch):
-    monkeypatch.setattr("tfvision.data.sources.npz._free_bytes", lambda: 1000)
+    monkeypatch.setattr("tfvision.data.sources.npz.memory_bytes", lambda: (2000, 1000))
     path = write(tmp_path / "a.npz", images=data[0], masks=data[1])
     with pytest.raises(InputError, match=r"declares 1,\d+ bytes, 1,000 bytes of memory are free"):
         npz(path)

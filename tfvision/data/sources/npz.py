@@ -25,6 +25,7 @@ import numpy as np
 from tfvision.data.files.paths import read_bytes, stamp_of
 from tfvision.data.sources.array_source import ArraySource, number_labels
 from tfvision.errors import InputError
+from tfvision.memory import memory_bytes
 
 ROLES = {
     **dict.fromkeys(("images", "image", "imgs", "x"), "images"),
@@ -135,8 +136,8 @@ def read_headers(path: Path, *, max_expansion: float = 200.0) -> dict[str, Heade
                 f"{member.compress_size:,} compressed ones, {ratio:.0f} times as much; the limit "
                 f"is {max_expansion:g}. Raise max_expansion where you trust the file."
             )
-    total, free = sum(member.file_size for member in members), _free_bytes()
-    if total > free:
+    total, (_, free) = sum(member.file_size for member in members), memory_bytes()
+    if free is not None and total > free:
         raise InputError(
             f"{path} declares {total:,} bytes, {free:,} bytes of memory are free. Store fewer "
             "samples a file, or smaller numbers (uint8)."
@@ -186,18 +187,6 @@ def _check_header_length(file) -> None:
     if length > MAX_HEADER_BYTES:
         raise ValueError(f"its header declares {length:,} bytes, the limit is {MAX_HEADER_BYTES:,}")
     file.seek(start)
-
-
-def _free_bytes() -> int:
-    """Memory that can be taken without swapping; a large number where that is unknown."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return 2**62
 
 
 def _recognise(path: Path, headers: dict[str, Header]):
