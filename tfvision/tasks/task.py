@@ -66,7 +66,7 @@ class Examples:
         chosen: Which training samples are drawn how often.
         train: They, in that order.
         val: The validation split, or None where there is none.
-        train_labels: (N, H, W) labels of `train` before augmentation, for the watchdog; None
+        train_labels: (N, H, W) labels of `train` before augmentation, for the sentinel; None
             where the task has no label maps.
         val_labels: The same of what is validated.
         notes: Lines for the user.
