@@ -90,8 +90,8 @@ def _our_runner(images, masks, num_classes, policy):
 def compare(data, batch_size: int, rounds: int, steps: int = 8) -> dict:
     """images/s of each, the median of `rounds` taken in turn."""
     images = data.images[:batch_size].astype(np.float32) * np.float32(data.scale)
-    masks = data.masks[:batch_size]
-    num_classes = int(data.masks.max()) + 1
+    masks = data.targets["mask"][:batch_size]
+    num_classes = int(data.targets["mask"].max()) + 1
     runners = {
         "tfvision float32": _our_runner(images, masks, num_classes, "float32"),
         "tfvision bfloat16": _our_runner(images, masks, num_classes, "mixed_bfloat16"),

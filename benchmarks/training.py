@@ -112,7 +112,7 @@ class Fit:
             sample = augment(sample, tf.stack([tf.constant(0, tf.int64), number]))
             return sample["image"], sample["mask"]
 
-        images = tf.data.Dataset.from_tensor_slices((data.images, data.masks))
+        images = tf.data.Dataset.from_tensor_slices((data.images, data.targets["mask"]))
         stream = tf.data.Dataset.zip((tf.data.Dataset.range(len(data)), images))
         stream = stream.map(lambda i, pair: (i, *pair)).shuffle(len(data))
         stream = stream.map(prepare, num_parallel_calls=workers)
@@ -141,7 +141,7 @@ class _SumOfBoth(keras.losses.Loss):
 
 
 def measure(name: str, data: Samples, batch_size: int, rounds: int, epochs: int) -> dict:
-    num_classes = int(data.masks.max()) + 1
+    num_classes = int(data.targets["mask"].max()) + 1
     ways = {
         "loop": OurLoop(name, data, batch_size, num_classes),
         "fit": Fit(name, data, batch_size, num_classes, tuned=True),
@@ -168,7 +168,7 @@ def measure(name: str, data: Samples, batch_size: int, rounds: int, epochs: int)
 
 def memory_over_epochs(data: Samples, batch_size: int, epochs: int = 12) -> list[float]:
     """Resident MiB after each epoch of the loop."""
-    loop = OurLoop("unetpp", data, batch_size, int(data.masks.max()) + 1)
+    loop = OurLoop("unetpp", data, batch_size, int(data.targets["mask"].max()) + 1)
     page = resource.getpagesize()
     sizes = []
     for _ in range(epochs):

@@ -163,7 +163,8 @@ def _reading(members, suspects, owners, by_unit, unit) -> str:
     left = len(by_unit) - len(owners) - len({unit[i] for i in suspects})
     more = f"; {left} more are undecided" if left else ""
     count = "one of them" if len(owners) == 1 else f"{len(owners)} of them"
-    return f"it fits {count} and not the {len(suspects)} suspected ones{more} ({signal})"
+    verb = "is" if len(suspects) == 1 else "are"
+    return f"it fits {count}; {len(suspects)} {verb} suspected{more} ({signal})"
 
 
 def misfits(

@@ -53,7 +53,7 @@ def _again(finding: Finding, found: dict[int, np.ndarray], scan: Scan, unit) -> 
     if not odd or len(odd) + len(usual) < len(members):
         reading = finding.reading + "; colours and texture do not decide either"
         return replace(finding, reading=reading, evidence=evidence)
-    who = "all of them are" if not usual else f"the {len(odd)} named are"
+    who = "all are" if not usual else f"{len(odd)} {'is' if len(odd) == 1 else 'are'}"
     text = (
         f"one mask under {len(own)} different images; {who} suspected (judged by colours and "
         "texture unlike those of the other images of the class, not by how the mask fits)"
