@@ -1,4 +1,4 @@
-"""tfvision: segmentation of small, real data sets with Keras 3 on TensorFlow.
+"""tfvision: training on small, real data sets of images with Keras 3 on TensorFlow.
 
 `import tfvision` costs nothing: each part below is imported when it is first used.
 """

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.augment`, a file for each of its modules."""

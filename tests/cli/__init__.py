@@ -1,0 +1,1 @@
+"""Tests of `tfvision.cli`, a file for each of its modules."""

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.curation`, a file for each of its modules."""

@@ -137,7 +137,7 @@ def test_the_files_say_what_was_found_and_list_the_suspects_only(simple, tmp_pat
     assert "The brightest is the intruder" in page
     assert "Cannot tell whose it is" in page
     printed = capsys.readouterr().out
-    assert "warning: one mask under different images: 1, 4, 6; held for faulty: 4." in printed
+    assert "warning: one mask under different images: 1, 4, 6; suspected: 4." in printed
     assert "1 sample is proposed to be left out" in printed
     assert audit(data, "--quiet", "--json") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -365,7 +365,7 @@ def test_a_training_says_what_was_found_and_keeps_all_of_it(simple, tmp_path, qu
     said = capsys.readouterr().err
     flags = f'--exclude {tmp_path / "exclude.csv"} --set \'data.class_names=["a", "b", "c"]\''
     shown = f"`python -m tfvision audit '{data}' {flags}` shows them"
-    line = "audit: one mask under different images: 2 findings, 5 samples, 1 held for faulty"
+    line = "audit: one mask under different images: 2 findings, 5 samples, 1 suspected"
     assert f"{line}; {shown}" in said
     assert "exclude.csv: 1 sample left out (1 dark)" in said
     kept = json.loads((run / "issues.json").read_text())["audit"]

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.engine`, a file for each of its modules."""

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.losses`, a file for each of its modules."""

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.metrics`, a file for each of its modules."""

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.models`, a file for each of its modules."""

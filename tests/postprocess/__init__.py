@@ -1,0 +1,1 @@
+"""Tests of `tfvision.postprocess`, a file for each of its modules."""

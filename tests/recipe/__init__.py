@@ -1,0 +1,1 @@
+"""Tests of `tfvision.recipe`, a file for each of its modules."""

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.report`, a file for each of its modules."""

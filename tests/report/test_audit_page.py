@@ -186,7 +186,7 @@ def test_the_report_of_a_run_lists_what_the_audit_found():
     }
     text = segmentation_page.render(make_report(audit=[item] * 25))
     assert text.count("one mask under different images") == 20
-    assert "m5 and 3 more; held for faulty: m3" in text
+    assert "m5 and 3 more; suspected: m3" in text
     assert "the first 20 of 25" in text
     assert "<script" not in text
     assert "What the audit found" not in segmentation_page.render(make_report())

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.runs`, a file for each of its modules."""

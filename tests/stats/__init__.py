@@ -1,0 +1,1 @@
+"""Tests of `tfvision.stats`, a file for each of its modules."""

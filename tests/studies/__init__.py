@@ -1,0 +1,1 @@
+"""Tests of `tfvision.studies`, a file for each of its modules."""

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.system`, a file for each of its modules."""

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.tasks`, a file for each of its modules."""

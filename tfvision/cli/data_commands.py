@@ -24,19 +24,19 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task",
         choices=task_names(),
-        help="what the data is for (default: as its layout says: masks, or labels)",
+        help="default: recognised by the layout, masks or labels",
     )
     parser.add_argument(
         "--out",
         metavar="FOLDER",
         type=Path,
-        help="for audit.html, audit.json and exclude.csv (default: runs/audit/<name of DATA>)",
+        help="folder for audit.html, audit.json, exclude.csv (default: runs/audit/<name of DATA>)",
     )
     parser.add_argument(
         "--clean",
         metavar="FOLDER",
         type=Path,
-        help="write a copy of the data without what --exclude lists, else without the suspects",
+        help="write a copy without what --exclude lists, else without suspected samples",
     )
     parser.add_argument(
         "--exclude", metavar="FILE", type=Path, help="an exclude list: what it names is left out"
@@ -80,8 +80,8 @@ def _add_remove_background(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=["grabcut", "border"],
         default="grabcut",
-        help="how objects are found in boxes where there are no masks; border, for grounds of one "
-        "colour, does without boxes (default: grabcut)",
+        help="how objects are separated where there are no masks; border, for backgrounds of one "
+        "colour, needs no boxes (default: grabcut)",
     )
     parser.add_argument(
         "--fill",

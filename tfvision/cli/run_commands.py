@@ -14,16 +14,16 @@ from tfvision.cli.shared import add_common, add_output, import_tensorflow
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Adds the commands."""
     for name, text, add in (
-        ("evaluate", "score a run, into the run", _add_evaluate),
-        ("predict", "write the labels of images", _add_predict),
-        ("submit", "write a contest's submission file, checked", _add_submit),
-        ("export", "SavedModel, weights and .keras, checked", _add_export),
+        ("evaluate", "score a run again, or on other data or labels", _add_evaluate),
+        ("predict", "write predictions of images", _add_predict),
+        ("submit", "write and check a submission file", _add_submit),
+        ("export", "write SavedModel, weights and .keras again, checked", _add_export),
     ):
         parser = commands.add_parser(name, help=text)
         parser.add_argument("run_folder", metavar="RUN", type=Path)
         add(parser)
         add_common(parser)
-    compare = commands.add_parser("compare", help="which run is better, or that none can be told")
+    compare = commands.add_parser("compare", help="test whether one run beats another")
     _add_compare(compare)
     add_output(compare)
 
@@ -34,15 +34,15 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--labels",
         metavar="FILE",
         type=Path,
-        help="npz or folder of masks, or of a classification a CSV, that training had not",
+        help="labels that training never saw: npz or folder of masks; classification: CSV",
     )
     parser.add_argument("--split", choices=["train", "val", "test"])
     parser.add_argument(
         "--out",
         metavar="FOLDER",
         type=Path,
-        help="for predictions/ and the counts of each image; without it those of other data or "
-        "labels are not kept",
+        help="folder for predictions/ and the counts of each image; without it only scores of "
+        "other data or labels are kept",
     )
     _add_depth(parser)
     _add_prediction(parser)
@@ -106,11 +106,11 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True)
     parser.add_argument(
-        "--sample", metavar="FILE", type=Path, help="the contest's; header and ids must fit"
+        "--sample", metavar="FILE", type=Path, help="sample submission; header and ids must fit"
     )
     parser.add_argument("--split", choices=["train", "val", "test", "all"])
     parser.add_argument("--columns", metavar="A,B", help="names of the columns")
-    parser.add_argument("--id-suffix", metavar="TEXT", help="behind every id, such as .png")
+    parser.add_argument("--id-suffix", metavar="TEXT", help="appended to every id, such as .png")
     parser.add_argument("--rows", choices=["image", "class"], help="of rle: a row for each")
     parser.add_argument("--classes", metavar="1,2", help="labels to code (rle; all but 0)")
     parser.add_argument(
@@ -208,12 +208,12 @@ def _add_depth(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_prediction(parser: argparse.ArgumentParser) -> None:
-    """The flags of all commands that predict: how images are looked at."""
+    """The flags of all commands that predict: views, tiles, fitted rules."""
     parser.add_argument(
         "--tta",
         metavar="VIEWS",
         help="average with views of the image: flip_lr,flip_ud,shift(pixels=4),scale(factor=0.75); "
-        "+ puts one on another: flip_lr+flip_ud",
+        "+ combines two: flip_lr+flip_ud",
     )
     parser.add_argument(
         "--tile", metavar="SIZE", help="cut larger images into tiles: 512, or HEIGHTxWIDTH"
@@ -231,7 +231,7 @@ def _add_prediction(parser: argparse.ArgumentParser) -> None:
         "--aggregate",
         metavar="FILE",
         type=Path,
-        help="what joins the pieces of an image, as the command aggregate writes it",
+        help="rule that joins the pieces of an image, as the command aggregate writes it",
     )
 
 

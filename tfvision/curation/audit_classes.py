@@ -66,7 +66,7 @@ def balance(scan: Scan) -> list[str]:
         return []
     return [
         f"classes are unbalanced: {images[least]} images of {scan.class_names[least]} to "
-        f"{images[most]} of {scan.class_names[most]}; whoever always says the commonest is right "
+        f"{images[most]} of {scan.class_names[most]}; always predicting the commonest is right "
         f"for {percent(images[most] / images.sum())}. Judge by macro_f1, and weigh the loss "
         "(class_weights)"
     ]

@@ -61,7 +61,9 @@ def summary_lines(
     for row in record["parts"]:
         counts = f"{row['samples']:>7,} samples, {row['labelled']:,} with {kind.many}"
         lines.append(f"  {row['part'] or 'all':16} {row['split']:12} {counts}")
-    lines += [f"{name}: {text}" for name, text in described(record).items() if name != "fingerprint"]
+    lines += [
+        f"{name}: {text}" for name, text in described(record).items() if name != "fingerprint"
+    ]
     lines += record["notes"]
     if kind.names_image:
         lines += audit_classes.class_lines(record)

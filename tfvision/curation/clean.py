@@ -225,7 +225,7 @@ def _part_of(path, key, array, lengths, keys, cut) -> str | None:
     if len(fitting) > 1 and cut & set(fitting):
         raise InputError(
             f"{path}: {key} has {len(array)} rows, as many as the parts {', '.join(fitting)}: it "
-            "cannot be told whose rows they are. Take it out of the file, or name it after its "
+            "is unclear whose rows they are. Take it out of the file, or name it after its "
             f"part, e.g. {key}_train."
         )
     return fitting[0] if fitting else None
@@ -260,7 +260,7 @@ def below(root: Path, file: Path) -> Path:
 
 
 def root_of(source: Source) -> Path:
-    """The folder that a data set's files are told from."""
+    """The folder that names of a data set's files are relative to."""
     path = cast(Path, source.path)
     return path if path.is_dir() else path.parent
 

@@ -136,7 +136,7 @@ def _check_objects(source: Source, facts: Sequence[Facts | None], asked: Asked) 
         raise InputError(
             f"{source.layout}: no image has a box or a mask, so nothing says where its object is. "
             "Give a CSV with the columns file, xmin, ymin, xmax, ymax, label, or masks; or, for "
-            "images with a ground of one colour all around, --method border."
+            "images with a background of one colour, --method border."
         )
 
 
@@ -155,7 +155,7 @@ def _summary(source: Source, data: Path, done: Sequence[Done]) -> dict[str, Any]
 
 
 def _lines(source: Source, summary: dict, done: Sequence[Done], asked: Asked) -> list[str]:
-    """What the user is told."""
+    """The summary as lines for a terminal."""
     lines = [f"{summary['data']}: {summary['written']} images, {summary['removed']} of them on "]
     lines[0] += "one colour; background.csv says what became of each"
     what = "keep their background" if asked.on_failure == "keep" else "are left out"

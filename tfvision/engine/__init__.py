@@ -1,4 +1,4 @@
-"""The machinery of a run: devices, loop, checkpoints, scores, predictions, exports."""
+"""The machinery of a run, without its config: devices, loop, checkpoints, predictions, exports."""
 
 from tfvision.registry import Registry
 

@@ -72,7 +72,7 @@ def without_issues_of(
     """The scan, saying nothing more of records that are left out, nor what the audit says.
 
     Args:
-        scan: The scan; its own lines on doubles go, the audit says more of them.
+        scan: The scan; its own lines on duplicates go, the audit says more of them.
         records: Those of the source.
         excluded: Places of the records that are left out. Leaks are looked for again among
             the others.
@@ -172,10 +172,10 @@ def evidence_of(finding: Finding, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def sentence(finding: Finding, records: Sequence[Record]) -> str:
-    """A finding in one line: what it is, who takes part, what is held of it."""
+    """A finding in one line: what it is, who takes part, who is suspected and why."""
     text = f"{KINDS[finding.kind]}: {id_list(finding.members, records)}"
     if finding.suspects and set(finding.suspects) != set(finding.members):
-        text += f"; held for faulty: {id_list(finding.suspects, records)}"
+        text += f"; suspected: {id_list(finding.suspects, records)}"
     reading = finding.reading[:1].upper() + finding.reading[1:]
     return printable(f"{_end(text)}. {reading}".rstrip(" .") + ".")
 
@@ -199,10 +199,10 @@ def warning_lines(found: Audit, config: DataConfig) -> list[str]:
         if some and kind != "near_leak":
             samples = len({i for f in some for i in f.members})
             suspects = len({i for f in some for i in f.suspects})
-            held = f", {suspects} held for faulty" if suspects else ""
+            doubt = f", {suspects} suspected" if suspects else ""
             lines.append(
                 f"audit: {meaning}: {_times(len(some), 'finding')}, "
-                f"{_times(samples, 'sample')}{held}{shown}"
+                f"{_times(samples, 'sample')}{doubt}{shown}"
             )
     return lines
 

@@ -22,7 +22,7 @@ class RunLoss:
 
     Attributes:
         of_batch: `(batch, outputs, names) -> (b,)`, or `{name: (b,)}`, as `TrainStep` takes it.
-        terms: (name, loss) of those terms that are losses of labels; for the watchdog.
+        terms: (name, loss) of those terms that are losses of labels; for the sentinel.
         enrich: `batch -> batch` with what the terms need besides, or None.
         follow: `share -> None` sets moving weights to a share of the training; or None.
     """

@@ -25,8 +25,8 @@ _SIDES = (256, 192, 128, 96)  # longer side of a picture, in pixels
 
 @dataclass
 class Member:
-    """One sample of a finding: `id`, `part` and `split` as texts, whether it is held for the
-    faulty one, and the label of a classification."""
+    """One sample of a finding: `id`, `part` and `split` as texts, whether it is
+    suspected, and the label of a classification."""
 
     index: int
     id: str
@@ -43,7 +43,7 @@ class Shown:
     Attributes:
         title: What it is, in words.
         severity: "error", "warning" or "note".
-        reading: What it is held for, and why.
+        reading: What is probably wrong, and why.
         members: All samples that take part, suspects first.
         evidence: Names and values.
     """

@@ -16,7 +16,7 @@ class FoldsPage:
     Attributes:
         name: Of the folds folder.
         facts: Of the task.
-        how: How the folds were dealt, one sentence.
+        how: How samples were assigned to folds, one sentence.
         score: The metric that the contract declares.
         class_names: K.
         dealt: {fold, train, val, test, units, class_images} of each fold.

@@ -81,7 +81,7 @@ class Overlay:
 
 
 def palette(num_classes: int) -> np.ndarray:
-    """Colours of the classes 0..K-1, told apart without L, M or S cones as far as K allows.
+    """Colours of the classes 0..K-1, distinct without L, M or S cones as far as K allows.
 
     The first eight are the set of Okabe and Ito. Each further colour is the one farthest,
     in OKLab and under the worst of four kinds of vision, from all before it. A class keeps

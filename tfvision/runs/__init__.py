@@ -1,1 +1,1 @@
-"""One run: training it, and evaluating, predicting, exporting and submitting what it learnt."""
+"""One run: train, finish, load, evaluate, predict, export, submit. No module asks which task."""

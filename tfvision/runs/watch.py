@@ -1,4 +1,4 @@
-"""Builds the training watchdog of a run."""
+"""Builds the sentinel of a run: the checks of its first batch and of every epoch."""
 
 from collections.abc import Callable, Collection, Sequence
 

@@ -1,1 +1,1 @@
-"""Several runs: folds, ladders, comparisons, ensembles, and what is fitted out of fold."""
+"""Many runs: folds, ladders, comparisons, ensembles, and what is fitted out of fold."""

@@ -1,1 +1,1 @@
-"""One recipe a task, each read from top to bottom."""
+"""What a task is (`facts`, `task`), and a folder for each that implements it."""

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.data.audit`, a file for each of its modules."""

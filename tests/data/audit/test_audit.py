@@ -110,7 +110,7 @@ def test_where_masks_tell_nothing_nobody_is_named():
     found = planted.audited()
     (shared,) = found.findings
     assert (shared.kind, shared.members, shared.suspects) == ("shared_mask", (30, 31), ())
-    assert "cannot be told" in shared.reading
+    assert "is undecided" in shared.reading
     assert "fit other images about as well" in shared.reading
 
 

@@ -37,7 +37,7 @@ def test_equal_images_with_different_labels_are_an_error():
     (conflict,) = of_kind(found, "conflicting_labels")
     assert (conflict.severity, conflict.members, conflict.suspects) == ("error", (3, 24), ())
     assert set(conflict.evidence["labels"].values()) == {NAMES[labels[3]], NAMES[labels[24]]}
-    assert "cannot be told" in conflict.reading
+    assert "is undecided" in conflict.reading
     (double,) = of_kind(found, "duplicate_images")
     assert double.members == (5, 25)
     assert "with the same label" in double.reading
@@ -77,7 +77,7 @@ def test_the_intruder_under_a_shared_region_is_told_by_its_looks():
     images[50] = np.random.default_rng(3).integers(0, 255, (SIDE, SIDE, 3))
     (shared,) = of_kind(audited(source(images, labels, regions=regions)), "shared_mask")
     assert (shared.members, shared.suspects) == ((7, 50), (50,))
-    assert "told by colours and texture" in shared.reading
+    assert "judged by colours and texture" in shared.reading
     unlike = shared.evidence["unlike_its_class"]
     assert unlike[50] > 4 > 2 > unlike[7]
 
@@ -87,7 +87,7 @@ def test_nobody_is_named_where_looks_do_not_tell():
     regions[50] = regions[7]
     (shared,) = of_kind(audited(source(images, labels, regions=regions)), "shared_mask")
     assert (shared.members, shared.suspects) == ((7, 50), ())
-    assert "cannot be told" in shared.reading
+    assert "is undecided" in shared.reading
     assert "nor do colours and texture" in shared.reading
 
 
@@ -177,10 +177,10 @@ def test_the_command_knows_a_folder_for_each_class(folder, tmp_path, capsys, tas
     assert sum(said["class_images"]["to be split"]) == 49
     assert "49 with labels" in printed
     assert "error: the same image with different labels" in printed
-    assert "warning: the background alone tells the class" in printed
+    assert "warning: the background alone predicts the class" in printed
     page = (out / "audit.html").read_text()
     assert "with labels" in page
-    assert "The background alone tells the class" in page
+    assert "The background alone predicts the class" in page
     assert page.count("<img") >= 14  # twelve examples, the double twice
     with open(out / "exclude.csv", newline="") as file:
         assert list(csv.DictReader(file)) == []

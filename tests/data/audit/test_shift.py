@@ -50,7 +50,7 @@ def test_half_of_the_grounds_are_others_which_matters_where_they_tell_the_class(
         assert shift.severity == severity
         assert 0.6 < shift.evidence["value"] < 0.93
         assert f"test: {word}: the border" in shift_line(found)
-        assert ("tells the class too" in shift.reading) == (severity == "warning")
+        assert ("predicts the class too" in shift.reading) == (severity == "warning")
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -33,7 +33,7 @@ def test_a_ground_for_each_class_raises_the_alarm():
     assert alarm.severity == "warning"
     assert alarm.members == tuple(range(NUMBER))
     assert not alarm.suspects
-    assert alarm.reading.startswith("what lies outside the boxes or regions tells the class of")
+    assert alarm.reading.startswith("what lies outside the boxes or regions predicts the class of")
     assert "chance 25.0%" in alarm.reading
     assert alarm.evidence["value"] > 0.9
     assert alarm.evidence["interval"][0] > 0.8

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.data.crops`, a file for each of its modules."""

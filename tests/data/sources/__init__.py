@@ -1,0 +1,1 @@
+"""Tests of `tfvision.data.sources`, a file for each of its modules."""

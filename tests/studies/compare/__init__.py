@@ -1,0 +1,1 @@
+"""Tests of `tfvision.studies.compare`, a file for each of its modules."""

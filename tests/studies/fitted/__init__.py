@@ -1,0 +1,1 @@
+"""Tests of `tfvision.studies.fitted`, a file for each of its modules."""

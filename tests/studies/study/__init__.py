@@ -1,0 +1,1 @@
+"""Tests of `tfvision.studies.study`, a file for each of its modules."""

@@ -1,0 +1,1 @@
+"""Tests of `tfvision.tasks.classification`, a file for each of its modules."""

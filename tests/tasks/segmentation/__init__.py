@@ -1,0 +1,1 @@
+"""Tests of `tfvision.tasks.segmentation`, a file for each of its modules."""

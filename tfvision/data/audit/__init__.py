@@ -1,1 +1,1 @@
-"""The look at a data set for what spoils scores: doubles, leaks, masks of another image."""
+"""The audit, which reads only what a scan kept: duplicates, leaks, masks of another image."""

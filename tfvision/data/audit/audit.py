@@ -1,4 +1,4 @@
-"""The audit of a data set: doubles, leaks, chains, masks of other images."""
+"""The audit of a data set: duplicates, leaks, chains, masks of other images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -95,7 +95,7 @@ def _exact(
         elif not severity:
             same = f", with the same {kind.word}" if len(labelled) > 1 else ""
             reading = f"the very same image {len(group)} times{same}: none is wrong, all but one "
-            reading += "are superfluous"
+            reading += "can be left out"
             severity = "warning" if len(labelled) > 1 else "note"
             findings.append(Finding("duplicate_images", severity, members, (), reading, evidence))
     return findings
@@ -157,7 +157,7 @@ def _altered(
 ) -> tuple[list[int], str, dict[str, Any]]:
     """Which members of a cluster hold a stain: suspects, the reading's end, evidence.
 
-    A member is named where a pair holds it for stained, and no pair holds it for clean. A
+    A member is suspected where one pair speaks against it, and no pair for it. A
     picture whose mask lies on its edges better than on the other's is not the stained one.
     """
     held, cleared, regions = set(), set(), 0
@@ -181,12 +181,12 @@ def _altered(
     if suspects:
         text = (
             "they differ in one region, whose outline is an edge in one of them only: that one "
-            "is held for the stained copy"
+            "is suspected to be the altered copy"
         )
     elif regions:
-        text = "they differ in one region; which one is altered cannot be told"
+        text = "they differ in one region; which one is altered is undecided"
     else:
-        text = "they may be one picture, saved or cut twice; which came first cannot be told"
+        text = "they may be one picture, saved or cut twice; which came first is undecided"
     return suspects, text, evidence
 
 

@@ -1,4 +1,4 @@
-"""Runs of neighbours, frames of a video or slices of a volume, told from chance pairs."""
+"""Runs of neighbours: frames of a video or slices of a volume, as opposed to chance pairs."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def neighbour_links(
 
     What counts as alike is taken from the data: neighbours must be more alike than samples
     far apart ever are. A part is in order where links follow each other, i to i + 1 to
-    i + 2, in at least 3 % of the places; single doubles side by side do not make one.
+    i + 2, in at least 3 % of the places; single duplicates side by side do not make one.
 
     Args:
         blocks, counts: As `near.blocks_of` gives them.

@@ -11,7 +11,7 @@ KINDS = {
     "conflicting_labels": "the same image with different labels",
     "conflicting_boxes": "the same image with different boxes",
     "near_conflict": "nearly the same image with different labels",
-    "shortcut": "the background alone tells the class",
+    "shortcut": "the background alone predicts the class",
     "background_shift": "the background of the test images is not that of the training images",
     "near_duplicates": "nearly the same image more than once",
     "chain": "a run of neighbouring frames or slices, each nearly the one before",
@@ -30,9 +30,9 @@ class Finding:
         kind: A key of `KINDS`.
         severity: "error" (scores would be untrue), "warning" (look at it), "note".
         members: Indices of all records that take part, in the order of the source.
-        suspects: Those among them that the audit holds for the faulty ones; empty where
-            it cannot tell, or where nothing is faulty.
-        reading: What it holds the finding for, and why; or that it cannot tell. A sentence.
+        suspects: Those among them that are probably faulty; empty where that is undecided, or
+            where nothing is faulty.
+        reading: What is probably wrong, and why; or that it is undecided. A sentence.
         evidence: Measured values behind the reading, ready for JSON.
     """
 

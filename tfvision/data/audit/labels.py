@@ -26,7 +26,7 @@ def exact_conflict(
     known = sorted(set(labels.values()))
     reading = (
         f"the very same image is labelled {', '.join(known[:-1])} and {known[-1]}; which label "
-        "is right cannot be told from equal pixels"
+        "is right is undecided: the pixels are equal"
     )
     evidence = {"image_sha256": facts[labelled[0]].image_sha256, "labels": labels}
     return Finding("conflicting_labels", "error", tuple(labelled), (), reading, evidence)
@@ -58,7 +58,7 @@ def near_conflicts(
         reading = (
             f"{len(members)} images show nearly the same, and are labelled "
             f"{', '.join(known[:-1])} and {known[-1]}; either they differ in what the classes "
-            "are told by, or a label is wrong: which, cannot be told"
+            "differ in, or a label is wrong: which one is undecided"
         )
         similarity = round(max(pictures.near[pair] for pair in pairs), 4)
         evidence = {"similarity": similarity, "labels": labels}

@@ -1,4 +1,4 @@
-"""Masks that belong to another image, or slipped: what the fit of mask and image tells."""
+"""Masks that belong to another image, or slipped: judged by how mask and image fit."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,7 +13,7 @@ from tfvision.data.scan.sketch import unpack_map
 
 CONTROLS = 300  # masks laid on images that are not theirs
 OWNER, STRANGER = 3.0, 0.5  # ratios: fits on its own; fits rather worse than own masks do
-POSSIBLE = 0.02  # probability of being the owner below which a member is named
+POSSIBLE = 0.02  # probability of being the owner below which a member is suspected
 NO_EDGES = Fit(0.0, 0.0, 0.0, 0.0)
 SLIPPED = 2.0  # pixels that a mask must be off at least
 
@@ -112,13 +112,13 @@ def _shared(
     head = f"one mask under {len({unit[i] for i in members})} different images; "
     evidence: dict[str, Any] = {"fit": {i: fit.here for i, fit in fits.items() if fit}}
     if usual is None or not usual.informative:
-        reading = head + "which of them it belongs to cannot be told: " + why_not(usual)
+        reading = head + "which of them it belongs to is undecided: " + why_not(usual)
         return Finding("shared_mask", "warning", tuple(members), (), reading, evidence)
     evidence.update(calibration_evidence(usual))
     # The borders are the same for all: where some have a fit, the others have no edges.
     ratio = {i: usual.ratio(fit or NO_EDGES) for i, fit in fits.items()}
     if not any(fits.values()):
-        reading = head + "which it belongs to cannot be told: its borders are too short"
+        reading = head + "which it belongs to is undecided: its borders are too short"
         return Finding("shared_mask", "warning", tuple(members), (), reading, evidence)
     by_unit: dict[int, float] = {}
     for i in members:
@@ -134,11 +134,11 @@ def _shared(
 def _strangers(by_unit: Mapping[int, float], usual: Calibration, owners: Sequence[int]) -> set[int]:
     """The pictures a mask does not belong to.
 
-    A mask that is no accident was drawn on one picture, or on none of these; before looking,
-    both are held for equally likely. `by_unit` says how much likelier each fit is for the
-    owner, so Bayes' rule gives the probability of each to be it. Where several fit, the
+    A mask that is no accident was drawn on one picture, or on none of these; both are equally
+    likely a priori. `by_unit` says how much likelier each fit is for the owner, so Bayes'
+    rule gives the probability of each to be it. Where several fit, the
     mask may be right for all of them, and only a fit that is far off counts; where none
-    fits, all are named only if own masks never fit so badly here.
+    fits, all are suspected only if own masks never fit so badly here.
     """
     if not owners and not usual.sharp:
         return set()
@@ -152,18 +152,19 @@ def _strangers(by_unit: Mapping[int, float], usual: Calibration, owners: Sequenc
 
 
 def _reading(members, suspects, owners, by_unit, unit) -> str:
-    signal = "told by how the mask's borders lie on edges of the image"
+    signal = "judged by how well the mask's borders match edges of the image"
     if len(owners) == len(by_unit):
         return f"it fits all of them: it may well be right ({signal})"
     if not suspects:
-        return "which of them it belongs to cannot be told: the fits are too much alike"
+        return "which of them it belongs to is undecided: the fits are too much alike"
     if not owners:
-        named = "all of them are" if len(suspects) == len(members) else "those named are"
-        return f"it fits none of them, so {named} held for intruders ({signal})"
+        who = "all of them are" if len(suspects) == len(members) else "those named are"
+        return f"it fits none of them, so {who} suspected ({signal})"
     left = len(by_unit) - len(owners) - len({unit[i] for i in suspects})
-    more = f"; of {left} more it cannot be told" if left else ""
+    more = f"; {left} more are undecided" if left else ""
     count = "one of them" if len(owners) == 1 else f"{len(owners)} of them"
-    return f"it fits {count} and not the {len(suspects)} held for intruders{more} ({signal})"
+    verb = "is" if len(suspects) == 1 else "are"
+    return f"it fits {count}; {len(suspects)} {verb} suspected{more} ({signal})"
 
 
 def misfits(
@@ -191,7 +192,8 @@ def misfits(
                 evidence.update(dy=down, dx=right)
                 reading = (
                     f"the mask fits its image only when it is moved by {down} pixels down and "
-                    f"{right} to the right (told by how its borders lie on edges of the image)"
+                    f"{right} to the right (judged by how well its borders match edges of the "
+                    "image)"
                 )
                 findings.append(Finding("shifted_mask", "warning", (i,), (i,), reading, evidence))
             elif usual.sharp and usual.ratio(fit) < POSSIBLE:
@@ -215,16 +217,16 @@ def better_mask(
     fits = {i: facts[i].sketch.fit for i in members}
     evidence: dict[str, Any] = {"fit": {i: fit.here for i, fit in fits.items() if fit}}
     if usual is None or not usual.informative:
-        return [], "which mask is right cannot be told: " + why_not(usual), evidence
+        return [], "which mask is right is undecided: " + why_not(usual), evidence
     evidence.update(calibration_evidence(usual))
     ratio = {i: usual.ratio(fit) for i, fit in fits.items() if fit is not None}
     best = max(ratio.values(), default=0.0)
     suspects = [i for i, value in ratio.items() if value < STRANGER and value < best * POSSIBLE]
     if best < OWNER or not suspects:
-        return [], "which mask is right cannot be told: the masks fit alike", evidence
+        return [], "which mask is right is undecided: the masks fit alike", evidence
     text = (
         f"{len(suspects)} of the masks lie on edges of the image no better than another image's "
-        "would, while one fits: those are held for wrong"
+        "would, while one fits: those are suspected"
     )
     return suspects, text, evidence
 

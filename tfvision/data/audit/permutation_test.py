@@ -1,4 +1,4 @@
-"""What features tell of classes: cross-validated, against permuted classes.
+"""A permutation test: how well features predict classes, cross-validated.
 
 A ridge regression on the classes' indicators gives each sample scores from a model that has
 not seen its fold. As its inverse does not depend on the classes, the same is done for hundreds
@@ -36,9 +36,9 @@ class Scores:
 @dataclass(frozen=True)
 class Told:
     """Attributes:
-    value: Mean over the classes of the share told right, or the area under the ROC curve.
+    value: Mean over the classes of the share predicted right, or the area under the ROC curve.
     low, high: Its 95 % interval, over units.
-    chance: What it is where nothing is told.
+    chance: Its value where the features predict nothing.
     p: Share of permutations, the data itself among them, that do at least as well.
     """
 
@@ -61,7 +61,7 @@ def cross_validated(
 ) -> Scores:
     """Scores of every sample from the other folds.
 
-    Folds are dealt without a look at the classes: were they stratified, the data itself would
+    Folds are assigned without a look at the classes: were they stratified, the data itself would
     have an advantage over its permutations.
 
     Args:
@@ -140,7 +140,7 @@ def _standardised(features: np.ndarray) -> np.ndarray:
 
 
 def _midranks(score: np.ndarray) -> np.ndarray:
-    """Ranks from 1; equal scores share the mean of theirs, so that their order tells nothing."""
+    """Ranks from 1; equal scores share the mean of theirs, so that their order says nothing."""
     return _share_below(np.sort(score), score) * len(score) + 0.5
 
 

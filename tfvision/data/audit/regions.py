@@ -1,5 +1,5 @@
 """Which of the images under one region looks unlike the others: the second signal, where the
-borders of the region do not tell whose it is."""
+borders of the region do not decide."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,9 +19,9 @@ UNLIKE, USUAL = 4.0, 2.0  # robust standard deviations of the distance's logarit
 def by_look(
     findings: Sequence[Finding], source: Source, scan: Scan, unit: Sequence[int], *, workers=2
 ) -> list[Finding]:
-    """The findings; those on a shared region that name nobody get another try.
+    """The findings; those on a shared region without suspects get another try.
 
-    An image is held for the intruder where its colours and texture are unlike those of all
+    An image is suspected where its colours and texture are unlike those of all
     images of its class under other regions, as these are never to each other, while another
     image under the region is usual; where all of them are unlike the others, all are.
     """
@@ -51,12 +51,12 @@ def _again(finding: Finding, found: dict[int, np.ndarray], scan: Scan, unit) -> 
     usual = [i for i in members if unlike[i] < USUAL]
     evidence = {**finding.evidence, "unlike_its_class": {i: round(v, 2) for i, v in unlike.items()}}
     if not odd or len(odd) + len(usual) < len(members):
-        reading = finding.reading + "; nor do colours and texture tell"
+        reading = finding.reading + "; colours and texture do not decide either"
         return replace(finding, reading=reading, evidence=evidence)
-    named = "all of them are" if not usual else f"the {len(odd)} named are"
+    who = "all are" if not usual else f"{len(odd)} {'is' if len(odd) == 1 else 'are'}"
     text = (
-        f"one mask under {len(own)} different images; {named} held for intruders (told by colours "
-        "and texture unlike those of the other images of the class, not by how the mask fits)"
+        f"one mask under {len(own)} different images; {who} suspected (judged by colours and "
+        "texture unlike those of the other images of the class, not by how the mask fits)"
     )
     return replace(finding, suspects=tuple(odd), reading=text, evidence=evidence)
 

@@ -1,8 +1,8 @@
-"""Shortcuts: whether the background alone tells the class, or training from test images.
+"""Shortcuts: whether the background alone predicts the class, or training against test.
 
-A model takes what works. Where each class was photographed on a ground of its own, the ground
-works, until the images come from elsewhere. The class is the less to be told from the border
-of an image, or from what lies outside its box or region, the less there is to learn there.
+A model learns what works. Where each class was photographed on a background of its own, the
+background works, until the images come from elsewhere. So a simple classifier is given the
+border of each image alone, or what lies outside its box or region, and should fail.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from tfvision.data.split.groups import connected
 
 LEVEL = 0.01  # of the permutation test: how often a set without a trap passes it
 FAR = 0.25  # of the way from chance to always right: what an alarm needs beside
-APART = 0.9  # of that way: test images from elsewhere, whatever the background tells
+APART = 0.9  # of that way: test images from elsewhere, whatever else holds
 LEAST_UNITS = 5  # of a class that takes part
 LEAST_SIDE = 20  # units in training and test
 EXAMPLES = 12  # pictures
@@ -114,7 +114,7 @@ def _shortcut(
     result = permutation_test.told_right(scores, unit[ground.index])
     table = permutation_test.confusion(scores)
     measured = (
-        f"{ground.what} tells the class of {result.value:.1%} of the images, as a mean over the "
+        f"{ground.what} predicts the class of {result.value:.1%} of the images, as a mean over the "
         f"classes ({result.low:.1%} to {result.high:.1%}; chance {result.chance:.1%}, "
         f"p = {result.p:.3f} by permutation)"
     )
@@ -155,8 +155,8 @@ def _shift(
     Tests", ICLR 2017, with the area under the curve in place of the accuracy, as the two
     sides are seldom equally large.
 
-    A warning where the background tells the class too (`harmful`), or where training and test
-    are nearly always told apart; else a note.
+    A warning where the background predicts the class too (`harmful`), or where training and
+    test are nearly always told from each other; else a note.
     """
     if not tests:
         return Tested()
@@ -179,7 +179,7 @@ def _shift(
         word = "weak" if result.p <= LEVEL else "no"
         return Tested(notes=[f"background shift test: {word} sign: {measured}"])
     reading = f"{measured}: scores on images like those of training say less of the test images"
-    reading += ", least of all where the background tells the class too" if harmful else ""
+    reading += ", least of all where the background predicts the class too" if harmful else ""
     severity = "warning" if harmful or result.skill[1] >= APART else "note"
     evidence = {
         **_measures(result, ground.index, unit),
@@ -207,7 +207,7 @@ def _measures(result: permutation_test.Told, index: np.ndarray, unit: np.ndarray
 
 
 def _diagonal(table: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    """Share of each class that is told right, the best first."""
+    """Share of each class that is predicted right, the best first."""
     share = np.diag(table) / table.sum(axis=1)
     return {names[k]: round(float(share[k]), 3) for k in np.argsort(-share, kind="stable")}
 
@@ -224,7 +224,7 @@ def _mixed_up(table: np.ndarray, names: Sequence[str], limit: int = 5) -> list[s
 def _clearest(
     scores: permutation_test.Scores, index: np.ndarray, names: Sequence[str]
 ) -> dict[int, str]:
-    """A few records of each class whose background tells it most clearly -> the class."""
+    """A few records of each class whose background predicts it most clearly -> the class."""
     each = max(1, EXAMPLES // len(names))
     chosen_ones: dict[int, str] = {}
     for k, name in enumerate(names[:EXAMPLES]):

@@ -12,11 +12,11 @@ ACROSS = 3  # pixels: the outline of a reduced picture is blurred
 
 
 def stained(first: np.ndarray, second: np.ndarray, same: Same) -> tuple[int | None, dict[str, Any]]:
-    """Which of a pair holds the stain: 0, 1, or None where it cannot be told.
+    """Which of a pair holds the stain: 0, 1, or None where that is undecided.
 
     A stain's outline is an edge in the picture that holds it, and none in the other, but
     by chance; so the mean jumps across the outline are compared. How smooth the region is
-    inside tells nothing: covers are smooth, but so is much that a stain covers.
+    inside says nothing: covers are smooth, but so is much that a stain covers.
 
     Args:
         first, second, same: Thumbnails (32, 32), and what `near.compare` found.

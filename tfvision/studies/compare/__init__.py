@@ -1,1 +1,1 @@
-"""Paired tests between runs that are there."""
+"""Paired tests between finished runs."""

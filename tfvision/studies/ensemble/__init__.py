@@ -1,1 +1,1 @@
-"""Several runs as one."""
+"""Several runs combined into one, and the weights of each."""

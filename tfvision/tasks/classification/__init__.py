@@ -1,1 +1,1 @@
-"""All that only classification needs."""
+"""The task classification: all that no other task needs, and nothing else."""

@@ -1,1 +1,1 @@
-"""All that only segmentation needs."""
+"""The task segmentation: all that no other task needs, and nothing else."""
