@@ -74,6 +74,7 @@ def write_data(root: Path) -> None:
         "seg": SEG,
         "cls": CLS,
         "pieces": {**CLS, "data": {**CLS["data"], **pieces}},
+        "median": {"class_names": list(COLOURS), "input": pieces["input"], "aggregate": "median"},
         "ladder_seg": _ladder(SEG, "unet", {"width": 6, "depth": 1}, seeds=[0, 1]),
         "ladder_cls": _ladder(CLS, "small_cnn", {"filters": [6, 6], "units": 8}, seeds=[0]),
         "search": {
@@ -94,6 +95,8 @@ def _ladder(base: dict, model: str, wider: dict, *, seeds: list[int]) -> dict:
         {"name": "low", "about": "The lowest.", "reported": 0.4},
         {"name": "wide", "from": "low", "over": {"model": {"name": model, **wider}}},
     ]
+    train = {key: value for key, value in base["train"].items() if key != "epochs"}
+    base = {**base, "train": train}
     return {"base": base, "steps": 6, "seeds": seeds, "rungs": rungs}
 
 
@@ -186,8 +189,8 @@ OF_SEGMENTATION = [
         "seg_deep",
         (
             f"{SCENES} --set seed=2 --set data.splits=$out/seg_scenes/run/splits.csv"
-            " --out $here/run --set 'model={name: unetpp, width: 4, depth: 2, deep_supervision: true}'"
-            " --set 'postprocess=[smallest_component(pixels=3)]'",
+            " --set 'model={name: unetpp, width: 4, depth: 2, deep_supervision: true}'"
+            " --out $here/run",
         ),
         needs=("seg_scenes",),
     ),
@@ -202,10 +205,11 @@ OF_SEGMENTATION = [
         "seg_mars",
         (
             "train_seg.py --config $data/seg.yaml --data $data/mars.npz --out $here/run"
-            " --on-bad-sample quarantine --set 'metrics=[mean_iou(ignore_labels=[0])]'",
+            " --set 'metrics=[\"mean_iou(ignore_labels=[0])\"]'"
+            " --set 'postprocess=[smallest_component(pixels=3)]' --on-bad-sample quarantine",
         ),
     ),
-    Scenario("seg_dry_run", (f"{SCENES} --dry-run --json", f"{SCENES} --folds 3 --dry-run")),
+    Scenario("seg_dry_run", (f"{SCENES} --dry-run --json",)),
     Scenario(
         "seg_killed",
         (
@@ -221,10 +225,10 @@ OF_SEGMENTATION = [
         (
             "copy $out/seg_folds/folds $here/folds",
             "tfvision postprocess $here/folds --json",
-            "tfvision postprocess $here/folds --out $here/two.yaml"
-            " --candidates drop_class,fill_holes",
+            "tfvision predict $old/seg_scenes/run --postprocess $here/folds/postprocess.yaml"
+            " --out $here/predicted --json",
         ),
-        needs=("seg_folds",),
+        needs=("seg_folds", "seg_scenes"),
     ),
     Scenario(
         "seg_ladder",
@@ -270,7 +274,7 @@ OF_SEGMENTATION = [
             "tfvision predict $old/seg_scenes/run --out $here/plain --json",
             "tfvision predict $old/seg_scenes/run $data/sizes/images --tile 16x24 --overlap 8"
             " --out $here/tiles",
-            "tfvision predict $old/seg_scenes/run $data/scenes --split val --tta flip_lr+flip_ud"
+            "tfvision predict $old/seg_scenes/run --split val --tta flip_lr+flip_ud"
             " --probabilities --out $here/views",
             "tfvision predict $old/seg_deep/run $data/sizes --split all --probabilities --shards 2"
             " --out $here/shards",
@@ -294,7 +298,6 @@ OF_SEGMENTATION = [
             "copy $old/seg_scenes/run $here/run",
             "tfvision export $here/run --json",
             "copy $old/seg_deep/run $here/deep",
-            "tfvision export $here/deep --depth 1",
             "tfvision evaluate $here/deep --depth 1 --json",
         ),
         needs=("seg_scenes", "seg_deep"),
@@ -311,10 +314,10 @@ OF_SEGMENTATION = [
     Scenario(
         "seg_longer",
         (
-            "copy $old/seg_scenes/run $here/run",
+            "copy $old/seg_deep/run $here/run",
             "train_seg.py --resume $here/run --set train.epochs=3",
         ),
-        needs=("seg_scenes",),
+        needs=("seg_deep",),
     ),
 ]
 
@@ -361,7 +364,7 @@ OF_CLASSIFICATION = [
             "copy $out/cls_folds/folds $here/folds",
             "tfvision aggregate $here/folds --json",
             "tfvision predict $old/cls_pieces/run $data/cells/labels.csv"
-            " --aggregate $here/folds/aggregate.yaml --out $here/predicted",
+            " --aggregate $data/median.yaml --out $here/predicted --json",
         ),
         needs=("cls_folds", "cls_pieces"),
     ),
@@ -370,12 +373,12 @@ OF_CLASSIFICATION = [
         (
             "copy $out/cls_folds/folds $here/folds",
             "tfvision calibrate $here/folds --json",
-            "copy $old/cls_shapes/run $here/run",
+            "copy $old/cls_pieces/run $here/run",
             "tfvision calibrate $here/run",
-            "tfvision predict $here/run $data/loose --calibrated $here/run/temperature.json"
+            "tfvision predict $here/run --calibrated $here/folds/temperature.json"
             " --probabilities --out $here/predicted",
         ),
-        needs=("cls_folds", "cls_shapes"),
+        needs=("cls_folds", "cls_pieces"),
     ),
     Scenario(
         "cls_pseudo",
@@ -416,7 +419,7 @@ OF_CLASSIFICATION = [
         "cls_predict",
         (
             "tfvision predict $old/cls_shapes/run --out $here/plain --json",
-            "tfvision predict $old/cls_crop/run $data/cells/labels.csv --split val --tta flip_lr"
+            "tfvision predict $old/cls_crop/run --split val --tta flip_lr"
             " --probabilities --out $here/views",
             "tfvision predict $old/cls_shapes/run $data/loose --probabilities --shards 4"
             " --out $here/shards",
@@ -461,7 +464,8 @@ OF_NEITHER = [
         "audit",
         (
             "tfvision audit $data/scenes --out $here/scenes --json",
-            "tfvision audit $data/cells/labels.csv --out $here/cells --clean $here/clean",
+            "tfvision audit $data/cells/labels.csv --task classification --out $here/cells"
+            " --clean $here/clean",
             "tfvision remove-background $data/cells/labels.csv --out $here/ground --crop",
         ),
     ),
