@@ -96,7 +96,7 @@ def _ladder(base: dict, model: str, wider: dict, *, seeds: list[int]) -> dict:
         {"name": "wide", "from": "low", "over": {"model": {"name": model, **wider}}},
     ]
     train = {key: value for key, value in base["train"].items() if key != "epochs"}
-    base = {**base, "train": train}
+    base = {**{key: value for key, value in base.items() if key != "seed"}, "train": train}
     return {"base": base, "steps": 6, "seeds": seeds, "rungs": rungs}
 
 
@@ -209,7 +209,7 @@ OF_SEGMENTATION = [
             " --set 'postprocess=[smallest_component(pixels=3)]' --on-bad-sample quarantine",
         ),
     ),
-    Scenario("seg_dry_run", (f"{SCENES} --dry-run --json",)),
+    Scenario("seg_dry_run", (f"{SCENES} --dry-run --json --out $here/run",)),
     Scenario(
         "seg_killed",
         (
@@ -340,7 +340,7 @@ OF_CLASSIFICATION = [
         "cls_unseen",
         ("train_cls.py --config $data/cls.yaml --data $data/unseen.npz --out $here/run",),
     ),
-    Scenario("cls_dry_run", (f"train_cls.py {CELLS} --dry-run --json",)),
+    Scenario("cls_dry_run", (f"train_cls.py {CELLS} --dry-run --json --out $here/run",)),
     Scenario(
         "cls_killed",
         (

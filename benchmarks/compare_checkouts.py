@@ -40,9 +40,9 @@ from benchmarks.checkout_scenarios import SCENARIOS, Scenario, write_data
 
 # What is not compared: keys of JSON and columns of CSV, by their whole name.
 EXCLUDED_KEYS = {
-    "seconds|wall_seconds|epoch_seconds|elapsed|minutes|started|finished_at": "times",
-    "images_per_second|ms_per_image|seconds_per_step": "speeds",
-    "peak_memory_bytes|memory_bytes": "memory",
+    r"(\w+_)?seconds|elapsed|seconds_per_step": "times",
+    r"\w+_per_second": "speeds",
+    "peak_memory_bytes": "memory",
     "tfvision|machine|system|date": "versions, host, dates",
     "bytes|sha256": "sizes and sums of files that hold a time; their contents are compared",
     "max_difference": "of exports: noise",
@@ -51,8 +51,9 @@ EXCLUDED_KEYS = {
 # What is replaced in every text before it is compared: pattern, by what.
 EXCLUDED_TEXTS = [
     (r"\d[\d,.]* images/s", "N images/s"),
-    (r"\b(\d+ h )?(\d+ min )?\d+(\.\d+)? s\b", "N s"),
-    (r"\b\d+ min\b", "N min"),
+    (r"(images a second\n+)\d+", r"\1N"),
+    (r"(\n\d\S*\n+0\.\d{3}\n+)\d+(?=\n)", r"\1N"),  # a report's depths, the speed of each
+    (r"\b(\d+ min )?\d+(\.\d+)? s\b|\b(\d+ h )?\d+ min\b", "N s"),
     (r"\b\d+(\.\d+)? [KMG]i?B\b", "N MiB"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?", "DATE"),
 ]
@@ -271,7 +272,7 @@ def report(scenarios: Sequence[Scenario], sides: Sequence[Side]) -> int:
         found = compare_folders(old.out / scenario.name, new.out / scenario.name, rules)
         found.differences[:0] = _badly_ended(old.out / scenario.name, scenario)
         print(_row(scenario, found), flush=True)
-        worst = max(worst, bool(found.differences))
+        worst = max(worst, int(bool(found.differences)))
     return worst
 
 
