@@ -52,7 +52,10 @@ EXCLUDED_KEYS = {
 EXCLUDED_TEXTS = [
     (r"\d[\d,.]* images/s", "N images/s"),
     (r"(images a second\n+)\d+", r"\1N"),
-    (r"(\n\d\S*\n+0\.\d{3}\n+)\d+(?=\n)", r"\1N"),  # a report's depths, the speed of each
+    (
+        r"(\n[\d\u202f]+\n+0\.\d{3}\n+)[\d\u202f]+(?=\n)",
+        r"\1N",
+    ),  # a report's depths, the speed of each
     (r"\b(\d+ min )?\d+(\.\d+)? s\b|\b(\d+ h )?\d+ min\b", "N s"),
     (r"\b\d+(\.\d+)? [KMG]i?B\b", "N MiB"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?", "DATE"),
