@@ -35,8 +35,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
+from benchmarks.checkout_data import write_data
 from benchmarks.checkout_differences import Found, Rules, compare_folders
-from benchmarks.checkout_scenarios import SCENARIOS, Scenario, write_data
+from benchmarks.checkout_scenarios import SCENARIOS, Scenario
 
 # What is not compared: keys of JSON and columns of CSV, by their whole name.
 EXCLUDED_KEYS = {
@@ -78,6 +79,8 @@ ALLOWED = {
     ("cls_aggregate", "said/*.err", r"^\w+ +\d\.\d{4} +[+-]"): "a row of the table with such a p",
 }
 
+MARK = ".compare_checkouts"  # in a folder of results
+
 
 @dataclass(frozen=True)
 class Side:
@@ -116,9 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the results in FOLDER")
     parser.add_argument("--list", action="store_true", help="the scenarios and their commands")
     asked = parser.parse_args(argv)
-    scenarios = _chosen(asked.only)
-    if not scenarios:
-        parser.error(f"--only {' '.join(asked.only)}: no such scenario; --list shows them.")
+    scenarios = _chosen(parser, asked.only)
     if asked.list:
         for scenario in scenarios:
             print("\n    ".join([scenario.name, *scenario.commands]))
@@ -128,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for checkout in (asked.old, asked.new):
         if not (checkout / "train_seg.py").is_file():
             parser.error(f"{checkout} is no checkout: it has no train_seg.py.")
-    work = (asked.work or Path(tempfile.mkdtemp(prefix="checkouts-"))).resolve()
+    work = _work_folder(parser, asked.work)
     sides = [
         Side(checkout.resolve(), work / name, work)
         for name, checkout in (("old", asked.old), ("new", asked.new))
@@ -140,21 +141,34 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_all(side, scenarios, asked.jobs)
         return report(scenarios, sides)
     finally:
-        if not asked.keep:
-            shutil.rmtree(work)
+        if asked.keep:
+            print(f"results: {work}; all differences: differences.txt", file=sys.stderr)
         else:
-            print(f"results: {work}", file=sys.stderr)
+            shutil.rmtree(work)
 
 
-def _chosen(patterns: Sequence[str]) -> list[Scenario]:
+def _work_folder(parser: argparse.ArgumentParser, asked: Path | None) -> Path:
+    """The folder of results: a new one, or one of this script, which alone may remove it."""
+    work = (asked or Path(tempfile.mkdtemp(prefix="checkouts-"))).resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    if any(work.iterdir()) and not (work / MARK).is_file():
+        parser.error(f"--work {work} holds something else. Choose another folder.")
+    (work / MARK).touch()
+    return work
+
+
+def _chosen(parser: argparse.ArgumentParser, patterns: Sequence[str]) -> list[Scenario]:
     """Those whose names fit, and what they stand on, in the order of the list."""
     by_name = {scenario.name: scenario for scenario in SCENARIOS}
-    open_names = [n for n in by_name if any(fnmatch.fnmatch(n, p) for p in patterns)]
-    names = set(open_names)
-    while open_names:
-        needs = set(by_name[open_names.pop()].needs) - names
+    for pattern in patterns:
+        if not fnmatch.filter(by_name, pattern):
+            parser.error(f"--only {pattern}: no such scenario; --list shows them.")
+    waiting = [name for pattern in patterns for name in fnmatch.filter(by_name, pattern)]
+    names = set(waiting)
+    while waiting:
+        needs = set(by_name[waiting.pop()].needs) - names
         names |= needs
-        open_names += needs
+        waiting += needs
     return [scenario for scenario in SCENARIOS if scenario.name in names]
 
 
@@ -193,20 +207,21 @@ def _after(before, side: Side, scenario: Scenario) -> None:
     print(f"  {side.out.name} {scenario.name} {taken:.1f} s", file=sys.stderr, flush=True)
 
 
-def _identity(side: Side, scenario: Scenario) -> dict[str, str]:
-    """What a kept result must be of: this code, data, and commit without changes."""
+def _identity(side: Side, scenario: Scenario) -> dict[str, object]:
+    """What a kept result is of: it is taken again only for the very same."""
     said = [
         subprocess.run(
             ["git", "-C", str(side.checkout), *words], capture_output=True, text=True
         ).stdout
         for words in (["rev-parse", "HEAD"], ["diff", "HEAD"])
     ]
-    own = Path(__file__).with_name("checkout_scenarios.py").read_bytes()
+    own = Path(__file__).with_name("checkout_data.py").read_bytes()
     return {
         "checkout": str(side.checkout),
         "commit": said[0].strip(),
         "changes": hashlib.sha256(said[1].encode()).hexdigest(),
-        "scenarios": hashlib.sha256(own).hexdigest(),
+        "data": hashlib.sha256(own).hexdigest(),
+        "commands": list(scenario.commands),
         "python": sys.executable,
     }
 
@@ -262,7 +277,7 @@ def report(scenarios: Sequence[Scenario], sides: Sequence[Side]) -> int:
     codes = "|".join(re.escape(str(side.checkout)) for side in sides)
     texts = [(places, "<OUT>"), (codes, "<CODE>"), *EXCLUDED_TEXTS]
     print(f"{'scenario':20}{'files':>7}{'values':>10}{'allowed':>9}  result")
-    worst = 0
+    lines = []
     for scenario in scenarios:
         rules = Rules(
             keys=re.compile("|".join(EXCLUDED_KEYS)),
@@ -275,8 +290,9 @@ def report(scenarios: Sequence[Scenario], sides: Sequence[Side]) -> int:
         found = compare_folders(old.out / scenario.name, new.out / scenario.name, rules)
         found.differences[:0] = _badly_ended(old.out / scenario.name, scenario)
         print(_row(scenario, found), flush=True)
-        worst = max(worst, int(bool(found.differences)))
-    return worst
+        lines += [f"{scenario.name} {line}\n" for line in found.differences]
+    (old.work / "differences.txt").write_text("".join(lines))
+    return int(bool(lines))
 
 
 def _row(scenario: Scenario, found: Found) -> str:
