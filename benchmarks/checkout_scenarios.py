@@ -98,8 +98,9 @@ OF_SEGMENTATION = [
     Scenario(
         "seg_ensemble",
         (
-            "tfvision ensemble $old/seg_scenes/run $old/seg_deep/run --member-weights 2,1"
-            " --out $here/two --json",
+            "copy $old/seg_scenes/run $here/plain",
+            "copy $old/seg_deep/run $here/deep",
+            "tfvision ensemble $here/plain $here/deep --member-weights 2,1 --out $here/two --json",
             "tfvision predict $here/two $data/scenes/images --out $here/predicted",
         ),
         needs=("seg_scenes", "seg_deep"),
@@ -107,8 +108,9 @@ OF_SEGMENTATION = [
     Scenario(
         "seg_ensemble_folds",
         (
-            "tfvision ensemble $old/seg_folds/folds $old/seg_folds_wide/folds --weights fitted"
-            " --out $here/fitted",
+            "copy $old/seg_folds/folds $here/narrow",
+            "copy $old/seg_folds_wide/folds $here/wide",
+            "tfvision ensemble $here/narrow $here/wide --weights fitted --out $here/fitted",
             "tfvision evaluate $here/fitted --data $data/sizes --json",
         ),
         needs=("seg_folds", "seg_folds_wide"),
@@ -254,9 +256,12 @@ OF_CLASSIFICATION = [
     Scenario(
         "cls_ensemble",
         (
-            "tfvision ensemble $old/cls_shapes/run $old/cls_other/run --out $here/two --json",
-            "tfvision ensemble $old/cls_folds/folds --out $here/folds",
-            "tfvision predict $here/folds $data/cells/labels.csv --out $here/predicted",
+            "copy $old/cls_shapes/run $here/plain",
+            "copy $old/cls_other/run $here/other",
+            "tfvision ensemble $here/plain $here/other --out $here/two --json",
+            "copy $old/cls_folds/folds $here/folds",
+            "tfvision ensemble $here/folds --out $here/mean",
+            "tfvision predict $here/mean $data/cells/labels.csv --out $here/predicted",
         ),
         needs=("cls_shapes", "cls_other", "cls_folds"),
     ),
