@@ -24,7 +24,7 @@ class Rules:
 
     Attributes:
         keys: Full matches of a key or column that is left out.
-        texts: (pattern, replacement) of every text, first to last.
+        texts: (file, pattern, replacement) of texts, first to last.
         files: Patterns of files that need only be there.
         statistics: Patterns of files whose numbers may differ in the last digits.
         allowed: (scenario, file, pattern of `path: value` or of a line) that is left out.
@@ -32,7 +32,7 @@ class Rules:
     """
 
     keys: re.Pattern
-    texts: tuple[tuple[re.Pattern, str], ...]
+    texts: tuple[tuple[str, re.Pattern, str], ...]
     files: tuple[str, ...]
     statistics: tuple[str, ...]
     allowed: tuple[tuple[str, str, re.Pattern], ...]
@@ -75,6 +75,7 @@ class _Comparison:
     def __init__(self, scenario: str, name: str, rules: Rules, found: Found):
         self.name, self.rules, self.found = name, rules, found
         self.tolerant = any(fnmatch.fnmatch(name, p) for p in rules.statistics)
+        self.texts = [(p, by) for file, p, by in rules.texts if fnmatch.fnmatch(name, file)]
         self.allowed = [
             pattern
             for where, file, pattern in rules.allowed
@@ -96,7 +97,7 @@ class _Comparison:
     # ------------------------------------------------------------------ kinds of files
 
     def _text(self, text: str) -> str:
-        for pattern, replacement in self.rules.texts:
+        for pattern, replacement in self.texts:
             text = pattern.sub(replacement, text)
         return text
 
