@@ -262,13 +262,17 @@ def _use_request(arguments, **options):
 
 def _prediction_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What `UseRequest` takes of these flags, checked as far as that needs no TensorFlow."""
+    from tfvision.config import load_any
+    from tfvision.engine.run_folder import RunFolder
     from tfvision.errors import InputError
     from tfvision.runs.fitted_files import read_aggregate, read_rules, read_temperature
     from tfvision.runs.request import parse_tile, parse_views
 
     parse_views(arguments.tta)
     if arguments.postprocess is not None:
-        read_rules(arguments.postprocess)
+        read_rules(
+            arguments.postprocess, load_any(RunFolder.existing(arguments.run_folder).config).task
+        )
     if arguments.aggregate is not None:
         read_aggregate(arguments.aggregate)
     calibrated = getattr(arguments, "calibrated", None)  # submit writes no probabilities

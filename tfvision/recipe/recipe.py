@@ -1,6 +1,5 @@
 """What a config means for a data set."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -155,21 +154,3 @@ def make_recipe(
         void=tuple(sorted(ignored - inside)),
         architecture=architecture,
     )
-
-
-def with_rules(recipe: Recipe, rules: Sequence[Spec]) -> Recipe:
-    """The recipe with other post-processing; the contract's own rules stay.
-
-    Raises:
-        InputError: A rule does not fit the classes.
-    """
-    config = recipe.config.model_copy(update={"postprocess": tuple(rules)})
-    other = make_recipe(
-        config,
-        num_classes=recipe.num_classes,
-        channels=recipe.channels,
-        size=recipe.size,
-        resized=recipe.resized,
-        architecture=recipe.architecture,
-    )
-    return replace(recipe, config=config, rules=other.rules, component_rules=other.component_rules)

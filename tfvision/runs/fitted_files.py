@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from tfvision.config import check_names, load_config
 from tfvision.data.crops.pieces import AGGREGATES
 from tfvision.errors import InputError
-from tfvision.postprocess import POSTPROCESS
 from tfvision.registry import Spec, unknown
+from tfvision.tasks.facts import DEFAULT_TASK, facts_of
 
 
 class RulesFile(BaseModel):
@@ -50,14 +50,18 @@ class TemperatureFile(BaseModel):
         return f"temperature {self.temperature:.4g}"
 
 
-def read_rules(path: Path) -> tuple[Spec, ...]:
+def read_rules(path: Path, task: str = DEFAULT_TASK) -> tuple[Spec, ...]:
     """The rules of a YAML file whose only section is `postprocess`.
+
+    Args:
+        path: The file.
+        task: Whose rules they are to be.
 
     Raises:
         InputError: It cannot be read, has other keys, or names rules that there are not.
     """
     found = load_config(RulesFile, path)
-    check_names(found, {"postprocess": POSTPROCESS})
+    check_names(found, {"postprocess": facts_of(task).all_tables()["postprocess"]})
     return found.postprocess
 
 

@@ -99,8 +99,7 @@ class StoredPredictions:
     counter: Counter
 
     def raw(self) -> Iterator[Prediction]:
-        for _, probabilities in self.store:
-            yield {"probabilities": probabilities}
+        return (self.store.prediction(name) for name in self.store.ids)
 
     def answers(self) -> Iterator[Any]:
         task, recipe = self.loaded.task, self.loaded.recipe
@@ -139,11 +138,12 @@ def stored(
             "images_sha256": _images_sha256(predictions),
         },
         per_shard=request.shards,
+        arrays=loaded.task.facts.arrays or None,
     )
     missing = store.missing()
     for done, positions in enumerate(missing, 1):
-        rows = (loaded.task.compact(one) for one in predictions.raw(positions))
-        store.write(positions, [row["probabilities"] for row in rows])
+        rows = [loaded.task.compact(one) for one in predictions.raw(positions)]
+        store.write_predictions(positions, rows)
         if not request.quiet:
             print(f"shard {done} of {len(missing)} written", file=sys.stderr)
     return StoredPredictions(loaded, Shards.open(store.folder), predictions.counter)

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tfvision.config.file import load_any
 from tfvision.engine.tta import make_views
 from tfvision.errors import InputError
-from tfvision.recipe.recipe import with_rules
 from tfvision.runs.fitted import with_fitted
 from tfvision.runs.fitted_files import as_text, read_aggregate, read_rules, read_temperature
 from tfvision.runs.load import LoadedRun
@@ -23,7 +23,8 @@ def as_requested(loaded: LoadedRun, request: UseRequest) -> LoadedRun:
             fitted does not fit the run, or the task has no use for one of them.
     """
     if request.postprocess is not None:
-        recipe = with_rules(loaded.recipe, read_rules(request.postprocess))
+        rules = read_rules(request.postprocess, loaded.config.task)
+        recipe = loaded.task.with_rules(loaded.recipe, rules)
         loaded = replace(loaded, recipe=recipe, config=recipe.config)
     if request.aggregate is not None or request.calibrated is not None:
         recipe = with_fitted(
@@ -49,11 +50,14 @@ def as_requested(loaded: LoadedRun, request: UseRequest) -> LoadedRun:
 
 def how(request: UseRequest) -> dict[str, Any]:
     """What a request asks besides the plain prediction, for records: only what is set."""
+    rules = None
+    if request.postprocess is not None:
+        rules = as_text(read_rules(request.postprocess, load_any(request.run.config).task))
     settings = {
         "tta": request.tta,
         "tile": None if request.tile is None else f"{request.tile[0]}x{request.tile[1]}",
         "overlap": request.overlap,
-        "postprocess": request.postprocess and as_text(read_rules(request.postprocess)),
+        "postprocess": rules,
         "aggregate": request.aggregate and read_aggregate(request.aggregate).aggregate.name,
         "calibrated": request.calibrated and read_temperature(request.calibrated).text,
     }

@@ -79,6 +79,8 @@ class TaskFacts:
             another or none.
         scores: What it can be scored by.
         columns: Scores that the table of folds shows beside the one that a run declares.
+        arrays: Names of the arrays of a prediction, as they are stored; (): `probabilities`
+            (H, W, K) alone.
         reasons: Option -> the reason why it means nothing to this task.
     """
 
@@ -99,6 +101,7 @@ class TaskFacts:
     columns: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     classes_by_name: bool = False
+    arrays: tuple[str, ...] = ()
 
     def supports(self, option: str) -> str | None:
         """None, or why `option` (`tile`, `scaled views`, `calibrate`, ...) means nothing here."""

@@ -15,11 +15,15 @@ from tfvision.engine.combine import OverModels, OverTiles, OverViews
 from tfvision.engine.files import write_json
 from tfvision.engine.inference import ModelPredictor
 from tfvision.engine.predict import as_float, batches_of_one_size
+from tfvision.engine.shards import Shards
 from tfvision.engine.tta import View
 from tfvision.errors import InputError
+from tfvision.postprocess.fit import Predictions
+from tfvision.postprocess.fit_arrays import ArrayPredictions
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
+from tfvision.registry import Spec
 from tfvision.stats.evidence import Evidence
 from tfvision.tasks.facts import TaskFacts
 from tfvision.tasks.parts import Prediction
@@ -128,6 +132,36 @@ class PredictionSide:
     def ensemble(self, recipe: Recipe, predictors: list, weights: list[float]) -> Any:
         """What predicts with several models as one; `weights` sum to 1."""
         return OverModels(predictors, weights, combine=self.combine)
+
+    def candidates(self, recipe: Recipe) -> dict[str, list[dict[str, Any]]]:
+        """Rules that can be fitted out of fold: name -> the settings that are tried."""
+        return {}
+
+    def fitting(
+        self,
+        recipe: Recipe,
+        store: Shards,
+        truths: Sequence[dict[str, np.ndarray]],
+        *,
+        with_rules: bool,
+    ) -> Predictions:
+        """Out-of-fold predictions as rules are fitted on them.
+
+        Args:
+            recipe: Of the folds.
+            store: The predictions.
+            truths: Of each of its images, by name.
+            with_rules: With the rules that are in force anyway.
+        """
+        in_force = recipe.config.postprocess if with_rules else ()
+
+        def evidence(rules: Sequence[dict[str, Any]], rows: Sequence[int]) -> Evidence:
+            ruled = self.with_rules(recipe, [*in_force, *(Spec(**rule) for rule in rules)])
+            ids = [store.ids[i] for i in rows]
+            answers = [self.decode(ruled, store.prediction(name)) for name in ids]
+            return self.evidence(recipe, ids, answers, [truths[i] for i in rows])
+
+        return ArrayPredictions(len(store), self.candidates(recipe), evidence)
 
     def undo(self, view: View, prediction: Prediction, size: tuple[int, int]) -> Prediction:
         """A prediction of a view as one of the image of (height, width) pixels."""

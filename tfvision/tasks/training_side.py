@@ -1,6 +1,7 @@
 """What a training asks of a task: settings, data, model, losses, validation."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from tfvision.recipe.loss_terms import RunLoss
 from tfvision.recipe.read import decode, native_of
 from tfvision.recipe.recipe import Recipe, stages_of
 from tfvision.recipe.sampling import TrainingSet, training_set
+from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
 from tfvision.tasks.facts import TaskFacts
 from tfvision.tasks.parts import Examples, Settled, Validate
@@ -83,6 +85,25 @@ class TrainingSide:
             contract=Contract(),
             rules=tuple(table.build(spec) for spec in config.postprocess),
             architecture=architecture,
+        )
+
+    def with_rules(self, recipe: Recipe, rules: Sequence[Spec]) -> Recipe:
+        """A recipe with other post-processing; rules that the contract itself makes stay.
+
+        Raises:
+            InputError: A rule does not fit the classes.
+        """
+        config = recipe.config.model_copy(update={"postprocess": tuple(rules)})
+        other = self.recipe(
+            config,
+            num_classes=recipe.num_classes,
+            channels=recipe.channels,
+            size=recipe.size,
+            resized=recipe.resized,
+            architecture=recipe.architecture,
+        )
+        return replace(
+            recipe, config=config, rules=other.rules, component_rules=other.component_rules
         )
 
     def recorded_recipe(

@@ -6,16 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from tfvision.engine.files import write_json, write_text
-from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.postprocess import ON_COMPONENTS
-from tfvision.postprocess.candidates import CANDIDATES
 from tfvision.postprocess.fit import Predictions, check_candidates, deal_parts
-from tfvision.postprocess.fit_masks import MaskPredictions
 from tfvision.runs.fitted_files import as_written
 from tfvision.studies.fitted.verdict import (
     LEVEL,
@@ -29,8 +25,7 @@ from tfvision.studies.fitted.verdict import (
 )
 from tfvision.studies.folds.predictions import FEW, FoldPredictions, read_predictions
 from tfvision.tasks.facts import TaskFacts, facts_of
-
-HELD = 100_000_000  # probabilities that are held in memory; of more, the store is read again
+from tfvision.tasks.task import task_of
 
 
 def postprocess(
@@ -66,7 +61,7 @@ def postprocess(
         raise InputError(f"--out {out} must be a YAML file, such as rules.yaml.")
     found = read_predictions(folder)
     recipe, units = found.recipe, found.units
-    predictions = mask_predictions(found)
+    predictions = _fitting(found)
     names = _chosen(candidates, predictions, facts_of(recipe.config.task))
     parts = deal_parts(units, found.folds)
     score = recipe.config.metrics[0].name
@@ -74,7 +69,7 @@ def postprocess(
     judgement = judge(names, predictions, parts=parts, units=units, **scoring)
     own = None
     if recipe.rules or recipe.component_rules:
-        bare = mask_predictions(found, with_rules=False).evidence([])
+        bare = _fitting(found, with_rules=False).evidence([])
         own = gain_of(bare, predictions.evidence([]), units=units, **scoring)
     result = {
         "folds": str(folder),
@@ -99,19 +94,10 @@ def postprocess(
     return result
 
 
-def mask_predictions(found: FoldPredictions, *, with_rules: bool = True) -> MaskPredictions:
+def _fitting(found: FoldPredictions, *, with_rules: bool = True) -> Predictions:
     """Out-of-fold predictions as rules are fitted on them, with or without those of the runs."""
-    recipe = found.recipe
-    facts = facts_of(recipe.config.task)
-    whole = facts.supports("components") is None
-    return MaskPredictions(
-        _Images(found.store, found.masks, recipe.rules if with_rules else ()),
-        ids=found.store.ids,
-        kind=facts.evidence_class(),
-        num_classes=recipe.num_classes,
-        candidates=[name for name in CANDIDATES if whole or name not in ON_COMPONENTS],
-        component_rules=recipe.component_rules if with_rules else (),
-    )
+    task = task_of(found.recipe.config.task)
+    return task.fitting(found.recipe, found.store, found.truths, with_rules=with_rules)
 
 
 def _chosen(names: Sequence[str] | None, predictions: Predictions, facts: TaskFacts) -> list[str]:
@@ -122,29 +108,6 @@ def _chosen(names: Sequence[str] | None, predictions: Predictions, facts: TaskFa
     if without and (named := [name for name in names if name in ON_COMPONENTS]):
         raise InputError(f"--candidates names {', '.join(named)}: {without}")
     return check_candidates(names, predictions.candidates)
-
-
-class _Images(Sequence):
-    """(scores (H, W, K) float32 after rules of single pixels, truth (H, W)) of each image."""
-
-    def __init__(self, store: Shards, masks: Sequence[np.ndarray], rules):
-        self._store, self._masks, self._rules = store, masks, rules
-        small = sum(mask.size for mask in masks) * store.num_classes <= HELD
-        self._held = [self._read(name) for name in store.ids] if small else None
-
-    def __len__(self) -> int:
-        return len(self._masks)
-
-    def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray]:
-        held = self._held
-        scores = self._read(self._store.ids[place]) if held is None else held[place]
-        return scores, self._masks[place]
-
-    def _read(self, name: str) -> np.ndarray:
-        scores = self._store[name]
-        for rule in self._rules:
-            scores = np.asarray(rule(scores))
-        return scores
 
 
 def _cautions(num_units: int, judgement: Judgement) -> list[str]:

@@ -100,10 +100,10 @@ def units_of(folder: Path) -> list[str]:
     return list(read_folds(folder)["samples"]["units"])
 
 
-def truth_of(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """(id, mask (H, W) int32) of each out-of-fold sample, in the order of the store's ids.
+def targets_of(folder: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """(id, truth by name) of each out-of-fold sample, in the order of the store's ids.
 
-    Masks are read from the data, which must be what the folds were trained on.
+    It is read from the data, which must be what the folds were trained on.
 
     Raises:
         InputError: `folder` is not complete, or the data has changed or cannot be read.
@@ -111,12 +111,18 @@ def truth_of(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     source, places = open_data(folder)
     kind = truth_kind(source.truth)
 
-    def read() -> Iterator[tuple[str, np.ndarray]]:
+    def read() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
         for name, index in places.items():
             sample = in_time(lambda i=index: source.read(i), source.records[index].place)
-            yield name, label_map(kind.arrays(sample))
+            yield name, kind.arrays(sample)
 
     return read()
+
+
+def truth_of(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """(id, label map (H, W) int32) of each out-of-fold sample; see `targets_of`."""
+    truths = targets_of(folder)  # raises now, not when the first is read
+    return ((name, label_map(targets)) for name, targets in truths)
 
 
 def open_data(folder: Path) -> tuple[Source, dict[str, int]]:

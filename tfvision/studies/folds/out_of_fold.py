@@ -129,6 +129,7 @@ def predict_out_of_fold(
         class_names=dealt.prepared.class_names,
         origin=origin,
         per_shard=_per_shard(dealt),
+        arrays=facts_of(dealt.prepared.task).arrays or None,
     )
 
 
@@ -170,15 +171,20 @@ def fill_store(
             if fold not in loaded:  # samples stand fold by fold: the one before is done with
                 loaded = {fold: load_run(runs[fold])}
             found += predict(loaded[fold], [p for p in positions if folds[p] == fold])
-        store.write(positions, *map(list, zip(*found, strict=True)))
+        rows, *weights = map(list, zip(*found, strict=True))
+        if store.arrays is None:
+            store.write(positions, rows, *weights)
+        else:
+            store.write_predictions(positions, rows)
     return store
 
 
-def predict_samples(loaded: LoadedRun, dealt: Deal, indices: list[int]) -> Iterator[np.ndarray]:
-    """Probabilities (H, W, K) float32 of samples of the source, at their own sizes."""
+def predict_samples(loaded: LoadedRun, dealt: Deal, indices: list[int]) -> Iterator[Any]:
+    """What a store takes of the predictions of samples of the source, at their own sizes."""
     samples = (native_scanned(dealt.prepared, i) for i in indices)
+    named = bool(loaded.task.facts.arrays)
     for one in loaded.task.predictions(loaded.recipe, loaded.predictor, samples):
-        yield one["probabilities"]
+        yield one if named else one["probabilities"]
 
 
 def _per_shard(dealt: Deal) -> int:

@@ -5,13 +5,20 @@ from pathlib import Path
 
 import numpy as np
 
+from tfvision.data.truth.base import label_map
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
-from tfvision.recipe.recipe import Recipe, make_recipe
+from tfvision.recipe.recipe import Recipe
 from tfvision.registry import brief
-from tfvision.studies.folds.folder import fold_folder, load_folds_config, read_folds, truth_of
+from tfvision.studies.folds.folder import (
+    fold_folder,
+    load_folds_config,
+    read_folds,
+    targets_of,
+)
 from tfvision.tasks.facts import facts_of
+from tfvision.tasks.task import task_of
 
 FEW = 30  # units below which an interval is rough itself
 
@@ -25,14 +32,19 @@ class FoldPredictions:
         store: N probabilities, each by the run that did not train on the image.
         folds: N numbers, the fold of each.
         units: N names; images that belong together have one.
-        masks: The truth of each, (H, W) integers.
+        truths: The truth of each, arrays by name.
     """
 
     recipe: Recipe
     store: Shards
     folds: list[int]
     units: list[str]
-    masks: list[np.ndarray]
+    truths: list[dict[str, np.ndarray]]
+
+    @property
+    def masks(self) -> list[np.ndarray]:
+        """The label map (H, W) of each."""
+        return [label_map(targets) for targets in self.truths]
 
 
 def read_predictions(folder: Path) -> FoldPredictions:
@@ -52,7 +64,7 @@ def read_predictions(folder: Path) -> FoldPredictions:
         )
     recipe, class_names = recipe_of(folder, record["folds"])
     store = open_store(folder, samples["ids"], class_names)
-    return FoldPredictions(recipe, store, samples["folds"], samples["units"], masks_of(folder))
+    return FoldPredictions(recipe, store, samples["folds"], samples["units"], truths_of(folder))
 
 
 def recipe_of(folder: Path, folds: int) -> tuple[Recipe, list[str]]:
@@ -66,13 +78,8 @@ def recipe_of(folder: Path, folds: int) -> tuple[Recipe, list[str]]:
                 f"{run.path} has other classes than {runs[0].path}: {data['class_names']} against "
                 f"{first['class_names']}. Train all folds on one data set."
             )
-    recipe = make_recipe(
-        load_folds_config(folder),
-        num_classes=first["num_classes"],
-        channels=first["channels"],
-        size=tuple(first["image_size"]),
-        resized=first["resized"],
-    )
+    config = load_folds_config(folder)
+    recipe = task_of(config.task).recorded_recipe(config, first)
     score = recipe.config.metrics[0].name
     known = facts_of(recipe.config.task).evidence_class().scores
     if score not in known:
@@ -100,10 +107,12 @@ def open_store(folder: Path, ids: list[str], class_names: list[str]) -> Shards:
     return store
 
 
-def masks_of(folder: Path) -> list[np.ndarray]:
-    """The truth of each image, in the order of the store; int16 where that holds the labels."""
-    found = []
-    for _, mask in truth_of(folder):
-        small = mask.min() >= -(2**15) and mask.max() < 2**15
-        found.append(mask.astype(np.int16 if small else np.int32))
-    return found
+def truths_of(folder: Path) -> list[dict[str, np.ndarray]]:
+    """The truth of each image, in the order of the store; masks as int16 where that holds them."""
+    truths = []
+    for _, targets in targets_of(folder):
+        mask = targets.get("mask")
+        if mask is not None and mask.min() >= -(2**15) and mask.max() < 2**15:
+            targets = {**targets, "mask": mask.astype(np.int16)}
+        truths.append(targets)
+    return truths
