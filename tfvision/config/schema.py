@@ -17,7 +17,7 @@ from pydantic import (
 from tfvision.config.section import Section
 from tfvision.config.train import TrainConfig
 from tfvision.registry import Spec, brief
-from tfvision.tasks.facts import DEFAULT_TASK, facts_of, task_names
+from tfvision.tasks.facts import DEFAULT_TASK, facts_of, task_entry, task_names
 
 Pixels = Annotated[int, Field(gt=0)]
 
@@ -173,8 +173,7 @@ class RunConfig(Section):
     @model_serializer(mode="wrap")
     def _named(self, handler: Callable[[Any], Any]) -> Any:
         """A run is known by its config; one that names no task is of `DEFAULT_TASK`, as of old."""
-        named = {} if self.task == DEFAULT_TASK else {"task": self.task}
-        return {**named, **handler(self)}
+        return {**task_entry(self.task), **handler(self)}
 
 
 def _script_of(task: Any) -> str:

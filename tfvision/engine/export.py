@@ -32,16 +32,18 @@ def far(a, b):
     return float(np.max(np.abs(np.asarray(a, "float64") - np.asarray(b, "float64")), initial=0))
 found = {}
 saved = tf.saved_model.load(folder + "/saved_model")
-floats = saved.signatures["serve_float"]
-differences, equal = [], True
+differences, equal = [0.0], True
 for i in range(int(data["count"])):
-    out = floats(image=tf.constant(data[f"image_{i}"]))
-    differences.append(far(out["probabilities"], data[f"probabilities_{i}"]))
-    equal = equal and bool((out["labels"].numpy() == data[f"labels_{i}"]).all())
-    if f"bytes_{i}" in data:
-        out = saved.signatures["serving_default"](image=tf.constant(data[f"bytes_{i}"]))
-        differences.append(far(out["probabilities"], data[f"probabilities_{i}"]))
-        equal = equal and bool((out["labels"].numpy() == data[f"labels_{i}"]).all())
+    for signature, key in (("serve_float", f"image_{i}"), ("serving_default", f"bytes_{i}")):
+        if key not in data:
+            continue
+        out = saved.signatures[signature](image=tf.constant(data[key]))
+        for name in data["outputs"].tolist():
+            value, wanted = out[name].numpy(), data[f"{name}_{i}"]
+            if wanted.dtype.kind in "iub":
+                equal = equal and bool((value == wanted).all())
+            else:
+                differences.append(far(value, wanted))
 found["saved_model"] = {"max_difference": max(differences), "labels_equal": equal}
 found["saved_model"]["loaded_with"] = "TensorFlow " + tf.__version__ + " alone"
 if "network_image" in data:
@@ -71,8 +73,9 @@ def write_export(
     Args:
         folder: The run's `export/`.
         inference: Becomes the SavedModel: `serving_default` takes `image` uint8 (B, H, W,
-            C) in 0..255, `serve_float` float32 in [0, 1], any batch and size; both give
-            `labels` (B, H, W) uint8 and `probabilities` (B, H, W, K) float32.
+            C) in 0..255, `serve_float` float32 in [0, 1], any batch and size; both give the
+            named arrays of the task, as `labels` (B, H, W) uint8 and `probabilities`
+            (B, H, W, K) float32.
         fixed: The model at the size it was trained at; becomes the other two. None: there are
             none, as of an ensemble, whose members may have different sizes.
         description: For `export.json`: what rebuilds the model, class names.
@@ -147,9 +150,9 @@ def check_export(
             data[f"bytes_{i}"] = image[None]
             image = image.astype(np.float32) * np.float32(1 / 255)
         data[f"image_{i}"] = image[None]
-        out = inference.serve_float(tf.constant(image[None]))
-        data[f"labels_{i}"] = out["labels"].numpy()
-        data[f"probabilities_{i}"] = out["probabilities"].numpy()
+        outputs = inference.serve_float(tf.constant(image[None]))
+        data["outputs"] = np.array(list(outputs))
+        data.update({f"{name}_{i}": value.numpy() for name, value in outputs.items()})
     if fixed is not None:
         data["network_image"] = network_images
         data["network_logits"] = np.asarray(

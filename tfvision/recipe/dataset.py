@@ -28,7 +28,7 @@ from tfvision.errors import InputError
 from tfvision.recipe import audit_findings
 from tfvision.recipe.splits import make_splits
 from tfvision.registry import Spec
-from tfvision.tasks.facts import DEFAULT_TASK, TaskFacts, facts_of, task_names
+from tfvision.tasks.facts import DEFAULT_TASK, TaskFacts, facts_of, task_entry, task_names
 
 if TYPE_CHECKING:  # it imports TensorFlow, which opening and splitting data do not need
     from tfvision.data.pipeline import Samples
@@ -154,7 +154,7 @@ class Prepared:
     def _of_classes(self) -> dict[str, Any]:
         """The task, where it is not that of old; how the data writes its classes, where an image
         has one label."""
-        said: dict[str, Any] = {} if self.task == DEFAULT_TASK else {"task": self.task}
+        said: dict[str, Any] = {**task_entry(self.task)}
         if truth_kind(self.source.truth).names_image:
             said["class_labels"] = self.source.class_labels or self.class_names
         return said
@@ -180,9 +180,10 @@ class Prepared:
 def open_source(config: DataConfig) -> Source:
     """The source a config names, with the groups that `data.groups` finds in the ids."""
     # `auto` looks at the data with the truth in mind; the others read what they read.
-    truth = facts_of(config.task).truth
+    facts = facts_of(config.task)
+    truth, sources = facts.truth, facts.all_tables()["data.source"]
     with names_of_tasks():
-        source = SOURCES.build(
+        source = sources.build(
             config.source, **({"truth": truth} if config.source.name == "auto" else {})
         )
     if source.truth != truth:

@@ -15,6 +15,7 @@ from tfvision.recipe.read import native_scanned
 from tfvision.recipe.recipe import Recipe
 from tfvision.runs.load import LoadedRun, load_run, own_data
 from tfvision.runs.request import UseRequest
+from tfvision.tasks.facts import task_entry
 from tfvision.tasks.task import Task
 
 
@@ -77,6 +78,7 @@ def export_run(
     for target, value in zip(fixed.variables, predictor.model.variables, strict=True):
         target.assign(value)
     description = {
+        **task_entry(recipe.config.task),
         "model": {"name": recipe.model.name, **recipe.model.kwargs},
         "input_shape": list(shape),
         "depth": depth,
@@ -102,6 +104,7 @@ def export_ensemble(loaded: LoadedRun, prepared: Prepared) -> list[dict[str, Any
     """
     record, task, recipe = loaded.folder.read_json("ensemble.json"), loaded.task, loaded.recipe
     description = {
+        **task_entry(recipe.config.task),
         "members": [{k: entry[k] for k in ("arch", "weight")} for entry in record["members"]],
         "class_names": loaded.data["class_names"],
         "image": "serving_default: uint8 in 0..255; serve_float: float32 in [0, 1]",

@@ -149,6 +149,11 @@ def facts_of(task: str) -> TaskFacts:
     return load(facts) if isinstance(facts, str) else facts
 
 
+def task_entry(task: str) -> dict[str, str]:
+    """`{"task": name}` for a file that names its task; {} of the default one, as of old."""
+    return {} if task == DEFAULT_TASK else {"task": task}
+
+
 def task_with(truth: str) -> str:
     """The first task whose data have a kind of truth, else the default one."""
     return next((t for t in task_names() if facts_of(t).truth == truth), DEFAULT_TASK)

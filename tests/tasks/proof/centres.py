@@ -72,10 +72,16 @@ FACTS = TaskFacts(
 
 def scenes(*, train: int = 24, test: int = 12):
     """Some of the embedded scenes with boxes: `train` to train, `test` to validate and to test."""
+    from tfvision.data.sources.array_source import ArraySource
     from tfvision.data.sources.embedded_boxes import embedded_boxes
 
-    source, counts = embedded_boxes(), {"train": train, "val": test, "test": test}
-    return source.first(counts)
+    source, parts = embedded_boxes(), {}
+    for split, count in (("train", train), ("val", test), ("test", test)):
+        rows = [i for i, record in enumerate(source.records) if record.split == split][:count]
+        samples = [source.read_raw(i) for i in rows]
+        columns = {key: [getattr(s, key) for s in samples] for key in ("boxes", "classes")}
+        parts[split] = {"images": np.stack([s.image for s in samples]), **columns}
+    return ArraySource(parts, class_names=source.class_names, truth="boxes", name="scenes")
 
 
 def ap(num_classes: int = 0) -> None:

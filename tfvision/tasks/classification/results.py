@@ -167,7 +167,6 @@ def about_classes(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
     data = recipe.config.data
     whole = data.input.name == "full"
     return {
-        "task": "classification",
         "class_labels": prepared.record()["class_labels"],
         "input": {"name": data.input.name, **data.input.kwargs},
         "aggregate": data.aggregate,
