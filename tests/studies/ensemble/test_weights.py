@@ -17,7 +17,7 @@ COUNT, SIDE = 24, 6
 
 def recipe(component_rules=(), void=(255,)):
     return SimpleNamespace(
-        config=SimpleNamespace(metrics=[Spec(name="mean_iou")]),
+        config=SimpleNamespace(task="segmentation", metrics=[Spec(name="mean_iou")]),
         num_classes=3,
         contract=Contract(),
         rules=(),
