@@ -6,7 +6,6 @@ import html
 import io
 import json
 import math
-import os
 import re
 import zipfile
 from dataclasses import dataclass, field
@@ -264,7 +263,8 @@ def _short(value) -> str:
 
 def _apart(old: str, new: str) -> tuple[str, str]:
     """Long texts from shortly before where they part."""
-    same = len(os.path.commonprefix([old, new]))
+    pairs = enumerate(zip(old, new, strict=False))
+    same = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
     start = max(same - 25, 0) if max(len(old), len(new)) > 80 else 0
     return old[start : start + 80], new[start : start + 80]
 
