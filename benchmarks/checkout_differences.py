@@ -198,6 +198,8 @@ class _Comparison:
     def _unequal(self, path: str, old, new) -> None:
         numbers = [_number_of(value) for value in (old, new)]
         close = None not in numbers and math.isclose(*numbers, rel_tol=LAST_DIGITS)
+        if isinstance(old, str) and isinstance(new, str):
+            old, new = _apart(old, new)
         line = f"{self.name} {path}: {_short(old)} -> {_short(new)}"
         if close and self.tolerant:
             self.found.last_digits.append(line)
@@ -257,6 +259,14 @@ def _number_of(value) -> float | None:
 def _short(value) -> str:
     text = f"array {value.dtype} {value.shape}" if isinstance(value, np.ndarray) else repr(value)
     return text if len(text) <= 90 else f"{text[:60]} ... {text[-20:]}"
+
+
+def _apart(old: str, new: str) -> tuple[str, str]:
+    """Long texts from shortly before where they part."""
+    pairs = enumerate(zip(old, new, strict=False))
+    same = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
+    start = max(same - 25, 0) if max(len(old), len(new)) > 80 else 0
+    return old[start : start + 80], new[start : start + 80]
 
 
 def _of_arrays(old: np.ndarray, new: np.ndarray) -> str:
