@@ -16,9 +16,9 @@ from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
 from tfvision.recipe.read import native
 from tfvision.registry import Spec
+from tfvision.runs import predict
 from tfvision.runs.fitted import with_fitted
 from tfvision.runs.fitted_files import read_aggregate
-from tfvision.runs.load import load_run
 from tfvision.studies.fitted.aggregate import aggregate
 from tfvision.studies.fitted.piece_predictions import FOLDER
 from tfvision.studies.folds.folder import open_data
@@ -216,7 +216,7 @@ def _error(capsys, argv):
 def test_an_ensemble_joins_the_pieces_as_the_file_says(begun, seen, tmp_path):
     path = tmp_path / "aggregate.yaml"
     path.write_text(section(aggregate="area"))
-    recipe = load_run(RunFolder(begun / "fold-0")).recipe
+    recipe = predict.load_run(RunFolder(begun / "fold-0")).recipe
     both = Ensemble([class_folds.Seer(), class_folds.Seer()], channels=1)
     source, places = open_data(begun)
     images = [native(source, i, 1) for i in places.values()]
