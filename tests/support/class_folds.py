@@ -14,7 +14,7 @@ from tfvision.data.scan.scan import scan
 from tfvision.engine.inference import Predictor
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
-from tfvision.recipe.dataset import open_source
+from tfvision.recipe.opening import open_source
 from tfvision.runs import evaluate, export, predict, submit
 from tfvision.runs.load import LoadedRun
 from tfvision.studies.folds import out_of_fold

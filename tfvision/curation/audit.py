@@ -4,7 +4,6 @@ Writes `audit.html`, `audit.json` and `exclude.csv`. Nothing here imports Tensor
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,65 +11,19 @@ import numpy as np
 
 from tfvision.config import DataConfig
 from tfvision.curation import audit_classes, audit_text, clean
-from tfvision.data.audit.finding import KINDS, Audit
-from tfvision.data.scan.scan import Scan, scan
+from tfvision.curation.audited import Audited
+from tfvision.data.audit.finding import KINDS
+from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import SPLITS, Source
-from tfvision.data.split.exclude import ExcludeList, exclude_csv, read_exclude
+from tfvision.data.split.exclude import exclude_csv, read_exclude
 from tfvision.data.split.holdout import read_splits
 from tfvision.data.truth import truth_kind
 from tfvision.engine.files import check_free, write_json, write_text
 from tfvision.engine.run_folder import free_folder
 from tfvision.errors import EnvironmentFault, InputError
 from tfvision.recipe import audit_findings
-from tfvision.recipe.dataset import open_source
+from tfvision.recipe.opening import open_source
 from tfvision.report.audit_page import AuditPage, Member, Picture, Shown, write_audit_page
-
-
-@dataclass(frozen=True)
-class Audited:
-    """A data set that has been looked through.
-
-    Attributes:
-        config: Names the data and how it is read.
-        source, scan: The data set.
-        splits: Split of each record; None: `unsplit` says why.
-        excluded: What a list leaves out; the audit did not look at it.
-        audit: The findings.
-        rows: Who is proposed to be left out too: (index, reason, evidence).
-    """
-
-    config: DataConfig
-    source: Source
-    scan: Scan
-    splits: list[str | None]
-    excluded: ExcludeList
-    audit: Audit
-    rows: list[tuple[int, str, str]]
-
-    @property
-    def kept(self) -> list[int]:
-        return [i for i in range(len(self.source)) if i not in self.excluded.reasons]
-
-    @property
-    def unsplit(self) -> str:
-        """What a sample is that has no split."""
-        return "to be split" if self.config.splits is None else "left out"
-
-    @property
-    def unreadable(self) -> list[int]:
-        return [i for i, sha256 in enumerate(self.scan.image_sha256) if not sha256]
-
-    @property
-    def name(self) -> str:
-        path = self.source.path
-        if path is None:
-            return self.source.name
-        return path.resolve().name or "data"
-
-    def class_rows(self, split: str) -> list[int]:
-        """Labelled samples of a split (or `unsplit`) that are kept."""
-        records, names = self.source.records, self.splits
-        return [i for i in self.kept if records[i].labelled and (names[i] or self.unsplit) == split]
 
 
 def audit_data(

@@ -8,7 +8,7 @@ import numpy as np
 from tfvision.data import INPUTS
 from tfvision.data.files.issue import BadSample
 from tfvision.data.files.timeout import map_in_time
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import Source
 from tfvision.data.truth import truth_kind
 from tfvision.registry import Spec

@@ -3,17 +3,15 @@
 import shlex
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfvision.curation import audit_classes
+from tfvision.curation.audited import Audited
 from tfvision.data.audit.finding import KINDS
 from tfvision.data.truth import truth_kind
 from tfvision.recipe import audit_findings
 from tfvision.report.tables import percent
 from tfvision.tasks.facts import facts_of
-
-if TYPE_CHECKING:  # audit.py imports this module
-    from tfvision.curation.audit import Audited
 
 MAX_LINES = 20  # findings, and problems of the scan
 MAX_NOTES = 3  # findings of one kind that are in order, such as the chains of a video
@@ -37,7 +35,7 @@ def described(record: dict[str, Any]) -> dict[str, str]:
     return facts
 
 
-def train_command(audited: "Audited", folder: Path) -> str:
+def train_command(audited: Audited, folder: Path) -> str:
     """How a training that leaves out the exclude list is started."""
     script = facts_of(audited.config.task).script
     words = ["python", script, "--data", str(audited.source.path)]
@@ -46,7 +44,7 @@ def train_command(audited: "Audited", folder: Path) -> str:
 
 
 def summary_lines(
-    audited: "Audited", record: dict[str, Any], folder: Path, copied: dict[str, Any] | None
+    audited: Audited, record: dict[str, Any], folder: Path, copied: dict[str, Any] | None
 ) -> list[str]:
     """Layout, counts, sizes, class shares, then the findings, worst first, and the files.
 
@@ -94,7 +92,7 @@ def summary_lines(
     return lines
 
 
-def _finding_lines(audited: "Audited", folder: Path) -> list[str]:
+def _finding_lines(audited: Audited, folder: Path) -> list[str]:
     """A sentence each, worst first; of notes of one kind, which are many, the first few."""
     records, found = audited.source.records, audited.audit.findings
     lines, notes = [], Counter()

@@ -24,7 +24,7 @@ import numpy as np
 
 from tfvision.data.files.csv_table import Row, read_cells, read_table
 from tfvision.data.files.paths import inside, leads_inside
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.sources.array_source import ArraySource
 from tfvision.data.sources.class_table_images import csv_files
 from tfvision.data.sources.file_source import FileSource

@@ -34,7 +34,7 @@ from tfvision.data.sources.source import Source
 from tfvision.engine.files import whole_folder
 from tfvision.engine.progress import Progress
 from tfvision.errors import InputError
-from tfvision.recipe.dataset import open_source
+from tfvision.recipe.opening import open_source
 
 
 def parse_fill(text: str) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from tfvision.data.audit.finding import KINDS, Audit, Finding
 from tfvision.data.files.issue import Issue
 from tfvision.data.scan.checks import repeats
 from tfvision.data.scan.duplicates import leaks
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.scan.subset import subset
 from tfvision.data.sources.source import Record, Source
 from tfvision.registry import plain

@@ -1,38 +1,28 @@
-"""Opening, scanning, splitting and decoding a run's data."""
+"""Checking and splitting a run's data."""
 
 import hashlib
-import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tfvision.config import DataConfig
-from tfvision.data import SOURCES
 from tfvision.data.audit.finding import Audit
 from tfvision.data.scan.quarantine import left_out_ids, quarantine_csv
-from tfvision.data.scan.scan import Scan, scan
-from tfvision.data.sources.recognise import OtherTruth, recognise
-from tfvision.data.sources.recognise import open_source as open_path
+from tfvision.data.scan.result import Scan
+from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import Source
 from tfvision.data.split.chain_blocks import Near
 from tfvision.data.split.exclude import ExcludeList, read_exclude
-from tfvision.data.split.groups import group_by
 from tfvision.data.split.holdout import read_splits
 from tfvision.data.truth import truth_kind
 from tfvision.engine.files import write_json, write_text
 from tfvision.errors import InputError
 from tfvision.recipe import audit_findings
+from tfvision.recipe.opening import open_source
 from tfvision.recipe.splits import make_splits
-from tfvision.registry import Spec
-from tfvision.tasks.facts import DEFAULT_TASK, TaskFacts, facts_of, task_entry, task_names
-
-if TYPE_CHECKING:  # it imports TensorFlow, which opening and splitting data do not need
-    from tfvision.data.pipeline import Samples
-    from tfvision.recipe.read import Native
+from tfvision.tasks.facts import DEFAULT_TASK, task_entry
 
 LARGEST_SIDE = 512  # of the size chosen for images of different sizes
 LARGEST_CLASSIFIED = 224  # the same of what a classifier sees
@@ -96,22 +86,9 @@ class Prepared:
             "resized": self.resized,
         }
 
-    def samples(self, split: str) -> "Iterator[tuple[str, Native]]":
-        """(id, sample) of the labelled records of a split, each at its own size."""
-        from tfvision.recipe.read import native_scanned
-
-        for i in self.indices(split):
-            yield self.source.records[i].id, native_scanned(self, i)
-
     def class_pixels(self, split: str) -> np.ndarray:
         """(n, K) pixels of each class in each labelled image of a split."""
         return self.scan.class_pixels[self.indices(split)]
-
-    def decoded(self, split: str) -> "Samples":
-        """The labelled samples of a split, read once, all at `size`."""
-        from tfvision.recipe.read import decode
-
-        return decode(self, self.indices(split))
 
     def record(self) -> dict[str, Any]:
         """What `data.json` holds."""
@@ -175,77 +152,6 @@ class Prepared:
         """Tells one sample's image and truth from any others', short."""
         both = self.scan.image_sha256[index] + self.scan.truth_sha256[index]
         return hashlib.sha256(both.encode()).hexdigest()[:16]
-
-
-def open_source(config: DataConfig) -> Source:
-    """The source a config names, with the groups that `data.groups` finds in the ids."""
-    # `auto` looks at the data with the truth in mind; the others read what they read.
-    facts = facts_of(config.task)
-    truth, sources = facts.truth, facts.all_tables()["data.source"]
-    with names_of_tasks():
-        source = sources.build(
-            config.source, **({"truth": truth} if config.source.name == "auto" else {})
-        )
-    if source.truth != truth:
-        others = _tasks_with(source.truth)
-        names = " or ".join(facts.name for facts in others)
-        scripts = " or ".join(facts.script for facts in others)
-        raise InputError(
-            f"{source.layout}: that is data of the task {names}, and this run is of "
-            f"{config.task}. Use {scripts}."
-        )
-    if config.groups is not None:
-        source.records = group_by(source.records, config.groups)
-    return source
-
-
-@contextmanager
-def names_of_tasks() -> Iterator[None]:
-    """Says in an error on data with another kind of truth which tasks it is for."""
-    try:
-        yield
-    except OtherTruth as error:
-        tasks = _tasks_with(error.truth)
-        if not tasks:
-            raise
-        names = " or ".join(facts.name for facts in tasks)
-        scripts = " or ".join(facts.script for facts in tasks)
-        verb = "trains" if len(tasks) == 1 else "train"
-        raise InputError(f"{error.beginning}, for {names}: {scripts} {verb} on that.") from error
-
-
-def _tasks_with(truth: str) -> list[TaskFacts]:
-    """The tasks whose data has a kind of truth."""
-    return [facts for facts in map(facts_of, task_names()) if facts.truth == truth]
-
-
-def open_beside(
-    config: DataConfig, path: Path, *, mask_values: list[int] | None, white: float | None
-) -> Source:
-    """Another data set, read as that of a config is: with its source's options.
-
-    Args:
-        config: The config's section.
-        path: The other data set.
-        mask_values, white: What the scan of the config's own data settled.
-    """
-    truth = facts_of(config.task).truth
-    known = inspect.signature(SOURCES[recognise(path, truth=truth)]).parameters
-    given = config.source.kwargs
-    options = {k: v for k, v in given.items() if k in known and k != "path"}
-    with names_of_tasks():
-        source = open_path(path, truth=truth, **options)
-    source.mask_values = mask_values
-    source.white = source.white or white
-    source.ignore_label = config.ignore_label
-    return source
-
-
-def resolved_source(config: DataConfig, source: Source) -> Spec:
-    """What a saved config calls the source: the layout that `auto` recognised."""
-    if config.source.name != "auto":
-        return config.source
-    return Spec(name=source.name, **config.source.kwargs)
 
 
 def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Prepared:

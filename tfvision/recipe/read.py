@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -15,12 +14,10 @@ from tfvision.data.truth import truth_kind
 from tfvision.data.truth.base import TARGETS, label_map
 from tfvision.engine.inference import resize_image, resize_labels
 from tfvision.errors import InputError
-
-if TYPE_CHECKING:  # data.py imports this module
-    from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.dataset import Prepared
 
 
-def decode(prepared: "Prepared", indices: list[int]) -> Samples:
+def decode(prepared: Prepared, indices: list[int]) -> Samples:
     """Reads labelled samples and brings them to the run's size and channels."""
     images, scales = [], []
     targets: dict[str, list[np.ndarray]] = {}
@@ -44,6 +41,11 @@ def decode(prepared: "Prepared", indices: list[int]) -> Samples:
             name: _together(name, values, prepared.num_classes) for name, values in targets.items()
         },
     )
+
+
+def decoded(prepared: Prepared, split: str) -> Samples:
+    """The labelled samples of a split, read once, all at `size`."""
+    return decode(prepared, prepared.indices(split))
 
 
 def resized_targets(
@@ -100,6 +102,12 @@ class Native:
         return np.clip(levels, 0, 255).astype(np.uint8)
 
 
+def samples_of_split(prepared: Prepared, split: str) -> Iterator[tuple[str, Native]]:
+    """(id, sample) of the labelled records of a split, each at its own size."""
+    for i in prepared.indices(split):
+        yield prepared.source.records[i].id, native_scanned(prepared, i)
+
+
 def native_of(samples: Samples) -> Iterator[tuple[str, Native]]:
     """(id, sample) of decoded samples, at the size they were brought to."""
     for i, name in enumerate(samples.ids):
@@ -107,13 +115,13 @@ def native_of(samples: Samples) -> Iterator[tuple[str, Native]]:
         yield name, Native(samples.images[i], samples.scale, targets)
 
 
-def read_scanned(prepared: "Prepared", index: int) -> tuple[np.ndarray, np.ndarray | None, float]:
+def read_scanned(prepared: Prepared, index: int) -> tuple[np.ndarray, np.ndarray | None, float]:
     """Image, mask and scale of `native_scanned`."""
     found = native_scanned(prepared, index)
     return found.image, found.labels, found.scale
 
 
-def native_scanned(prepared: "Prepared", index: int) -> Native:
+def native_scanned(prepared: Prepared, index: int) -> Native:
     """What `native` gives of a sample that still is what the scan saw.
 
     Raises:

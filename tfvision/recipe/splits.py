@@ -6,7 +6,7 @@ from dataclasses import replace
 from tfvision.config import DataConfig
 from tfvision.data.files.issue import Issue, listing
 from tfvision.data.scan.duplicates import leaks
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import Record
 from tfvision.data.split.chain_blocks import Near, straddling
 from tfvision.data.split.holdout import absent_classes, holdout, read_folds, read_splits

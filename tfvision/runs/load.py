@@ -15,7 +15,8 @@ from tfvision.data.sources.source import Source
 from tfvision.engine.checkpoint import best_weights, newest_checkpoint
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
-from tfvision.recipe.dataset import Prepared, open_beside, prepare
+from tfvision.recipe.dataset import Prepared, prepare
+from tfvision.recipe.opening import open_beside
 from tfvision.recipe.pretrained import outside_architecture
 from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.resplit import resplit

@@ -6,6 +6,7 @@ from typing import Any
 from tfvision.engine.evidence_file import evidence_path, write_evidence
 from tfvision.engine.run_folder import RunFolder
 from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.read import samples_of_split
 from tfvision.recipe.recipe import Recipe
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.task import Task
@@ -16,7 +17,7 @@ def score_splits(
 ) -> dict[str, Scored]:
     """Scores the labelled samples of these splits, at their own sizes; of those that have any."""
     return {
-        split: task.score(recipe, predictor, prepared.samples(split))
+        split: task.score(recipe, predictor, samples_of_split(prepared, split))
         for split in splits
         if prepared.indices(split)
     }

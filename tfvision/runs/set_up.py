@@ -13,7 +13,8 @@ from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.distribute import make_strategy, resolve_determinism
 from tfvision.engine.progress import Progress
 from tfvision.errors import InputError
-from tfvision.recipe.dataset import Prepared, prepare, resolved_source
+from tfvision.recipe.dataset import Prepared, prepare
+from tfvision.recipe.opening import resolved_source
 from tfvision.recipe.pretrained import check_pretrained, outside_architecture
 from tfvision.recipe.recipe import Recipe
 from tfvision.runs.check_settings import check_settings

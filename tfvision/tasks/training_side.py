@@ -17,7 +17,7 @@ from tfvision.engine.step import Batch, TrainStep, of_images, summed
 from tfvision.metrics.contract import Contract
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.loss_terms import RunLoss
-from tfvision.recipe.read import decode, native_of
+from tfvision.recipe.read import decode, decoded, native_of
 from tfvision.recipe.recipe import Recipe, stages_of
 from tfvision.recipe.sampling import TrainingSet, training_set
 from tfvision.registry import Spec
@@ -125,7 +125,7 @@ class TrainingSide:
         return Examples(
             chosen=chosen,
             train=decode(training, chosen.indices),
-            val=prepared.decoded("val") if prepared.indices("val") else None,
+            val=decoded(prepared, "val") if prepared.indices("val") else None,
             notes=chosen.notes,
         )
 

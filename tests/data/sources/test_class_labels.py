@@ -17,7 +17,7 @@ from tfvision.data.split.exclude import read_exclude
 from tfvision.data.split.holdout import holdout, read_splits, write_splits
 from tfvision.data.truth import TRUTHS
 from tfvision.errors import InputError
-from tfvision.recipe.dataset import names_of_tasks
+from tfvision.recipe.opening import names_of_tasks
 
 
 def write(path, **content):

@@ -10,7 +10,7 @@ from tfvision.data.scan.scan import scan
 from tfvision.data.sources.labels_given_later import read_labels_table
 from tfvision.data.sources.recognise import open_source
 from tfvision.data.split.holdout import absent_classes, holdout
-from tfvision.recipe.dataset import names_of_tasks
+from tfvision.recipe.opening import names_of_tasks
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 

@@ -19,7 +19,7 @@ from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.postprocess.candidates import apply
 from tfvision.postprocess.fit import deal_parts
 from tfvision.postprocess.fit_masks import MaskPredictions
-from tfvision.recipe.dataset import open_source
+from tfvision.recipe.opening import open_source
 from tfvision.runs.fitted_files import as_text, read_rules
 from tfvision.studies.fitted import verdict as judged_rules
 from tfvision.studies.fitted.postprocess import postprocess

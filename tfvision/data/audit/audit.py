@@ -13,7 +13,7 @@ from tfvision.data.audit.similar_images import Pictures, find_pictures
 from tfvision.data.audit.stains import stained
 from tfvision.data.scan.mask_fit import Calibration
 from tfvision.data.scan.measure import Facts
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.scan.sketch import hash_distance, read_thumb
 from tfvision.data.sources.source import Record, Source
 from tfvision.data.truth import truth_kind

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfvision.data.audit.background_features import chosen, small_images, summary
 from tfvision.data.audit.finding import Finding
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import Source
 
 NEIGHBOURS = 3  # nearest images, whose mean distance is looked at

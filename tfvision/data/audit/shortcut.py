@@ -22,7 +22,7 @@ from tfvision.data.audit.background_features import (
 )
 from tfvision.data.audit.finding import Finding
 from tfvision.data.audit.similar_images import Pictures
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import Record, Source
 from tfvision.data.split.groups import connected
 

@@ -1,18 +1,15 @@
 """What a scan says about a data set: pixel values that do not fit, doubles, rare sights."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfvision.data.files.issue import Issue
 from tfvision.data.scan.duplicates import identical
 from tfvision.data.scan.measure import Facts
+from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import Record, Source
 from tfvision.data.truth import truth_kind
-
-if TYPE_CHECKING:  # scan.py imports this module
-    from tfvision.data.scan.scan import Scan
 
 WHITE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 
@@ -59,7 +56,7 @@ def settle_white(
     return white, issues, notes
 
 
-def find_warnings(source: Source, facts: Sequence[Facts | None], result: "Scan") -> list[Issue]:
+def find_warnings(source: Source, facts: Sequence[Facts | None], result: Scan) -> list[Issue]:
     """Warnings of the reader, and what the counts show once there is no error."""
     records = source.records
     issues = _turned_boxes(records, facts)
@@ -114,12 +111,12 @@ def _sides(box: Sequence[float]) -> str:
     return ", ".join(f"{side:g}" for side in box)
 
 
-def repeats(records: Sequence[Record], result: "Scan") -> list[Issue]:
+def repeats(records: Sequence[Record], result: Scan) -> list[Issue]:
     """What equal hashes alone say of doubles; an audit says more."""
     return _doubles(records, result) + _repeated_masks(records, result)
 
 
-def _doubles(records: Sequence[Record], result: "Scan") -> list[Issue]:
+def _doubles(records: Sequence[Record], result: Scan) -> list[Issue]:
     """Images that occur twice; and whether their truth agrees. (Labels: see `leaks`.)"""
     kind = truth_kind(result.truth)
     groups = [[i for i in group if records[i].labelled] for group in identical(result.image_sha256)]
@@ -144,7 +141,7 @@ def _doubles(records: Sequence[Record], result: "Scan") -> list[Issue]:
     return issues
 
 
-def _repeated_masks(records: Sequence[Record], result: "Scan") -> list[Issue]:
+def _repeated_masks(records: Sequence[Record], result: Scan) -> list[Issue]:
     """One truth, not of one class alone, of many different images: it is seldom right."""
     issues, word = [], truth_kind(result.truth).word
     labelled = sum(value != "" for value in result.truth_sha256)
@@ -160,7 +157,7 @@ def _repeated_masks(records: Sequence[Record], result: "Scan") -> list[Issue]:
     return issues
 
 
-def find_notes(facts: Sequence[Facts | None], result: "Scan") -> list[str]:
+def find_notes(facts: Sequence[Facts | None], result: Scan) -> list[str]:
     """Lines to print on what the images are."""
     notes = []
     if len(result.modes) > 1:

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import RawSample, Source
 
 A_RECORD_EACH = {

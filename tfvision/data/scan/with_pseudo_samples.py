@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.scan.subset import A_RECORD_EACH, subset
 from tfvision.data.sources.source import RawSample, Source
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import Record
 from tfvision.data.split.chain_blocks import Near, crossings, cut, runs
 from tfvision.data.split.stratify import chance, make_units, share_out

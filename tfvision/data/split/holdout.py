@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tfvision.data.files.cache import write_atomic
 from tfvision.data.files.csv_table import Row, read_table
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import SPLITS, Record
 from tfvision.data.split.assign import deal
 from tfvision.data.split.chain_blocks import Near, leave_out

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import Record
 from tfvision.data.split.assign import deal
 from tfvision.data.split.chain_blocks import Near, leave_out

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from tfvision.data.scan.duplicates import identical
-from tfvision.data.scan.scan import Scan
+from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import Record
 from tfvision.data.split.groups import connected
 

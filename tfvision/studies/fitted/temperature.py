@@ -26,6 +26,7 @@ from tfvision.metrics.calibration import (
     with_temperature,
 )
 from tfvision.postprocess.fit import deal_parts
+from tfvision.recipe.read import samples_of_split
 from tfvision.runs.load import load_run, own_data
 from tfvision.stats.bootstrap import Difference, compare
 from tfvision.stats.measure import Ratios, by_group
@@ -160,7 +161,7 @@ def _of_run(folder: Path) -> tuple[Judged, list[str]]:
     data, recipe = prepared.record(), loaded.recipe
 
     def read(split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        scored = loaded.task.score(recipe, loaded.predictor, prepared.samples(split))
+        scored = loaded.task.score(recipe, loaded.predictor, samples_of_split(prepared, split))
         truth, probabilities = scored.details["truth"], scored.details["probabilities"]
         counted = np.flatnonzero(~np.isin(truth, recipe.ignored))
         units = groups_in(data, split, scored.ids) or [f"image {i}" for i in scored.ids]

@@ -29,7 +29,7 @@ from tfvision.data.truth import truth_kind
 from tfvision.data.truth.base import label_map
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
-from tfvision.recipe.dataset import open_source
+from tfvision.recipe.opening import open_source
 from tfvision.studies.folds.assign import Deal, names_of
 
 CONFIG = "folds.yaml"

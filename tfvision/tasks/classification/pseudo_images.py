@@ -7,10 +7,12 @@ from pathlib import Path
 
 from tfvision.config import DataConfig
 from tfvision.data.audit.similar_images import find_pictures
-from tfvision.data.scan.scan import Scan, scan
+from tfvision.data.scan.result import Scan
+from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import Record, Source
 from tfvision.errors import InputError
-from tfvision.recipe.dataset import Prepared, open_beside
+from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.opening import open_beside
 
 # Why an image is left out of the training.
 EQUAL = "the very image of a sample that is not trained on"

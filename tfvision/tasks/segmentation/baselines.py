@@ -9,6 +9,7 @@ from tfvision.metrics import contract
 from tfvision.metrics.baselines import IntensityLookup, level_counts, majority
 from tfvision.metrics.confusion import confusion_matrix
 from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.read import decoded
 from tfvision.recipe.recipe import Recipe
 
 
@@ -19,21 +20,21 @@ def baseline_scores(recipe: Recipe, prepared: Prepared) -> list[dict[str, Any]]:
     ignored = tuple({*void, *recipe.contract.ignore_labels})
     if not splits:
         return []
-    decoded = {split: prepared.decoded(split) for split in ("train", *splits)}
+    by_split = {split: decoded(prepared, split) for split in ("train", *splits)}
     counts = sum(
         level_counts(
-            _floats(decoded["train"], rows),
-            decoded["train"].targets["mask"][rows],
+            _floats(by_split["train"], rows),
+            by_split["train"].targets["mask"][rows],
             recipe.num_classes,
             ignored,
         )
-        for rows in _chunks(len(decoded["train"]))
+        for rows in _chunks(len(by_split["train"]))
     )
 
     def scores(predict) -> dict[str, float]:
         found = {}
         for split in splits:
-            samples = decoded[split]
+            samples = by_split[split]
             matrices = [predict(samples, rows) for rows in _chunks(len(samples))]
             found[split] = contract.mean_iou(np.concatenate(matrices), recipe.contract)
         return found

@@ -11,7 +11,7 @@ from tfvision.metrics import contract
 from tfvision.models.unetpp import is_nested, prune
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.model import open_model
-from tfvision.recipe.read import native_scanned
+from tfvision.recipe.read import native_scanned, samples_of_split
 from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.sampling import augmented
 from tfvision.report.looks import Look
@@ -121,7 +121,7 @@ def _depths(outcome: Outcome) -> list[dict] | None:
         # traces the graph before the clock runs
         predictor.serve_float(tf.constant(as_float([first.image], [first.scale])))
         began = time.monotonic()
-        scored = score_samples(recipe, predictor, prepared.samples("val"))
+        scored = score_samples(recipe, predictor, samples_of_split(prepared, "val"))
         seconds = time.monotonic() - began
         rows.append(
             {

@@ -17,7 +17,7 @@ from tfvision.errors import InputError
 from tfvision.models import prune
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.loss_terms import RunLoss
-from tfvision.recipe.read import Native, decode
+from tfvision.recipe.read import Native, decode, decoded
 from tfvision.recipe.recipe import Recipe, make_recipe
 from tfvision.recipe.sampling import augmented, training_set
 from tfvision.report.augment_page import Augmented
@@ -57,7 +57,7 @@ class Segmentation(LabelTask):
     def examples(self, recipe: Recipe, prepared: Prepared, training: Prepared) -> Examples:
         chosen = training_set(recipe.config, training, recipe.ignored)
         train = decode(training, chosen.indices)
-        val = prepared.decoded("val") if prepared.indices("val") else None
+        val = decoded(prepared, "val") if prepared.indices("val") else None
         return Examples(
             chosen=chosen,
             train=train,

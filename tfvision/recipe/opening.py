@@ -1,0 +1,87 @@
+"""Opening the data that a config names, as its task needs it."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tfvision.config import DataConfig
+from tfvision.data import SOURCES
+from tfvision.data.sources.recognise import OtherTruth, recognise
+from tfvision.data.sources.recognise import open_source as open_path
+from tfvision.data.sources.source import Source
+from tfvision.data.split.groups import group_by
+from tfvision.errors import InputError
+from tfvision.registry import Spec
+from tfvision.tasks.facts import TaskFacts, facts_of, task_names
+
+
+def open_source(config: DataConfig) -> Source:
+    """The source a config names, with the groups that `data.groups` finds in the ids."""
+    # `auto` looks at the data with the truth in mind; the others read what they read.
+    facts = facts_of(config.task)
+    truth, sources = facts.truth, facts.all_tables()["data.source"]
+    with names_of_tasks():
+        source = sources.build(
+            config.source, **({"truth": truth} if config.source.name == "auto" else {})
+        )
+    if source.truth != truth:
+        others = _tasks_with(source.truth)
+        names = " or ".join(facts.name for facts in others)
+        scripts = " or ".join(facts.script for facts in others)
+        raise InputError(
+            f"{source.layout}: that is data of the task {names}, and this run is of "
+            f"{config.task}. Use {scripts}."
+        )
+    if config.groups is not None:
+        source.records = group_by(source.records, config.groups)
+    return source
+
+
+@contextmanager
+def names_of_tasks() -> Iterator[None]:
+    """Says in an error on data with another kind of truth which tasks it is for."""
+    try:
+        yield
+    except OtherTruth as error:
+        tasks = _tasks_with(error.truth)
+        if not tasks:
+            raise
+        names = " or ".join(facts.name for facts in tasks)
+        scripts = " or ".join(facts.script for facts in tasks)
+        verb = "trains" if len(tasks) == 1 else "train"
+        raise InputError(f"{error.beginning}, for {names}: {scripts} {verb} on that.") from error
+
+
+def _tasks_with(truth: str) -> list[TaskFacts]:
+    """The tasks whose data has a kind of truth."""
+    return [facts for facts in map(facts_of, task_names()) if facts.truth == truth]
+
+
+def open_beside(
+    config: DataConfig, path: Path, *, mask_values: list[int] | None, white: float | None
+) -> Source:
+    """Another data set, read as that of a config is: with its source's options.
+
+    Args:
+        config: The config's section.
+        path: The other data set.
+        mask_values, white: What the scan of the config's own data settled.
+    """
+    truth = facts_of(config.task).truth
+    known = inspect.signature(SOURCES[recognise(path, truth=truth)]).parameters
+    given = config.source.kwargs
+    options = {k: v for k, v in given.items() if k in known and k != "path"}
+    with names_of_tasks():
+        source = open_path(path, truth=truth, **options)
+    source.mask_values = mask_values
+    source.white = source.white or white
+    source.ignore_label = config.ignore_label
+    return source
+
+
+def resolved_source(config: DataConfig, source: Source) -> Spec:
+    """What a saved config calls the source: the layout that `auto` recognised."""
+    if config.source.name != "auto":
+        return config.source
+    return Spec(name=source.name, **config.source.kwargs)
