@@ -424,7 +424,7 @@ def test_a_table_entry_is_a_documented_builder(folder, table, name):
 @pytest.mark.parametrize(("folder", "table", "name"), ENTRIES)
 def test_registering_is_being_tested(folder, table, name):
     words = {name, table._paths[name].partition(":")[2]}
-    text = "\n".join(path.read_text() for path in (ROOT / "tests" / folder).glob("test_*.py"))
+    text = "\n".join(path.read_text() for path in (ROOT / "tests" / folder).rglob("test_*.py"))
     assert any(re.search(rf"\b{word}\b", text) for word in words)
 
 
