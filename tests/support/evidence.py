@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfvision.metrics.contract import or_none
 from tfvision.stats.evidence import Evidence
 from tfvision.stats.measure import Measure, Ratios, by_group, group_numbers
 
@@ -23,18 +22,8 @@ class Errors(Evidence):
     truth: np.ndarray
     predicted: np.ndarray
 
-    def arrays(self):
-        return {"ids": np.array(self.ids), "truth": self.truth, "predicted": self.predicted}
-
-    @classmethod
-    def from_arrays(cls, arrays):
-        return cls([str(i) for i in arrays["ids"]], arrays["truth"], arrays["predicted"])
-
     def digest(self):
         return self.truth[:, None]
-
-    def presence(self):
-        return np.zeros((len(self), 0), bool)
 
     def image_scores(self, score, contract):
         return np.abs(self.predicted - self.truth).astype(np.float64)
@@ -43,10 +32,6 @@ class Errors(Evidence):
         sides = (self.image_scores(score, contract), np.ones(len(self)))
         above, below = (by_group(side[:, None], groups) for side in sides)
         return Ratios(above, below, high=math.inf, larger_is_better=False)
-
-    def summary(self, contract):
-        mean = self.measure("mean_error", contract).value()
-        return {"mean_error": or_none(mean), "num_images": len(self)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,20 +78,10 @@ class Hits(Evidence):
     def digest(self):
         return self.num_true[:, None]
 
-    def presence(self):
-        return np.zeros((len(self), 0), bool)
-
     def measure(self, score, contract, *, groups=None, class_index=None):
         unit, _ = group_numbers(groups, len(self))
         objects = by_group(self.num_true[:, None].astype(float), groups)[:, 0]
         return AveragePrecision(objects, unit[self.image], self.score, self.hit)
-
-    def image_scores(self, score, contract):
-        return np.array([self.take([i]).measure(score, contract).value() for i in range(len(self))])
-
-    def summary(self, contract):
-        value = self.measure("average_precision", contract).value()
-        return {"average_precision": or_none(value), "num_images": len(self)}
 
 
 class AveragePrecision(Measure):

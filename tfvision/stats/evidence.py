@@ -6,6 +6,7 @@ know neither task nor metric. NumPy only.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,8 +17,8 @@ from tfvision.stats.measure import Average, Measure, group_numbers
 class Evidence(ABC):
     """What the scores of N images are computed from, image by image.
 
-    A subclass says what it holds. Where `arrays` has one row an image in each array, `take` and
-    `join` need not be written.
+    A subclass, a dataclass, says what it holds. Where each of its fields has one row an image,
+    `digest` and `measure` are all that it must write.
 
     Attributes:
         ids: N names of images.
@@ -52,18 +53,22 @@ class Evidence(ABC):
         """Whether post-processing was done."""
         return self.before is not None
 
-    @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the file of a run holds: `ids`, (N,) str, and more."""
+        """What the file of a run holds: `ids`, (N,) str, and more; here the dataclass's fields."""
+        columns = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        return {**columns, "ids": np.array(self.ids, dtype=str)}
 
     @classmethod
-    @abstractmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """The evidence of `arrays`.
 
         Raises:
             KeyError, ValueError: One is missing, or they do not fit each other.
         """
+        columns = {field.name: arrays[field.name] for field in fields(cls)}
+        if len({len(column) for column in columns.values()}) > 1:
+            raise ValueError(f"not one row an image in each of {', '.join(columns)}")
+        return cls(**{**columns, "ids": [str(name) for name in columns["ids"]]})
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Self:
         """The images at these places, in their order."""
@@ -84,9 +89,9 @@ class Evidence(ABC):
     def digest(self) -> np.ndarray:
         """(N, D): two rows are equal where the images have the same truth."""
 
-    @abstractmethod
     def presence(self) -> np.ndarray:
         """(N, K) bool, which classes the truth of each image holds; K is 0 without classes."""
+        return np.zeros((len(self), 0), bool)
 
     @abstractmethod
     def measure(
@@ -109,13 +114,16 @@ class Evidence(ABC):
             InputError: An unknown score, a contract or groups that do not fit.
         """
 
-    @abstractmethod
     def image_scores(self, score: str, contract: Any) -> np.ndarray:
         """(N,) float64, each image scored alone; NaN where nothing of it is counted."""
+        alone = (self.take([i]).measure(score, contract) for i in range(len(self)))
+        return np.array([measure.value() for measure in alone])
 
-    @abstractmethod
     def summary(self, contract: Any) -> dict[str, Any]:
         """All scores, ready for JSON: numbers, and lists of one a class; None for NaN."""
+        values = {score: self.measure(score, contract).value() for score in self.scores}
+        found = {score: None if np.isnan(value) else value for score, value in values.items()}
+        return {**found, "num_images": len(self)}
 
     def by_convention(self, contract: Any) -> dict[str, float | None]:
         """The score under `contract` ("contract") and under each of `conventions`."""

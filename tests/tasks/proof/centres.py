@@ -29,15 +29,11 @@ RULES = Registry("rule", {"at_least": f"{HERE}:at_least"})
 
 
 class CentresData(DataConfig):
-    """The data of the task."""
-
     task: ClassVar[str] = "centres"
     source: Spec = Spec(name="scenes")
 
 
 class CentresConfig(RunConfig):
-    """The config of the task."""
-
     task: ClassVar[str] = "centres"
     data: CentresData = CentresData()
     loss: tuple[LossTerm, ...] = ()
@@ -63,24 +59,22 @@ FACTS = TaskFacts(
         "data.source": f"{HERE}:SOURCES",
         "metrics": f"{HERE}:METRICS",
         "postprocess": f"{HERE}:RULES",
-        "loss": "tfvision.losses:LOSSES",
     },
     scores={"ap": Score("average precision")},
-    reasons={"ensemble export": "its members are joined outside of a graph"},
 )
 
 
-def scenes(*, train: int = 24, test: int = 12):
-    """Some of the embedded scenes with boxes: `train` to train, `test` to validate and to test."""
+def scenes(*, pool: int = 36, test: int = 12):
+    """Some of the embedded scenes with boxes: `pool` to train and to validate on."""
     from tfvision.data.sources.array_source import ArraySource
     from tfvision.data.sources.embedded_boxes import embedded_boxes
 
     source, parts = embedded_boxes(), {}
-    for split, count in (("train", train), ("val", test), ("test", test)):
+    for part, split, count in (("pool", "train", pool), ("test", "test", test)):
         rows = [i for i, record in enumerate(source.records) if record.split == split][:count]
         samples = [source.read_raw(i) for i in rows]
         columns = {key: [getattr(s, key) for s in samples] for key in ("boxes", "classes")}
-        parts[split] = {"images": np.stack([s.image for s in samples]), **columns}
+        parts[part] = {"images": np.stack([s.image for s in samples]), **columns}
     return ArraySource(parts, class_names=source.class_names, truth="boxes", name="scenes")
 
 
@@ -107,7 +101,8 @@ def heat(input_shape, num_classes: int, *, width: int = 16):
     for step in (2, 1, 2, 1):
         x = layers.Conv2D(width * 2, 3, step, "same", use_bias=False)(x)
         x = layers.Activation("relu")(layers.GroupNormalization(4)(x))
-    model = keras.Model(inputs, layers.Conv2D(3, 1, dtype="float32", name="points")(x))
+    rare = keras.initializers.Constant(-2.0)  # few places are centres
+    model = keras.Model(inputs, layers.Conv2D(3, 1, bias_initializer=rare, dtype="float32")(x))
     model.stride = STRIDE
     return model
 
@@ -157,20 +152,17 @@ class Centres(Task):
     def combine(self, predictions, weights):
         """Points closer than half of `NEAR` are one, whose score is the sum of the shares."""
         points = np.concatenate([p["points"] for p in predictions])
-        scores = np.concatenate(
-            [w * p["scores"] for w, p in zip(weights, predictions, strict=True)]
-        )
-        kept, sums = [], []
+        scores = [w * p["scores"] for w, p in zip(weights, predictions, strict=True)]
+        scores = np.concatenate(scores).astype(np.float32)
+        near = np.hypot(*(points[:, None] - points).T) < NEAR / 2
+        free, kept, sums = np.ones(len(scores), bool), [], []
         for i in np.argsort(-scores, kind="stable"):
-            near = [k for k, p in enumerate(kept) if np.hypot(*(p - points[i])) < NEAR / 2]
-            if near:
-                sums[near[0]] += scores[i]
-            else:
+            if free[i]:
                 kept.append(points[i])
-                sums.append(scores[i])
+                sums.append(min(scores[near[i] & free].sum(), 1))
+                free &= ~near[i]
         order = np.argsort(-np.array(sums), kind="stable")[:MOST]
-        shares = np.minimum(np.array(sums)[order], 1).astype(np.float32)
-        return {"points": np.array(kept, np.float32)[order], "scores": shares}
+        return {"points": np.array(kept)[order], "scores": np.array(sums)[order]}
 
     def candidates(self, recipe):
         return {"at_least": [{"name": "at_least", "score": s} for s in (0.1, 0.2, 0.3, 0.5)]}
@@ -223,30 +215,11 @@ class Points(Evidence):
                     free[near[away[near].argmin()]], right[i, j] = False, 1
         return cls(list(ids), found, right, np.array([len(t) for t in truths]))
 
-    def arrays(self):
-        ids = np.array(self.ids, dtype=str)
-        return {"ids": ids, "found": self.found, "right": self.right, "number": self.number}
-
-    @classmethod
-    def from_arrays(cls, arrays):
-        return cls(
-            [str(i) for i in arrays["ids"]], *(arrays[k] for k in ("found", "right", "number"))
-        )
-
     def digest(self):
         return self.number[:, None]
 
-    def presence(self):
-        return np.zeros((len(self), 0), bool)
-
     def measure(self, score, contract, *, groups=None, class_index=None):
         return AveragePrecision(self, *group_numbers(groups, len(self)))
-
-    def image_scores(self, score, contract):
-        return np.array([self.take([i]).measure(score, contract).value() for i in range(len(self))])
-
-    def summary(self, contract):
-        return {"ap": self.measure("ap", contract).value(), "num_images": len(self)}
 
 
 class AveragePrecision(Measure):
@@ -267,14 +240,11 @@ class AveragePrecision(Measure):
         w, right = weights[:, self._unit], self._right
         total, hits = weights @ self._number, np.cumsum(w * right, 1)
         seen = np.maximum(np.cumsum(w, 1), 1e-12)
-        safe = np.where(total > 0, total, 1)[:, None]
-        precision = hits / seen
-        value = (w * right * precision).sum(1) / safe[:, 0]
+        total, precision = np.where(total > 0, total, np.nan), hits / seen
+        value = (w * right * precision).sum(1) / total
         # What a point changes: its own term, and the precision of all that stand behind it.
-        behind = [
-            np.cumsum(part[:, ::-1], 1)[:, ::-1]
-            for part in (w * right / seen, w * right * hits / seen**2)
-        ]
-        pull = right * precision + right * behind[0] - behind[1]
+        terms = (w * right / seen, w * right * hits / seen**2)
+        ahead, share = (np.cumsum(term[:, ::-1], 1)[:, ::-1] for term in terms)
+        pull = right * precision + right * ahead - share
         by_unit = pull @ (self._unit[:, None] == np.arange(self._units))
-        return value, (by_unit - value[:, None] * self._number) / safe
+        return value, (by_unit - value[:, None] * self._number) / total[:, None]
