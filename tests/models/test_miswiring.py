@@ -85,6 +85,7 @@ def _tensors(node):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_deliberate_miswiring_is_caught(name, monkeypatch):
+    assert name in CASES, f"give CASES a mistake that the test of {name} catches"
     module, builder, test, arguments, layer, place, source = CASES[name]
     build = getattr(module, builder)
     getattr(module, test)(**arguments)  # passes on the model as it is

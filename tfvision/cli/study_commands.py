@@ -8,20 +8,30 @@ from tfvision.cli.shared import add_common, add_output, add_overrides, import_te
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Adds the commands."""
-    ladder = commands.add_parser("ladder", help="train a list of configs; which steps really help")
+    ladder = commands.add_parser(
+        "ladder", help="train a list of configs with several seeds; which steps help"
+    )
     _add_ladder(ladder)
-    search = commands.add_parser("search", help="the best of many configs, by a race over folds")
+    search = commands.add_parser(
+        "search", help="find the best of many configs by a race over folds"
+    )
     _add_search(search)
-    ensemble = commands.add_parser("ensemble", help="several runs, or the runs of folds, as one")
+    ensemble = commands.add_parser(
+        "ensemble", help="combine several runs, or the runs of folds, into one"
+    )
     _add_ensemble(ensemble)
-    pseudo = commands.add_parser("pseudo", help="label images by folds' runs, if that helps them")
+    pseudo = commands.add_parser("pseudo", help="pseudo-labels by the runs of folds, if they help")
     _add_pseudo(pseudo)
-    postprocess = commands.add_parser("postprocess", help="rules fitted out of fold, if they help")
+    postprocess = commands.add_parser(
+        "postprocess", help="fit post-processing out of fold, if it helps"
+    )
     _add_postprocess(postprocess)
     add_output(postprocess)
-    aggregate = commands.add_parser("aggregate", help="the rule that joins an image's pieces")
+    aggregate = commands.add_parser(
+        "aggregate", help="choose the rule that joins an image's pieces"
+    )
     _add_aggregate(aggregate)
-    calibrate = commands.add_parser("calibrate", help="a temperature for probabilities")
+    calibrate = commands.add_parser("calibrate", help="temperature scaling of probabilities")
     _add_calibrate(calibrate)
     for parser in (ensemble, ladder, search, aggregate, calibrate, pseudo):
         add_common(parser)
@@ -43,7 +53,7 @@ def _add_ladder(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="score every run on these (see evaluate --labels) in place of the test split",
     )
-    parser.add_argument("--rungs", metavar="A,B", help="only these, and those they stand on")
+    parser.add_argument("--rungs", metavar="A,B", help="only these, and those they build on")
     add_overrides(
         parser,
         "key.path=VALUE",
@@ -85,7 +95,7 @@ def _add_ensemble(parser: argparse.ArgumentParser) -> None:
         choices=["mean", "fitted", "greedy"],
         default="mean",
         help="of folders of folds: fitted (log-loss) or greedy (the score), both out of fold and "
-        "used only where they gain for sure (default: mean)",
+        "used only where they surely gain (default: mean)",
     )
     parser.add_argument("--member-weights", metavar="2,1", help="with mean: one for each RUN")
     parser.set_defaults(run=_ensemble)
@@ -246,13 +256,13 @@ def _add_pseudo(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         type=float,
         default=0.95,
-        help="least probability of a label that is taken (default: 0.95)",
+        help="threshold of the probability of a pseudo-label (default: 0.95)",
     )
     parser.add_argument(
         "--out",
         metavar="FOLDER",
         type=Path,
-        help="default: FOLDS/pseudo; what is there is gone on with",
+        help="default: FOLDS/pseudo; a started one continues",
     )
     parser.set_defaults(run=_pseudo)
 

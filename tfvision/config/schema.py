@@ -37,7 +37,7 @@ class DataConfig(Section):
     ignore_label: int | None = Field(default=255, description="Pixels of this label do not count.")
     splits: Path | None = Field(
         default=None,
-        description="CSV of id,split: your own; under folds its train rows are dealt, by its fold.",
+        description="CSV of id,split: your own; under folds its train rows, by its column fold.",
     )
     exclude: Path | None = Field(default=None, description="CSV of id,reason,evidence: left out.")
     on_bad_sample: Literal["fail", "quarantine"] = Field(

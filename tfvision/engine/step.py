@@ -36,7 +36,7 @@ class TrainStep:
         model: A built model, made under `strategy.scope()`.
         optimizer: A Keras optimizer, made there too.
         loss: `(batch, outputs, names) -> (b,)` float32, one value an image, or `{name: (b,)}`,
-            terms whose sum it is and which are told apart; `names` are those of the outputs.
+            terms whose sum it is, reported one by one; `names` are those of the outputs.
         strategy: A `tf.distribute` strategy.
         batch_size: Images a step, over all replicas.
         accumulate: Parts each replica works its share of the batch through in, one after

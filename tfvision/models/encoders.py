@@ -1,4 +1,4 @@
-"""Encoders from elsewhere: any Keras model whose strides can be told, under a decoder of ours.
+"""Encoders from elsewhere: any Keras model whose strides can be found, under a decoder of ours.
 
 An encoder is named in the section `encoder` of a model:
 
@@ -287,7 +287,7 @@ def find_taps(architecture: dict[str, Any], encoder: Encoder, depth: int) -> dic
     if missing:
         raise InputError(
             f"The encoder {what} has no map at stride {missing[0]}, which depth {depth} needs; "
-            f"it has {', '.join(map(str, sorted(taps))) or 'none that can be told'}. An image of "
+            f"it has {', '.join(map(str, sorted(taps))) or 'none that can be found'}. An image of "
             "256x256 must give maps of 256 / stride. Lower model.depth, raise encoder.upsample, or "
             "name encoder.taps."
         )

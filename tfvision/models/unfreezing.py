@@ -25,7 +25,7 @@ def blocks_of(model: keras.Model) -> list[list[str]]:
     """Names of the layers that can learn in each block of a model's backbone, from the image on.
 
     The backbone are the layers of an encoder from elsewhere, or, in a model without one, those
-    behind which there is still a map. A block is told by the names of layers (`block3a_...`,
+    behind which there is still a map. A block is recognised by the names of layers (`block3a_...`,
     `stage_0_block_1_...`); where these say nothing, it is all that works at one size of the map.
     What stands before the first block is one of its own, the stem; what stands between two, such
     as a halving, goes with the later one; what stands behind the last goes with that.

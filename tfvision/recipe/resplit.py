@@ -1,4 +1,4 @@
-"""Samples told by what they are, and data split anew by a record that names them so."""
+"""Data split anew by the record of another run, samples recognised by their content."""
 
 from dataclasses import replace
 from typing import Any

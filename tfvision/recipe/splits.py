@@ -73,12 +73,12 @@ def deal_folds(
     """The splits of the run of every fold; arguments and errors as of `make_splits`.
 
     What is held out to test is the same in all of them: what the data gives, a share of it,
-    or the test rows of `data.splits`, whose train rows are then what is dealt; where that file
+    or the test rows of `data.splits`, whose train rows are then what is assigned; where that file
     has a column `fold`, as it says.
 
     Returns:
         One list of splits a fold; the records as they take part, without mask and split where
-        they are left out; how the folds were dealt.
+        they are left out; how the folds were assigned.
     """
     counted = near if config.near_duplicates == "together" else Near()
     if config.splits is not None:
@@ -134,7 +134,7 @@ def _rows_to_deal(
     left_out: Collection[int],
     notes: list[str],
 ) -> tuple[list[Record], list[str | None]]:
-    """Records and splits as `data.splits` has them: its train rows are free to be dealt, its
+    """Records and splits as `data.splits` has them: its train rows are free to be assigned, its
     test rows stay. Samples that it does not list stay out, but are a gap between others."""
     splits = read_splits(config.splits, records, truth=found.truth, notes=notes)
     validating = [r.id for r, s in zip(records, splits, strict=True) if r.labelled and s == "val"]
@@ -142,7 +142,7 @@ def _rows_to_deal(
         raise InputError(
             f"{config.splits} says itself what validates ({len(validating)} rows say val, the "
             f"first {validating[0]!r}), and so does each fold of data.folds {config.folds}. Write "
-            "train for val there, so that these samples are dealt into folds too, or leave folds "
+            "train for val there, so that these samples are assigned to folds too, or leave folds "
             "out (data.folds and data.fold null)."
         )
     splits = [None if i in left_out else split for i, split in enumerate(splits)]

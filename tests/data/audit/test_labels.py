@@ -88,7 +88,7 @@ def test_nobody_is_named_where_looks_do_not_tell():
     (shared,) = of_kind(audited(source(images, labels, regions=regions)), "shared_mask")
     assert (shared.members, shared.suspects) == ((7, 50), ())
     assert "is undecided" in shared.reading
-    assert "nor do colours and texture" in shared.reading
+    assert "colours and texture do not decide" in shared.reading
 
 
 def test_the_intruder_under_a_shared_region_is_told_by_borders_where_these_fit():
@@ -100,7 +100,7 @@ def test_the_intruder_under_a_shared_region_is_told_by_borders_where_these_fit()
     made = source(np.stack(images), balanced(61), regions=np.stack(regions))
     (shared,) = of_kind(audited(made), "shared_mask")
     assert (shared.members, shared.suspects) == ((4, 60), (60,))
-    assert "borders lie on edges" in shared.reading
+    assert "borders match edges" in shared.reading
 
 
 @pytest.mark.parametrize("value", [0, 1])

@@ -38,7 +38,7 @@ def test_twelve_intruders_under_one_mask_among_masks_rightly_equal(seed, owner):
     assert set(shared.members) == planted.groups[0]
     says = "fits one of them; 12 are suspected" if owner else "fits none of them"
     assert says in shared.reading
-    assert "borders lie on edges" in shared.reading
+    assert "borders match edges" in shared.reading
     (uniform,) = of_kind(found, "uniform_masks")
     assert uniform.severity == "note"
     assert set(uniform.members) == planted.groups[1]

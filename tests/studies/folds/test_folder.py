@@ -362,7 +362,7 @@ def test_a_failed_fold_ends_with_its_code_and_the_rest_is_kept(
         (["--config", "C", "--folds", "1"], "greater than or equal to 2"),
         (["--config", "C", "--folds", "2", "--fold", "2"], "data.fold counts from 0 to 1"),
         (["--config", "C", "--folds", "2", "--lr-range"], "name its fold, --fold 0"),
-        (["--config", "C", "--folds", "20"], "cannot be dealt into 20 folds"),
+        (["--config", "C", "--folds", "20"], "cannot be assigned to 20 folds"),
     ],
 )
 def test_what_is_refused(complete, tmp_path, here, monkeypatch, capsys, flags, message):

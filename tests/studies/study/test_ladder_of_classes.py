@@ -451,7 +451,9 @@ def test_a_search_among_folds_is_refused(tmp_path):
     base = {"model": {"name": "unet", "width": 4}}
     rungs = [{"name": "a"}, {"name": "b", "search": {"folds": 3}}]
     path = write_file(tmp_path / "toy.yaml", rungs, base=base, metrics=None, folds=3)
-    with pytest.raises(InputError, match="rung 'b': a search looks at all samples that are dealt"):
+    with pytest.raises(
+        InputError, match="rung 'b': a search looks at all samples that are assigned"
+    ):
         read(path)
 
 

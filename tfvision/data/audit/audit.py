@@ -86,7 +86,7 @@ def _exact(
         if len(hashes) > 1 and kind.names_image:
             findings.append(exact_conflict(labelled, facts, records))
         elif len(hashes) > 1:
-            suspects, text, more = [], f"which {kind.many} are right cannot be told", {}
+            suspects, text, more = [], f"which {kind.many} are right is undecided", {}
             if kind.drawn == "mask":
                 suspects, text, more = masks.better_mask(labelled, facts, usual)
             reading = f"the very same image with {len(hashes)} different {kind.many}; {text}"
@@ -135,7 +135,7 @@ def _near(
         if not inside or cluster in pictures.chains:
             continue
         severity, where = _leak(cluster, records, splits)
-        suspects, told, evidence = _altered(inside, pictures, facts)
+        suspects, difference, evidence = _altered(inside, pictures, facts)
         truths = {facts[i].truth_sha256 for i in cluster if records[i].labelled} - {""}
         labelled = sum(records[i].labelled for i in cluster)
         reading = f"{len(cluster)} images show nearly the same" * (len(cluster) > 2)
@@ -147,7 +147,7 @@ def _near(
             reading += f", and stand in {where}"
         name = "near_leak" if severity else "near_duplicates"
         members, suspects = tuple(cluster), tuple(suspects)
-        reading += f"; {told}"
+        reading += f"; {difference}"
         findings.append(Finding(name, "warning", members, suspects, reading, evidence))
     return findings
 

@@ -93,7 +93,7 @@ def grabcut(
     """GrabCut (Rother, Kolmogorov and Blake, 2004), seeded by the box.
 
     What is outside the box, up to half its sides away, is background for certain; what is inside
-    is told by mixtures of colours and by edges. Of the outcome the largest component stays, its
+    is found by mixtures of colours and by edges. Of the outcome the largest component stays, its
     holes filled. OpenCV's generator is seeded, so that the same image gives the same region.
 
     Args:

@@ -5,7 +5,7 @@ shifts has a sharp peak at shift 0 for a mask that was drawn on this image; for 
 another image there is no peak, for a mask that slipped it stands elsewhere. How high a
 peak must be is not known beforehand, so the data set's own pairs, and masks laid on images
 that are not theirs, say what is usual: `calibrate`. Where these two look alike, nothing is
-told from the fit.
+seen from the fit.
 """
 
 from collections.abc import Sequence

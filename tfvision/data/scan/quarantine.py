@@ -3,7 +3,7 @@
 An error is a sample's own where it names its id: it cannot be read, its mask has another
 size or labels outside the classes, its pixels are no numbers or beyond white, it has no
 mask though it stands among images with masks. All else is about the data set as a whole
-(classes that cannot be told, names that collide, paths that leave the root, images in two
+(classes that are unclear, names that collide, paths that leave the root, images in two
 splits) and is never set aside.
 """
 

@@ -1,7 +1,7 @@
 """What the audit keeps of each sample, made while the scan has it in memory.
 
 About 5 kB a sample: a thumbnail, from which near-duplicates are found, and two small maps,
-where edges of the image and borders of the mask run, from which is told whether a mask
+where edges of the image and borders of the mask run, which show whether a mask
 belongs to its image. Nothing here reads a file.
 """
 

@@ -185,7 +185,7 @@ def check_box(
 
 
 def regions_beside(paths: Mapping[Path, str], *, folder: str) -> tuple[dict[Path, Path], set[Path]]:
-    """Mask files that lie beside their images, told by words in the names.
+    """Mask files that lie beside their images, recognised by words in the names.
 
     Args:
         paths: File -> its path below the folder.
@@ -195,7 +195,7 @@ def regions_beside(paths: Mapping[Path, str], *, folder: str) -> tuple[dict[Path
         Image file -> mask file, and all files that are masks.
 
     Raises:
-        InputError: It cannot be told what belongs together.
+        InputError: It is unclear what belongs together.
     """
     try:
         pairs = pair(paths, folder=folder)

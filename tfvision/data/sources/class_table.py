@@ -3,12 +3,13 @@
     filename,xmin,ymin,xmax,ymax,label        sample_index,label
     0000.jpg,74,49,152,127,3                  img_0000.png,Neutrophil
 
-The columns are told by usual names (`label_rows.NAMES`), by `columns`, or without a header
-by their places. Labels are text, whatever they look like: "NA", "01" and "true" stay so. The
-images lie beside the table, or in a folder beside it (`images/`, `train/`, `train_data/`, ...).
-A box, and a mask file (of the column `mask`, of the same name in `masks/`, or beside its image,
-as `mask_0000.png` is beside `img_0000.png`), say where the object is. `test/` beside the table
-holds images without labels. `classes.txt` names the classes where labels are numbers.
+The columns are recognised by usual names (`class_table_columns.NAMES`), by `columns`, or
+without a header by their places. Labels are text, whatever they look like: "NA", "01" and
+"true" stay so. The images lie beside the table, or in a folder beside it (`images/`, `train/`,
+`train_data/`, ...). A box, and a mask file (of the column `mask`, of the same name in `masks/`, or
+beside its image, as `mask_0000.png` is beside `img_0000.png`), say where the object is. `test/`
+beside the table holds images without labels. `classes.txt` names the classes where labels are
+numbers.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Rows of CSV files that give images their labels: which column says what.
 
-Columns are told by their names, or, where there is no header, by their places: file and
+Columns are recognised by their names, or, where there is no header, by their places: file and
 label, or file, xmin, ymin, xmax, ymax and label. Every cell stays text.
 """
 

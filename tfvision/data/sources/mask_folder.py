@@ -3,7 +3,7 @@
 - `images/` and `masks/`: samples to be split; optionally `test/`, which holds images, or
   `images/` and `masks/`;
 - `train/`, `val/` (`valid/`, `validation/`), `test/`, each with `images/` and `masks/`;
-- images and masks side by side, told apart by a word in their names: `img_1.png` and
+- images and masks side by side, distinguished by a word in their names: `img_1.png` and
   `mask_1.png`, `a.png` and `a_mask.png`; see `tfvision.data.sources.paired_names`;
 - images alone, or one image file: samples without masks, for prediction.
 

@@ -1,4 +1,4 @@
-"""Images and masks that lie in one folder, told apart by a word in their names.
+"""Images and masks that lie in one folder, distinguished by a word in their names.
 
 `img_0001.png` and `mask_0001.png`, `a_image.jpg` and `a_mask.png`, `a.png` and `a_seg.png`:
 the word stands before or behind, and what is left is the name of the pair.
@@ -70,7 +70,7 @@ def pair(paths: Mapping[Path, str], *, folder: str) -> Pairs | None:
     if 2 * len(both) < len(images):
         raise InputError(
             f"{folder} holds {len(masks)} files that are named like masks beside "
-            f"{len(images)} others, of which {len(both)} have such a mask: it cannot be told "
+            f"{len(images)} others, of which {len(both)} have such a mask: it is unclear "
             f"what belongs together. {_manifest(paths)}"
         )
     return Pairs(

@@ -1,4 +1,4 @@
-"""Which source a path is: told by what stands there, and stated."""
+"""Which source a path is: recognised by what is there, and stated."""
 
 import difflib
 from collections.abc import Mapping, Sequence

@@ -123,7 +123,7 @@ class Source(ABC):
 
     @abstractmethod
     def stamp(self, index: int) -> str:
-        """Differs where the sample was written again since. "" where it cannot be told."""
+        """Differs where the sample was written again since. "" where that is unknown."""
 
     def white_of(self, index: int) -> float | None:
         """The pixel value of a sample that means 1.0; as `white`, which most have in common."""

@@ -70,7 +70,7 @@ class Near:
 
 
 def runs(sequence: Sequence[int], free: set[int]) -> list[list[int]]:
-    """The stretches of two samples or more of a sequence that may be dealt."""
+    """The stretches of two samples or more of a sequence that may be assigned."""
     found: list[list[int]] = [[]]
     for index in sequence:
         if index in free:

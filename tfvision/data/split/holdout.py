@@ -90,7 +90,7 @@ def holdout(
 
 
 def too_few(scan: Scan, free: Sequence[int], units: int, near: Near) -> str:
-    """The begin of the sentence that samples cannot be dealt out, and why not."""
+    """The begin of the sentence that samples cannot be split, and why not."""
     many = truth_kind(scan.truth).many
     return (
         f"{scan.source_name}: {len(free)} samples with {many}, {units} independent ones"
@@ -244,7 +244,7 @@ def read_folds(
     Args:
         path: The file, as `read_splits` takes it.
         records: Those of the source.
-        splits: As `read_splits` gives them: what is in "train" is what is dealt.
+        splits: As `read_splits` gives them: what is in "train" is what is assigned.
         folds: How many there are; they are counted from 0.
         truth: The kind of truth of the records, for messages.
 

@@ -19,9 +19,9 @@ def kfold(
     splits: Sequence[str | None] | None = None,
     near: Near | None = None,
 ) -> list[int | None]:
-    """The fold, 0..folds-1, of each sample that is dealt; None of the others.
+    """The fold, 0..folds-1, of each sample that is assigned; None of the others.
 
-    Samples are dealt as `holdout` deals them, by the presence of classes, with `folds`
+    Samples are assigned as `holdout` assigns them, by the presence of classes, with `folds`
     sides of one size. What belongs together is in one fold, chains are cut into blocks.
 
     Args:
@@ -29,7 +29,7 @@ def kfold(
         records: Those of the source.
         folds: How many, at least 2.
         seed: Of all chance.
-        splits: What was held out before: only what stands in "train" is dealt, see
+        splits: What was held out before: only what stands in "train" is assigned, see
             `holdout` with `val_fraction=0`. None: what has no split of its own.
         near: The near-duplicates that count; None: none.
 
@@ -44,9 +44,9 @@ def kfold(
     if own is not None:
         raise InputError(
             f"{scan.source_name} says itself what trains and validates ({own.place} is in "
-            f"{own.split}); folds are dealt from samples without a split. Leave data.folds "
+            f"{own.split}); folds are made from samples without a split. Leave data.folds "
             "and data.fold out, take the split out of the data, or name a file of your own "
-            "(data.splits) whose train rows are to be dealt."
+            "(data.splits) whose train rows are to be assigned."
         )
     if splits is None:
         splits = [r.split or ("train" if r.labelled else None) for r in records]
@@ -66,7 +66,7 @@ def kfold(
     )
     if dealt is None:
         raise InputError(
-            f"{too_few(scan, free, units, near)} cannot be dealt into {folds} folds. Take fewer "
+            f"{too_few(scan, free, units, near)} cannot be assigned to {folds} folds. Take fewer "
             f"folds, or add samples{ignoring(near)}."
         )
     return _numbers(dealt, len(records))
@@ -86,7 +86,7 @@ def fold_splits(
 
     Args:
         records: Those of the source.
-        splits: What was held out before the folds were dealt.
+        splits: What was held out before the folds were assigned.
         folds: As `kfold` gives them.
         fold: The one that validates; the others train.
         near: The near-duplicates that count; None: none.

@@ -96,7 +96,7 @@ def share_out(units: list[Unit], shares: dict[str, float], num_classes: int) -> 
     """Every unit on one side: first rare classes to all sides, then Sechidis et al.
 
     Args:
-        units: What is dealt, in an order by chance.
+        units: What is assigned, in an order by chance.
         shares: Name of each side -> its share of the samples; they sum to 1.
         num_classes: K.
     """

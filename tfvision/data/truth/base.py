@@ -70,7 +70,7 @@ class Truth(ABC):
             "masks", "another mask"; and what a data set has of it: "a label for each image".
         targets: Names of the fields of a sample, and keys of `TARGETS`, that are its truth.
         drawn: The field of a sample that follows the edges of what the image shows, so that
-            it can be told from them whose it is; "" where there is none.
+            they show whose it is; "" where there is none.
         names_image: Whether it is one class for the whole image. Then what surrounds the
             objects should not tell the class, and class names are what the data writes.
     """

@@ -212,7 +212,7 @@ def _cautions(runs, evidence, split, groups, pairs: list[Pair], contract: Contra
     if pairs[0].total.num_units < FEW:
         lines.append(
             f"Only {pairs[0].total.num_units} {unit}: the intervals are rough themselves, and only "
-            "large differences can be told."
+            "large differences can be detected."
         )
     lines += _rare_classes(runs, evidence[0], groups, contract, unit)
     trained = [run.members("train").keys() for run in runs]

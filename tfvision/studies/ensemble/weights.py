@@ -111,7 +111,7 @@ def check_same_samples(names: Sequence[str], stores: Sequence[Shards], folds) ->
         moved = [i for i in stores[0].ids if dealt[i] != folds[0][i]]
         if moved:
             raise InputError(
-                f"{both} were dealt into different folds: {len(moved)} of {len(own)} samples are "
+                f"{both} were assigned to different folds: {len(moved)} of {len(own)} samples are "
                 f"in another ({some(moved)}). Weights are fitted on some folds and scored on "
                 "the others, so all must have one deal: train both with one seed and the same "
                 "--folds, or use --weights mean."

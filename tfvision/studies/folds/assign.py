@@ -19,12 +19,12 @@ from tfvision.text import some
 
 @dataclass(frozen=True)
 class Deal:
-    """How the samples of a data set are dealt into folds.
+    """How the samples of a data set are assigned to folds.
 
     Attributes:
         prepared: The data set, split for fold 0.
         splits: For each fold the split of each record in its run.
-        how: How the folds were dealt, one sentence.
+        how: How the folds were assigned, one sentence.
         indices: The N samples that validate in a fold, by their place in the source: those
             of fold 0 first, each fold's in the order of the source.
         folds: The fold of each of them.
@@ -101,7 +101,7 @@ def deal_samples(config: RunConfig, *, only: int | None = None) -> Deal:
         only: Check this fold only; None: all.
 
     Raises:
-        InputError: The samples cannot be dealt, or a fold would train without a class.
+        InputError: The samples cannot be assigned, or a fold would train without a class.
     """
     data = config.data.model_copy(update={"fold": config.data.fold or 0})
     prepared = prepare(data, seed=config.seed)
@@ -136,7 +136,7 @@ def deal_samples(config: RunConfig, *, only: int | None = None) -> Deal:
         [names[i] for i in indices],
         [unit_of[i] for i in indices],
         [
-            f"no sample that is dealt into folds holds the class {name!r}"
+            f"no sample that is assigned to folds holds the class {name!r}"
             for k, name in enumerate(prepared.class_names)
             if not (prepared.scan.class_pixels[indices, k] > 0).any()
         ],
@@ -158,7 +158,7 @@ def names_of(records: Sequence[Record]) -> dict[int, str]:
 def _units(
     prepared: Prepared, near: Near, fold_of: dict[int, int], names: dict[int, str]
 ) -> dict[int, str]:
-    """Place -> unit of each dealt sample, called by its first member.
+    """Place -> unit of each sample in the folds, called by its first member.
 
     Equal images and groups are in one fold anyway; a chain that is cut between folds is one
     unit on either side of the cut.
@@ -169,7 +169,7 @@ def _units(
 
 
 def _check_training(dealt: Deal, fold: int) -> None:
-    """Raises where a fold would train without a class that dealt samples hold."""
+    """Raises where a fold would train without a class that samples in the folds hold."""
     prepared, splits = dealt.prepared, dealt.splits[fold]
     present = prepared.scan.class_pixels > 0
     labelled = np.array([record.labelled for record in prepared.source.records])

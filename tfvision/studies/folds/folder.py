@@ -4,7 +4,7 @@ A folds folder F holds
 
     folds.yaml                   the config of all folds (its data.fold is 0); with it F is one
     fold-0 ... fold-<k-1>        ordinary runs
-    out_of_fold/                 a `Shards` store: probabilities of every dealt sample, by the
+    out_of_fold/                 a `Shards` store: probabilities of each sample in a fold, by the
                                  run that did not train on it, before any rule
     out_of_fold_pieces/          the same of each piece (n, 1, K), with areas; see `aggregate`
     out_of_fold_confusion.npz    ids, fold, plain (N, K, K), and processed where there are rules
@@ -150,7 +150,7 @@ def open_data(folder: Path) -> tuple[Source, dict[str, int]]:
 
 
 def check_split(folder: Path, fold: int, dealt: Deal) -> None:
-    """Refuses a fold's run that was trained on other data or another split than is dealt now."""
+    """Refuses a fold's run that was trained on other data or another split than is made now."""
     run = RunFolder(fold_folder(folder, fold))
     data = run.read_json("data.json")
     if data["fingerprint"] != dealt.prepared.scan.fingerprint:
@@ -161,5 +161,5 @@ def check_split(folder: Path, fold: int, dealt: Deal) -> None:
     if data["splits"]["val"] != [dealt.prepared.source.records[i].id for i in dealt.members(fold)]:
         raise InputError(
             f"{run.path} was validated on other samples than fold {fold} has now: an older "
-            "version dealt them. Train all folds again with --overwrite."
+            "version assigned them. Train all folds again with --overwrite."
         )

@@ -34,11 +34,11 @@ LARGEST = 2**26  # numbers of a shard, about: 256 MB while it is made
 
 
 def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
-    """Predicts every dealt sample out of fold, scores, and writes what a folds folder holds.
+    """Predicts every sample in the folds out of fold, scores, and writes what a folds folder holds.
 
     Args:
         request: What the command line asks; all its folds are trained.
-        dealt: How the samples were dealt, as `train_folds` gives it.
+        dealt: How the samples were assigned, as `train_folds` gives it.
 
     Returns:
         `summary.json` of the folds folder.
@@ -198,7 +198,7 @@ def _evidence_of_folds(runs: list[RunFolder], dealt: Deal, facts: TaskFacts) -> 
     """What each fold's run was scored by on its validation part.
 
     Raises:
-        InputError: It is of other samples than were dealt.
+        InputError: It is of other samples than were assigned.
     """
     evidence = [read_evidence(run, "val", facts) for run in runs]
     records = dealt.prepared.source.records

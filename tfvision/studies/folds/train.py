@@ -32,10 +32,10 @@ def train_folds(request: FoldsRequest) -> Deal:
     """Deals the samples, then trains each fold that is not finished, one after the other.
 
     Returns:
-        How the samples were dealt. A dry run ends there.
+        How the samples were assigned. A dry run ends there.
 
     Raises:
-        InputError: The samples cannot be dealt, a class would be missing in a training part,
+        InputError: The samples cannot be assigned, a class would be missing in a training part,
             the folder holds something else, or a fold is a run of another config or split.
         Interrupted: This process was asked to stop; the fold has saved its state.
         ProcessFailed: A fold failed; with its exit code.

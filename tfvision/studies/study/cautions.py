@@ -19,7 +19,7 @@ def what_was_scored(study: Study) -> str:
 def what_is_resampled(study: Study) -> str:
     """What is resampled."""
     if study.folds is not None:
-        return "images, with what was dealt together as one"
+        return "images, with what stays together in a fold as one"
     if isinstance(study.units, int):
         return f"blocks of {study.units} consecutive images" if study.units > 1 else "images"
     return {"chains": "images, near-duplicates as one"}.get(study.units, study.units)
@@ -55,7 +55,7 @@ def cautions(study: Study, table: Mapping[str, Any], notes: Sequence[str]) -> li
     if table["num_units"] < FEW:
         lines.append(
             f"Only {table['num_units']} units of {what}: the intervals are rough themselves, and "
-            "only large differences can be told."
+            "only large differences can be detected."
         )
     if pairs > 1:
         lines.append(

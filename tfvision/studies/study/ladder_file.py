@@ -161,7 +161,7 @@ def _check_scored(path: Path, rungs: Sequence[Rung], folds: int | None, labels: 
     searching = [rung.name for rung in rungs if rung.search is not None]
     if folds is not None and searching:
         raise InputError(
-            f"{path}, rung {searching[0]!r}: a search looks at all samples that are dealt into "
+            f"{path}, rung {searching[0]!r}: a search looks at all samples that are assigned to "
             "folds, also those that its rung is then scored on. Leave out search, or folds."
         )
 
@@ -269,8 +269,8 @@ def _distinct(where: Path | str, seeds: tuple[int, ...]) -> tuple[int, ...]:
 def _units(path: Path, units: Units | None, folds: int | None) -> Units:
     if folds is not None and units is not None:
         raise InputError(
-            f"{path}: leave out units ({units}) under folds {folds}: they are what was dealt "
-            "together: equal images, groups, near-duplicates."
+            f"{path}: leave out units ({units}) under folds {folds}: they are what "
+            "stays together in a fold: equal images, groups, near-duplicates."
         )
     if isinstance(units, int) and units < 1:
         raise InputError(

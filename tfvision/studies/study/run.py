@@ -45,7 +45,7 @@ def run_all(
 ) -> dict[str, Any]:
     """Trains every rung with every seed, one process after the other, and writes the table.
 
-    All rungs see one split, or are dealt into the same folds, and take the same number of
+    All rungs see one split, or are assigned to the same folds, and take the same number of
     gradient steps, or of epochs, save those that say `times` or `epochs` or search first. What
     is finished is left alone and a stopped training is resumed, so the same command goes on
     after a kill.

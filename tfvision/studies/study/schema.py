@@ -139,8 +139,8 @@ class Study:
         folds: Each rung and seed is so many runs, scored on the fold they did not train on;
             None: one run.
         units: What is resampled: blocks of so many consecutive images, "images", the data's
-            "groups", "chains" of near-duplicates, or "auto", what was dealt together. The folds
-            of a ladder are always resampled by what was dealt together.
+            "groups", "chains" of near-duplicates, or "auto", what stays together in a
+            fold. The folds of a ladder are always resampled by that.
         drop: When a candidate is out of the race; None: a ladder, all of it is trained.
         seeds: Of the trainings of each rung; a candidate has its config's.
         steps: Gradient steps of a rung whose `times` is 1; None: `epochs` is said instead.
@@ -148,7 +148,7 @@ class Study:
         metrics: `contract`, and names of the task's conventions, or of its scores where it has
             none; the first decides.
         labels: What the runs are scored on in place of the test split, or None.
-        whole: All rungs of the file, where `rungs` are only some: folds are dealt for them.
+        whole: All rungs of the file, where `rungs` are only some: folds are made for them.
     """
 
     name: str

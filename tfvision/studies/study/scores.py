@@ -89,7 +89,7 @@ def read_scores(
     """Rung name -> what it is scored by, over the seeds that are trained.
 
     Raises:
-        InputError: Files are missing or damaged; runs of other data, or dealt otherwise; two
+        InputError: Files are missing or damaged; runs of other data, or with other folds; two
             rungs whose truths differ on an image; images that the data does not have.
     """
     read = {"folds": _of_folds, "labels": _of_labels, "test": _of_test}[plan.study.scored]
@@ -161,7 +161,7 @@ def _of_labels(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> R
 
 
 def _of_folds(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> RungScores:
-    """Out of fold; every rung and seed must have been dealt into the same folds."""
+    """Out of fold; every rung and seed must have been assigned to the same folds."""
     records = [read_folds(folder) for folder in folders]
     samples = [record["samples"] for record in records]
     kind = facts_of(plan.study.task).evidence_class()
@@ -170,7 +170,7 @@ def _of_folds(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> Ru
     for folder, dealt, its in zip(folders, samples, evidence, strict=True):
         if its.ids != dealt["ids"] or dealt != samples[0]:
             raise InputError(
-                f"{folder} was dealt otherwise than {folders[0]}, or its files are not of one "
+                f"{folder} has other folds than {folders[0]}, or its files are not of one "
                 f"training. {REMEDY}"
             )
     runs = [
@@ -184,7 +184,7 @@ def _of_folds(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> Ru
 
 
 def _check_folds(plan: StudyPlan, folder: Path, samples: dict[str, Any]) -> None:
-    """Raises where a sample stands in another fold than the ladder dealt it into."""
+    """Raises where a sample stands in another fold than the ladder assigned it to."""
     other = [
         name
         for name, fold in zip(samples["ids"], samples["folds"], strict=True)
@@ -193,7 +193,7 @@ def _check_folds(plan: StudyPlan, folder: Path, samples: dict[str, Any]) -> None
     if other:
         shown = ", ".join(other[:SHOWN]) + (" ..." if len(other) > SHOWN else "")
         raise InputError(
-            f"{folder}: {len(other)} samples are in other folds than this ladder dealt them into "
+            f"{folder}: {len(other)} samples are in other folds than this ladder assigned them to "
             f"({shown}): rungs could not be compared. Remove it, and go on."
         )
 

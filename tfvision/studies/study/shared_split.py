@@ -52,7 +52,7 @@ def labelled_later(study: Study, first: Prepared) -> list[int]:
 
 
 def one_deal(study: Study) -> tuple[Prepared, Callable, dict, dict[str, int], list[str]]:
-    """The folds that all rungs share, dealt from the samples of the rung that has most.
+    """The folds that all rungs share, made from the samples of the rung that has most.
 
     A rung that leaves samples out (`data.exclude`) has the others in the folds in which all
     rungs have them. Besides the data: how to write the folds, what tells them from others,

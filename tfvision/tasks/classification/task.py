@@ -1,4 +1,4 @@
-"""Classification: one label an image, told by what the network sees of it: its pieces."""
+"""Classification: one label an image, predicted from what the network sees: its pieces."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
