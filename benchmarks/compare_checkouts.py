@@ -54,6 +54,8 @@ EXCLUDED_KEYS = {
 # What is replaced in texts before they are compared: files, pattern, by what. Of HTML the texts
 # between the tags stand on lines of their own.
 EXCLUDED_TEXTS = [
+    ("*", r"\b(Dealt|dealt)\b", "assigned"),  # words that were replaced
+    ("*", r"\bdeals\b", "assigns"),
     ("*", r"\d[\d,.]* images/s", "N images/s"),
     ("*", r"\b(\d+ min )?\d+(\.\d+)? s\b|\b(\d+ h )?\d+ min\b", "N s"),
     ("*", r"\b\d[\d,]*(\.\d+)? ([kKMG]i?B|bytes)\b", "N bytes"),

@@ -51,7 +51,7 @@ from tfvision.metrics.contract import Contract
 from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.metrics.ratios import score_ratios
 from tfvision.postprocess.candidates import CANDIDATES
-from tfvision.postprocess.fit import deal_parts
+from tfvision.postprocess.fit import assign_parts
 from tfvision.postprocess.fit_masks import MaskPredictions
 from tfvision.studies.fitted.verdict import judge
 
@@ -120,7 +120,7 @@ def try_set(
     own, unseen = simulate(rng, images), simulate(rng, fresh)
     ratios = RATIOS if case == "shift" else np.ones(CLASSES)
     units = [f"pair {i // 2}" for i in range(images)]
-    parts = deal_parts(units, [(i // 2) % FOLDS for i in range(images)])
+    parts = assign_parts(units, [(i // 2) % FOLDS for i in range(images)])
     predictions = _as_predictions(own, ratios)
     judgement = judge(
         candidates,

@@ -17,7 +17,7 @@ from tfvision.postprocess.candidates import (
     Pixels,
     apply,
 )
-from tfvision.postprocess.fit import Predictions, check_candidates, deal_parts, fit, nested
+from tfvision.postprocess.fit import Predictions, assign_parts, check_candidates, fit, nested
 from tfvision.postprocess.fit_masks import MaskPredictions
 from tfvision.registry import Spec
 from tfvision.studies.fitted.verdict import judge
@@ -155,7 +155,7 @@ def test_several_are_fitted_on_top_of_each_other_in_the_order_they_act():
 
 def test_what_is_scored_on_a_part_never_saw_its_truth():
     pairs = draw(5, images=9)
-    parts = deal_parts([str(i) for i in range(9)], [i % 3 for i in range(9)], at_least=3)
+    parts = assign_parts([str(i) for i in range(9)], [i % 3 for i in range(9)], at_least=3)
     _, rules = nested(["class_prior_offsets"], predictions_of(pairs, num_classes=3), parts, TOTAL)
     for place, part in enumerate(parts):
         changed = [(s, 2 - t if i in part else t) for i, (s, t) in enumerate(pairs)]
@@ -196,13 +196,13 @@ def test_drawn_pixels_are_as_many_of_each_image_and_always_the_same():
 def test_parts_are_folds_and_keep_units_together():
     units = ["a", "a", "b", "c", "c", "c", "d", "e", "f", "g"]
     folds = [0, 0, 1, 1, 1, 0, 2, 3, 4, 4]
-    parts = deal_parts(units, folds)
+    parts = assign_parts(units, folds)
     assert [p.tolist() for p in parts] == [[0, 1], [2, 3, 4, 5], [6], [7], [8, 9]]
 
 
 def test_few_folds_are_cut_into_more_parts():
     units = [f"u{i // 2}" for i in range(24)]
-    parts = deal_parts(units, [i // 12 for i in range(24)])
+    parts = assign_parts(units, [i // 12 for i in range(24)])
     assert len(parts) == 6
     assert sorted(np.concatenate(parts).tolist()) == list(range(24))
     for part in parts:
@@ -213,7 +213,7 @@ def test_few_folds_are_cut_into_more_parts():
 
 def test_wrong_input_is_named():
     with pytest.raises(InputError, match=r"4 images that form 1 unit .* cannot be cut in two"):
-        deal_parts(["a"] * 4, [0, 1, 0, 1])
+        assign_parts(["a"] * 4, [0, 1, 0, 1])
     with pytest.raises(InputError, match=r"Unknown candidate .* Did you mean 'drop_class'\?"):
         check_candidates(["drop_clas"], CANDIDATES)
     with pytest.raises(InputError, match=r"each once: .* Received: fill_holes, fill_holes"):
@@ -270,7 +270,7 @@ def test_predictions_of_another_kind_are_fitted_and_judged():
     (rule,) = fit(["threshold", "shift"], predictions, range(40), objective)
     assert rule == {"name": "threshold", "least": pytest.approx(0.6)}
     units = [str(i) for i in range(40)]
-    parts = deal_parts(units, [i % 5 for i in range(40)])
+    parts = assign_parts(units, [i % 5 for i in range(40)])
     evidence, rules = nested(["threshold"], predictions, parts, objective)
     assert evidence.ids == units
     assert rules == [[rule]] * 5

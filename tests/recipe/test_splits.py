@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.data.dealt import chain_near, data, random_data, straddles
+from tests.data.assigned import chain_near, data, random_data, straddles
 from tests.support import runs
 from tfvision.config import DataConfig, dump_config, load_config
 from tfvision.data.split.chain_blocks import Near
@@ -142,7 +142,7 @@ def test_a_class_of_one_image_is_named(tmp_path):
     assert all(set(splits) == {"train", "val", "test"} for splits in folds)
 
 
-def test_folds_are_dealt_among_the_train_rows_of_a_split_file(tmp_path):
+def test_folds_are_assigned_among_the_train_rows_of_a_split_file(tmp_path):
     found, records = random_data(count=60)
     near = chain_near(range(30, 60))
     given = ["test"] * 10 + [None] * 4 + ["train"] * 46  # the end of the chain is far from test

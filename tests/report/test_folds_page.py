@@ -19,10 +19,10 @@ def page(kind, score, scored, **changes):
     given = {
         "name": "folds-1",
         "facts": facts_of(kind),
-        "how": "dealt by group",
+        "how": "assigned by group",
         "score": score,
         "class_names": NAMES,
-        "dealt": [],
+        "assigned": [],
         "metrics": {
             "folds": rows,
             "mean": rows[0],

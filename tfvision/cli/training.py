@@ -122,13 +122,13 @@ def _train_folds(task, arguments):
     if not (request.quiet or request.dry_run):
         print(f"folds folder: {request.folder}", file=sys.stderr)
     try:
-        dealt = folds.train_folds(request)
+        assigned = folds.train_folds(request)
         if request.dry_run:
-            return dealt.summary(request.arch)
+            return assigned.summary(request.arch)
         import_tensorflow()
         from tfvision.studies.folds import out_of_fold
 
-        return out_of_fold.gather(request, dealt)
+        return out_of_fold.gather(request, assigned)
     finally:
         for folder in request.lock:
             folder.unlock()

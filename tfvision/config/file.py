@@ -241,8 +241,8 @@ def _explain(schema: type[BaseModel], problem: Any, places: dict[str, str]) -> s
     if problem["type"] == "missing":
         return f"{path} is missing{place}."
     if problem["type"] == "value_error":  # its message says what came
-        told = f"{problem['msg'].removeprefix('Value error, ').rstrip('.')}."
-        return f"{path}{place}: {told}" if path else told
+        message = f"{problem['msg'].removeprefix('Value error, ').rstrip('.')}."
+        return f"{path}{place}: {message}" if path else message
     return f"{path}{place}: {problem['msg']}. Received: {brief(problem['input'])}."
 
 

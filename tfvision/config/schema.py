@@ -56,7 +56,7 @@ class DataConfig(Section):
         default=None, ge=0, lt=1, description="null: 0.2, and 0 where the data has a test set."
     )
     folds: int | None = Field(
-        default=None, ge=2, description="Deals samples into so many folds; one of them is val."
+        default=None, ge=2, description="Assigns samples into so many folds; one of them is val."
     )
     fold: int | None = Field(default=None, ge=0, description="That one, counted from 0.")
     batch_size: int = Field(default=32, gt=0, description="Images a step, over all devices.")

@@ -91,11 +91,11 @@ def write_class_predictions(
     own = [] if truth is None else ["truth"]
     writer.writerow(["id", "label", *own, *(f"p_{name}" for name in names)])
     for i, name in enumerate(ids):
-        told = []
+        true = []
         if truth is not None:
-            told = [names[truth[i]] if 0 <= truth[i] < len(names) else ""]
+            true = [names[truth[i]] if 0 <= truth[i] < len(names) else ""]
         digits = [f"{p:.6f}" for p in probabilities[i]]
-        writer.writerow([name, names[labels[i]], *told, *digits])
+        writer.writerow([name, names[labels[i]], *true, *digits])
     path = target.with_name(target.name + ".csv")
     write_bytes(path, text.getvalue().encode("utf-8", errors="backslashreplace"))
     return path

@@ -1,6 +1,6 @@
 """Rules fitted on predictions of images the model was not trained on, and scored honestly.
 
-Nested: the images are dealt into parts; what is scored on a part was fitted on the others. So
+Nested: the images are assigned into parts; what is scored on a part was fitted on the others. So
 the evidence of `nested` is that of the whole procedure, choice of the numbers included, on
 images it has not seen (Varma, Simon, "Bias in error estimation when using cross-validation for
 model selection", BMC Bioinformatics 7:91, 2006). NumPy only.
@@ -108,10 +108,10 @@ def nested(
     return joined.take(np.argsort(np.concatenate(parts))), rules
 
 
-def deal_parts(
+def assign_parts(
     units: Sequence[str], folds: Sequence[int], *, at_least: int = PARTS
 ) -> list[np.ndarray]:
-    """Deals images into parts for `nested`; images of one unit never come apart.
+    """Assigns images into parts for `nested`; images of one unit never come apart.
 
     A part is a fold, so that rules are scored on predictions of a model they were not fitted
     on; where there are few folds each is cut into as many parts as make `at_least`. A unit

@@ -40,7 +40,7 @@ def make_splits(
             several splits.
     """
     if config.folds is not None:
-        every, records, how = deal_folds(
+        every, records, how = assign_folds(
             config, records, found, near, left_out=left_out, seed=seed, notes=notes
         )
         splits, how = every[config.fold], f"fold {config.fold} of {how}"
@@ -60,7 +60,7 @@ def make_splits(
     return splits, how
 
 
-def deal_folds(
+def assign_folds(
     config: DataConfig,
     records: Sequence[Record],
     found: Scan,
@@ -82,7 +82,7 @@ def deal_folds(
     """
     counted = near if config.near_duplicates == "together" else Near()
     if config.splits is not None:
-        records, splits = _rows_to_deal(config, records, found, left_out, notes)
+        records, splits = _rows_to_assign(config, records, found, left_out, notes)
         how = f", of the train rows of {config.splits}"
     else:
         records, how = _without(records, left_out), ""
@@ -95,16 +95,16 @@ def deal_folds(
             seed=seed,
             near=counted,
         )
-    dealt = None
+    assigned = None
     if config.splits is not None:
-        dealt = read_folds(config.splits, records, splits, folds=config.folds, truth=found.truth)
+        assigned = read_folds(config.splits, records, splits, folds=config.folds, truth=found.truth)
     manner = _manner(near, counted, seed)
-    if dealt is None:
-        dealt = kfold(found, records, folds=config.folds, seed=seed, splits=splits, near=counted)
+    if assigned is None:
+        assigned = kfold(found, records, folds=config.folds, seed=seed, splits=splits, near=counted)
     else:
         how, manner = "", f"as the column fold of {config.splits} has them"
     every = [
-        fold_splits(records, splits, dealt, fold, near=counted) for fold in range(config.folds)
+        fold_splits(records, splits, assigned, fold, near=counted) for fold in range(config.folds)
     ]
     if config.splits is not None:
         records = _without(records, {i for i, split in enumerate(splits) if split is None})
@@ -112,7 +112,7 @@ def deal_folds(
 
 
 def _without(records: Sequence[Record], left_out: Collection[int]) -> list[Record]:
-    """The records; without mask and split one takes no part in dealing, nor in leaks."""
+    """The records; without mask and split one takes no part in assigning, nor in leaks."""
     return [
         replace(record, labelled=False, split=None) if i in left_out else record
         for i, record in enumerate(records)
@@ -127,7 +127,7 @@ def _check_any_left(records: Sequence[Record], left_out: Collection[int]) -> Non
         )
 
 
-def _rows_to_deal(
+def _rows_to_assign(
     config: DataConfig,
     records: Sequence[Record],
     found: Scan,

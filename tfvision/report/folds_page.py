@@ -19,7 +19,7 @@ class FoldsPage:
         how: How samples were assigned to folds, one sentence.
         score: The metric that the contract declares.
         class_names: K.
-        dealt: {fold, train, val, test, units, class_images} of each fold.
+        assigned: {fold, train, val, test, units, class_images} of each fold.
         metrics: As `fold_metrics` gives them.
         summaries: `summary.json` of each fold's run.
         warnings: What some folds lack.
@@ -33,7 +33,7 @@ class FoldsPage:
     how: str
     score: str
     class_names: list[str]
-    dealt: list[dict[str, Any]]
+    assigned: list[dict[str, Any]]
     metrics: dict[str, Any]
     summaries: list[dict[str, Any]]
     warnings: list[str]

@@ -102,7 +102,7 @@ class FoldsRequest:
         arch: Name of the architecture or config, for titles.
         device: Value of `--device`.
         resume: Go on with the folds that are there.
-        dry_run: Deal the samples and check them; train and write nothing.
+        dry_run: Assignment the samples and check them; train and write nothing.
         overwrite: Replace the folds that are there.
         quiet: Print warnings and errors only.
         lock: Takes the locked folder, to be unlocked at the end.

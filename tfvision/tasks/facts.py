@@ -65,7 +65,7 @@ class TaskFacts:
         name: "segmentation".
         script: The training script: "train_seg.py".
         folder: Of its configs and runs: "seg".
-        arch: The config it trains without being told another.
+        arch: The config it trains without being given another.
         truth: The kind of truth its data has, a name of `tfvision.data.truth.TRUTHS`.
         truth_word: What the truth of several images is called: "masks".
         unit: What is counted where it is scored: "pixels".

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.data.dealt import chain_near, data, random_data, shuffled, straddles
+from tests.data.assigned import chain_near, data, random_data, shuffled, straddles
 from tfvision.data.sources.source import Record
 from tfvision.data.split.chain_blocks import Near, crossings, cut, leave_out, runs, straddling
 from tfvision.data.split.holdout import holdout
@@ -50,7 +50,7 @@ def test_a_border_moves_to_where_fewest_pairs_cross():
     assert blocks == [chain[:18], chain[18:]]
 
 
-def test_runs_end_where_a_sample_is_not_to_be_dealt():
+def test_runs_end_where_a_sample_is_not_to_be_assigned():
     assert runs([0, 1, 3, 4, 5, 6, 7, 9], {0, 1, 3, 5, 6, 9}) == [[0, 1, 3], [5, 6]]
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.data.dealt import data, groups_of, random_data, random_near, straddles
+from tests.data.assigned import data, groups_of, random_data, random_near, straddles
 from tests.data.make import pairs, save
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.mask_folder import folder
@@ -205,7 +205,7 @@ def test_unlisted_samples_are_left_out(tmp_path):
     assert notes == ["s.csv: 2 samples with masks are left out (1 are not listed)"]
 
 
-def test_written_folds_read_back_for_what_is_dealt(tmp_path):
+def test_written_folds_read_back_for_what_is_assigned(tmp_path):
     records = records_of(["a", "b", "c", "d", "e"])
     splits, folds = ["train", "train", "test", "train", None], [1, 0, None, 1, None]
     write_splits(tmp_path / "s.csv", records, splits, folds)
@@ -314,7 +314,7 @@ def test_near_duplicates_of_everything_leave_nothing_to_share_out():
 
 
 def test_data_that_only_lacks_what_its_doubles_bring():
-    """Every free sample is the double of a given one: nothing is left to deal."""
+    """Every free sample is the double of a given one: nothing is left to assign."""
     hashes = ["a", "b", "c", "a", "b"]
     found, records = data([[1]] * 5, hashes=hashes, splits=["train", "val", "test", None, None])
     assert holdout(found, records, seed=0) == ["train", "val", "test", "train", "val"]

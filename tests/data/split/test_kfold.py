@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.data.dealt import (
+from tests.data.assigned import (
     chain_near,
     data,
     groups_of,
@@ -78,7 +78,7 @@ def test_nothing_that_belongs_together_straddles_any_fold(seed):
     assert sorted(validated) == list(range(120))
 
 
-def test_a_chain_is_dealt_in_blocks_with_a_gap():
+def test_a_chain_is_assigned_in_blocks_with_a_gap():
     found, records = random_data(count=200)
     near = chain_near(range(200))
     folds = kfold(found, records, folds=5, seed=0, near=near)

@@ -302,7 +302,7 @@ def folds(whole, other, tmp_path_factory):
 
 @pytest.fixture
 def truth(monkeypatch):
-    """The truth of `folds`: masks are dealt from two parts of its file, not from one."""
+    """The truth of `folds`: masks are assigned from two parts of its file, not from one."""
     _, masks = runs.arrays(14)
     named = [(str(i), mask.astype(np.int32)) for i, mask in enumerate(masks)]
     monkeypatch.setattr(blending, "truth_of", lambda folder: iter(named))

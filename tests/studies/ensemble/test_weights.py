@@ -172,18 +172,18 @@ def test_folders_of_other_samples_classes_or_folds_are_refused(tmp_path):
     masks = truths()
     probabilities = predictions(masks, skill=0.3, seed=0)
     first = store(tmp_path / "a", probabilities)
-    dealt = {name: i % 4 for i, name in enumerate(first.ids)}
+    assigned = {name: i % 4 for i, name in enumerate(first.ids)}
     names = ["F1", "F2"]
-    check_same_samples(names, [first, first], [dealt, dict(dealt)])
+    check_same_samples(names, [first, first], [assigned, dict(assigned)])
 
     other = store(tmp_path / "b", probabilities, ids=[*first.ids[:-1], "another"])
     with pytest.raises(
         InputError, match=r"F1 and F2 have folds of different samples: 24 and 24 ids, 23 in both"
     ):
-        check_same_samples(names, [first, other], [dealt, dealt])
+        check_same_samples(names, [first, other], [assigned, assigned])
     other = store(tmp_path / "c", probabilities, classes=["a", "b", "z"])
     with pytest.raises(InputError, match=r"different classes: \['a', 'b', 'c'\] against .*'z'"):
-        check_same_samples(names, [first, other], [dealt, dealt])
-    moved = {**dealt, "scene 03": 0}
+        check_same_samples(names, [first, other], [assigned, assigned])
+    moved = {**assigned, "scene 03": 0}
     with pytest.raises(InputError, match=r"1 of 24 samples are in another \('scene 03'\)"):
-        check_same_samples(names, [first, first], [dealt, moved])
+        check_same_samples(names, [first, first], [assigned, moved])

@@ -17,7 +17,7 @@ from tfvision.metrics import contract as metric
 from tfvision.metrics.contract import Contract
 from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.postprocess.candidates import apply
-from tfvision.postprocess.fit import deal_parts
+from tfvision.postprocess.fit import assign_parts
 from tfvision.postprocess.fit_masks import MaskPredictions
 from tfvision.recipe.opening import open_source
 from tfvision.runs.fitted_files import as_text, read_rules
@@ -90,7 +90,7 @@ def judged(contract, names=("drop_class",), **options):
     return judge(
         names,
         predictions,
-        parts=deal_parts(units, [i % 5 for i in range(len(units))]),
+        parts=assign_parts(units, [i % 5 for i in range(len(units))]),
         units=units,
         contract=contract,
         score="mean_iou",
@@ -152,7 +152,7 @@ def test_two_that_mend_different_faults_are_both_applied():
     found = judge(
         ["drop_class", "smallest_component"],
         MaskPredictions(pairs, ids=units, kind=ConfusionEvidence, num_classes=4),
-        parts=deal_parts(units, [i % 5 for i in range(20)]),
+        parts=assign_parts(units, [i % 5 for i in range(20)]),
         units=units,
         contract=Contract(),
         score="mean_iou",

@@ -22,7 +22,7 @@ from tfvision.recipe.dataset import prepare
 from tfvision.runs import process
 from tfvision.runs.process import ProcessFailed
 from tfvision.studies.fitted import pseudo
-from tfvision.studies.folds.assign import deal_samples
+from tfvision.studies.folds.assign import assign_samples
 from tfvision.tasks.classification.pseudo_images import (
     EQUAL,
     GROUP,
@@ -280,19 +280,19 @@ def write_folds(folder, source):
     sections = {"data": {"folds": 2, "fold": 0, "test_fraction": 0}, "metrics": ["accuracy"]}
     config = config_of(folder.with_suffix(".yaml"), source, **sections)
     (folder / "folds.yaml").write_text(dump_config(config))
-    dealt = deal_samples(config)
+    assigned = assign_samples(config)
     record = {
         "folds": 2,
-        "class_names": dealt.prepared.class_names,
-        "data_fingerprint": dealt.prepared.scan.fingerprint,
+        "class_names": assigned.prepared.class_names,
+        "data_fingerprint": assigned.prepared.scan.fingerprint,
         "contract": {"ignore_labels": [], "exclude_classes": [], "absent": "skip"},
-        "samples": {"ids": dealt.names, "folds": dealt.folds, "units": dealt.units},
+        "samples": {"ids": assigned.names, "folds": assigned.folds, "units": assigned.units},
     }
     (folder / "folds.json").write_text(json.dumps(record))
     for fold in range(2):
-        own = dealt.members(fold)
-        ids = [dealt.prepared.source.records[i].id for i in own]
-        truth = dealt.prepared.scan.class_pixels[own].argmax(1)
+        own = assigned.members(fold)
+        ids = [assigned.prepared.source.records[i].id for i in own]
+        truth = assigned.prepared.scan.class_pixels[own].argmax(1)
         cms = np.zeros((len(own), 3, 3), int)
         cms[np.arange(len(own)), truth, (truth + (np.arange(len(own)) % 3 == 0)) % 3] = 1
         run = folder / f"fold-{fold}"

@@ -1,4 +1,4 @@
-"""Folds: how samples are dealt and checked, trained, predicted out of fold, and scored."""
+"""Folds: how samples are assigned and checked, trained, predicted out of fold, and scored."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.runs import finish, process
 from tfvision.studies.folds import folder as folds
 from tfvision.studies.folds import train as folds_train
-from tfvision.studies.folds.assign import deal_samples
+from tfvision.studies.folds.assign import assign_samples
 from tfvision.studies.folds.scores import cautions, fold_metrics, pooled_interval
 from tfvision.tasks.segmentation.schema import SegmentationConfig
 
@@ -34,7 +34,7 @@ def config_of(tmp_path, source, *overrides, **sections):
     return load_config(SegmentationConfig, path, list(overrides))
 
 
-# --------------------------------------------------------------------------- dealing
+# --------------------------------------------------------------------------- assigning
 
 
 def test_folds_share_neither_groups_nor_near_duplicates(tmp_path):
@@ -50,24 +50,24 @@ def test_folds_share_neither_groups_nor_near_duplicates(tmp_path):
         for i, array in enumerate(arrays):
             Image.fromarray(array).save(tmp_path / folder / f"p{i // 2:02d}_{i % 2}.png")
     given = ["data.folds=3", "data.fold=0", r"data.groups='^(p\d+)_'", "data.test_fraction=0"]
-    dealt = deal_samples(config_of(tmp_path, tmp_path, *given))
-    assert sorted(dealt.names) == [f"p{i // 2:02d}_{i % 2}" for i in range(24)]
-    fold = dict(zip(dealt.names, dealt.folds, strict=True))
-    unit = dict(zip(dealt.names, dealt.units, strict=True))
+    assigned = assign_samples(config_of(tmp_path, tmp_path, *given))
+    assert sorted(assigned.names) == [f"p{i // 2:02d}_{i % 2}" for i in range(24)]
+    fold = dict(zip(assigned.names, assigned.folds, strict=True))
+    unit = dict(zip(assigned.names, assigned.units, strict=True))
     together = [(f"p{i:02d}_0", f"p{i:02d}_1") for i in range(12)]
     near = [(f"p{i // 2:02d}_1", f"p{i // 2 + 1:02d}_0") for i in range(1, 20, 6)]
-    found = {tuple(sorted(p[:2])) for p in dealt.prepared.audit.pairs}
-    places = {record.id: i for i, record in enumerate(dealt.prepared.source.records)}
+    found = {tuple(sorted(p[:2])) for p in assigned.prepared.audit.pairs}
+    places = {record.id: i for i, record in enumerate(assigned.prepared.source.records)}
     assert {tuple(places[n] for n in pair) for pair in near} <= found
     for one, other in [*together, *near]:
         assert fold[one] == fold[other]
         assert unit[one] == unit[other]
     assert len(set(unit.values())) == 12 - len(near)
-    for splits in dealt.splits:
+    for splits in assigned.splits:
         assert set(splits) == {"train", "val"}
-    assert sum(row["units"] for row in dealt.rows()) == 12 - len(near)
-    assert [row["val"] for row in dealt.rows()] == [dealt.folds.count(f) for f in range(3)]
-    assert dealt.folds == sorted(dealt.folds)
+    assert sum(row["units"] for row in assigned.rows()) == 12 - len(near)
+    assert [row["val"] for row in assigned.rows()] == [assigned.folds.count(f) for f in range(3)]
+    assert assigned.folds == sorted(assigned.folds)
 
 
 def rare(tmp_path, holders, *, equal=False):
@@ -91,7 +91,7 @@ def test_a_fold_that_would_train_without_a_class_is_an_error(tmp_path, holders, 
     config = config_of(tmp_path, source, "data.folds=3", "data.fold=0", "data.test_fraction=0")
     message = rf"fold \d of 3 would train without the class 'class 2': of the {named} validate in"
     with pytest.raises(InputError, match=message + ".*They are one unit"):
-        deal_samples(config)
+        assign_samples(config)
 
 
 def test_a_file_may_say_the_folds(tmp_path):
@@ -103,23 +103,23 @@ def test_a_file_may_say_the_folds(tmp_path):
     (tmp_path / "x.csv").write_text("id\n4\n")
     given = [f"data.splits={tmp_path / 's.csv'}", "data.folds=3", "data.fold=0"]
     for more in (["seed=1"], ["seed=2"], [f"data.exclude={tmp_path / 'x.csv'}"]):
-        dealt = deal_samples(config_of(tmp_path, source, *given, *more))
-        found = dict(zip(dealt.names, dealt.folds, strict=True))
+        assigned = assign_samples(config_of(tmp_path, source, *given, *more))
+        found = dict(zip(assigned.names, assigned.folds, strict=True))
         assert found == {n: f for n, f in said.items() if n != "4" or "seed" in more[0]}
-        assert "as the column fold of" in dealt.how
-        assert all(splits[11] == "test" for splits in dealt.splits)
+        assert "as the column fold of" in assigned.how
+        assert all(splits[11] == "test" for splits in assigned.splits)
 
 
 def test_a_class_that_a_validation_part_lacks_is_a_warning(tmp_path):
     source = rare(tmp_path, [3, 8])
     given = ["data.folds=3", "data.fold=0", "data.test_fraction=0"]
-    dealt = deal_samples(config_of(tmp_path, source, *given))
-    held = {dealt.folds[dealt.names.index(name)] for name in ("3", "8")}
+    assigned = assign_samples(config_of(tmp_path, source, *given))
+    held = {assigned.folds[assigned.names.index(name)] for name in ("3", "8")}
     (lacking,) = {0, 1, 2} - held
-    assert len(dealt.warnings) == 1
-    assert f"no image of the validation part of fold {lacking} holds" in dealt.warnings[0]
-    assert "(images of all folds that hold it: 2)" in dealt.warnings[0]
-    assert dealt.rows()[lacking]["class_images"][2] == 0
+    assert len(assigned.warnings) == 1
+    assert f"no image of the validation part of fold {lacking} holds" in assigned.warnings[0]
+    assert "(images of all folds that hold it: 2)" in assigned.warnings[0]
+    assert assigned.rows()[lacking]["class_images"][2] == 0
 
 
 # --------------------------------------------------------------------------- scores
@@ -226,7 +226,7 @@ def complete(tmp_path_factory):
     return folder / "F"
 
 
-def test_every_dealt_sample_is_predicted_by_the_run_that_did_not_train_on_it(complete):
+def test_every_assigned_sample_is_predicted_by_the_run_that_did_not_train_on_it(complete):
     record = folds.read_folds(complete)
     store = Shards.open(complete / "out_of_fold")
     data = [runs.data(complete / f"fold-{i}") for i in range(2)]
@@ -377,7 +377,7 @@ def test_what_is_refused(complete, tmp_path, here, monkeypatch, capsys, flags, m
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_dry_run_says_how_all_folds_are_dealt_and_writes_nothing(
+def test_a_dry_run_says_how_all_folds_are_assigned_and_writes_nothing(
     complete, tmp_path, here, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)

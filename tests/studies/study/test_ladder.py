@@ -259,7 +259,7 @@ def test_a_rung_that_fails_leaves_the_others(run_ladder, trainer, tmp_path, caps
 
 
 def test_a_search_looks_at_no_test_image(run_ladder, trainer, tmp_path, monkeypatch):
-    """Its loss is the rung's, for all seeds; it deals folds of training and validation."""
+    """Its loss is the rung's, for all seeds; it assigns folds of training and validation."""
     found = []
 
     def search(asked, out, *, device, quiet):

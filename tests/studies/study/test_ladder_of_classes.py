@@ -22,7 +22,7 @@ from tfvision.errors import InputError, PartFailed
 from tfvision.metrics import classification
 from tfvision.metrics.contract import Contract
 from tfvision.runs import process
-from tfvision.studies.folds.assign import deal_samples
+from tfvision.studies.folds.assign import assign_samples
 from tfvision.studies.study import run as ladder
 from tfvision.studies.study import scores as ladder_scores
 from tfvision.studies.study import table as ladder_table
@@ -76,7 +76,7 @@ class Processes:
 
     def __init__(self):
         self.gains, self.started, self.stop_after, self.fail = dict(GAINS), [], None, None
-        self.dealt = {}
+        self.assigned = {}
         self.trap = 0.0  # by which gains are greater on validation
 
     def __call__(self, argv, *, log=None):
@@ -99,18 +99,18 @@ class Processes:
 
     def folds(self, out, config, gain, number):
         key = str((config.data.splits, config.data.exclude))
-        if key not in self.dealt:
-            self.dealt[key] = deal_samples(config)
-        dealt = self.dealt[key]
-        truth = dealt.prepared.scan.class_pixels[dealt.indices].argmax(axis=1)
-        cms = planted(dealt.names, truth, gain=gain, own=number)
+        if key not in self.assigned:
+            self.assigned[key] = assign_samples(config)
+        assigned = self.assigned[key]
+        truth = assigned.prepared.scan.class_pixels[assigned.indices].argmax(axis=1)
+        cms = planted(assigned.names, truth, gain=gain, own=number)
         write_text(out / "folds.yaml", dump_config(config))
         for fold in range(config.data.folds):
-            own = np.flatnonzero(np.array(dealt.folds) == fold)
-            self.write(out / f"fold-{fold}", config, cms[own], [dealt.names[i] for i in own])
-        np.savez(out / "out_of_fold_confusion.npz", ids=np.array(dealt.names), plain=cms)
+            own = np.flatnonzero(np.array(assigned.folds) == fold)
+            self.write(out / f"fold-{fold}", config, cms[own], [assigned.names[i] for i in own])
+        np.savez(out / "out_of_fold_confusion.npz", ids=np.array(assigned.names), plain=cms)
         write_json(out / "summary.json", {})
-        samples = {"ids": dealt.names, "folds": dealt.folds, "units": dealt.units}
+        samples = {"ids": assigned.names, "folds": assigned.folds, "units": assigned.units}
         write_json(out / "folds.json", {"samples": samples})
 
     def run(self, out, config, gain, number):
@@ -226,7 +226,7 @@ def test_a_better_rung_on_folds_is_found_and_an_equal_one_cannot_be_told(on_fold
     assert verdicts(table, "accuracy")["high"] == "better"
     assert table["scored"] == "folds"
     assert (table["num_images"], table["num_units"]) == (3 * EACH, 3 * EACH)
-    assert any("one deal of folds" in line for line in table["cautions"])
+    assert any("one assignment of folds" in line for line in table["cautions"])
 
 
 def test_scores_on_folds_are_those_of_all_counts_together(on_folds):
@@ -240,16 +240,16 @@ def test_scores_on_folds_are_those_of_all_counts_together(on_folds):
             assert rows["high"]["scores"][metric]["each"][seed] == pytest.approx(wanted)
 
 
-def test_all_rungs_and_seeds_are_dealt_alike(on_folds):
+def test_all_rungs_and_seeds_are_assigned_alike(on_folds):
     out, _ = on_folds
-    deals = {
+    assigns = {
         tuple(sorted(zip(s["ids"], s["folds"], strict=True)))
         for path in (out / "runs").glob("*/*/folds.json")
         for s in [json.loads(path.read_text())["samples"]]
     }
-    assert len(deals) == 1
+    assert len(assigns) == 1
     rows = classes.rows(out / "splits.csv")
-    assert sorted((r["id"], int(r["fold"])) for r in rows) == list(deals.pop())
+    assert sorted((r["id"], int(r["fold"])) for r in rows) == list(assigns.pop())
 
 
 def test_steps_are_those_of_the_folds_own_training_parts(run_ladder, tmp_path):
@@ -350,7 +350,7 @@ def test_no_rung_with_all_samples_is_refused(run_ladder, tmp_path, source):
         run_ladder(rungs, folds=3)
 
 
-def test_folds_dealt_otherwise_are_refused(run_ladder, tmp_path):
+def test_folds_assigned_otherwise_are_refused(run_ladder, tmp_path):
     run_ladder(folds=3, seeds=[0])
     path = tmp_path / "out/runs/same/seed-0/folds.json"
     record = json.loads(path.read_text())

@@ -14,7 +14,7 @@ from tfvision.cli import commands
 from tfvision.config import load_config
 from tfvision.errors import InputError
 from tfvision.metrics.ratios import score_ratios
-from tfvision.studies.folds.assign import deal_samples
+from tfvision.studies.folds.assign import assign_samples
 from tfvision.studies.study.race import run_race
 from tfvision.studies.study.race_table import folder_name
 from tfvision.studies.study.search_file import read_search
@@ -212,7 +212,7 @@ TWO = [{"name": "a", "set": {"loss": ["dice"]}}, {"name": "b"}]
          "candidate 'b': .*loss: Unknown loss: 'dise'"),
         ({"candidates": [*TWO, {"name": "c", "set": {"seed": 3}}]}, "'c': seed differs from"),
         ({"candidates": [*TWO, {"name": "c", "set": {"data.folds": 2, "data.fold": 0}}]},
-         "'c': the search deals the folds itself"),
+         "'c': the search assigns the folds itself"),
         ({"candidates": TWO, "drop": {"least": 3}}, "drop.least 3 must be less than folds, 3"),
         ({"candidates": TWO, "units": 0}, "units is a number of images, from 1 up"),
         ({"candidates": TWO, "base": "none.yaml"}, "base: there is no file .*none.yaml"),
@@ -237,19 +237,19 @@ def two_losses(folder):
     )
 
 
-def test_units_are_those_of_the_deal_and_other_data_is_refused(tmp_path):
+def test_units_are_those_of_the_assignment_and_other_data_is_refused(tmp_path):
     """Images a to h in groups of two: four units. The trainings are made by hand."""
     path = two_losses(tmp_path)
     groups = ["data.groups=([ab]|[cd]|[ef]|[gh])"]
     asked = read(path, overrides=groups)
     config = next(iter(configs_of(asked).values()))
     data = config.data.model_copy(update={"folds": 2, "fold": 0})
-    deal = deal_samples(config.model_copy(update={"data": data}))
+    assignment = assign_samples(config.model_copy(update={"data": data}))
 
     def trainer(backwards):
         def train(config, out, *, overrides, **_):
             fold = int(dict(o.split("=") for o in overrides)["data.fold"])
-            ids = [deal.prepared.source.records[i].id for i in deal.members(fold)]
+            ids = [assignment.prepared.source.records[i].id for i in assignment.members(fold)]
             cms = scored.counts(len(ids), seed=fold, own="dice" in str(out))
             order = slice(None, None, -1 if backwards else 1)
             scored.scored_run(out, cms[order], split="val", ids=ids[order])
@@ -257,7 +257,9 @@ def test_units_are_those_of_the_deal_and_other_data_is_refused(tmp_path):
         return train
 
     result = search(asked, tmp_path / "out", quiet=True, train=trainer(False))
-    assert result["num_units"] == len({(f, u) for f, u in zip(deal.folds, deal.units, strict=True)})
+    assert result["num_units"] == len(
+        {(f, u) for f, u in zip(assignment.folds, assignment.units, strict=True)}
+    )
     with pytest.raises(InputError, match="Fold 0 was trained on other samples than the data has"):
         search(asked, tmp_path / "other", quiet=True, train=trainer(True))
 

@@ -34,7 +34,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Told:
+class PermutationTest:
     """Attributes:
     value: Mean over the classes of the share predicted right, or the area under the ROC curve.
     low, high: Its 95 % interval, over units.
@@ -99,7 +99,7 @@ def cross_validated(
     return Scores(scores[0], scores[1:], labels[0], labels[1:])
 
 
-def told_right(scores: Scores, units: np.ndarray) -> Told:
+def balanced_accuracy(scores: Scores, units: np.ndarray) -> PermutationTest:
     """How often the class of highest score is the right one, as a mean over the classes."""
     number = scores.own.shape[1]
     weight = 1 / np.bincount(scores.classes, minlength=number) / number
@@ -108,10 +108,10 @@ def told_right(scores: Scores, units: np.ndarray) -> Told:
     right = scores.permuted.argmax(axis=2) == scores.permuted_classes
     null = (right * weight[scores.permuted_classes]).sum(axis=1)
     low, high = _interval(guessed, scores.classes, number, units)
-    return Told(value, low, high, 1 / number, _p(value, null))
+    return PermutationTest(value, low, high, 1 / number, _p(value, null))
 
 
-def area_under_curve(scores: Scores, units: np.ndarray) -> Told:
+def area_under_curve(scores: Scores, units: np.ndarray) -> PermutationTest:
     """How often a sample of class 1 has a higher score than one of class 0; a tie is half."""
     every = np.concatenate([scores.own[None, :, 1], scores.permuted[:, :, 1]])
     labels = np.concatenate([scores.classes[None], scores.permuted_classes])
@@ -121,7 +121,9 @@ def area_under_curve(scores: Scores, units: np.ndarray) -> Told:
     areas = ((ranks * (labels == 1)).sum(axis=1) - ones * (ones + 1) / 2) / (ones * zeros)
     value = float(areas[0])
     half = 1.96 * _area_error(scores.own[:, 1], scores.classes, units)
-    return Told(value, max(0.0, value - half), min(1.0, value + half), 0.5, _p(value, areas[1:]))
+    return PermutationTest(
+        value, max(0.0, value - half), min(1.0, value + half), 0.5, _p(value, areas[1:])
+    )
 
 
 def confusion(scores: Scores) -> np.ndarray:

@@ -111,7 +111,7 @@ def _shortcut(
         return Tested(notes=[f"shortcut test: left out, {few}"])
     y = np.searchsorted(known, [labels[i] for i in ground.index.tolist()])
     scores = permutation_test.cross_validated(ground.features, y, len(known), unit[ground.index])
-    result = permutation_test.told_right(scores, unit[ground.index])
+    result = permutation_test.balanced_accuracy(scores, unit[ground.index])
     table = permutation_test.confusion(scores)
     measured = (
         f"{ground.what} predicts the class of {result.value:.1%} of the images, as a mean over the "
@@ -194,7 +194,9 @@ def _shift(
     )
 
 
-def _measures(result: permutation_test.Told, index: np.ndarray, unit: np.ndarray) -> dict[str, Any]:
+def _measures(
+    result: permutation_test.PermutationTest, index: np.ndarray, unit: np.ndarray
+) -> dict[str, Any]:
     return {
         "value": round(result.value, 4),
         "interval": [round(result.low, 4), round(result.high, 4)],

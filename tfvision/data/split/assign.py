@@ -1,4 +1,4 @@
-"""Dealing samples out to splits or folds: of several cuts of the chains, the best one."""
+"""Assigning samples to splits or folds: of several cuts of the chains, the best one."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -16,7 +16,7 @@ AS_GOOD = 0.03  # of the cost: so near to the lowest the first draw is taken, so
 Splits = list[str | None]
 
 
-def deal(
+def assign(
     scan: Scan,
     records: Sequence[Record],
     free: Sequence[int],
@@ -37,7 +37,7 @@ def deal(
     Args:
         scan: The scan of these records.
         records: Those of the source.
-        free: Indices of the samples to deal.
+        free: Indices of the samples to assign.
         shares: Side -> its share of them; they sum to 1.
         seed: Of all chance.
         near: The near-duplicates.
@@ -58,12 +58,12 @@ def deal(
         if len(units) < least:
             continue
         sides = share_out(units, shares, scan.num_classes)
-        dealt = {i: side.name for side in sides for unit in side.units for i in unit.members}
-        finished = finish(dealt)
+        assigned = {i: side.name for side in sides for unit in side.units for i in unit.members}
+        finished = finish(assigned)
         if _filled(shares, finished):
-            found.append((_cost(scan, free, shares, finished), dealt))
+            found.append((_cost(scan, free, shares, finished), assigned))
     limit = min((cost for cost, _ in found), default=0.0) + AS_GOOD
-    return next((dealt for cost, dealt in found if cost <= limit), None), most
+    return next((assigned for cost, assigned in found if cost <= limit), None), most
 
 
 def _cuts(records, free, shares, seed, near: Near) -> Iterator[tuple[str, list[list[int]]]]:
@@ -96,7 +96,7 @@ def _filled(shares, finished: list[Splits]) -> bool:
 
 
 def _cost(scan, free, shares, finished: list[Splits]) -> float:
-    """How far a deal is from what is wanted.
+    """How far an assignment is from what is wanted.
 
     The sum of: twice the share of the samples left out; thrice the distances of the sizes
     of validation and test from their shares; mean distance of their class shares from

@@ -8,7 +8,7 @@ from tfvision.data.files.cache import write_atomic
 from tfvision.data.files.csv_table import Row, read_table
 from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import SPLITS, Record
-from tfvision.data.split.assign import deal
+from tfvision.data.split.assign import assign
 from tfvision.data.split.chain_blocks import Near, leave_out
 from tfvision.data.split.stratify import make_units
 from tfvision.data.truth import truth_kind
@@ -31,7 +31,7 @@ def holdout(
     where the data has no "val" of its own, to "test" as `test_fraction` says. Without a
     mask and a split of its own a record is left out (None). Equal images and equal groups
     stay together, beside a given split where one of them has it, and so do near-duplicates.
-    Chains of these are cut into blocks, see `deal`; samples that are then too near to
+    Chains of these are cut into blocks, see `assign`; samples that are then too near to
     another split are left out (None), see `leave_out`. A class that at least three such
     units hold stands in every split where their sizes allow it.
 
@@ -71,22 +71,22 @@ def holdout(
     if not free:
         return leave_out(splits, links, given=given_rows)
 
-    def finish(dealt: dict[int, str]) -> list[list[str | None]]:
-        whole = [dealt.get(i, split) for i, split in enumerate(splits)]
+    def finish(assigned: dict[int, str]) -> list[list[str | None]]:
+        whole = [assigned.get(i, split) for i, split in enumerate(splits)]
         return [leave_out(whole, links, given=given_rows)]
 
     shares = {**fractions, "train": 1 - sum(fractions.values())}
     needed = len(fractions) + ("train" not in given)
-    dealt, units = deal(
+    assigned, units = assign(
         scan, records, free, shares, seed=seed, near=near, finish=finish, least=needed
     )
-    if dealt is None:
+    if assigned is None:
         names = ", ".join(["train", *fractions])
         raise InputError(
             f"{too_few(scan, free, units, near)} cannot be shared out to {needed} splits "
             f"({names}). Add samples, or set val_fraction or test_fraction to 0{ignoring(near)}."
         )
-    return finish(dealt)[0]
+    return finish(assigned)[0]
 
 
 def too_few(scan: Scan, free: Sequence[int], units: int, near: Near) -> str:
@@ -100,7 +100,7 @@ def too_few(scan: Scan, free: Sequence[int], units: int, near: Near) -> str:
 
 def ignoring(near: Near) -> str:
     """The way out of near-duplicates, where there are any."""
-    return "; data.near_duplicates: ignore deals near-duplicates out singly" if near.pairs else ""
+    return "; data.near_duplicates: ignore assigns near-duplicates singly" if near.pairs else ""
 
 
 def _join_given(scan, records, splits, seed, near: Near) -> None:

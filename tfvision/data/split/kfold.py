@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import Record
-from tfvision.data.split.assign import deal
+from tfvision.data.split.assign import assign
 from tfvision.data.split.chain_blocks import Near, leave_out
 from tfvision.data.split.holdout import ignoring, too_few
 from tfvision.errors import InputError
@@ -54,22 +54,22 @@ def kfold(
 
     links, given = near.links(records), _given(records)
 
-    def finish(dealt: dict[int, str]) -> list[list[str | None]]:
-        numbers = _numbers(dealt, len(records))
+    def finish(assigned: dict[int, str]) -> list[list[str | None]]:
+        numbers = _numbers(assigned, len(records))
         return [
             leave_out(_of_fold(splits, numbers, fold), links, given=given) for fold in range(folds)
         ]
 
     shares = {str(fold): 1 / folds for fold in range(folds)}
-    dealt, units = deal(
+    assigned, units = assign(
         scan, records, free, shares, seed=seed, near=near, finish=finish, least=folds
     )
-    if dealt is None:
+    if assigned is None:
         raise InputError(
             f"{too_few(scan, free, units, near)} cannot be assigned to {folds} folds. Take fewer "
             f"folds, or add samples{ignoring(near)}."
         )
-    return _numbers(dealt, len(records))
+    return _numbers(assigned, len(records))
 
 
 def fold_splits(
@@ -95,8 +95,8 @@ def fold_splits(
     return leave_out(_of_fold(splits, folds, fold), links, given=_given(records))
 
 
-def _numbers(dealt: dict[int, str], count: int) -> list[int | None]:
-    return [int(dealt[i]) if i in dealt else None for i in range(count)]
+def _numbers(assigned: dict[int, str], count: int) -> list[int | None]:
+    return [int(assigned[i]) if i in assigned else None for i in range(count)]
 
 
 def _of_fold(

@@ -138,14 +138,14 @@ def check_sample(path: Path, layout: Layout, keys: Sequence[str]) -> list[str]:
     missing = [key for key in expected if key not in ours]
     extra = [key for key in keys if key not in theirs]
     if missing or extra:
-        told = [
+        lines = [
             f"{len(ids)} ids of the {where}: {_listed(ids)}"
             for where, ids in (("sample, not of the input", missing), ("input only", extra))
             if ids
         ]
         raise InputError(
             f"The ids of the sample {path} are not those of the input, nothing was written.\n  "
-            + "\n  ".join(told)
+            + "\n  ".join(lines)
             + "\nIds are paths inside INPUT without their extension; --id-suffix adds one, "
             "--split chooses a part."
         )

@@ -71,12 +71,12 @@ def read_out_of_fold(folders: Sequence[Path]) -> OutOfFold:
     names = [str(folder) for folder in folders]
     stores = [Shards.open(Path(folder) / "out_of_fold") for folder in folders]
     samples = [read_folds(folder)["samples"] for folder in folders]
-    dealt = [dict(zip(s["ids"], s["folds"], strict=True)) for s in samples]
-    check_same_samples(names, stores, dealt)
+    assigned = [dict(zip(s["ids"], s["folds"], strict=True)) for s in samples]
+    check_same_samples(names, stores, assigned)
     return OutOfFold(
         names,
         stores,
-        np.array([dealt[0][name] for name in stores[0].ids]),
+        np.array([assigned[0][name] for name in stores[0].ids]),
         units_of(folders[0]),
         lambda: truth_of(folders[0]),
     )
@@ -93,7 +93,7 @@ def check_same_samples(names: Sequence[str], stores: Sequence[Shards], folds) ->
     Raises:
         InputError: Names the first difference.
     """
-    for name, store, dealt in zip(names, stores, folds, strict=True):
+    for name, store, assigned in zip(names, stores, folds, strict=True):
         both = f"{names[0]} and {name}"
         if store.class_names != stores[0].class_names:
             raise InputError(
@@ -108,13 +108,13 @@ def check_same_samples(names: Sequence[str], stores: Sequence[Shards], folds) ->
                 f"{len(own & other)} in both; for example {some(only)}. Train both on one data "
                 "set with one seed, or use --weights mean."
             )
-        moved = [i for i in stores[0].ids if dealt[i] != folds[0][i]]
+        moved = [i for i in stores[0].ids if assigned[i] != folds[0][i]]
         if moved:
             raise InputError(
                 f"{both} were assigned to different folds: {len(moved)} of {len(own)} samples are "
                 f"in another ({some(moved)}). Weights are fitted on some folds and scored on "
-                "the others, so all must have one deal: train both with one seed and the same "
-                "--folds, or use --weights mean."
+                "the others, so all must have one assignment: train both with one seed and the "
+                "same --folds, or use --weights mean."
             )
 
 

@@ -11,7 +11,7 @@ import yaml
 from tfvision.engine.files import write_json, write_text
 from tfvision.errors import InputError
 from tfvision.postprocess import ON_COMPONENTS
-from tfvision.postprocess.fit import Predictions, check_candidates, deal_parts
+from tfvision.postprocess.fit import Predictions, assign_parts, check_candidates
 from tfvision.runs.fitted_files import as_written
 from tfvision.studies.fitted.verdict import (
     LEVEL,
@@ -63,7 +63,7 @@ def postprocess(
     recipe, units = found.recipe, found.units
     predictions = _fitting(found)
     names = _chosen(candidates, predictions, facts_of(recipe.config.task))
-    parts = deal_parts(units, found.folds)
+    parts = assign_parts(units, found.folds)
     score = recipe.config.metrics[0].name
     scoring = {"contract": recipe.contract, "score": score, "folds": found.folds}
     judgement = judge(names, predictions, parts=parts, units=units, **scoring)

@@ -128,10 +128,10 @@ def _choose(asked: Asked, found: np.ndarray, say) -> Chosen:
             f"{asked.confidence:g} in any fold; the highest probability is {found.max():.4f}. "
             "Lower --confidence, or train longer."
         )
-    prepared, pattern = asked.dealt.prepared, asked.config.data.groups
+    prepared, pattern = asked.assigned.prepared, asked.config.data.groups
     kin = dict(zip(places, kin_of(prepared, asked.images, places, pattern), strict=True))
     labels, left_out = [], []
-    for fold, (of_fold, splits) in enumerate(zip(sure, asked.dealt.splits, strict=True)):
+    for fold, (of_fold, splits) in enumerate(zip(sure, asked.assigned.splits, strict=True)):
         kept, why = _allowed(of_fold, kin, splits)
         labels.append(kept)
         left_out.append(why)
@@ -187,4 +187,4 @@ def _train(asked: Asked, fold: int, labels, device: str, quiet: bool, say) -> No
             f"Fold {fold} with pseudo-labels: {error} Give the same command again to go on.",
             error.exit_code,
         ) from error
-    check_split(asked.out, fold, asked.dealt)
+    check_split(asked.out, fold, asked.assigned)

@@ -10,7 +10,7 @@ from tfvision.config import RunConfig, differences
 from tfvision.engine.files import write_json
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
-from tfvision.studies.folds.assign import Deal, deal_samples
+from tfvision.studies.folds.assign import Assignment, assign_samples
 from tfvision.studies.folds.folder import check_split, fold_folder, load_folds_config, read_folds
 from tfvision.tasks.classification.pseudo_images import Images, open_images
 from tfvision.tasks.facts import facts_of
@@ -26,7 +26,7 @@ class Asked:
         path: Holds the images without labels; None: the folds' own data does.
         confidence: The least probability of a pseudo-label.
         config, record: Of the folds.
-        dealt: Their samples.
+        assigned: Their samples.
         images: The images without labels.
     """
 
@@ -36,7 +36,7 @@ class Asked:
     confidence: float
     config: RunConfig
     record: dict[str, Any]
-    dealt: Deal
+    assigned: Assignment
     images: Images
 
     @property
@@ -82,17 +82,17 @@ def read_asked(folder: Path, unlabelled: Path | None, confidence: float, out: Pa
     if len(set(record["samples"]["units"])) < 2:
         raise InputError(f"{folder} has one unit of samples; a gain needs 2 or more.")
     path = None if unlabelled is None else Path(unlabelled).resolve()
-    dealt = deal_samples(config)
-    if dealt.prepared.scan.fingerprint != record["data_fingerprint"]:
+    assigned = assign_samples(config)
+    if assigned.prepared.scan.fingerprint != record["data_fingerprint"]:
         raise InputError(
             f"The data set is not the one that {folder} was trained on: the fingerprint is "
             "another. Bring the old data back, or train the folds again."
         )
     for fold in range(record["folds"]):
-        check_split(folder, fold, dealt)
-    images = open_images(config.data, dealt.prepared, path)
+        check_split(folder, fold, assigned)
+    images = open_images(config.data, assigned.prepared, path)
     out = folder / "pseudo" if out is None else Path(out).resolve()
-    return Asked(folder, out, path, confidence, config, record, dealt, images)
+    return Asked(folder, out, path, confidence, config, record, assigned, images)
 
 
 def open_pseudo(asked: Asked) -> RunFolder:

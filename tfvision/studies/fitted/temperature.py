@@ -25,7 +25,7 @@ from tfvision.metrics.calibration import (
     log_of,
     with_temperature,
 )
-from tfvision.postprocess.fit import deal_parts
+from tfvision.postprocess.fit import assign_parts
 from tfvision.recipe.read import samples_of_split
 from tfvision.runs.load import load_run, own_data
 from tfvision.stats.bootstrap import Difference, compare
@@ -183,7 +183,7 @@ def _of_run(folder: Path) -> tuple[Judged, list[str]]:
     else:
         _check_enough(folder, len(set(units)), "units in its validation split, and no test split")
         parts = np.empty(len(labels), np.int64)
-        for number, places in enumerate(deal_parts(units, [0] * len(units))):
+        for number, places in enumerate(assign_parts(units, [0] * len(units))):
             parts[places] = number
         after, by_part = cross_fitted(probabilities, labels, parts)
         how = (

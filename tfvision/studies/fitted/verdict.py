@@ -125,7 +125,7 @@ def judge(
     Args:
         names: Candidates.
         predictions: N images.
-        parts: From `deal_parts`.
+        parts: From `assign_parts`.
         units: The unit of each image, for the bootstrap.
         contract, score: What is to gain, as `Evidence.measure` has them.
         folds: The fold of each image, whose model predicted it; None: one model did.

@@ -13,12 +13,12 @@ from tfvision.data.split.chain_blocks import Near
 from tfvision.data.split.stratify import make_units
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
-from tfvision.recipe.splits import deal_folds
+from tfvision.recipe.splits import assign_folds
 from tfvision.text import some
 
 
 @dataclass(frozen=True)
-class Deal:
+class Assignment:
     """How the samples of a data set are assigned to folds.
 
     Attributes:
@@ -79,7 +79,7 @@ class Deal:
         }
 
     def text(self) -> str:
-        """The deal as lines for the terminal."""
+        """The assignment as lines for the terminal."""
         lines = [f"folds: {self.how}"]
         for row in self.rows():
             held = ", ".join(
@@ -93,8 +93,8 @@ class Deal:
         return "\n".join(lines)
 
 
-def deal_samples(config: RunConfig, *, only: int | None = None) -> Deal:
-    """Deals the samples of a config into its folds, and checks every fold.
+def assign_samples(config: RunConfig, *, only: int | None = None) -> Assignment:
+    """Assigns the samples of a config into its folds, and checks every fold.
 
     Args:
         config: With `data.folds`.
@@ -108,7 +108,7 @@ def deal_samples(config: RunConfig, *, only: int | None = None) -> Deal:
     records, audit = prepared.source.records, prepared.audit
     near = Near(audit.pairs, audit.clusters, audit.chains)
     unusable = {x.index for x in prepared.scan.left_out if x.index is not None}
-    splits, _, how = deal_folds(
+    splits, _, how = assign_folds(
         data,
         records,
         prepared.scan,
@@ -127,7 +127,7 @@ def deal_samples(config: RunConfig, *, only: int | None = None) -> Deal:
     names = names_of(records)
     counted = near if data.near_duplicates == "together" else Near()
     unit_of = _units(prepared, counted, fold_of, names)
-    dealt = Deal(
+    assigned = Assignment(
         prepared,
         splits,
         how,
@@ -142,9 +142,9 @@ def deal_samples(config: RunConfig, *, only: int | None = None) -> Deal:
         ],
     )
     for fold in range(len(splits)) if only is None else [only]:
-        _check_training(dealt, fold)
-        dealt.warnings.extend(_missing_in_validation(dealt, fold))
-    return dealt
+        _check_training(assigned, fold)
+        assigned.warnings.extend(_missing_in_validation(assigned, fold))
+    return assigned
 
 
 def names_of(records: Sequence[Record]) -> dict[int, str]:
@@ -168,19 +168,19 @@ def _units(
     return {i: names[min(unit.members)] for unit in units for i in unit.members}
 
 
-def _check_training(dealt: Deal, fold: int) -> None:
+def _check_training(assigned: Assignment, fold: int) -> None:
     """Raises where a fold would train without a class that samples in the folds hold."""
-    prepared, splits = dealt.prepared, dealt.splits[fold]
+    prepared, splits = assigned.prepared, assigned.splits[fold]
     present = prepared.scan.class_pixels > 0
     labelled = np.array([record.labelled for record in prepared.source.records])
     training = labelled & np.array([split == "train" for split in splits])
-    units = dict(zip(dealt.indices, dealt.units, strict=True))
+    units = dict(zip(assigned.indices, assigned.units, strict=True))
     problems = []
     for k, name in enumerate(prepared.class_names):
-        held = [i for i in dealt.indices if present[i, k]]
+        held = [i for i in assigned.indices if present[i, k]]
         if not held or present[training, k].any():
             continue
-        names = [dealt.names[dealt.indices.index(i)] for i in held]
+        names = [assigned.names[assigned.indices.index(i)] for i in held]
         inside = sum(splits[i] == "val" for i in held)
         beside = len(held) - inside
         next_to = f", {beside} left out as too near to them" if beside else ""
@@ -194,7 +194,7 @@ def _check_training(dealt: Deal, fold: int) -> None:
             "what is held together (data.groups, data.near_duplicates)."
         )
         problems.append(
-            f"fold {fold} of {len(dealt.splits)} would train without the class {name!r}: of the "
+            f"fold {fold} of {len(assigned.splits)} would train without the class {name!r}: of the "
             f"{len(held)} images that hold it ({some(names)}) {inside} validate in that "
             f"fold{next_to}. {advice}"
         )
@@ -202,14 +202,14 @@ def _check_training(dealt: Deal, fold: int) -> None:
         raise InputError("The folds cannot be trained:\n  " + "\n  ".join(problems))
 
 
-def _missing_in_validation(dealt: Deal, fold: int) -> list[str]:
-    present = dealt.prepared.scan.class_pixels > 0
-    own = present[dealt.members(fold)].any(axis=0)
-    total = present[dealt.indices].sum(axis=0)
+def _missing_in_validation(assigned: Assignment, fold: int) -> list[str]:
+    present = assigned.prepared.scan.class_pixels > 0
+    own = present[assigned.members(fold)].any(axis=0)
+    total = present[assigned.indices].sum(axis=0)
     return [
         f"no image of the validation part of fold {fold} holds the class {name!r} (images of all "
         f"folds that hold it: {total[k]}): that fold's own score has nothing of it but false "
         "alarms; the pooled score counts it"
-        for k, name in enumerate(dealt.prepared.class_names)
+        for k, name in enumerate(assigned.prepared.class_names)
         if total[k] and not own[k]
     ]

@@ -30,7 +30,7 @@ from tfvision.data.truth.base import label_map
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.recipe.opening import open_source
-from tfvision.studies.folds.assign import Deal, names_of
+from tfvision.studies.folds.assign import Assignment, names_of
 
 CONFIG = "folds.yaml"
 
@@ -149,16 +149,18 @@ def open_data(folder: Path) -> tuple[Source, dict[str, int]]:
     return source, {name: places[name] for name in record["samples"]["ids"]}
 
 
-def check_split(folder: Path, fold: int, dealt: Deal) -> None:
+def check_split(folder: Path, fold: int, assigned: Assignment) -> None:
     """Refuses a fold's run that was trained on other data or another split than is made now."""
     run = RunFolder(fold_folder(folder, fold))
     data = run.read_json("data.json")
-    if data["fingerprint"] != dealt.prepared.scan.fingerprint:
+    if data["fingerprint"] != assigned.prepared.scan.fingerprint:
         raise InputError(
             f"The data set is not the one that {run.path} was trained on: the fingerprint is "
             "another. Bring the old data back, or train all folds again with --overwrite."
         )
-    if data["splits"]["val"] != [dealt.prepared.source.records[i].id for i in dealt.members(fold)]:
+    if data["splits"]["val"] != [
+        assigned.prepared.source.records[i].id for i in assigned.members(fold)
+    ]:
         raise InputError(
             f"{run.path} was validated on other samples than fold {fold} has now: an older "
             "version assigned them. Train all folds again with --overwrite."

@@ -19,7 +19,7 @@ from tfvision.report.folds_page import FoldsPage, write_folds_page
 from tfvision.runs.load import LoadedRun, load_run
 from tfvision.runs.request import FoldsRequest
 from tfvision.stats.evidence import Evidence
-from tfvision.studies.folds.assign import Deal
+from tfvision.studies.folds.assign import Assignment
 from tfvision.studies.folds.folder import fold_folder
 from tfvision.studies.folds.scores import (
     cautions,
@@ -33,12 +33,12 @@ from tfvision.tasks.segmentation import specialists
 LARGEST = 2**26  # numbers of a shard, about: 256 MB while it is made
 
 
-def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
+def gather(request: FoldsRequest, assigned: Assignment) -> dict[str, Any]:
     """Predicts every sample in the folds out of fold, scores, and writes what a folds folder holds.
 
     Args:
         request: What the command line asks; all its folds are trained.
-        dealt: How the samples were assigned, as `train_folds` gives it.
+        assigned: How the samples were assigned, as `train_folds` gives it.
 
     Returns:
         `summary.json` of the folds folder.
@@ -49,17 +49,17 @@ def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
     runs = [RunFolder(fold_folder(folder, fold)) for fold in range(config.data.folds)]
     say = Progress(quiet=request.quiet, log=RunFolder(folder).log).line
     summaries = [run.read_json("summary.json") for run in runs]
-    evidence = _evidence_of_folds(runs, dealt, facts)
-    predict_out_of_fold(folder / "out_of_fold", runs, dealt, summaries, say)
-    joined = type(evidence[0]).join(evidence).renamed(dealt.names)
+    evidence = _evidence_of_folds(runs, assigned, facts)
+    predict_out_of_fold(folder / "out_of_fold", runs, assigned, summaries, say)
+    joined = type(evidence[0]).join(evidence).renamed(assigned.names)
     path = evidence_path(folder, "out_of_fold", type(joined))
-    write_evidence(path, joined, fold=np.asarray(dealt.folds, np.int64))
+    write_evidence(path, joined, fold=np.asarray(assigned.folds, np.int64))
     metrics = fold_metrics(
         evidence,
         evidence_of_test(runs, summaries, facts),
         contract_of(summaries[0]),
         score=config.metrics[0].name,
-        units=dealt.units,
+        units=assigned.units,
     )
     summary = {
         "task": config.task,
@@ -67,19 +67,19 @@ def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
         "folds": len(runs),
         "num_parameters": summaries[0]["num_parameters"],
         "wall_seconds": sum(s["wall_seconds"] for s in summaries),
-        "data_fingerprint": dealt.prepared.scan.fingerprint,
+        "data_fingerprint": assigned.prepared.scan.fingerprint,
         "contract": summaries[0]["contract"],
         "metrics": metrics,
     }
     page = FoldsPage(
         name=folder.resolve().name,
-        how=dealt.how,
+        how=assigned.how,
         score=config.metrics[0].name,
-        class_names=dealt.prepared.class_names,
-        dealt=dealt.rows(),
+        class_names=assigned.prepared.class_names,
+        assigned=assigned.rows(),
         metrics=metrics,
         summaries=summaries,
-        warnings=dealt.warnings,
+        warnings=assigned.warnings,
         cautions=cautions(
             metrics,
             type(joined),
@@ -93,7 +93,7 @@ def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
     run = RunFolder(folder)
     write_folds_page(run.report, page)
     run.write_json("summary.json", summary)
-    run.write_json("folds.json", _record(config, dealt, summary, page))
+    run.write_json("folds.json", _record(config, assigned, summary, page))
     for line in (page.text(), f"report: {run.report}"):
         say(line)
     return summary
@@ -102,7 +102,7 @@ def gather(request: FoldsRequest, dealt: Deal) -> dict[str, Any]:
 def predict_out_of_fold(
     folder: Path,
     runs: list[RunFolder],
-    dealt: Deal,
+    assigned: Assignment,
     summaries: list[dict[str, Any]],
     say: Callable[[str], None],
 ) -> None:
@@ -115,21 +115,21 @@ def predict_out_of_fold(
         "what": "out of fold: each sample by the run that did not train on it, before any rule",
         "runs": [run.path.name for run in runs],
         "variables_sha256": [summary["variables_sha256"] for summary in summaries],
-        "data_fingerprint": dealt.prepared.scan.fingerprint,
+        "data_fingerprint": assigned.prepared.scan.fingerprint,
     }
     fill_store(
         folder,
         runs,
-        dealt.folds,
+        assigned.folds,
         lambda loaded, own: (
-            (p,) for p in predict_samples(loaded, dealt, [dealt.indices[i] for i in own])
+            (p,) for p in predict_samples(loaded, assigned, [assigned.indices[i] for i in own])
         ),
         say,
-        ids=dealt.names,
-        class_names=dealt.prepared.class_names,
+        ids=assigned.names,
+        class_names=assigned.prepared.class_names,
         origin=origin,
-        per_shard=_per_shard(dealt),
-        arrays=facts_of(dealt.prepared.task).arrays or None,
+        per_shard=_per_shard(assigned),
+        arrays=facts_of(assigned.prepared.task).arrays or None,
     )
 
 
@@ -179,31 +179,33 @@ def fill_store(
     return store
 
 
-def predict_samples(loaded: LoadedRun, dealt: Deal, indices: list[int]) -> Iterator[Any]:
+def predict_samples(loaded: LoadedRun, assigned: Assignment, indices: list[int]) -> Iterator[Any]:
     """What a store takes of the predictions of samples of the source, at their own sizes."""
-    samples = (native_scanned(dealt.prepared, i) for i in indices)
+    samples = (native_scanned(assigned.prepared, i) for i in indices)
     named = bool(loaded.task.facts.arrays)
     for one in loaded.task.predictions(loaded.recipe, loaded.predictor, samples):
         yield one if named else one["probabilities"]
 
 
-def _per_shard(dealt: Deal) -> int:
+def _per_shard(assigned: Assignment) -> int:
     """64 images, fewer where they are large."""
-    scan = dealt.prepared.scan
-    largest = max(int(scan.heights[i]) * int(scan.widths[i]) for i in dealt.indices)
+    scan = assigned.prepared.scan
+    largest = max(int(scan.heights[i]) * int(scan.widths[i]) for i in assigned.indices)
     return max(1, min(64, LARGEST // (largest * scan.num_classes)))
 
 
-def _evidence_of_folds(runs: list[RunFolder], dealt: Deal, facts: TaskFacts) -> list[Evidence]:
+def _evidence_of_folds(
+    runs: list[RunFolder], assigned: Assignment, facts: TaskFacts
+) -> list[Evidence]:
     """What each fold's run was scored by on its validation part.
 
     Raises:
         InputError: It is of other samples than were assigned.
     """
     evidence = [read_evidence(run, "val", facts) for run in runs]
-    records = dealt.prepared.source.records
+    records = assigned.prepared.source.records
     for fold, (run, its) in enumerate(zip(runs, evidence, strict=True)):
-        if its.ids != [records[i].id for i in dealt.members(fold)]:
+        if its.ids != [records[i].id for i in assigned.members(fold)]:
             raise InputError(
                 f"{evidence_path(run.predictions, 'val', type(its))} is not of the samples of fold "
                 f"{fold}. Write it again with `python -m tfvision evaluate {run.path}`."
@@ -211,19 +213,21 @@ def _evidence_of_folds(runs: list[RunFolder], dealt: Deal, facts: TaskFacts) -> 
     return evidence
 
 
-def _record(config, dealt: Deal, summary: dict[str, Any], page: FoldsPage) -> dict[str, Any]:
+def _record(
+    config, assigned: Assignment, summary: dict[str, Any], page: FoldsPage
+) -> dict[str, Any]:
     """What `folds.json` holds."""
     return {
         "folds": summary["folds"],
         "runs": [f"fold-{fold}" for fold in range(summary["folds"])],
-        "class_names": dealt.prepared.class_names,
+        "class_names": assigned.prepared.class_names,
         "config": config.model_dump(mode="json"),
-        "how": dealt.how,
-        "dealt": page.dealt,
+        "how": assigned.how,
+        "dealt": page.assigned,
         "data_fingerprint": summary["data_fingerprint"],
         "contract": summary["contract"],
         "warnings": page.warnings,
         "cautions": page.cautions,
         "metrics": summary["metrics"],
-        "samples": {"ids": dealt.names, "folds": dealt.folds, "units": dealt.units},
+        "samples": {"ids": assigned.names, "folds": assigned.folds, "units": assigned.units},
     }

@@ -70,9 +70,9 @@ def read_predictions(folder: Path) -> FoldPredictions:
 def recipe_of(folder: Path, folds: int) -> tuple[Recipe, list[str]]:
     """What the config of the folds means for their data, and the classes all runs have."""
     runs = [RunFolder.existing(fold_folder(folder, fold)) for fold in range(folds)]
-    told = [run.read_json("data.json") for run in runs]
-    first = told[0]
-    for run, data in zip(runs, told, strict=True):
+    records = [run.read_json("data.json") for run in runs]
+    first = records[0]
+    for run, data in zip(runs, records, strict=True):
         if data["class_names"] != first["class_names"]:
             raise InputError(
                 f"{run.path} has other classes than {runs[0].path}: {data['class_names']} against "

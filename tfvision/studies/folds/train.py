@@ -12,7 +12,7 @@ from tfvision.engine.run_folder import RunFolder, free_folder
 from tfvision.errors import InputError
 from tfvision.runs.process import ProcessFailed, is_finished, run_script, train_in_process
 from tfvision.runs.request import FoldsRequest
-from tfvision.studies.folds.assign import Deal, deal_samples
+from tfvision.studies.folds.assign import Assignment, assign_samples
 from tfvision.studies.folds.folder import (
     CONFIG,
     check_split,
@@ -28,8 +28,8 @@ OURS = (
 STORES = ("out_of_fold", "out_of_fold_pieces")
 
 
-def train_folds(request: FoldsRequest) -> Deal:
-    """Deals the samples, then trains each fold that is not finished, one after the other.
+def train_folds(request: FoldsRequest) -> Assignment:
+    """Assigns the samples, then trains each fold that is not finished, one after the other.
 
     Returns:
         How the samples were assigned. A dry run ends there.
@@ -42,17 +42,17 @@ def train_folds(request: FoldsRequest) -> Deal:
     """
     if not request.dry_run:
         _check_free(request.folder, overwrite=request.overwrite or request.resume)
-    dealt = deal_samples(request.config)
+    assigned = assign_samples(request.config)
     folds = request.config.data.folds
     say = Progress(quiet=request.quiet).line
     if request.dry_run:
-        for line in (dealt.text(), *(f"warning: {w}" for w in dealt.warnings)):
+        for line in (assigned.text(), *(f"warning: {w}" for w in assigned.warnings)):
             say(line)
-        return dealt
+        return assigned
     run = RunFolder(request.folder)
     _open_folds(request)
     say = Progress(quiet=request.quiet, log=run.log).line
-    for line in (dealt.text(), *(f"warning: {w}" for w in dealt.warnings)):
+    for line in (assigned.text(), *(f"warning: {w}" for w in assigned.warnings)):
         say(line)
     (request.folder / "folds.json").unlink(missing_ok=True)  # it speaks of what was there
     for fold in range(folds):
@@ -75,8 +75,8 @@ def train_folds(request: FoldsRequest) -> Deal:
                 f"{request.folder}.",
                 error.exit_code,
             ) from error
-        check_split(request.folder, fold, dealt)
-    return dealt
+        check_split(request.folder, fold, assigned)
+    return assigned
 
 
 def train_folds_in_process(
@@ -145,7 +145,7 @@ def open_fold(
         )
     run = RunFolder(fold_folder(folder, fold))
     run.check_free(overwrite=overwrite)
-    deal_samples(config, only=fold)
+    assign_samples(config, only=fold)
     (folder / "folds.json").unlink(missing_ok=True)  # it speaks of the run that is replaced
     if not is_folds(folder):
         write_text(folder / CONFIG, dump_config(_of_all(config)))

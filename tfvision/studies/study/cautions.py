@@ -71,8 +71,8 @@ def _scored(study: Study, table: Mapping[str, Any], notes: Sequence[str]) -> lis
     if study.scored == "folds":
         lines.append(
             "The best epoch of each fold was chosen on the part it is scored on, so scores are "
-            "optimistic, of all rungs alike. There is one deal of folds for all rungs and seeds: "
-            "the luck of dealing is not in the intervals."
+            "optimistic, of all rungs alike. All rungs and seeds share one assignment of folds: "
+            "the luck of it is not in the intervals."
         )
     counts = {row["name"]: row["num_images"] for row in rows if row["num_images"] is not None}
     if len(set(counts.values())) > 1:

@@ -208,7 +208,7 @@ def _config(where: str, raw: dict[str, Any]) -> RunConfig:
             raise InputError(f"{where}: leave out train.{key}: {why}.")
     if "seed" in raw:
         raise InputError(f"{where}: leave out seed: the ladder's `seeds` are those of its rungs.")
-    folds = "leave out data.folds: a key `folds` of the ladder deals for all rungs."
+    folds = "leave out data.folds: a key `folds` of the ladder assigns for all rungs."
     return config_of(where, raw, folds=folds)
 
 

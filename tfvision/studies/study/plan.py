@@ -15,12 +15,12 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
 from tfvision.recipe.sampling import training_set
-from tfvision.studies.folds.assign import deal_samples
+from tfvision.studies.folds.assign import assign_samples
 from tfvision.studies.study.schema import DECLARED, Rung, Study
 from tfvision.studies.study.shared_split import (
     key_of,
     labelled_later,
-    one_deal,
+    one_assignment,
     one_split,
     unique,
     units_of,
@@ -119,7 +119,7 @@ def make_plan(study: Study, out: Path, *, redo: bool) -> StudyPlan:
     if (out / PLAN).is_file():
         record = RunFolder(out).read_json(PLAN)
     if study.folds is not None:
-        first, write, prints, folds, notes = one_deal(study)
+        first, write, prints, folds, notes = one_assignment(study)
     else:
         first, write, prints = one_split(study)
         folds, notes = {}, []
@@ -175,8 +175,8 @@ def _trainings(config: RunConfig) -> list[Prepared]:
     """The data of a rung's training, or under folds of the training of each fold."""
     if config.data.folds is None:
         return [prepare(config.data, seed=config.seed)]
-    deal = deal_samples(config)
-    return [replace(deal.prepared, splits=splits) for splits in deal.splits]
+    assignment = assign_samples(config)
+    return [replace(assignment.prepared, splits=splits) for splits in assignment.splits]
 
 
 def _steps_per_epoch(config: RunConfig, trainings: Sequence[Prepared]) -> list[int]:

@@ -19,7 +19,7 @@ from tfvision.studies.compare.scored_run import (
     load_evidence,
     load_run,
 )
-from tfvision.studies.folds.assign import deal_samples
+from tfvision.studies.folds.assign import assign_samples
 from tfvision.studies.study.race_table import csv_of, folder_name, result_of, text_of
 from tfvision.studies.study.schema import Study
 from tfvision.studies.study.training import PLAN, open_folder, train
@@ -104,12 +104,12 @@ class _Trainings:
         self._study, self._out, self._device, self._say = study, out, device, say
         self._numbers = {rung.name: number for number, rung in enumerate(study.rungs)}
         self._first: dict[int, ScoredRun] = {}  # of each fold; the others must match it
-        self._deal = None
+        self._assignment = None
         if study.units == "auto":
             config = study.rungs[0].config
             data = config.data.model_copy(update={"folds": study.folds, "fold": 0})
-            self._deal = deal_samples(config.model_copy(update={"data": data}))
-        self.warnings = self._deal.warnings if self._deal else []
+            self._assignment = assign_samples(config.model_copy(update={"data": data}))
+        self.warnings = self._assignment.warnings if self._assignment else []
 
     def evidence_of(self, name: str, fold: int) -> FoldEvidence:
         """What the run of a candidate on a fold is scored by."""
@@ -134,13 +134,13 @@ class _Trainings:
 
     def _units(self, fold: int, ids: list[str]) -> list[str]:
         """The unit of each image of a fold, named so that no two folds share one."""
-        if self._deal is None:
+        if self._assignment is None:
             size = 1 if self._study.units == "images" else self._study.units
             return [f"fold {fold} block {place // size:07d}" for place in range(len(ids))]
-        deal = self._deal
-        records = deal.prepared.source.records
-        unit_of = dict(zip(deal.indices, deal.units, strict=True))
-        members = deal.members(fold)
+        assignment = self._assignment
+        records = assignment.prepared.source.records
+        unit_of = dict(zip(assignment.indices, assignment.units, strict=True))
+        members = assignment.members(fold)
         if [records[i].id for i in members] != ids:
             raise InputError(
                 f"Fold {fold} was trained on other samples than the data has now. Bring the old "

@@ -167,8 +167,8 @@ def _of_folds(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> Ru
     kind = facts_of(plan.study.task).evidence_class()
     files = [evidence_path(folder, "out_of_fold", kind) for folder in folders]
     evidence = [read_evidence_file(path, kind, remedy=REMEDY) for path in files]
-    for folder, dealt, its in zip(folders, samples, evidence, strict=True):
-        if its.ids != dealt["ids"] or dealt != samples[0]:
+    for folder, assigned, its in zip(folders, samples, evidence, strict=True):
+        if its.ids != assigned["ids"] or assigned != samples[0]:
             raise InputError(
                 f"{folder} has other folds than {folders[0]}, or its files are not of one "
                 f"training. {REMEDY}"

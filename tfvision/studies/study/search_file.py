@@ -99,7 +99,7 @@ def _mixtures(path: Path, mixture: MixtureFile) -> list[tuple[str, dict[str, Any
 def _candidate(path: Path, name: str, base, change: Mapping[str, Any]) -> Rung:
     where = f"{path}, candidate {name!r}"
     over = [f"{key}={json.dumps(value)}" for key, value in change.items()]
-    folds = "the search deals the folds itself; leave out data.folds."
+    folds = "the search assigns the folds itself; leave out data.folds."
     config = config_of(where, base, over=over, folds=folds)
     if not is_raced(config.task):
         raise InputError(

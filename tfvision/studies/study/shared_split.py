@@ -1,4 +1,4 @@
-"""What all rungs of a ladder share: one split, or one deal of folds, and the units of images."""
+"""What all rungs of a ladder share: a split, or an assignment of folds, and the units."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from tfvision.config import DataConfig
 from tfvision.data.split.holdout import write_splits
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
-from tfvision.studies.folds.assign import Deal, deal_samples
+from tfvision.studies.folds.assign import Assignment, assign_samples
 from tfvision.studies.study.schema import Study, Units
 from tfvision.tasks.task import task_of
 
@@ -29,7 +29,7 @@ def one_split(study: Study) -> tuple[Prepared, Callable, dict]:
     records = first.source.records
 
     def write(out: Path) -> None:
-        # A search deals folds of what is not test: for it val is train.
+        # A search assigns folds of what is not test: for it val is train.
         write_splits(out / "splits.csv", records, first.splits)
         joined = ["train" if split == "val" else split for split in first.splits]
         write_splits(out / "splits_search.csv", records, joined)
@@ -51,7 +51,7 @@ def labelled_later(study: Study, first: Prepared) -> list[int]:
     return task_of(study.task).labelled_later(study.labels, first, members)
 
 
-def one_deal(study: Study) -> tuple[Prepared, Callable, dict, dict[str, int], list[str]]:
+def one_assignment(study: Study) -> tuple[Prepared, Callable, dict, dict[str, int], list[str]]:
     """The folds that all rungs share, made from the samples of the rung that has most.
 
     A rung that leaves samples out (`data.exclude`) has the others in the folds in which all
@@ -61,26 +61,26 @@ def one_deal(study: Study) -> tuple[Prepared, Callable, dict, dict[str, int], li
     Raises:
         InputError: Rungs of different data, or no rung that has the samples of all.
     """
-    dealt: dict[str, Deal] = {}
+    assigned: dict[str, Assignment] = {}
     for rung in study.whole:
         key = key_of(rung.config.data)
-        if key not in dealt:
+        if key not in assigned:
             data = rung.config.data.model_copy(update={"folds": study.folds, "fold": 0})
             config = rung.config.model_copy(update={"data": data, "seed": study.seeds[0]})
-            dealt[key] = deal_samples(config)
-    of_rung = {rung.name: dealt[key_of(rung.config.data)] for rung in study.whole}
+            assigned[key] = assign_samples(config)
+    of_rung = {rung.name: assigned[key_of(rung.config.data)] for rung in study.whole}
     most = max(of_rung, key=lambda name: len(of_rung[name].indices))
     whole = of_rung[most]
-    for name, deal in of_rung.items():
-        if deal.prepared.scan.fingerprint != whole.prepared.scan.fingerprint:
+    for name, assignment in of_rung.items():
+        if assignment.prepared.scan.fingerprint != whole.prepared.scan.fingerprint:
             raise InputError(
                 f"Rungs {most!r} and {name!r} read different data sets: their fingerprints differ."
                 " The rungs of a ladder may leave samples out (data.exclude), and read one."
             )
-        if more := set(deal.names) - set(whole.names):
+        if more := set(assignment.names) - set(whole.names):
             raise InputError(
                 f"Rung {name!r} has {len(more)} samples ({min(more)!r}, ...) that rung {most!r} "
-                "lacks, and has fewer itself: no rung has all samples, to deal into folds. Let "
+                "lacks, and has fewer itself: no rung has all samples, to assign into folds. Let "
                 "one leave nothing out, the lowest say."
             )
     records = whole.prepared.source.records
@@ -96,7 +96,7 @@ def one_deal(study: Study) -> tuple[Prepared, Callable, dict, dict[str, int], li
     if held := sum(r.labelled and s == "test" for r, s in zip(records, splits, strict=True)):
         notes.append(
             f"{held} labelled images are held out to test and are in no fold; data.test_fraction: "
-            "0 deals them too, where the data has no test part of its own."
+            "0 assigns them too, where the data has no test part of its own."
         )
     return (
         whole.prepared,
@@ -143,5 +143,5 @@ def key_of(data: DataConfig) -> str:
 
 
 def _sha(rows: Sequence[tuple]) -> str:
-    """Tells one split or deal from another."""
+    """Tells one split or assignment from another."""
     return hashlib.sha256(repr(list(rows)).encode()).hexdigest()

@@ -118,8 +118,8 @@ def write_pseudo(
     writer.writerow(["id", "label", "probability", *(["part"] if parts else [])])
     for one in labels:
         identity, part = keys[one.position]
-        told = [identity, names[one.number], f"{one.probability:.6f}"]
-        writer.writerow([*told, part] if parts else told)
+        row = [identity, names[one.number], f"{one.probability:.6f}"]
+        writer.writerow([*row, part] if parts else row)
     write_text(path, text.getvalue())
 
 

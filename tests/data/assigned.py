@@ -1,4 +1,4 @@
-"""Scans and records without pixels, and near-duplicates, to deal out."""
+"""Scans and records without pixels, and near-duplicates, to assign."""
 
 from itertools import pairwise
 from types import SimpleNamespace

@@ -35,7 +35,7 @@ def test_values_are_those_of_scikit_learn():
     y = (x[:, 0] + noise(2, 80)[:, 0] > 0).astype(int) + (x[:, 1] > 1)
     scores = permutation_test.cross_validated(x, y, 3, units)
     guess = scores.own.argmax(axis=1)
-    assert permutation_test.told_right(scores, units).value == pytest.approx(
+    assert permutation_test.balanced_accuracy(scores, units).value == pytest.approx(
         balanced_accuracy_score(y, guess)
     )
     assert (permutation_test.confusion(scores) == confusion_matrix(y, guess)).all()
@@ -60,7 +60,9 @@ def test_equal_scores_are_ties_and_their_order_tells_nothing():
     assert area.value == pytest.approx(roc_auc_score(y, scores.own[:, 1]))
 
 
-@pytest.mark.parametrize("stat", [permutation_test.told_right, permutation_test.area_under_curve])
+@pytest.mark.parametrize(
+    "stat", [permutation_test.balanced_accuracy, permutation_test.area_under_curve]
+)
 def test_chance_passes_as_often_as_the_level_says(stat, monkeypatch):
     """100 sets without a sign: p is uniform, so p <= 0.2 in 20 of them, standard error 4."""
     monkeypatch.setattr(permutation_test, "PERMUTATIONS", 99)
@@ -81,8 +83,10 @@ def test_units_do_not_help_each_other():
     units = np.repeat(np.arange(10), 6)
     x = noise(3, 10)[units]
     y = np.array([0, 1, 1, 0, 1, 0, 0, 1, 0, 1])[units]
-    together = permutation_test.told_right(permutation_test.cross_validated(x, y, 2, units), units)
-    alone = permutation_test.told_right(
+    together = permutation_test.balanced_accuracy(
+        permutation_test.cross_validated(x, y, 2, units), units
+    )
+    alone = permutation_test.balanced_accuracy(
         permutation_test.cross_validated(x, y, 2, np.arange(60)), np.arange(60)
     )
     assert alone.p == pytest.approx(1 / (permutation_test.PERMUTATIONS + 1))
@@ -96,7 +100,7 @@ def test_a_planted_signal_is_told_whatever_its_scale():
     x[:, 2] = 1e-3 * (y + 0.3 * noise(6, 50, 1)[:, 0])
     units = np.arange(50)
     scores = permutation_test.cross_validated(np.column_stack([x, np.ones(50)]), y, 2, units)
-    for stat in (permutation_test.told_right, permutation_test.area_under_curve):
+    for stat in (permutation_test.balanced_accuracy, permutation_test.area_under_curve):
         result = stat(scores, units)
         assert result.value > 0.85
         assert result.p == pytest.approx(1 / (permutation_test.PERMUTATIONS + 1))
