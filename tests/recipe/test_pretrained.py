@@ -12,7 +12,7 @@ from tests.support import runs
 from tfvision.config import dump_config, load_config
 from tfvision.engine.export import load_exported
 from tfvision.engine.run_folder import RunFolder
-from tfvision.runs import finish
+from tfvision.runs import export
 from tfvision.runs.load import load_run
 from tfvision.tasks.segmentation.schema import SegmentationConfig
 
@@ -40,7 +40,7 @@ def refused(tmp_path, source, capsys, **sections) -> str:
 
 
 def test_a_run_needs_its_encoders_file_only_to_begin(file, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(finish, "check_export", lambda *args, **options: [])
+    monkeypatch.setattr(export, "check_export", lambda *args, **options: [])
     own = tmp_path / "own.keras"
     own.write_bytes(file.read_bytes())
     run = runs.new_run(tmp_path / "run", dataset, model=model(own, trainable=False))

@@ -10,7 +10,7 @@ import yaml
 from tests.support import runs
 from tfvision.engine.run_folder import RunFolder
 from tfvision.postprocess import smallest_component
-from tfvision.runs import finish
+from tfvision.runs import export, finish
 from tfvision.runs.load import load_run
 
 SPECKS = {"name": "smallest_component", "pixels": 20}
@@ -116,8 +116,8 @@ def test_the_export_carries_the_pixels_rules_and_lists_the_others(run, tmp_path,
         folder.mkdir()
         served.append(inference.serving_default)
 
-    monkeypatch.setattr(finish, "write_export", write)  # its files are tested elsewhere
-    monkeypatch.setattr(finish, "check_export", lambda *args: [])
+    monkeypatch.setattr(export, "write_export", write)  # its files are tested elsewhere
+    monkeypatch.setattr(export, "check_export", lambda *args: [])
     assert runs.use("export", copy) == 0
     written = json.loads((copy / "export/export.json").read_text())
     assert written["probabilities"] == "softmax of the logits"

@@ -12,9 +12,9 @@ from tfvision.config import load_config, validate
 from tfvision.engine.checkpoint import steps_in
 from tfvision.engine.stages import StagedModel
 from tfvision.models import MODELS
-from tfvision.runs import finish
+from tfvision.recipe.recipe import stages_of
+from tfvision.runs import export
 from tfvision.runs.check_settings import check_settings
-from tfvision.runs.plan import stages_of
 from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "seg"
@@ -61,7 +61,7 @@ def test_a_killed_specialist_goes_on_where_it_was(in_turn, tmp_path):
 
 def test_the_export_says_that_its_logits_are_one_vs_rest(in_turn, tmp_path, monkeypatch):
     for name in ("write_export", "check_export"):
-        monkeypatch.setattr(finish, name, lambda *args: [])
+        monkeypatch.setattr(export, name, lambda *args: [])
     run = runs.copy(in_turn, tmp_path / "run")
     assert runs.use("export", run) == 0
     described = json.loads((run / "export/export.json").read_text())
