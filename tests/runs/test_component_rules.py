@@ -117,7 +117,7 @@ def test_the_export_carries_the_pixels_rules_and_lists_the_others(run, tmp_path,
         served.append(inference.serving_default)
 
     monkeypatch.setattr(export, "write_export", write)  # its files are tested elsewhere
-    monkeypatch.setattr(export, "check_export", lambda *args: [])
+    monkeypatch.setattr(export, "check_export", lambda *args, **options: [])
     assert runs.use("export", copy) == 0
     written = json.loads((copy / "export/export.json").read_text())
     assert written["probabilities"] == "softmax of the logits"

@@ -61,7 +61,7 @@ def test_a_killed_specialist_goes_on_where_it_was(in_turn, tmp_path):
 
 def test_the_export_says_that_its_logits_are_one_vs_rest(in_turn, tmp_path, monkeypatch):
     for name in ("write_export", "check_export"):
-        monkeypatch.setattr(export, name, lambda *args: [])
+        monkeypatch.setattr(export, name, lambda *args, **options: [])
     run = runs.copy(in_turn, tmp_path / "run")
     assert runs.use("export", run) == 0
     described = json.loads((run / "export/export.json").read_text())

@@ -95,9 +95,9 @@ def make_border(
     """Checks the arguments that all ops with a border share; see `Border`."""
     if mode not in ("constant", "reflect"):
         raise InputError(f"{op}: mode must be 'constant' or 'reflect', got {mode!r}.")
-    fill = check_number(op, "fill", fill, 0.0, 1.0)
+    fill = check_number(op, "fill", fill, 0.0, high=1.0)
     fill_label = check_fill_label(op, fill_label)
-    min_visibility = check_number(op, "min_visibility", min_visibility, 0.0, 1.0)
+    min_visibility = check_number(op, "min_visibility", min_visibility, 0.0, high=1.0)
     if mode == "reflect":
         fill, fill_label = 0.0, 0  # not used: two reflecting ops agree whatever was written
     return Border(mode, fill, fill_label, min_visibility)
@@ -181,7 +181,7 @@ def _resample(sample: Sample, matrix: tf.Tensor, border: Border, projective: boo
     if projective and border.mode == "constant":
         out = _hide_behind_horizon(out, matrix, size, border)
     if "boxes" in sample:
-        out |= _move_boxes(sample, matrix, size, border.min_visibility, projective)
+        out |= _move_boxes(sample, matrix, size, border.min_visibility, projective=projective)
     return {**sample, **out}
 
 

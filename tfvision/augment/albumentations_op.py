@@ -44,7 +44,7 @@ def albumentations(
             inside tf.data this is an InvalidArgumentError with the same message.
     """
     p = check_probability("albumentations", p)
-    min_visibility = check_number("albumentations", "min_visibility", min_visibility, 0.0, 1.0)
+    min_visibility = check_number("albumentations", "min_visibility", min_visibility, 0.0, high=1.0)
     library = _import()
     if not transforms or not isinstance(transforms, list | tuple):
         raise InputError(

@@ -53,10 +53,10 @@ def crop(
     height = check_integer("crop", "height", height, 1)
     width = check_integer("crop", "width", width, 1)
     p = check_probability("crop", p)
-    fill = check_number("crop", "fill", fill, 0.0, 1.0)
+    fill = check_number("crop", "fill", fill, 0.0, high=1.0)
     fill_label = check_fill_label("crop", fill_label)
-    min_visibility = check_number("crop", "min_visibility", min_visibility, 0.0, 1.0)
-    balance = check_number("crop", "balance", balance, 0.0, 1.0)
+    min_visibility = check_number("crop", "min_visibility", min_visibility, 0.0, high=1.0)
+    balance = check_number("crop", "balance", balance, 0.0, high=1.0)
     if ignore_label is not None:
         ignore_label = check_fill_label("crop", ignore_label)
 

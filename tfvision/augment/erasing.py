@@ -82,8 +82,8 @@ def coarse_dropout(
     """
     min_count = check_integer("coarse_dropout", "min_count", min_count, 1)
     max_count = check_integer("coarse_dropout", "max_count", max_count, 1)
-    min_size = check_number("coarse_dropout", "min_size", min_size, 0.0, 1.0)
-    max_size = check_number("coarse_dropout", "max_size", max_size, 1e-3, 1.0)
+    min_size = check_number("coarse_dropout", "min_size", min_size, 0.0, high=1.0)
+    max_size = check_number("coarse_dropout", "max_size", max_size, 1e-3, high=1.0)
     _check_order("coarse_dropout", "count", min_count, max_count)
     _check_order("coarse_dropout", "size", min_size, max_size)
     p, fill, fill_label = _check_fill("coarse_dropout", p, fill, fill_label)
@@ -94,8 +94,8 @@ def coarse_dropout(
         us = tf.reshape(tf.stack(us), [4, max_count])
         count = min_count + tf.cast(tf.floor(u_count * (max_count - min_count + 1)), tf.int32)
         drawn = (tf.range(max_count) < count) & (u_hit < p)
-        inside_rows = _inner_spans(us[0], us[1], rows, min_size, max_size) & drawn[:, None]
-        inside_columns = _inner_spans(us[2], us[3], columns, min_size, max_size)
+        inside_rows = _inner_spans(us[0], us[1], rows, min_size, greatest=max_size) & drawn[:, None]
+        inside_columns = _inner_spans(us[2], us[3], columns, min_size, greatest=max_size)
         hidden = tf.reduce_any(inside_rows[:, :, None] & inside_columns[:, None, :], axis=0)
         return _hide(sample, hidden, fill, fill_label)
 
@@ -125,7 +125,7 @@ def grid_dropout(
         fill: Image value in [0, 1].
         fill_label: As `cutout` has it.
     """
-    ratio = check_number("grid_dropout", "ratio", ratio, 0.01, 0.99)
+    ratio = check_number("grid_dropout", "ratio", ratio, 0.01, high=0.99)
     min_unit = check_integer("grid_dropout", "min_unit", min_unit, 2)
     max_unit = check_integer("grid_dropout", "max_unit", max_unit, 2)
     _check_order("grid_dropout", "unit", min_unit, max_unit)
@@ -159,7 +159,7 @@ def _check_fill(
 ) -> tuple[float, float, int | None]:
     """The arguments that all ops here share, checked."""
     p = check_probability(op, p)
-    fill = check_number(op, "fill", fill, 0.0, 1.0)
+    fill = check_number(op, "fill", fill, 0.0, high=1.0)
     if fill_label is not None:
         fill_label = check_fill_label(op, fill_label)
     return p, fill, fill_label

@@ -55,7 +55,7 @@ def translate(
             whole pixels. Every shift up to it, in either direction, is as likely.
         p: With the others, see the module.
     """
-    max_shift = check_number("translate", "max_shift", max_shift, 0.0, 1.0)
+    max_shift = check_number("translate", "max_shift", max_shift, 0.0, high=1.0)
     p = check_probability("translate", p)
 
     def matrix(seed: tf.Tensor, size: Size) -> tf.Tensor:
@@ -87,7 +87,7 @@ def rotate(
         max_degrees: Greatest angle, 0 to 180; angles are uniform between its two signs.
         p: With the others, see the module.
     """
-    greatest = math.radians(check_number("rotate", "max_degrees", max_degrees, 0.0, 180.0))
+    greatest = math.radians(check_number("rotate", "max_degrees", max_degrees, 0.0, high=180.0))
     p = check_probability("rotate", p)
 
     def matrix(seed: tf.Tensor, size: Size) -> tf.Tensor:
@@ -157,7 +157,7 @@ def perspective(
             0.25 would let three corners fall on one line.
         p: With the others, see the module.
     """
-    max_shift = check_number("perspective", "max_shift", max_shift, 0.0, 0.15)
+    max_shift = check_number("perspective", "max_shift", max_shift, 0.0, high=0.15)
     p = check_probability("perspective", p)
 
     def matrix(seed: tf.Tensor, size: Size) -> tf.Tensor:

@@ -43,7 +43,7 @@ def mixup(alpha: float = 0.2, p: float = 1.0) -> Op:
             own = batch["classes"] >= 0
             other = partner(own) & hit[:, None]
             boxes, classes = partner(batch["boxes"]), partner(batch["classes"])
-            out |= _join_boxes(batch, own, boxes, classes, other)
+            out |= _join_boxes(batch, own, boxes, classes, keep_other=other)
         return {**batch, **out}
 
     return op
@@ -64,13 +64,13 @@ def cutmix(alpha: float = 1.0, p: float = 0.5, *, min_visibility: float = 0.25) 
     """
     alpha = _check_alpha("cutmix", alpha)
     p = check_probability("cutmix", p)
-    min_visibility = check_number("cutmix", "min_visibility", min_visibility, 0.0, 1.0)
+    min_visibility = check_number("cutmix", "min_visibility", min_visibility, 0.0, high=1.0)
 
     def op(batch: Sample, seed: tf.Tensor) -> Sample:
         check_batch("cutmix", batch)
         image = batch["image"]
         count, height, width = tf.unstack(tf.shape(image)[:3])
-        top, bottom, left, right = _draw_rectangles(seed, count, height, width, alpha, p)
+        top, bottom, left, right = _draw_rectangles(seed, count, height, width, alpha=alpha, p=p)
         rows, columns = tf.range(height)[None], tf.range(width)[None]
         inside_rows = (rows >= top[:, None]) & (rows < bottom[:, None])
         inside_columns = (columns >= left[:, None]) & (columns < right[:, None])
@@ -159,7 +159,7 @@ def _cutmix_boxes(batch: Sample, rectangle: tf.Tensor, min_visibility: float) ->
     seen = area(clipped)
     classes = partner(batch["classes"])
     keep_other = (seen > 0) & (seen >= min_visibility * area(other)) & (classes >= 0)
-    return _join_boxes(batch, keep_own, clipped, classes, keep_other)
+    return _join_boxes(batch, keep_own, clipped, classes, keep_other=keep_other)
 
 
 def _intersection(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:

@@ -44,8 +44,8 @@ def copy_paste(
     if classes != "rare":
         classes = _check_classes(classes)
     p = check_probability("copy_paste", p)
-    flip_p = check_number("copy_paste", "flip_p", flip_p, 0.0, 1.0)
-    max_shift = check_number("copy_paste", "max_shift", max_shift, 0.0, 1.0)
+    flip_p = check_number("copy_paste", "flip_p", flip_p, 0.0, high=1.0)
+    max_shift = check_number("copy_paste", "max_shift", max_shift, 0.0, high=1.0)
 
     def op(batch: Sample, seed: tf.Tensor) -> Sample:
         check_batch("copy_paste", batch)

@@ -30,7 +30,7 @@ def brightness(max_delta: float = 0.2, p: float = 1.0) -> Op:
         max_delta: In units of the image's range, 0 to 1.
         p: Probability that the op happens.
     """
-    max_delta = check_number("brightness", "max_delta", max_delta, 0.0, 1.0)
+    max_delta = check_number("brightness", "max_delta", max_delta, 0.0, high=1.0)
     p = check_probability("brightness", p)
 
     def op(sample: Sample, seed: tf.Tensor) -> Sample:
@@ -91,7 +91,7 @@ def noise(stddev: float = 0.05, p: float = 1.0) -> Op:
         stddev: Standard deviation in units of the image's range, 0 to 1.
         p: Probability that the op happens.
     """
-    stddev = check_number("noise", "stddev", stddev, 0.0, 1.0)
+    stddev = check_number("noise", "stddev", stddev, 0.0, high=1.0)
     p = check_probability("noise", p)
 
     def op(sample: Sample, seed: tf.Tensor) -> Sample:
@@ -112,7 +112,7 @@ def blur(max_sigma: float = 1.0, p: float = 1.0) -> Op:
             The kernel reaches three of it to each side, whatever is drawn.
         p: Probability that the op happens.
     """
-    max_sigma = check_number("blur", "max_sigma", max_sigma, 1e-3, 100.0)
+    max_sigma = check_number("blur", "max_sigma", max_sigma, 1e-3, high=100.0)
     p = check_probability("blur", p)
     reach = math.ceil(3 * max_sigma)
 
@@ -135,8 +135,8 @@ def sharpen(max_amount: float = 1.0, sigma: float = 1.0, p: float = 0.5) -> Op:
             mirrored (c b | a b c).
         p: Probability that the op happens.
     """
-    max_amount = check_number("sharpen", "max_amount", max_amount, 1e-3, 10.0)
-    sigma = check_number("sharpen", "sigma", sigma, 0.1, 100.0)
+    max_amount = check_number("sharpen", "max_amount", max_amount, 1e-3, high=10.0)
+    sigma = check_number("sharpen", "sigma", sigma, 0.1, high=100.0)
     p = check_probability("sharpen", p)
     weights = fixed_gaussian(sigma)
 

@@ -76,7 +76,7 @@ def check_integer(op: str, name: str, value: Any, low: int) -> int:
 
 def check_probability(op: str, p: Any) -> float:
     """Returns `p`; an `InputError` where it is no probability."""
-    return check_number(op, "the probability p", p, 0.0, 1.0)
+    return check_number(op, "the probability p", p, 0.0, high=1.0)
 
 
 def check_factors(op: str, minimum: Any, maximum: Any) -> tuple[float, float]:

@@ -51,8 +51,8 @@ def elastic(
         mode, fill, fill_label: What comes in from beyond the border, as in `geometric`.
         min_visibility: As said.
     """
-    stddev = check_number("elastic", "stddev", stddev, 0.0, 100.0)
-    sigma = check_number("elastic", "sigma", sigma, 0.5, 100.0)
+    stddev = check_number("elastic", "stddev", stddev, 0.0, high=100.0)
+    sigma = check_number("elastic", "sigma", sigma, 0.5, high=100.0)
     p = check_probability("elastic", p)
     border = make_border(
         "elastic", mode=mode, fill=fill, fill_label=fill_label, min_visibility=min_visibility
@@ -99,7 +99,7 @@ def grid_distortion(steps: int = 5, max_stretch: float = 0.3, p: float = 0.5) ->
         p: Probability that the op happens.
     """
     steps = check_integer("grid_distortion", "steps", steps, 2)
-    max_stretch = check_number("grid_distortion", "max_stretch", max_stretch, 0.0, 0.9)
+    max_stretch = check_number("grid_distortion", "max_stretch", max_stretch, 0.0, high=0.9)
     p = check_probability("grid_distortion", p)
     # Places lie within half a pixel of the image at most: mirrored, that is its edge pixel.
     border = make_border("grid_distortion", mode="reflect", fill=0, fill_label=0, min_visibility=0)
@@ -155,8 +155,10 @@ def warp(sample: Sample, rows: tf.Tensor, columns: tf.Tensor, border: Border) ->
     top, left = tf.cast(top, tf.int32), tf.cast(left, tf.int32)
 
     def row_of(y: tf.Tensor) -> tf.Tensor:
-        first = _read(image, y, left, border.mode, border.fill)
-        return first * (1 - right) + _read(image, y, left + 1, border.mode, border.fill) * right
+        first = _read(image, y, left, border.mode, fill=border.fill)
+        return (
+            first * (1 - right) + _read(image, y, left + 1, border.mode, fill=border.fill) * right
+        )
 
     moved = row_of(top) * (1 - down) + row_of(top + 1) * down
     moved.set_shape(image.shape)
@@ -164,7 +166,7 @@ def warp(sample: Sample, rows: tf.Tensor, columns: tf.Tensor, border: Border) ->
     out = {"image": tf.clip_by_value(moved, 0.0, 1.0)}
     y, x = (tf.cast(tf.floor(place + 0.5), tf.int32) for place in (rows, columns))
     for key, fill in pixel_maps(sample, border.fill_label).items():
-        out[key] = _read(sample[key][..., None], y, x, border.mode, fill)[..., 0]
+        out[key] = _read(sample[key][..., None], y, x, border.mode, fill=fill)[..., 0]
         out[key].set_shape(sample[key].shape)
     return out
 

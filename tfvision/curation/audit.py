@@ -95,7 +95,7 @@ def look_through(config: DataConfig, source: Source) -> Audited:
     )
     audit = audit_findings.find(source, found, splits=splits, excluded=excluded.reasons)
     rows = audit_findings.exclude_rows(audit, source.records, splits)
-    return Audited(config, source, found, splits, excluded, audit, rows)
+    return Audited(config, source, found, splits, excluded=excluded, audit=audit, rows=rows)
 
 
 def to_json(audited: Audited) -> dict[str, Any]:
@@ -198,8 +198,8 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
                 records[i].id,
                 records[i].part,
                 audited.splits[i] or "",
-                i in held,
-                records[i].label or "",
+                suspect=i in held,
+                label=records[i].label or "",
             )
             for held in [set(finding.suspects)]
             for i in finding.members
@@ -211,7 +211,7 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
     def shown(finding) -> Shown:
         evidence = audit_findings.evidence_of(finding, records)
         title = KINDS[finding.kind]
-        return Shown(title, finding.severity, finding.reading, members(finding), evidence)
+        return Shown(title, finding.severity, finding.reading, members(finding), evidence=evidence)
 
     return AuditPage(
         name=audited.name,

@@ -188,7 +188,7 @@ def _copy_arrays(source: ArraySource, folder: Path, keep: list[int]) -> str:
         rows[source.records[i].part].append(source.arrays(i)[2])
     cut = {part for part, kept in rows.items() if len(kept) < lengths[part]}
     for key, array in arrays.items():
-        part = _part_of(path, key, array, lengths, keys, cut)
+        part = _part_of(path, key, array, lengths, keys=keys, cut=cut)
         if part is not None:
             arrays[key] = array[rows[part]]
     _write_npz(path, folder / path.name, arrays)

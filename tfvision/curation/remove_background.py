@@ -100,7 +100,11 @@ def remove_background(
     with whole_folder(out, what="The copy", flag="--out") as folder:
         done, taken = [], {REPORT, "classes.txt"}
         for i in range(len(source)):
-            done.append(write_one(source, i, gathered.stamps[i], cuts, asked, folder, taken))
+            done.append(
+                write_one(
+                    source, i, gathered.stamps[i], cuts, asked=asked, folder=folder, taken=taken
+                )
+            )
             progress.live(f"{i + 1}/{len(source)} images")
         if not any(one.row["written"] for one in done):
             raise InputError(

@@ -121,7 +121,9 @@ def scores(
     ranking = dict.fromkeys(("log_loss", "brier", "ece", "roc_auc", "average_precision"), math.nan)
     areas = np.full((2, num_classes), math.nan)
     if probabilities is not None:
-        probabilities, labels = _scored(probabilities, labels, len(counts), num_classes, contract)
+        probabilities, labels = _scored(
+            probabilities, labels, len(counts), num_classes, contract=contract
+        )
         ranking, areas = _of_probabilities(probabilities, labels, contract)
     columns = (
         c.precision_per_class(total),

@@ -106,7 +106,7 @@ def GatedUNet(
     x = layers.Add(name="positions")([x, where])
     for n in range(1, num_layers + 1):
         x = _transformer_layer(
-            x, num_heads, mlp_ratio, dropout, activation, name=f"transformer_{n}"
+            x, num_heads, mlp_ratio, dropout, activation=activation, name=f"transformer_{n}"
         )
     x = layers.LayerNormalization(epsilon=1e-6, name="tokens")(x)
 

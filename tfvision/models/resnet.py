@@ -130,7 +130,7 @@ def _resnet(
 def _basic(x, filters: int, strides: int, style: dict[str, str], *, name: str):
     """Two 3x3 convolutions beside a shortcut. (B, H, W, C) -> (B, H/s, W/s, filters)."""
     y = _unit(x, filters, 3, strides, **style, name=f"{name}_1")
-    y = _normalized(y, filters, 3, 1, style["normalization"], name=f"{name}_2")
+    y = _normalized(y, filters, 3, 1, normalization=style["normalization"], name=f"{name}_2")
     return _joined(x, y, strides, style, name=name)
 
 
@@ -138,14 +138,16 @@ def _bottleneck(x, filters: int, strides: int, style: dict[str, str], *, name: s
     """1x1, 3x3 and 1x1 beside a shortcut. (B, H, W, C) -> (B, H/s, W/s, 4 * filters)."""
     y = _unit(x, filters, 1, 1, **style, name=f"{name}_1")
     y = _unit(y, filters, 3, strides, **style, name=f"{name}_2")
-    y = _normalized(y, 4 * filters, 1, 1, style["normalization"], name=f"{name}_3")
+    y = _normalized(y, 4 * filters, 1, 1, normalization=style["normalization"], name=f"{name}_3")
     return _joined(x, y, strides, style, name=name)
 
 
 def _joined(x, y, strides: int, style: dict[str, str], *, name: str):
     """Shortcut plus branch, a projection (option B of the paper) where their shapes differ."""
     if x.shape[-1] != y.shape[-1] or strides > 1:
-        x = _normalized(x, y.shape[-1], 1, strides, style["normalization"], name=f"{name}_0")
+        x = _normalized(
+            x, y.shape[-1], 1, strides, normalization=style["normalization"], name=f"{name}_0"
+        )
     x = layers.Add(name=f"{name}_add")([x, y])
     return layers.Activation(style["activation"], name=f"{name}_act")(x)
 
@@ -153,7 +155,7 @@ def _joined(x, y, strides: int, style: dict[str, str], *, name: str):
 def _unit(
     x, filters: int, kernel: int, strides: int, *, normalization: str, activation: str, name: str
 ):
-    x = _normalized(x, filters, kernel, strides, normalization, name=name)
+    x = _normalized(x, filters, kernel, strides, normalization=normalization, name=name)
     return layers.Activation(activation, name=f"{name}_act")(x)
 
 

@@ -60,7 +60,7 @@ def class_prior_offsets(*, num_classes: int, offsets: Sequence[float]) -> Rule:
     Raises:
         InputError: Not K such numbers.
     """
-    _check_numbers("class_prior_offsets(offsets=...)", offsets, num_classes, -20.0, 20.0)
+    _check_numbers("class_prior_offsets(offsets=...)", offsets, num_classes, -20.0, high=20.0)
     weights = [math.exp(value) for value in offsets]
 
     def rule(scores):
@@ -88,7 +88,7 @@ def class_thresholds(*, num_classes: int, thresholds: Sequence[float]) -> Rule:
     Raises:
         InputError: Not K such numbers.
     """
-    _check_numbers("class_thresholds(thresholds=...)", thresholds, num_classes, 0.0, 1.0)
+    _check_numbers("class_thresholds(thresholds=...)", thresholds, num_classes, 0.0, high=1.0)
     cuts = [float(value) for value in thresholds]
 
     def rule(scores):

@@ -178,7 +178,7 @@ def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Pre
         write_json(issues, found.to_json())
     found.raise_for_errors(full_list=issues)
     left_out = {*exclude.reasons, *(x.index for x in found.left_out if x.index is not None)}
-    audit = _audit(config, source, found, left_out, issues)
+    audit = _audit(config, source, found, left_out, issues=issues)
     notes = [source.layout, *found.notes, *_quarantine_note(found), *exclude.notes()]
     notes += [*audit.notes, *audit_findings.warning_lines(audit, config)]
     near = Near(audit.pairs, audit.clusters, audit.chains)

@@ -82,15 +82,15 @@ def training_set(
             "data.balance: images with rare classes are drawn up to "
             f"{weights.max() / weights.min():.1f} times as often as the others"
         )
-    mixers = [_resolved(spec, prepared, pixels, ignored, notes) for spec in data.mix]
+    mixers = [_resolved(spec, prepared, pixels, ignored, notes=notes) for spec in data.mix]
     return TrainingSet(
         indices,
         pixels,
         data.repeat,
         weights,
-        tuple(m for m in mixers if m is not None),
-        notes,
-        views,
+        mixers=tuple(m for m in mixers if m is not None),
+        notes=notes,
+        views=views,
     )
 
 

@@ -53,9 +53,9 @@ def make_splits(
     else:
         records = _without(records, left_out)
         _check_any_left(records, left_out)
-        splits, how = _held_out(config, records, found, near, seed)
+        splits, how = _held_out(config, records, found, near, seed=seed)
         _note_left_out(records, splits, notes)
-    _check(records, splits, found, near, how, notes)
+    _check(records, splits, found, near, how=how, notes=notes)
     _note_absent(records, splits, found, notes)
     return splits, how
 
@@ -82,7 +82,7 @@ def assign_folds(
     """
     counted = near if config.near_duplicates == "together" else Near()
     if config.splits is not None:
-        records, splits = _rows_to_assign(config, records, found, left_out, notes)
+        records, splits = _rows_to_assign(config, records, found, left_out, notes=notes)
         how = f", of the train rows of {config.splits}"
     else:
         records, how = _without(records, left_out), ""

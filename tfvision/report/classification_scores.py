@@ -82,14 +82,16 @@ def split_result(
     final = counts if processed is None else processed
     result = SplitResult(
         confusion=np.asarray(final).sum(axis=0),
-        scores=metrics.scores(counts, probabilities, labels, contract, class_names),
+        scores=metrics.scores(counts, probabilities, labels, contract, class_names=class_names),
         metric=metric,
         value=score_ratios(counts, contract, score=metric).value(),
         interval=score_interval(final, contract, score=metric, groups=groups),
         pieces=pieces,
     )
     if processed is not None:
-        result.post_processed = metrics.scores(processed, None, None, contract, class_names)
+        result.post_processed = metrics.scores(
+            processed, None, None, contract, class_names=class_names
+        )
         result.post_value = score_ratios(processed, contract, score=metric).value()
     if probabilities is None:
         return result

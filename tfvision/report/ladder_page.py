@@ -174,16 +174,20 @@ def plot(table: Mapping[str, Any]) -> str:
         f'role="img" aria-label="{escape(table["name"])}: scores and differences">',
         f"<style>{STYLE}</style>",
     ]
-    at_score = _axis(drawn, [v for v in scores if v is not None], LEFT, LEFT_END, height)
+    at_score = _axis(drawn, [v for v in scores if v is not None], LEFT, LEFT_END, height=height)
     at_gain = _axis(
-        drawn, [0.0, *(v for v in ends if v is not None and abs(v) < 1)], RIGHT, RIGHT_END, height
+        drawn,
+        [0.0, *(v for v in ends if v is not None and abs(v) < 1)],
+        RIGHT,
+        RIGHT_END,
+        height=height,
     )
     drawn.append(_text(LEFT, 18, f"{metric}, mean and seeds, ◇ reported"))
     drawn.append(_text(RIGHT, 18, "difference to the rung compared to, 95 %"))
     zero = at_gain(0.0)
     drawn.append(f'<line class="zero" x1="{zero}" x2="{zero}" y1="{TOP - 8}" y2="{height - 28}"/>')
     for place, row in enumerate(rungs):
-        drawn += _drawn_row(table, row, TOP + ROW * place + ROW / 2, at_score, at_gain)
+        drawn += _drawn_row(table, row, TOP + ROW * place + ROW / 2, at_score, at_gain=at_gain)
     return "\n".join([*drawn, "</svg>", ""])
 
 
@@ -232,7 +236,7 @@ def _axis(drawn: list[str], values, left: float, right: float, height: float):
     for value, text in zip(at, tick_texts(at), strict=True):
         x = across(value)
         drawn.append(f'<line class="rule" x1="{x}" x2="{x}" y1="{TOP - 8}" y2="{height - 28}"/>')
-        drawn.append(_text(x, height - 10, text, "middle", "dim"))
+        drawn.append(_text(x, height - 10, text, "middle", kind="dim"))
     return across
 
 

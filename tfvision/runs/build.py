@@ -84,8 +84,8 @@ def build(run: SetUp) -> Built:
     )
     validate = None
     if examples.val is not None:
-        validate = task.validation(recipe, examples, model, step, loss)
-    built = Built(model, step, loss, batches, plain, validate)
+        validate = task.validation(recipe, examples, model, step, loss=loss)
+    built = Built(model, step, loss, batches, plain=plain, validate=validate)
     _look_first(run, built, first)
     return built
 
@@ -106,7 +106,12 @@ def _look_first(run: SetUp, built: Built, first: tf.data.Dataset) -> None:
         run.say(f"a projection head of {beside:,} parameters learns beside it and is not exported")
     check_first_batch(first, built.plain, examples.train)
     alarms = start_alarms(
-        recipe, built.step, first, built.loss, examples.train_labels, prepared.class_names
+        recipe,
+        built.step,
+        first,
+        built.loss,
+        labels=examples.train_labels,
+        class_names=prepared.class_names,
     )
     warn(run, alarms)
     warn(run, few_samples(run.config, len(examples.train), examples.chosen.views))

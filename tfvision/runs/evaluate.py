@@ -34,7 +34,7 @@ def evaluate(request: UseRequest) -> dict[str, Any]:
     metrics = {split: task.metrics(loaded.recipe, one, names) for split, one in scored.items()}
     if request.out is not None:
         for split, one in scored.items():
-            save_scored(RunFolder(request.out), task, split, one, loaded.data)
+            save_scored(RunFolder(request.out), task, split, one, data=loaded.data)
     summary = _save_scores(loaded, request, metrics, scored)
     if not request.quiet:
         for split, values in metrics.items():
@@ -46,7 +46,7 @@ def evaluate(request: UseRequest) -> dict[str, Any]:
 def _score_splits(loaded: LoadedRun, request: UseRequest) -> dict[str, Scored]:
     prepared = own_data(loaded)
     splits = [request.split] if request.split else ["val", "test"]
-    scored = score_splits(loaded.task, loaded.recipe, prepared, loaded.predictor, splits)
+    scored = score_splits(loaded.task, loaded.recipe, prepared, loaded.predictor, splits=splits)
     if not scored:
         raise InputError(
             f"The run has no labelled samples in: {', '.join(splits)}. Give labels with --labels, "
@@ -82,7 +82,7 @@ def _score_labels(loaded: LoadedRun, request: UseRequest) -> Scored:
     if not indices:
         raise InputError(f"{source.layout}: it has no unlabelled `{split}` images to score.")
     samples, notes = loaded.task.truth_given_later(
-        request.labels, source, indices, loaded.recipe, loaded.data
+        request.labels, source, indices, loaded.recipe, data=loaded.data
     )
     for note in () if request.quiet else notes:
         print(note, file=sys.stderr)
@@ -100,7 +100,7 @@ def _save_scores(
         summary["metrics"].update(metrics)
         run.write_json("summary.json", summary)
         for split, one in scored.items():
-            save_scored(run, loaded.task, split, one, loaded.data)
+            save_scored(run, loaded.task, split, one, data=loaded.data)
         return summary
     path = run.path / "evaluation.json"
     entries = json.loads(path.read_text()) if path.exists() else []

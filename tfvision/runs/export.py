@@ -32,7 +32,7 @@ def export(request: UseRequest) -> dict[str, Any]:
             loaded.task,
             loaded.recipe,
             prepared,
-            loaded.predictor,
+            predictor=loaded.predictor,
             depth=request.depth,
         )
     summary = request.run.read_json("summary.json")
@@ -91,7 +91,7 @@ def export_run(
     write_export(run.export, served, fixed, description)
     scale = 1 / 255 if images[0].dtype == np.uint8 else 1.0
     network = tf.image.resize(as_float([images[0]], [scale]), recipe.size).numpy()
-    rows = check_export(run.export, served, fixed, images, network)
+    rows = check_export(run.export, served, fixed, images, network_images=network)
     run.write_json("export/export.json", {**description, "checks": rows})
     return rows
 

@@ -42,9 +42,9 @@ def finish(
     task, recipe, prepared, folder = run.task, run.recipe, run.prepared, run.request.run
     clock = Clock(timing)
     predictor = task.predictor(recipe, open_model(recipe, built.model, task.open_shape(recipe)))
-    scored = score_splits(task, recipe, prepared, predictor, ("val", "test"))
+    scored = score_splits(task, recipe, prepared, predictor, splits=("val", "test"))
     for split, result in scored.items():
-        save_scored(folder, task, split, result, prepared.record())
+        save_scored(folder, task, split, result, data=prepared.record())
     clock.lap("score")
     outcome = Outcome(
         run=folder,
@@ -57,12 +57,12 @@ def finish(
     )
     entries, pictures = task.insights(outcome)
     clock.lap("attention")
-    summary = {**_summary(run, built, loop, scored, began), **entries}
+    summary = {**_summary(run, built, loop, scored, began=began), **entries}
     failure = _export(run, predictor, summary, began)
     clock.lap("export")
 
     baselines = task.baselines(recipe, prepared)
-    shared = _report(run, loop, scored, summary, failure)
+    shared = _report(run, loop, scored, summary, failure=failure)
     shared.update(baselines=baselines, timing=timing)
     write_page(folder.report, task.page(shared, outcome, pictures))
     clock.lap("report")
@@ -107,7 +107,7 @@ def _export(run: SetUp, predictor, summary: dict[str, Any], began: float) -> Exc
     summary["exports"], failure = [], None
     if run.config.train.export:
         summary["exports"], failure = try_export(
-            folder, run.task, run.recipe, run.prepared, predictor
+            folder, run.task, run.recipe, run.prepared, predictor=predictor
         )
     summary["wall_seconds"] = time.monotonic() - began
     folder.write_json("summary.json", summary)
@@ -181,7 +181,7 @@ def try_export(
     """The export's checks, and what kept it from being made: the report is written all the
     same."""
     try:
-        return export_run(run, task, recipe, prepared, predictor), None
+        return export_run(run, task, recipe, prepared, predictor=predictor), None
     except (EnvironmentFault, OSError):
         raise  # the disk: the report would fare no better
     except Exception as error:

@@ -74,7 +74,9 @@ def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
     task.restore(folder, model)
     if depth is not None:
         model = task.prune(model, depth, folder.path)
-    return LoadedRun(folder, task, config, data, recipe, task.predictor(recipe, model))
+    return LoadedRun(
+        folder, task, config, data, recipe=recipe, predictor=task.predictor(recipe, model)
+    )
 
 
 def _load_ensemble(folder: RunFolder, *, depth: int | None) -> LoadedRun:
@@ -109,7 +111,7 @@ def _load_ensemble(folder: RunFolder, *, depth: int | None) -> LoadedRun:
         members.append(member)
     shares = [entry["weight"] for entry in record["members"]]
     ensemble = task.ensemble(recipe, [member.predictor for member in members], shares)
-    return LoadedRun(folder, task, config, data, recipe, ensemble)
+    return LoadedRun(folder, task, config, data, recipe=recipe, predictor=ensemble)
 
 
 def find_member(entry: dict[str, Any], ensemble: Path) -> RunFolder:

@@ -123,7 +123,7 @@ def measure(
             break
     rates = rates[: len(losses)]
     smoothed = smooth(losses)
-    return Curve(rates, losses, smoothed, diverged, _steepest(rates, smoothed))
+    return Curve(rates, losses, smoothed, diverged, steepest=_steepest(rates, smoothed))
 
 
 def smooth(losses: Sequence[float]) -> list[float]:

@@ -44,9 +44,9 @@ def train(
         return dry_run(run, built)
 
     request.run.check_space(bytes_needed(run.recipe, run.prepared, built.step))
-    record_run(request, run.config, run.prepared, run.surroundings, run.architecture)
+    record_run(request, run.config, run.prepared, run.surroundings, architecture=run.architecture)
     setup = time.monotonic() - began
-    loop = make_loop(run, built, progress, callbacks, setup)
+    loop = make_loop(run, built, progress, callbacks, setup=setup)
     if request.resume:
         for line in loop.restore(extend=request.extend):
             run.say(line)
@@ -56,10 +56,10 @@ def train(
     timing = {"set up": setup, "train": state.elapsed}
     with weights_are_kept(request.run, timing):
         fitted = run.task.after_training(
-            request.run, run.recipe, built.model, run.examples, run.say
+            request.run, run.recipe, built.model, run.examples, say=run.say
         )
         run.warnings.extend(fitted)
-        return finish(run, built, loop, timing, began)
+        return finish(run, built, loop, timing, began=began)
 
 
 def make_loop(
@@ -76,7 +76,7 @@ def make_loop(
         built.step,
         built.batches,
         validate=built.validate,
-        plan=make_plan(config, recipe, examples.chosen.per_epoch, setup, reserve),
+        plan=make_plan(config, recipe, examples.chosen.per_epoch, setup, reserve=reserve),
         folder=run.request.run.checkpoints,
         identity=identity_of(config, run.prepared),
         callbacks=callbacks,

@@ -142,7 +142,7 @@ def race(
             done.evidence[name].append(evidence_of(name, fold))
         measures = {name: _measure(done.evidence[name]) for name in done.survivors}
         level = alpha / looks if least <= fold + 1 < num_folds else 0.0
-        done.rounds.append(_round(fold, measures, level, luck, resamples))
+        done.rounds.append(_round(fold, measures, level, luck, resamples=resamples))
         verdicts = done.rounds[-1].verdicts
         done.survivors = [n for n in done.survivors if n not in verdicts or not verdicts[n].dropped]
         on_round(done)

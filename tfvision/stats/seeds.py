@@ -117,7 +117,7 @@ def compare_seeds(
     own = np.array([np.var(np.subtract(b, a), ddof=1) for a, b in scores])
     luck, freedom = moderate(own, num_seeds - 1)
     return [
-        _joined(both, found, s2, freedom, _held_twice(pairs), confidence)
+        _joined(both, found, s2, freedom, twice=_held_twice(pairs), confidence=confidence)
         for both, found, s2, pairs in zip(scores, over_units, luck, comparisons, strict=True)
     ]
 

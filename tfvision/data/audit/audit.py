@@ -48,8 +48,8 @@ def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = N
     one_label = kind.names_image
     seen = look_behind(source, scan, pictures, splits) if one_label else Tested()
     findings = [
-        *_exact(pictures, facts, records, splits, usual, kind),
-        *_near(pictures, facts, records, splits, kind),
+        *_exact(pictures, facts, records, splits, usual=usual, kind=kind),
+        *_near(pictures, facts, records, splits, kind=kind),
         *_chains(pictures, records, splits),
         *(by_look(shared, source, scan, pictures.unit) if one_label else shared),
         *masks.misfits(groups, facts, pictures.unit, usual),
@@ -59,7 +59,7 @@ def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = N
     kinds = list(KINDS)
     findings.sort(key=lambda f: (SEVERITIES.index(f.severity), kinds.index(f.kind), f.members))
     notes = [*pictures.notes, *seen.notes]
-    return Audit(findings, pictures.pairs(), pictures.clusters, pictures.chains, notes)
+    return Audit(findings, pictures.pairs(), pictures.clusters, pictures.chains, notes=notes)
 
 
 def _exact(
@@ -82,7 +82,9 @@ def _exact(
         severity, where = _leak(group, records, splits)
         if severity:
             reading = f"the very same image stands in {where}"
-            findings.append(Finding("leak", severity, members, (), reading, evidence))
+            findings.append(
+                Finding("leak", severity, members, (), reading=reading, evidence=evidence)
+            )
         if len(hashes) > 1 and kind.names_image:
             findings.append(exact_conflict(labelled, facts, records))
         elif len(hashes) > 1:
@@ -91,13 +93,21 @@ def _exact(
                 suspects, text, more = masks.better_mask(labelled, facts, usual)
             reading = f"the very same image with {len(hashes)} different {kind.many}; {text}"
             evidence, name = {**evidence, **more}, f"conflicting_{kind.many}"
-            findings.append(Finding(name, "warning", members, tuple(suspects), reading, evidence))
+            findings.append(
+                Finding(
+                    name, "warning", members, tuple(suspects), reading=reading, evidence=evidence
+                )
+            )
         elif not severity:
             same = f", with the same {kind.word}" if len(labelled) > 1 else ""
             reading = f"the very same image {len(group)} times{same}: none is wrong, all but one "
             reading += "can be left out"
             severity = "warning" if len(labelled) > 1 else "note"
-            findings.append(Finding("duplicate_images", severity, members, (), reading, evidence))
+            findings.append(
+                Finding(
+                    "duplicate_images", severity, members, (), reading=reading, evidence=evidence
+                )
+            )
     return findings
 
 
@@ -148,7 +158,9 @@ def _near(
         name = "near_leak" if severity else "near_duplicates"
         members, suspects = tuple(cluster), tuple(suspects)
         reading += f"; {difference}"
-        findings.append(Finding(name, "warning", members, suspects, reading, evidence))
+        findings.append(
+            Finding(name, "warning", members, suspects, reading=reading, evidence=evidence)
+        )
     return findings
 
 
@@ -213,10 +225,16 @@ def _chains(
             "frames of a video or slices of a volume: nothing is wrong with them, but a split "
             "must not cut between them at random"
         )
-        findings.append(Finding("chain", "note", tuple(cluster), (), reading, evidence))
+        findings.append(
+            Finding("chain", "note", tuple(cluster), (), reading=reading, evidence=evidence)
+        )
         severity, where = _leak(cluster, records, splits)
         if severity:
             reading = f"a run of {len(cluster)} neighbours, each nearly the same as the next, "
             reading += f"stands in {where}"
-            findings.append(Finding("near_leak", "warning", tuple(cluster), (), reading, evidence))
+            findings.append(
+                Finding(
+                    "near_leak", "warning", tuple(cluster), (), reading=reading, evidence=evidence
+                )
+            )
     return findings

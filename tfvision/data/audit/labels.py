@@ -29,7 +29,9 @@ def exact_conflict(
         "is right is undecided: the pixels are equal"
     )
     evidence = {"image_sha256": facts[labelled[0]].image_sha256, "labels": labels}
-    return Finding("conflicting_labels", "error", tuple(labelled), (), reading, evidence)
+    return Finding(
+        "conflicting_labels", "error", tuple(labelled), (), reading=reading, evidence=evidence
+    )
 
 
 def near_conflicts(
@@ -62,5 +64,9 @@ def near_conflicts(
         )
         similarity = round(max(pictures.near[pair] for pair in pairs), 4)
         evidence = {"similarity": similarity, "labels": labels}
-        findings.append(Finding("near_conflict", "warning", tuple(members), (), reading, evidence))
+        findings.append(
+            Finding(
+                "near_conflict", "warning", tuple(members), (), reading=reading, evidence=evidence
+            )
+        )
     return findings

@@ -102,7 +102,9 @@ def _uniform(members: Sequence[int], facts: AllFacts) -> Finding:
         f"{len(members)} images have a mask that holds nothing but {value}: such masks are "
         "equal without being copies, and nothing speaks against them"
     )
-    return Finding("uniform_masks", "note", tuple(members), (), reading, {"value": int(value)})
+    return Finding(
+        "uniform_masks", "note", tuple(members), (), reading=reading, evidence={"value": int(value)}
+    )
 
 
 def _shared(
@@ -113,22 +115,28 @@ def _shared(
     evidence: dict[str, Any] = {"fit": {i: fit.here for i, fit in fits.items() if fit}}
     if usual is None or not usual.informative:
         reading = head + "which of them it belongs to is undecided: " + why_not(usual)
-        return Finding("shared_mask", "warning", tuple(members), (), reading, evidence)
+        return Finding(
+            "shared_mask", "warning", tuple(members), (), reading=reading, evidence=evidence
+        )
     evidence.update(calibration_evidence(usual))
     # The borders are the same for all: where some have a fit, the others have no edges.
     ratio = {i: usual.ratio(fit or NO_EDGES) for i, fit in fits.items()}
     if not any(fits.values()):
         reading = head + "which it belongs to is undecided: its borders are too short"
-        return Finding("shared_mask", "warning", tuple(members), (), reading, evidence)
+        return Finding(
+            "shared_mask", "warning", tuple(members), (), reading=reading, evidence=evidence
+        )
     by_unit: dict[int, float] = {}
     for i in members:
         by_unit[unit[i]] = max(by_unit.get(unit[i], 0.0), ratio[i])
     owners = [u for u, value in by_unit.items() if value >= OWNER]
     strangers = _strangers(by_unit, usual, owners)
     suspects = [i for i in members if unit[i] in strangers]
-    reading = head + _reading(members, suspects, owners, by_unit, unit)
+    reading = head + _reading(members, suspects, owners, by_unit, unit=unit)
     severity = "note" if len(owners) == len(by_unit) else "warning"
-    return Finding("shared_mask", severity, tuple(members), tuple(suspects), reading, evidence)
+    return Finding(
+        "shared_mask", severity, tuple(members), tuple(suspects), reading=reading, evidence=evidence
+    )
 
 
 def _strangers(by_unit: Mapping[int, float], usual: Calibration, owners: Sequence[int]) -> set[int]:
@@ -195,14 +203,22 @@ def misfits(
                     f"{right} to the right (judged by how well its borders match edges of the "
                     "image)"
                 )
-                findings.append(Finding("shifted_mask", "warning", (i,), (i,), reading, evidence))
+                findings.append(
+                    Finding(
+                        "shifted_mask", "warning", (i,), (i,), reading=reading, evidence=evidence
+                    )
+                )
             elif usual.sharp and usual.ratio(fit) < POSSIBLE:
                 reading = (
                     f"the mask's borders lie on edges of its image no better than another "
                     f"image's mask would (fit {fit.here:.1f}; usual here {usual.own[0]:.1f}, of "
                     f"other masks {usual.other[0]:.1f})"
                 )
-                findings.append(Finding("doubtful_mask", "warning", (i,), (i,), reading, evidence))
+                findings.append(
+                    Finding(
+                        "doubtful_mask", "warning", (i,), (i,), reading=reading, evidence=evidence
+                    )
+                )
     return findings
 
 

@@ -108,7 +108,7 @@ def balanced_accuracy(scores: Scores, units: np.ndarray) -> PermutationTest:
     right = scores.permuted.argmax(axis=2) == scores.permuted_classes
     null = (right * weight[scores.permuted_classes]).sum(axis=1)
     low, high = _interval(guessed, scores.classes, number, units)
-    return PermutationTest(value, low, high, 1 / number, _p(value, null))
+    return PermutationTest(value, low, high, 1 / number, p=_p(value, null))
 
 
 def area_under_curve(scores: Scores, units: np.ndarray) -> PermutationTest:
@@ -122,7 +122,7 @@ def area_under_curve(scores: Scores, units: np.ndarray) -> PermutationTest:
     value = float(areas[0])
     half = 1.96 * _area_error(scores.own[:, 1], scores.classes, units)
     return PermutationTest(
-        value, max(0.0, value - half), min(1.0, value + half), 0.5, _p(value, areas[1:])
+        value, max(0.0, value - half), min(1.0, value + half), 0.5, p=_p(value, areas[1:])
     )
 
 

@@ -65,8 +65,8 @@ def look_behind(
     classes = _testable(labels, units)
     sides = [len({units[0][i] for i in side}) for side in (train, tests)]
     found = look_at(source, facts, [*train, *tests] if min(sides) >= LEAST_SIDE else train)
-    shortcut = _shortcut(found, labels, classes, units, scan.class_names)
-    shift = _shift(found, train, tests, units[0], sides, harmful=bool(shortcut.findings))
+    shortcut = _shortcut(found, labels, classes, units, names=scan.class_names)
+    shift = _shift(found, train, tests, units[0], sides=sides, harmful=bool(shortcut.findings))
     return Tested([*shortcut.findings, *shift.findings], [*shortcut.notes, *shift.notes])
 
 
@@ -137,7 +137,7 @@ def _shortcut(
     }
     members = tuple(ground.index.tolist())
     return Tested(
-        [Finding("shortcut", "warning", members, (), reading, evidence)],
+        [Finding("shortcut", "warning", members, (), reading=reading, evidence=evidence)],
         [f"shortcut test: alarm: {measured}"],
     )
 
@@ -189,7 +189,7 @@ def _shift(
     }
     members = tuple(ground.index.tolist())
     return Tested(
-        [Finding("background_shift", severity, members, (), reading, evidence)],
+        [Finding("background_shift", severity, members, (), reading=reading, evidence=evidence)],
         [f"background shift test: {'alarm' if severity == 'warning' else 'a sign'}: {measured}"],
     )
 

@@ -80,7 +80,7 @@ def find_pictures(
     alone = _first_of_each(hashes)
     linked, alike = runs.neighbour_links(blocks, counts, [parts[i] for i in read])
     ordered = {(i, j) for i, j in linked.tolist()}
-    near, looks, notes = _near(thumbs, blocks, counts, alone, hashes, ordered)
+    near, looks, notes = _near(thumbs, blocks, counts, alone, hashes=hashes, linked=ordered)
     found = Pictures({}, set(), set(), exact, notes=notes)
     copies = {group[0]: group for group in exact}
     for (a, b), value in near.items():

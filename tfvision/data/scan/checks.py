@@ -52,7 +52,7 @@ def settle_white(
             if white is None and fact.dtype == "float32":
                 problem += ", or whole numbers 0..255 in all images"
             advice = "Rescale it, or declare white, the value that means 1.0."
-            issues.append(Issue("error", record.id, record.place, problem, advice))
+            issues.append(Issue("error", record.id, record.place, problem, advice=advice))
     return white, issues, notes
 
 
@@ -96,7 +96,7 @@ def _turned_boxes(records: Sequence[Record], facts: Sequence[Facts | None]) -> l
         "Look at some of them. Where boxes were drawn on the pixels as they are stored, set exif: "
         "ignore, or turn the boxes; where on the picture as it is seen, all is well."
     )
-    return [Issue("warning", record.id, record.place, problem, advice)]
+    return [Issue("warning", record.id, record.place, problem, advice=advice)]
 
 
 def _fits_as_stored(fact: Facts, text: str) -> bool:
@@ -130,14 +130,14 @@ def _doubles(records: Sequence[Record], result: Scan) -> list[Issue]:
             problem = f"the very image of {records[group[0]].place}, but with {kind.other}"
             advice = f"One of the {kind.many} is wrong: delete one sample."
             issues.append(
-                Issue("warning", records[other].id, records[other].place, problem, advice)
+                Issue("warning", records[other].id, records[other].place, problem, advice=advice)
             )
     if groups:
         first, second = (records[i] for i in groups[0][:2])
         more = sum(len(group) - 1 for group in groups)
         problem = f"the very image of {first.place} ({more} images repeat another)"
         advice = "They stay in one split; delete repeats that are not meant."
-        issues.append(Issue("warning", second.id, second.place, problem, advice))
+        issues.append(Issue("warning", second.id, second.place, problem, advice=advice))
     return issues
 
 
@@ -153,7 +153,7 @@ def _repeated_masks(records: Sequence[Record], result: Scan) -> list[Issue]:
             continue
         record = records[group[0]]
         problem = f"{images} different images have the very {word} of this one"
-        issues.append(Issue("warning", record.id, record.place, problem, "Look at them."))
+        issues.append(Issue("warning", record.id, record.place, problem, advice="Look at them."))
     return issues
 
 

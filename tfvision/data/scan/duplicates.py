@@ -56,7 +56,7 @@ def leaks(
             f"(first: {unlabelled})"
         )
         advice = "Their predictions are no test."
-        issues.append(Issue("warning", records[shared[0][0]].id, labelled, problem, advice))
+        issues.append(Issue("warning", records[shared[0][0]].id, labelled, problem, advice=advice))
     return issues
 
 
@@ -68,7 +68,7 @@ def _two_labels(group: list[int], records: Sequence[Record]) -> list[Issue]:
             problem = f"is the very image of {records[first].place}, labelled "
             problem += f"{records[first].label!r}, but is itself labelled {records[other].label!r}"
             advice = "Correct a label, delete one, or list one in data.exclude."
-            return [Issue("error", records[other].id, records[other].place, problem, advice)]
+            return [Issue("error", records[other].id, records[other].place, problem, advice=advice)]
     return []
 
 
@@ -89,5 +89,5 @@ def _straddling(
         records[other].id,
         records[other].place,
         f"in {other_split}, {relation} {records[index].place}, in {split}",
-        "Put both in one split, or leave one out: the score would not be honest.",
+        advice="Put both in one split, or leave one out: the score would not be honest.",
     )

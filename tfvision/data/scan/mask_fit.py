@@ -113,7 +113,7 @@ def calibrate(own: Sequence[Fit], other: Sequence[Fit]) -> Calibration | None:
     best = float(np.quantile([fit.best for fit in other], 0.99))
     right = _robust([fit.here for fit in own])
     slack = float(np.median([np.hypot(fit.dy, fit.dx) for fit in own]))
-    return Calibration(right, _robust([fit.here for fit in other]), best, slack, len(own))
+    return Calibration(right, _robust([fit.here for fit in other]), best, slack, pairs=len(own))
 
 
 def _robust(values: Sequence[float]) -> tuple[float, float]:

@@ -157,7 +157,7 @@ def look(source: Source, index: int) -> Facts:
 
 def _issue(source: Source, index: int, error: BadSample) -> Issue:
     identity = source.records[index].id
-    return Issue("error", identity, error.place, error.problem, error.advice)
+    return Issue("error", identity, error.place, error.problem, advice=error.advice)
 
 
 def _cache_name(source: Source) -> str:

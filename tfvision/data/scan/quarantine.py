@@ -71,7 +71,7 @@ def set_aside(
         problem += "to leave out (on_bad_sample: quarantine)"
         advice = "Something common must be wrong with them: see the problems below."
         name = str(source.path or source.name)
-        return list(facts), [Issue("error", "", name, problem, advice), *issues], []
+        return list(facts), [Issue("error", "", name, problem, advice=advice), *issues], []
     own = {id(left.issue) for left in out}
     issues = [
         replace(issue, severity="warning", problem=f"left out: {issue.problem}")

@@ -98,7 +98,7 @@ def scan(
     result.issues, result.left_out = issues, left_out
     if not records:
         problem, advice = "holds no sample", "Check the path."
-        result.issues.append(Issue("error", "", result.source_name, problem, advice))
+        result.issues.append(Issue("error", "", result.source_name, problem, advice=advice))
     gone = {left.index for left in left_out}
     splits = [None if i in gone else record.split for i, record in enumerate(records)]
     result.issues += leaks(records, hashes, splits)

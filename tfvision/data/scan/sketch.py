@@ -52,7 +52,7 @@ def make_sketch(image: np.ndarray, mask: np.ndarray | None) -> Sketch:
     fit = measure_fit(decode(edges), decode(borders))
     if fit is not None:  # from pixels of the map to those of the image
         fit = fit.scaled(mask.shape[0] / shape[0], mask.shape[1] / shape[1])
-    return Sketch(text, perceptual_hash(thumb), pack_map(edges), pack_map(borders), fit)
+    return Sketch(text, perceptual_hash(thumb), pack_map(edges), pack_map(borders), fit=fit)
 
 
 def read_thumb(text: str) -> np.ndarray:

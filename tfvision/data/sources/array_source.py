@@ -177,9 +177,11 @@ def _check_part(part: str, content: Mapping[str, Any], where: str) -> dict[str, 
         raise InputError(f"{key}{where} holds images without a pixel: {images.shape}.")
     data["dtype"] = _image_dtype(images, key, where)
     if data["masks"] is not None:
-        data["masks"] = _check_masks(np.asarray(data["masks"]), images, key, mask_key, where)
+        data["masks"] = _check_masks(np.asarray(data["masks"]), images, key, mask_key, where=where)
     if data["regions"] is not None:
-        data["regions"] = _check_masks(np.asarray(data["regions"]), images, key, mask_key, where)
+        data["regions"] = _check_masks(
+            np.asarray(data["regions"]), images, key, mask_key, where=where
+        )
     for name in ("boxes", "classes", "groups"):
         if data[name] is not None and len(data[name]) != len(images):
             raise InputError(

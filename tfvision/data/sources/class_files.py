@@ -116,7 +116,7 @@ def settle_labels(labels: Iterable[str], names: Sequence[str] | None, *, place: 
     problems = _alike(found, place)
     if len(found) == 1:
         problem = f"every sample has the label {found[0]!r}: there is nothing to tell apart"
-        problems.append(Issue("error", "", place, problem, "Add samples of another class."))
+        problems.append(Issue("error", "", place, problem, advice="Add samples of another class."))
     if names is None:
         return Labels(found, found, problems)
     names = list(names)
@@ -144,7 +144,7 @@ def _alike(labels: Sequence[str], place: str) -> list[Issue]:
         if first != label:
             problem = f"{first!r} and {label!r} are two classes"
             advice = "Write them alike if one is meant: labels are text, and stay as written."
-            issues.append(Issue("warning", "", place, problem, advice))
+            issues.append(Issue("warning", "", place, problem, advice=advice))
     return issues
 
 

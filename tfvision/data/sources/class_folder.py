@@ -212,7 +212,7 @@ def _add_part(found: _Found, part: Part, *, split: str | None) -> None:
             place = show(folder, found.root)
             problem = "the class folder holds no image"
             advice = "Put images there, or delete the folder."
-            found.problems.append(Issue("error", "", place, problem, advice))
+            found.problems.append(Issue("error", "", place, problem, advice=advice))
         of_file.update(dict.fromkeys(files, name_key(folder.name)))
     paths = {file: show(file, part.folder) for file in of_file}
     regions, masks = regions_beside(paths, folder=str(part.folder))
@@ -222,8 +222,10 @@ def _add_part(found: _Found, part: Part, *, split: str | None) -> None:
         problem = f"{len(loose)} images beside the class folders have no class ({names}, ...)"
         advice = "Put them into the folder of their class; they are left out."
         place = show(part.folder, found.root)
-        found.problems.append(Issue("warning", "", place, problem, advice))
-    _add_files(found, part, [f for f in of_file if f not in masks], regions, of_file, split)
+        found.problems.append(Issue("warning", "", place, problem, advice=advice))
+    _add_files(
+        found, part, [f for f in of_file if f not in masks], regions, of_file=of_file, split=split
+    )
 
 
 def _add_unlabelled(found: _Found, part: Part, *, split: str | None) -> None:
@@ -237,8 +239,10 @@ def _add_unlabelled(found: _Found, part: Part, *, split: str | None) -> None:
         regions, masks = regions_in(inside, paths), set()
     if not files:
         place = show(part.folder, found.root)
-        found.problems.append(Issue("error", "", place, "holds no image file", "Put images there."))
-    _add_files(found, part, [f for f in files if f not in masks], regions, {}, split)
+        found.problems.append(
+            Issue("error", "", place, "holds no image file", advice="Put images there.")
+        )
+    _add_files(found, part, [f for f in files if f not in masks], regions, of_file={}, split=split)
 
 
 def _add_files(found: _Found, part: Part, files, regions, of_file, split) -> None:
@@ -252,7 +256,9 @@ def _add_files(found: _Found, part: Part, files, regions, of_file, split) -> Non
         label, mask = of_file.get(file), regions.get(file)
         place = show(file, found.root)
         found.records.append(
-            Record(identity, part.name, split, label is not None, None, place, label)
+            Record(
+                identity, part.name, split, label is not None, group=None, place=place, label=label
+            )
         )
         found.files.append((file, mask))
         found.region_places.append("" if mask is None else show(mask, found.root))
@@ -276,7 +282,7 @@ def _only_elsewhere(parts: Sequence[Part]) -> list[Issue]:
             "",
             f"{part.folder.name}/{folder.name}",
             "is a class that is not among those of training",
-            "Rename the folder, or add one of its name to training.",
+            advice="Rename the folder, or add one of its name to training.",
         )
         for part in parts[1:]
         for folder in part.classes or ()

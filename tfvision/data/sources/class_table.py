@@ -176,7 +176,7 @@ def _items(found: _Found, finder: ImageFinder, rows: Sequence[LabelRow]) -> list
         items.append(_Item(row, file, box))
     if not rows:
         problem = "lists no image"
-        found.problems.append(Issue("error", "", found.table.name, problem, "Add rows."))
+        found.problems.append(Issue("error", "", found.table.name, problem, advice="Add rows."))
     return items
 
 
@@ -283,7 +283,9 @@ def _add_labelled(
         label = row.label or None
         group = row.group or None
         place = _place(found, row)
-        record = Record(identity, "", split, label is not None, group, place, label)
+        record = Record(
+            identity, "", split, label is not None, group=group, place=place, label=label
+        )
         found.add(record, item.file, regions.get(item.file), item.box)
 
 
@@ -300,7 +302,7 @@ def _add_test(found: _Found, finder: ImageFinder, listed: set[Path]) -> Path | N
     regions, masks = _regions_of(found, images, files)
     files = {file: name_key(path) for file, path in files.items() if file not in masks}
     for file, identity in zip(files, unique_ids(list(files.values())), strict=True):
-        record = Record(identity, "test", "test", False, None, show(file, found.root))
+        record = Record(identity, "test", "test", False, group=None, place=show(file, found.root))
         found.add(record, file, regions.get(file), None)
     return folder if files else None
 
@@ -313,7 +315,7 @@ def _report_unlisted(found: _Found, finder: ImageFinder, known: set[Path]) -> No
         names = ", ".join(show(file, found.root) for file in missing[:3])
         problem = f"{len(missing)} images have no row ({names}, ...): they are left out"
         advice = "Add rows where they are meant."
-        found.problems.append(Issue("warning", "", found.table.name, problem, advice))
+        found.problems.append(Issue("warning", "", found.table.name, problem, advice=advice))
 
 
 def _layout(found: _Found, finder: ImageFinder, classes: int, test: Path | None) -> str:

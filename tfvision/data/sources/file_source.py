@@ -112,7 +112,7 @@ def list_images(folder: Path, *, root: Path, allow_outside_root: bool, into: Lis
         except OSError as error:
             problem = f"cannot be read ({error.strerror})"
             advice = "Make the folder readable (chmod u+rx)."
-            into.problems.append(Issue("error", "", show(current, root), problem, advice))
+            into.problems.append(Issue("error", "", show(current, root), problem, advice=advice))
             continue
         for path in entries:
             if path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES:
@@ -181,7 +181,7 @@ def name_doubles(
     for groups, severity, text in kinds:
         for group in groups:
             first, second = (show(file, root) for file in group[:2])
-            issues.append(Issue(severity, "", second, text.format(first), advice))
+            issues.append(Issue(severity, "", second, text.format(first), advice=advice))
     return {file for group in doubles for file in group}, issues
 
 

@@ -105,7 +105,7 @@ def read_labels_table(
     if missing:
         shown = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
         notes.append(f"{path.name}: {len(missing)} of {len(ids)} samples are not listed ({shown})")
-    return LabelsFile(numbers, labels, boxes, missing, unknown, notes)
+    return LabelsFile(numbers, labels, boxes, missing, unknown=unknown, notes=notes)
 
 
 class Relabelled(Source):

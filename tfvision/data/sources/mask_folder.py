@@ -179,7 +179,9 @@ def _add_part(found: _Found, part: Part, *, split: str | None, only: Path) -> No
     paths = {file: show(file, part.images) if file != only else file.name for file in images}
     if not images:
         place = show(part.images, found.root)
-        found.problems.append(Issue("error", "", place, "holds no image file", "Put images there."))
+        found.problems.append(
+            Issue("error", "", place, "holds no image file", advice="Put images there.")
+        )
     labelled = part.masks is not None
     masks = _by_key(found, part.masks) if labelled else {}
     twice = _report_doubles(found, paths, by_stem=labelled)
@@ -198,7 +200,7 @@ def _add_part(found: _Found, part: Part, *, split: str | None, only: Path) -> No
             expected = f"no file {stem(paths[file])}.* in {show(part.masks, found.root)}/"
             found.problems.append(_no_mask(identity, place, expected))
             continue
-        found.records.append(Record(identity, part.name, split, labelled, None, place))
+        found.records.append(Record(identity, part.name, split, labelled, group=None, place=place))
         found.files.append((file, mask))
         found.mask_places.append(show(mask, found.root) if mask else "")
     found.problems += [_no_image(show(mask, found.root)) for mask in masks.values()]
@@ -214,7 +216,7 @@ def _add_pairs(found: _Found, pairs: Pairs) -> None:
             expected = f"no such file beside it (names here: {pairs.convention})"
             found.problems.append(_no_mask(name, place, expected))
             continue
-        found.records.append(Record(name, "", None, True, None, place))
+        found.records.append(Record(name, "", None, True, group=None, place=place))
         found.files.append((file, mask))
         found.mask_places.append(show(mask, found.root))
     found.problems += [_no_image(show(mask, found.root)) for mask in masks.values()]
@@ -222,12 +224,12 @@ def _add_pairs(found: _Found, pairs: Pairs) -> None:
 
 def _no_mask(identity: str, place: str, expected: str) -> Issue:
     advice = "Add the mask, or take the image out (images without masks go to test/)."
-    return Issue("error", identity, place, f"has no mask: {expected}", advice)
+    return Issue("error", identity, place, f"has no mask: {expected}", advice=advice)
 
 
 def _no_image(place: str) -> Issue:
     advice = "Add the image, or delete the mask."
-    return Issue("warning", "", place, "a mask without an image of its name", advice)
+    return Issue("warning", "", place, "a mask without an image of its name", advice=advice)
 
 
 def _list(found: _Found, where: Path, only: Path) -> list[Path]:

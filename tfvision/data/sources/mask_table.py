@@ -63,12 +63,12 @@ def manifest(
                     "Delete one of the lines.",
                 )
         except BadSample as error:
-            problems.append(Issue("error", "", error.place, error.problem, error.advice))
+            problems.append(Issue("error", "", error.place, error.problem, advice=error.advice))
             continue
         lines_of[image] = row.line
         kept.append((row, image, mask))
     if not rows:
-        problems.append(Issue("error", "", path.name, "lists no image", "Add rows."))
+        problems.append(Issue("error", "", path.name, "lists no image", advice="Add rows."))
     problems += _unlisted(root, kept, allow_outside_root)
     splits, notes = settle_splits([row for row, _, _ in kept])
     if extra:
@@ -80,8 +80,8 @@ def manifest(
             "",
             split,
             mask is not None,
-            row.values["group"] or None,
-            f"{_place(row, path.name)} ({row.values['image']})",
+            group=row.values["group"] or None,
+            place=f"{_place(row, path.name)} ({row.values['image']})",
         )
         for identity, split, (row, _, mask) in zip(ids, splits, kept, strict=True)
     ]
@@ -149,4 +149,6 @@ def _unlisted(root: Path, kept, allow_outside_root: bool) -> list[Issue]:
         return []
     names = ", ".join(show(path, root) for path in missing[:3])
     problem = f"{len(missing)} images beside the listed ones are not listed ({names}, ...)"
-    return [Issue("warning", "", show(root, root), problem, "Add rows where they are meant.")]
+    return [
+        Issue("warning", "", show(root, root), problem, advice="Add rows where they are meant.")
+    ]

@@ -52,7 +52,7 @@ def assign(
     found: list[tuple[float, dict[int, str]]] = []
     most = 0
     loose = near.loose(records)
-    for order, blocks in _cuts(records, free, shares, seed, near):
+    for order, blocks in _cuts(records, free, shares, seed, near=near):
         units = make_units(scan, records, order, among=free, together=[*loose, *blocks])
         most = max(most, len(units))
         if len(units) < least:

@@ -88,7 +88,7 @@ def read_exclude(
         unique = len(places[record.id]) == 1
         names[index] = record.id if unique else f"{record.part}/{record.id}"
     digest = hashlib.sha256(read_bytes(path, place=str(path))).hexdigest()
-    return ExcludeList(reasons, evidence, sorted(names.values()), path, digest)
+    return ExcludeList(reasons, evidence, sorted(names.values()), path, sha256=digest)
 
 
 def exclude_csv(rows: Sequence[tuple[int, str, str]], records: Sequence[Record]) -> str:

@@ -65,7 +65,7 @@ def holdout(
             )
         return splits
     given_rows = [i for i, split in enumerate(splits) if split is not None]
-    _join_given(scan, records, splits, seed, near)
+    _join_given(scan, records, splits, seed, near=near)
     links = near.links(records)
     free = [i for i in free if splits[i] is None]
     if not free:

@@ -84,17 +84,19 @@ class Boxes(Truth):
                     f"{some(range(len(names)))}"
                 )
                 advice = "Correct the class, or declare class_names for all classes."
-                classes.issues.append(Issue("error", record.id, record.place, problem, advice))
+                classes.issues.append(
+                    Issue("error", record.id, record.place, problem, advice=advice)
+                )
         return classes
 
     def warnings(self, scan: Any, records: Sequence[Any]) -> list[Issue]:
         boxes = scan.class_pixels.sum(axis=0)
         if not boxes.any():
             problem, advice = "no image has a box", "There is nothing to learn: check the boxes."
-            return [Issue("error", "", "boxes", problem, advice)]
+            return [Issue("error", "", "boxes", problem, advice=advice)]
         advice = "It cannot be learnt or scored: check class_names, or add boxes."
         return [
-            Issue("warning", "", "boxes", f"the class {name!r} ({index}) has no box", advice)
+            Issue("warning", "", "boxes", f"the class {name!r} ({index}) has no box", advice=advice)
             for index, name in enumerate(scan.class_names)
             if boxes[index] == 0
         ]

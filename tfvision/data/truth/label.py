@@ -54,7 +54,9 @@ class Label(Truth):
             if odd:
                 problem = f"the label is {odd[0]}; expected: a class number below {len(names)}"
                 advice = "Correct the label, or the class names."
-                classes.issues.append(Issue("error", record.id, record.place, problem, advice))
+                classes.issues.append(
+                    Issue("error", record.id, record.place, problem, advice=advice)
+                )
         return classes
 
     def warnings(self, scan: Any, records: Sequence[Any]) -> list[Issue]:
@@ -64,11 +66,11 @@ class Label(Truth):
             if count == 0:
                 problem = f"the class {name!r} has no image"
                 advice = "It cannot be learnt or scored: add images, or take the name out."
-                issues.append(Issue("warning", "", "labels", problem, advice))
+                issues.append(Issue("warning", "", "labels", problem, advice=advice))
             elif count == 1:
                 problem = f"the class {name!r} has one image: it stands in one split only"
                 advice = "It cannot be learnt and scored both: add images, or leave the class out."
-                issues.append(Issue("warning", "", "labels", problem, advice))
+                issues.append(Issue("warning", "", "labels", problem, advice=advice))
         return issues
 
     def drawing(self, sample: Any, num_classes: int) -> np.ndarray | None:

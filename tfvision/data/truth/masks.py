@@ -76,21 +76,23 @@ class Masks(Truth):
             if pixels[:, index].sum() == 0 and index != scan.ignore_label:
                 problem = f"the class {name!r} ({index}) stands in no mask"
                 advice = "It cannot be learnt or scored: check class_names, or add samples."
-                issues.append(Issue("warning", "", "masks", problem, advice))
+                issues.append(Issue("warning", "", "masks", problem, advice=advice))
         empty = np.flatnonzero(labelled & (scan.class_pixels.sum(axis=1) == 0))
         if len(empty) == labelled.sum():
             problem = "no mask holds a labelled pixel"
-            issues.append(Issue("error", "", "masks", problem, "Check ignore_label."))
+            issues.append(Issue("error", "", "masks", problem, advice="Check ignore_label."))
         elif len(empty):
             problem = f"no pixel has a label ({len(empty)} such masks)"
             advice = "They teach nothing: take them out, or check ignore_label."
             first = records[empty[0]]
-            issues.append(Issue("warning", first.id, first.place, problem, advice))
+            issues.append(Issue("warning", first.id, first.place, problem, advice=advice))
         only_first = int((pixels[:, 0] > 0)[pixels[:, 1:].sum(axis=1) == 0].sum())
         if only_first * 2 > len(pixels):
             name = scan.class_names[0]
             problem = f"{only_first} of {len(pixels)} masks hold nothing but {name!r}"
-            issues.append(Issue("warning", "", "masks", problem, "Check that they are finished."))
+            issues.append(
+                Issue("warning", "", "masks", problem, advice="Check that they are finished.")
+            )
         return issues
 
     def drawing(self, sample: Any, num_classes: int) -> np.ndarray | None:
@@ -130,7 +132,7 @@ def _infer(classes: Classes, first: dict[int, int], records, first_pixel) -> Non
     if not values:
         problem = f"every pixel of every mask is {classes.ignore_label}, which means no label"
         advice = f"Set ignore_label: null if {classes.ignore_label} is a class."
-        classes.issues.append(Issue("error", "", "masks", problem, advice))
+        classes.issues.append(Issue("error", "", "masks", problem, advice=advice))
         return
     expected = (v for v in range(len(values) + 1) if v != classes.ignore_label)
     odd = next((v for v, e in zip(values, expected, strict=False) if v != e), None)
@@ -144,7 +146,7 @@ def _infer(classes: Classes, first: dict[int, int], records, first_pixel) -> Non
                 record.place,
                 f"the masks hold {some(list(first))}, classes are 0, 1, 2, ... without a gap; "
                 f"{odd} first stands here, at pixel (y, x) = ({y}, {x})",
-                f"If all are meant, declare mask_values: {some(list(first), limit=256)} (in "
+                advice=f"If all are meant, declare mask_values: {some(list(first), limit=256)} (in "
                 "class order), or class_names for all classes; else correct the mask.",
             )
         )
@@ -152,7 +154,7 @@ def _infer(classes: Classes, first: dict[int, int], records, first_pixel) -> Non
     if len(values) < 2:
         problem = f"the masks hold the label {values[0]} alone: there is nothing to tell apart"
         advice = "Check the masks, or declare class_names."
-        classes.issues.append(Issue("error", "", "masks", problem, advice))
+        classes.issues.append(Issue("error", "", "masks", problem, advice=advice))
     classes.names = numbered_names(values[-1] + 1)
 
 
@@ -163,8 +165,8 @@ def _two_names_and_255(names: list[str]) -> Issue:
         "masks",
         f"two classes are declared ({names[0]}, {names[1]}), the masks hold {{0, 255}}, and 255 "
         "means no label: nothing would be left to learn",
-        f"Declare mask_values: [0, 255] where 255 is {names[1]}, or [0, 1] where it means no "
-        "label indeed.",
+        advice=f"Declare mask_values: [0, 255] where 255 is {names[1]}, or [0, 1] where it means "
+        "no label indeed.",
     )
 
 
@@ -187,6 +189,7 @@ def _check_values(
                 records[index].place,
                 f"the mask holds {some(odd)}, first at pixel (y, x) = ({y}, {x}); expected: "
                 f"{some(raw)}{ignored}",
-                "Correct the mask, or declare class_names, mask_values or ignore_label to fit.",
+                advice="Correct the mask, or declare class_names, mask_values or ignore_label to "
+                "fit.",
             )
         )

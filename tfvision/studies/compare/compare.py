@@ -71,12 +71,12 @@ def compare(
     check_comparable(runs, split, contracts=convention == "contract")
     evidence = load_evidence(runs, split)
     groups = groups_of(runs, split, evidence[0].ids)
-    pairs = _pairs(runs, evidence, contract, score, groups)
+    pairs = _pairs(runs, evidence, contract, score, groups=groups)
     for pair, run in zip(pairs, runs[1:], strict=True):
         pair.no_pictures = run.facts.supports("pictures") or ""
         if not pair.no_pictures:
             pair.pictures, pair.no_pictures = pictures(
-                runs[0], run, split, pair.images, evidence[0]
+                runs[0], run, split, pair.images, evidence=evidence[0]
             )
     known = runs[0].facts.score(score)
     comparison = Comparison(
@@ -96,7 +96,7 @@ def compare(
         runs=[_about(run, its, contract, score) for run, its in zip(runs, evidence, strict=True)],
         histories={run.name: run.history for run in runs},
         pairs=pairs,
-        cautions=_cautions(runs, evidence, split, groups, pairs, contract),
+        cautions=_cautions(runs, evidence, split, groups, pairs=pairs, contract=contract),
     )
     result = comparison.to_json()
     write_json(out / "compare.json", {**result, "seed": SEED})
@@ -139,7 +139,7 @@ def _pairs(runs, evidence: list[Evidence], contract, score, groups) -> list[Pair
     """Every run but the first against the first, with its verdict."""
     pairs = []
     for run, its in zip(runs[1:], evidence[1:], strict=True):
-        total, *classes = _differences(evidence[0], its, contract, score, groups)
+        total, *classes = _differences(evidence[0], its, contract, score, groups=groups)
         images = _extremes(evidence[0], its, contract, score)
         pairs.append(Pair(runs[0].name, run.name, total, classes, images=images))
     for pair, adjusted in zip(pairs, holm([p.total.p_value for p in pairs]), strict=True):
@@ -214,7 +214,7 @@ def _cautions(runs, evidence, split, groups, pairs: list[Pair], contract: Contra
             f"Only {pairs[0].total.num_units} {unit}: the intervals are rough themselves, and only "
             "large differences can be detected."
         )
-    lines += _rare_classes(runs, evidence[0], groups, contract, unit)
+    lines += _rare_classes(runs, evidence[0], groups, contract, unit=unit)
     trained = [run.members("train").keys() for run in runs]
     for run, members in zip(runs[1:], trained[1:], strict=True):
         if members != trained[0]:

@@ -223,7 +223,7 @@ def load_run(name: str, path: Path) -> ScoredRun:
             f"trained {len(history)} by now. Go on with --resume {path}, then compare."
         )
     config = load_any(folder.config)
-    return ScoredRun(name, folder, config, data, summary, history)
+    return ScoredRun(name, folder, config, data, summary=summary, history=history)
 
 
 def _history(path: Path) -> list[dict[str, str]]:

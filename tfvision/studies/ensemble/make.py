@@ -52,7 +52,7 @@ def make(request: EnsembleRequest) -> dict[str, Any]:
     predictors = [run.predictor for run in loaded]
     ensemble = task.ensemble(recipe, predictors, [entry["weight"] for entry in entries])
     prepared, notes = prepare_unseen(members)
-    found = score_splits(task, recipe, prepared, ensemble, ("val", "test"))
+    found = score_splits(task, recipe, prepared, ensemble, splits=("val", "test"))
     record = {
         "version": VERSION,
         "members": entries,
@@ -60,9 +60,9 @@ def make(request: EnsembleRequest) -> dict[str, Any]:
         "left_out": [str(m.path) for m, w in zip(members, weights, strict=True) if not w],
         "notes": notes,
     }
-    summary = _summary(task, recipe, entries, ensemble, first, found)
+    summary = _summary(task, recipe, entries, ensemble, first=first, found=found)
     record["scores"] = {split: _beside(kept, prepared, summary, split) for split in found}
-    _write(request.out, task, first, prepared, record, summary, found)
+    _write(request.out, task, first, prepared, record=record, summary=summary, found=found)
     if not request.quiet:
         print(_text(request.out, record, summary), file=sys.stderr)
     return summary
@@ -136,7 +136,7 @@ def _write(
         run.write_json("data.json", prepared.record())
         run.write_json("summary.json", summary)
         for split, scored in found.items():
-            save_scored(run, task, split, scored, first.data)
+            save_scored(run, task, split, scored, data=first.data)
         run.write_json("ensemble.json", record)
         write_text(run.config, dump_config(first.config))
     finally:

@@ -177,7 +177,7 @@ def _member(path: Path, folds: Path | None = None) -> Member:
             f"{path} cannot be a member: it is a {summary.get('task')} run"
             + (f" of an older version (data.json has no {', '.join(old)})." if old else ".")
         )
-    return Member(path, load_any(run.config), data, summary, folds)
+    return Member(path, load_any(run.config), data, summary, folds=folds)
 
 
 def _scored(member: Member) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def read_out_of_fold(folders: Sequence[Path]) -> OutOfFold:
         stores,
         np.array([assigned[0][name] for name in stores[0].ids]),
         units_of(folders[0]),
-        lambda: truth_of(folders[0]),
+        truth=lambda: truth_of(folders[0]),
     )
 
 

@@ -64,7 +64,7 @@ def piece_store(folder: Path, found: FoldPredictions, say: Callable[[str], None]
         runs,
         found.folds,
         predict,
-        say,
+        say=say,
         ids=found.store.ids,
         class_names=found.store.class_names,
         origin={

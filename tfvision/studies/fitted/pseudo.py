@@ -77,7 +77,7 @@ def pseudo(
         found = _predicted(asked, device)
         chosen = _choose(asked, found, say)
         for fold, labels in enumerate(chosen.labels):
-            _train(asked, fold, labels, device, quiet, say)
+            _train(asked, fold, labels, device, quiet=quiet, say=say)
         result = judge(asked, chosen, found)
         if result["verdict"] == "applied":
             write_pseudo(asked.out / "pseudo.csv", asked.images, chosen.final, asked.class_names)

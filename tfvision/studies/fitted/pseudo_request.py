@@ -92,7 +92,16 @@ def read_asked(folder: Path, unlabelled: Path | None, confidence: float, out: Pa
         check_split(folder, fold, assigned)
     images = open_images(config.data, assigned.prepared, path)
     out = folder / "pseudo" if out is None else Path(out).resolve()
-    return Asked(folder, out, path, confidence, config, record, assigned, images)
+    return Asked(
+        folder,
+        out,
+        path,
+        confidence,
+        config=config,
+        record=record,
+        assigned=assigned,
+        images=images,
+    )
 
 
 def open_pseudo(asked: Asked) -> RunFolder:

@@ -148,9 +148,9 @@ def _of_folds(folder: Path) -> tuple[Judged, list[str]]:
         by_part,
         "fitted on out-of-fold predictions; each fold judged with the temperature of the others",
         probabilities,
-        after,
-        labels,
-        units,
+        after=after,
+        labels=labels,
+        units=units,
     )
     return judged, found.store.class_names
 
@@ -191,7 +191,9 @@ def _of_run(folder: Path) -> tuple[Judged, list[str]]:
             "parts, each with the temperature of the others"
         )
     _check_enough(folder, len(set(units)), "units to judge a temperature on")
-    judged = Judged(temperature, by_part, how, probabilities, after, labels, units)
+    judged = Judged(
+        temperature, by_part, how, probabilities, after=after, labels=labels, units=units
+    )
     return judged, list(loaded.data["class_names"])
 
 

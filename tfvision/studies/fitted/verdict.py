@@ -148,7 +148,7 @@ def judge(
         rule = next(iter(fit([name], predictions, everything, objective)), None)
         apparent = value(predictions.evidence([rule] if rule else [])) - value(base)
         firsts = [next(iter(rules), None) for rules in by_part]
-        tried.append(Tried(name, rule, firsts, apparent, gain(base, alone[name])))
+        tried.append(Tried(name, rule, firsts, apparent, gain=gain(base, alone[name])))
     for one, p in zip(tried, holm([t.gain.declared.p_value for t in tried]), strict=True):
         one.p_adjusted = p
         one.reason = _refusal(one, len(tried))
@@ -162,7 +162,7 @@ def judge(
         rules = fit(together, predictions, everything, objective)
         if kept:
             one.on_top_of, one.added = kept, gain(reached, after)
-            one.reason = _surplus(one.added, kept, len(tried), len(rules), one.name)
+            one.reason = _surplus(one.added, kept, len(tried), len(rules), name=one.name)
         if not one.reason:
             one.verdict, kept, reached, judgement.rules = "applied", together, after, rules
     if kept:

@@ -132,10 +132,10 @@ def assign_samples(config: RunConfig, *, only: int | None = None) -> Assignment:
         splits,
         how,
         indices,
-        [fold_of[i] for i in indices],
-        [names[i] for i in indices],
-        [unit_of[i] for i in indices],
-        [
+        folds=[fold_of[i] for i in indices],
+        names=[names[i] for i in indices],
+        units=[unit_of[i] for i in indices],
+        warnings=[
             f"no sample that is assigned to folds holds the class {name!r}"
             for k, name in enumerate(prepared.class_names)
             if not (prepared.scan.class_pixels[indices, k] > 0).any()

@@ -50,7 +50,7 @@ def gather(request: FoldsRequest, assigned: Assignment) -> dict[str, Any]:
     say = Progress(quiet=request.quiet, log=RunFolder(folder).log).line
     summaries = [run.read_json("summary.json") for run in runs]
     evidence = _evidence_of_folds(runs, assigned, facts)
-    predict_out_of_fold(folder / "out_of_fold", runs, assigned, summaries, say)
+    predict_out_of_fold(folder / "out_of_fold", runs, assigned, summaries, say=say)
     joined = type(evidence[0]).join(evidence).renamed(assigned.names)
     path = evidence_path(folder, "out_of_fold", type(joined))
     write_evidence(path, joined, fold=np.asarray(assigned.folds, np.int64))
@@ -124,7 +124,7 @@ def predict_out_of_fold(
         lambda loaded, own: (
             (p,) for p in predict_samples(loaded, assigned, [assigned.indices[i] for i in own])
         ),
-        say,
+        say=say,
         ids=assigned.names,
         class_names=assigned.prepared.class_names,
         origin=origin,

@@ -64,7 +64,9 @@ def read_predictions(folder: Path) -> FoldPredictions:
         )
     recipe, class_names = recipe_of(folder, record["folds"])
     store = open_store(folder, samples["ids"], class_names)
-    return FoldPredictions(recipe, store, samples["folds"], samples["units"], truths_of(folder))
+    return FoldPredictions(
+        recipe, store, samples["folds"], samples["units"], truths=truths_of(folder)
+    )
 
 
 def recipe_of(folder: Path, folds: int) -> tuple[Recipe, list[str]]:

@@ -100,7 +100,7 @@ def _run_all(plan: StudyPlan, *, device: str, quiet: bool) -> dict[str, Any]:
                 continue
             say(f"{number} of {total}: {rung.name}, seed {seed}, {_length(plan, rung)}")
             try:
-                _train(plan, rung, seed, device, say)
+                _train(plan, rung, seed, device, say=say)
             except ProcessFailed as error:
                 if error.exit_code in (130, 143):  # it was stopped, not we
                     raise

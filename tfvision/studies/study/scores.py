@@ -139,7 +139,7 @@ def _of_test(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> Run
     evidence = load_evidence(runs, "test")
     ids = unique(evidence[0].ids)
     units = _units(plan, ids, runs[0].folder.path)
-    return RungScores(ids, evidence, units, None, None, runs)
+    return RungScores(ids, evidence, units, None, validation=None, runs=runs)
 
 
 def _of_labels(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> RungScores:
@@ -157,7 +157,7 @@ def _of_labels(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> R
     if all(run.data["labelled"]["val"] for run in runs):
         validation = [read_evidence(run.folder, "val", facts) for run in runs]
     units = _units(plan, ids, files[0])
-    return RungScores(ids, evidence, units, None, validation, runs)
+    return RungScores(ids, evidence, units, None, validation=validation, runs=runs)
 
 
 def _of_folds(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> RungScores:
@@ -180,7 +180,7 @@ def _of_folds(plan: StudyPlan, rung: Rung, folders: Sequence[Path], seeds) -> Ru
     ]
     _check_folds(plan, folders[0], samples[0])
     ids, units, numbers = (samples[0][key] for key in ("ids", "units", "folds"))
-    return RungScores(ids, evidence, units, numbers, None, runs)
+    return RungScores(ids, evidence, units, numbers, validation=None, runs=runs)
 
 
 def _check_folds(plan: StudyPlan, folder: Path, samples: dict[str, Any]) -> None:

@@ -129,7 +129,7 @@ def decode_pieces(recipe: Recipe, prepared: Prepared, indices: Sequence[int]) ->
         scale=scales[0],
         targets={"label": truth[owner], **_stacked(regions, recipe.size)},
     )
-    return Pieces(samples, owner, np.array(weights), truth, recipe.cut.notes(counter))
+    return Pieces(samples, owner, np.array(weights), truth, notes=recipe.cut.notes(counter))
 
 
 def of_pieces(chosen: TrainingSet, pieces: Pieces) -> TrainingSet:

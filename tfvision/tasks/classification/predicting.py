@@ -45,7 +45,7 @@ def write_predictions(
     probabilities = np.array(each, np.float32).reshape(-1, recipe.num_classes)
     labels = np.asarray(decode(recipe.rules)(probabilities))
     return write_class_predictions(
-        target, ids, labels, recipe.calibrated(probabilities), class_labels
+        target, ids, labels, recipe.calibrated(probabilities), names=class_labels
     )
 
 

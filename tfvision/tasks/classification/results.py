@@ -85,7 +85,9 @@ def mistakes(outcome: Outcome) -> list[Mistake]:
     wrong = np.flatnonzero((labels != truth) & counted)
     wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:SHOWN]
     places = [indices[i] for i in wrong]
-    looks = attention.overlays(outcome.recipe, outcome.predictor, prepared, places, labels[wrong])
+    looks = attention.overlays(
+        outcome.recipe, outcome.predictor, prepared, places, classes=labels[wrong]
+    )
     listed = []
     for i, look in zip(wrong, looks, strict=True):
         listed.append(

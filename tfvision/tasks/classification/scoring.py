@@ -152,11 +152,11 @@ def metrics_of(recipe: Recipe, scored: ScoredLabels, names: Sequence[str]) -> di
     """The entry of a split in `summary.json`."""
     agreed, probabilities = recipe.contract, scored.details["probabilities"]
     truth = scored.details["truth"]
-    metrics = classification.scores(scored.plain, probabilities, truth, agreed, names)
+    metrics = classification.scores(scored.plain, probabilities, truth, agreed, class_names=names)
     if scored.processed is not None:
         # Rules give scores that are no probabilities; those that need some stand above.
         metrics["post_processed"] = classification.scores(
-            scored.processed, None, None, agreed, names
+            scored.processed, None, None, agreed, class_names=names
         )
     return metrics
 
@@ -187,4 +187,4 @@ def piece_scores(
     cms = confusion_matrix(
         truth[:, None, None], labels[:, None, None], recipe.num_classes, recipe.void
     )
-    return classification.scores(cms, probabilities, truth, recipe.contract, names)
+    return classification.scores(cms, probabilities, truth, recipe.contract, class_names=names)

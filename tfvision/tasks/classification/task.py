@@ -119,7 +119,7 @@ class Classification(LabelTask):
         return unfreezing_stages(config, model)
 
     def validation(self, recipe, examples, model, step, loss: RunLoss) -> Validate:
-        return scoring.validation(recipe, examples, model, step, loss)
+        return scoring.validation(recipe, examples, model, step, loss=loss)
 
     def predictor(self, recipe: ClassRecipe, model: keras.Model) -> ClassInference:
         return ClassInference(
@@ -152,7 +152,7 @@ class Classification(LabelTask):
 
     def write_predictions(self, target, ids, predictions, recipe, data, *, probabilities) -> Path:
         return predicting.write_predictions(
-            target, ids, predictions.raw(), recipe, data["class_labels"]
+            target, ids, predictions.raw(), recipe, class_labels=data["class_labels"]
         )
 
     def write_scored(self, target: Path, scored: Scored, data: dict[str, Any]) -> None:
@@ -161,12 +161,12 @@ class Classification(LabelTask):
             scored.ids,
             np.array(scored.answers).reshape(-1),
             scored.details["probabilities"],
-            data["class_labels"],
+            names=data["class_labels"],
             truth=scored.details["truth"],
         )
 
     def truth_given_later(self, path, source, indices, recipe, data):
-        return predicting.samples_with_labels(path, source, indices, recipe, data)
+        return predicting.samples_with_labels(path, source, indices, recipe, data=data)
 
     def samples_of(self, config, prepared, indices) -> list[int]:
         return piece_counts(config, prepared, indices)

@@ -69,10 +69,10 @@ def look_at(
     if split is None or not order:
         return {"skipped": "no labelled image to look at"}, []
     try:
-        views = _views(recipe, inference, prepared, split, scored[split], order)
+        views = _views(recipe, inference, prepared, split, result=scored[split], order=order)
         if not views:
             return {"skipped": "no class that counts is predicted in the images looked at"}, []
-        return _looked(recipe, inference, prepared, split, scored[split], views)
+        return _looked(recipe, inference, prepared, split, result=scored[split], views=views)
     except InputError as error:  # a net without a map
         return {"skipped": str(error)}, []
     except Exception as error:  # it is an extra: scores and weights are more worth than it
@@ -94,7 +94,14 @@ def _looked(recipe, inference, prepared, split, result, views) -> tuple[dict, li
             cams[n] = cam
     shares = [_share(recipe, view, cam) for view, cam in zip(views, cams, strict=True)]
     looks = [
-        Look(result.ids[v.i], split, v.why, v.k, red(v.image, cam), None if s is None else s[0])
+        Look(
+            result.ids[v.i],
+            split,
+            v.why,
+            v.k,
+            picture=red(v.image, cam),
+            outside=None if s is None else s[0],
+        )
         for v, cam, s in zip(views, cams, shares, strict=True)
     ]
     record: dict[str, Any] = {"split": split, "images": len({view.i for view in views})}
@@ -135,7 +142,7 @@ def _views(recipe, inference, prepared, split, result, order) -> list[_View]:
         pixels[[k for k in recipe.ignored if 0 <= k < recipe.num_classes]] = 0
         classes = [int(k) for k in np.argsort(-pixels, kind="stable")[:CLASSES] if pixels[k]]
         for k in classes:
-            parts = _window(image, truth, prediction, k, inference.size)
+            parts = _window(image, truth, prediction, k, size=inference.size)
             shown = as_float([parts[0]], [scale])
             labels = parts[1:]
             if inference.size is not None:

@@ -29,7 +29,7 @@ def insights(outcome: Outcome) -> tuple[dict[str, Any], list[Look]]:
     """Where the model looked on a few images: for `summary.json`, and the pictures."""
     order = list(_by_score(outcome))
     looked, looks = look_at(
-        outcome.recipe, outcome.predictor, outcome.prepared, outcome.scored, order
+        outcome.recipe, outcome.predictor, outcome.prepared, outcome.scored, order=order
     )
     return {"attention": looked}, looks
 
@@ -98,7 +98,12 @@ def _overlays(outcome: Outcome) -> dict[str, list[Overlay]]:
     def overlay(i: int) -> Overlay:
         sample = native_scanned(prepared, indices[i])
         return Overlay(
-            result.ids[i], split, sample.picture, sample.labels, result.answers[i], each[i]
+            result.ids[i],
+            split,
+            sample.picture,
+            sample.labels,
+            prediction=result.answers[i],
+            score=each[i],
         )
 
     return {

@@ -88,10 +88,10 @@ class Segmentation(LabelTask):
         return checks.check_stride(model.stride, recipe.config.model.name, recipe.size)
 
     def validation(self, recipe, examples, model, step, loss: RunLoss) -> Validate:
-        return scoring.validation(recipe, examples, model, step, loss)
+        return scoring.validation(recipe, examples, model, step, loss=loss)
 
     def after_training(self, run, recipe, model, examples: Examples, say) -> list[str]:
-        return specialists.calibrate(run, recipe, model, examples.val, say)
+        return specialists.calibrate(run, recipe, model, examples.val, say=say)
 
     def restore(self, run: RunFolder, model: keras.Model) -> None:
         specialists.put_back(run, model)
