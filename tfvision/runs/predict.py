@@ -38,7 +38,7 @@ def predict(request: UseRequest) -> dict[str, Any]:
         ids,
         predictions,
         loaded.recipe,
-        loaded.data,
+        data=loaded.data,
         probabilities=request.probabilities and request.shards is None,
     )
     notes = say_notes(loaded, predictions.counter, quiet=request.quiet)

@@ -193,7 +193,7 @@ class TrainingSide:
         The scores have `val_loss` and what `recipe.monitor` names. Asked where there is a
         validation split. `model` is the one that is exported, `step.model` the one that trains.
         """
-        return partial(self._validate, recipe, examples.val, model, step, loss)
+        return partial(self._validate, recipe, examples.val, model, step=step, loss=loss)
 
     def _validate(
         self, recipe: Recipe, val: Samples, model: keras.Model, step: TrainStep, loss: RunLoss
