@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from tfvision.config import load_config
 from tfvision.recipe.dataset import prepare
-from tfvision.recipe.read import read_native
+from tfvision.recipe.read import native
 from tfvision.tasks.segmentation.schema import SegmentationConfig
 
 ELSEWHERE = """
@@ -48,10 +48,10 @@ def main() -> int:
     images = {}
     for split in ("val", "test"):
         for i in prepared.indices(split):
-            image, _, scale = read_native(prepared.source, i, prepared.channels)
-            if image.dtype != np.uint8 or scale != 1 / 255:
+            sample = native(prepared.source, i, prepared.channels)
+            if sample.image.dtype != np.uint8 or sample.scale != 1 / 255:
                 parser.error("this check is for runs on 8-bit images")
-            images[f"{split}/{prepared.source.records[i].id}"] = image
+            images[f"{split}/{prepared.source.records[i].id}"] = sample.image
     expected = {}
     for split in ("val", "test"):
         file = arguments.run / "predictions" / f"{split}.npz"

@@ -115,12 +115,6 @@ def native_of(samples: Samples) -> Iterator[tuple[str, Native]]:
         yield name, Native(samples.images[i], samples.scale, targets)
 
 
-def read_scanned(prepared: Prepared, index: int) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """Image, mask and scale of `native_scanned`."""
-    found = native_scanned(prepared, index)
-    return found.image, found.labels, found.scale
-
-
 def native_scanned(prepared: Prepared, index: int) -> Native:
     """What `native` gives of a sample that still is what the scan saw.
 
@@ -148,14 +142,6 @@ def native_scanned(prepared: Prepared, index: int) -> Native:
     if changed():
         raise error()
     return found
-
-
-def read_native(
-    source: Source, index: int, channels: int
-) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """Image, mask and scale of `native`."""
-    found = native(source, index, channels)
-    return found.image, found.labels, found.scale
 
 
 def native(source: Source, index: int, channels: int) -> Native:

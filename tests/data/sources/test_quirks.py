@@ -29,7 +29,7 @@ from tfvision.data.sources.recognise import open_source
 from tfvision.data.split.holdout import absent_classes, read_splits, write_splits
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import prepare
-from tfvision.recipe.read import decode, native_scanned, read_native, to_channels
+from tfvision.recipe.read import decode, native, native_scanned, to_channels
 from tfvision.registry import Spec
 
 
@@ -99,8 +99,10 @@ def test_16_bit_images_are_divided_by_their_declared_white(tmp_path):
         source = folder(tmp_path, white=white)
         found = scan(source)
         assert any("will be dark" in note for note in found.notes) == (white is None)
-        pixels, _, scale = read_native(source, 0, 1)
-        np.testing.assert_allclose(pixels[..., 0] * scale, values / expected, rtol=1e-6)
+        sample = native(source, 0, 1)
+        np.testing.assert_allclose(
+            sample.image[..., 0] * sample.scale, values / expected, rtol=1e-6
+        )
 
 
 @pytest.mark.parametrize("kind", ["palette", "1-bit", "0/255", "coloured"])
@@ -375,7 +377,7 @@ def test_a_file_removed_before_it_is_predicted_is_named(tmp_path):
     source = open_source(pairs(tmp_path, 2) / "images")
     (tmp_path / "images" / "s1.png").unlink()
     with pytest.raises(InputError, match=r"s1.png: no such file"):
-        read_native(source, 1, 3)
+        native(source, 1, 3)
 
 
 # ---------------------------------------------------------------- what is no regular file

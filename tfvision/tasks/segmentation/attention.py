@@ -19,7 +19,7 @@ from tfvision.engine.inference import Inference, resize_image, resize_labels
 from tfvision.engine.predict import as_float
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
-from tfvision.recipe.read import read_scanned
+from tfvision.recipe.read import native_scanned
 from tfvision.recipe.recipe import Recipe
 from tfvision.report.looks import Look
 from tfvision.tasks.classification.attention import red
@@ -136,14 +136,14 @@ def _views(recipe, inference, prepared, split, result, order) -> list[_View]:
     indices = prepared.indices(split)
     views = []
     for i, why in _chosen(recipe, result, order).items():
-        image, truth, scale = read_scanned(prepared, indices[i])
+        sample = native_scanned(prepared, indices[i])
         prediction = np.asarray(result.answers[i])
         pixels = np.bincount(prediction.ravel(), minlength=recipe.num_classes)
         pixels[[k for k in recipe.ignored if 0 <= k < recipe.num_classes]] = 0
         classes = [int(k) for k in np.argsort(-pixels, kind="stable")[:CLASSES] if pixels[k]]
         for k in classes:
-            parts = _window(image, truth, prediction, k, size=inference.size)
-            shown = as_float([parts[0]], [scale])
+            parts = _window(sample.image, sample.labels, prediction, k, size=inference.size)
+            shown = as_float([parts[0]], [sample.scale])
             labels = parts[1:]
             if inference.size is not None:
                 shown = resize_image(tf.constant(shown), inference.size).numpy()
