@@ -183,7 +183,7 @@ def test_a_builder_called_as_its_module_is_left_to_the_module():
         "source",
         {"npz": "tfvision.data.sources.npz:npz", "auto": "tfvision.data.sources.recognise:x"},
     )
-    get, _, exported = lazy_names("tfvision.data", table)
+    get, _, exported = lazy_names("tfvision.data.sources", table)
     assert exported == ["x"]
     with pytest.raises(AttributeError):
         get("npz")

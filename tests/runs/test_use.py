@@ -12,14 +12,16 @@ from PIL import Image
 
 from tests.support import runs
 from tfvision.engine.checkpoint import load_checkpoint
+from tfvision.engine.predict import half
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.engine.tta import TestTimeAugmentation
 from tfvision.registry import Spec
 from tfvision.runs import finish
 from tfvision.runs.load import LoadedRun, load_run, open_like
+from tfvision.runs.predict import weights_of
 from tfvision.runs.request import UseRequest, parse_tile, parse_views
-from tfvision.runs.views_and_tiles import as_requested, half, weights_of
+from tfvision.runs.views_and_tiles import as_requested
 from tfvision.tasks.segmentation import results
 from tfvision.tasks.segmentation.masks_given_later import read_labels
 from tfvision.tasks.task import task_of
@@ -91,7 +93,7 @@ def test_the_weights_in_use_are_the_averages_of_the_best_epoch(run):
     assert (state["best_epoch"], state["best_step"]) == (1, 2)  # so they are not the last
     saved = load_checkpoint(run / "checkpoints", 2).variables
     averages = [v for name, v in saved.items() if name.startswith("average/")]
-    variables = load_run(RunFolder(run)).inference.model.variables
+    variables = load_run(RunFolder(run)).predictor.model.variables
     used = [v.numpy() for v in variables if v.dtype == "float32"]
     assert len(used) == len(averages) > 0
     for one, other in zip(used, averages, strict=True):
@@ -135,7 +137,7 @@ def test_a_class_the_score_ignores_is_never_predicted(mars):
     truth = [masks[int(name)] for name in found]
     processed = metrics["post_processed"]["mean_iou"]
     assert processed == pytest.approx(runs.mean_iou(truth, found.values(), ignored=[0]))
-    inference = load_run(RunFolder(mars)).inference
+    inference = load_run(RunFolder(mars)).predictor
     inference.model.get_layer("logits").bias.assign([99.0, 0.0, 0.0])
     out = inference.serving_default(tf.constant(runs.arrays(2)[0][..., None]))
     assert (np.argmax(out["probabilities"], -1) == 0).all()
@@ -330,7 +332,7 @@ def test_views_are_averaged_in_what_predict_writes(whole, dataset, tmp_path):
     views = ["--tta", "flip_lr,flip_lr+flip_ud"]
     assert runs.use("predict", whole, dataset, "--out", tmp_path, "--probabilities", *views) == 0
     found = arrays_of(tmp_path / "predictions.npz")
-    inference = load_run(RunFolder(whole)).inference
+    inference = load_run(RunFolder(whole)).predictor
     images = arrays_of(dataset)["x_test"][..., None] * np.float32(1 / 255)
 
     def ask(x):
@@ -464,7 +466,7 @@ def test_a_store_of_something_else_is_not_filled_up(run, dataset, tmp_path, caps
     assert "images_sha256" in capsys.readouterr().err
     state = load_run(RunFolder(run))
     before = weights_of(state)
-    state.inference.model.get_layer("logits").bias.assign([1.0, 0.0, 0.0])
+    state.predictor.model.get_layer("logits").bias.assign([1.0, 0.0, 0.0])
     assert weights_of(state) != before
     assert runs.use("predict", run, dataset, *flags) == 0  # its own is taken as it is
 

@@ -8,8 +8,8 @@ from keras import layers
 
 from tfvision.models import MODELS
 from tfvision.runs import environment
-from tfvision.system import models as listing
 from tfvision.system.models import models, multiply_adds
+from tfvision.tasks.facts import TaskFacts
 
 
 def test_multiply_adds_of_a_small_net():
@@ -74,8 +74,8 @@ def test_the_list_has_a_row_a_model(capsys, monkeypatch):
     def transfer(input_shape, num_classes, *, backbone):
         """Of another."""
 
-    monkeypatch.setattr(listing, "MODELS", Table(small))
-    monkeypatch.setattr(listing, "CLASSIFIERS", {"transfer": transfer})
+    tables = {"segmentation": Table(small), "classification": {"transfer": transfer}}
+    monkeypatch.setattr(TaskFacts, "models", lambda facts: tables[facts.name])
     *rows, last = models()
     *lines, _, backbone = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("segmentation at 64x128x1, default width")

@@ -14,6 +14,7 @@ from tfvision.cli import commands
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
+from tfvision.recipe.resplit import resplit
 from tfvision.runs import finish
 from tfvision.runs.load import load_run
 from tfvision.runs.request import EnsembleRequest
@@ -120,7 +121,7 @@ def test_members_are_found_when_all_moves_and_refused_when_gone_or_changed(whole
     made(home / "e", first, second)
     home.rename(tmp_path / "moved")
     home = tmp_path / "moved"
-    assert len(load_run(RunFolder(home / "e")).inference.members) == 2
+    assert len(load_run(RunFolder(home / "e")).predictor.members) == 2
     with pytest.raises(InputError, match="--depth prunes one UNet"):
         load_run(RunFolder(home / "e"), depth=1)
 
@@ -250,7 +251,7 @@ def test_only_what_no_member_trained_on_is_scored(splits_of):
         *("test", "val", "train", "train", None),
     ]
     assert notes == []
-    assert unseen.resplit(Data(first), prepared.record() | {"how": "so"}).splits == prepared.splits
+    assert resplit(Data(first), prepared.record() | {"how": "so"}).splits == prepared.splits
 
 
 def test_folds_have_no_validation_part_together(splits_of):

@@ -13,12 +13,12 @@ from tfvision.postprocess.pixelwise import drop_class
 from tfvision.registry import Spec
 from tfvision.tasks.classification.inference import (
     ClassInference,
-    ClassValidation,
     Served,
     Views,
     centred,
     fit_pieces,
 )
+from tfvision.tasks.classification.scoring import ClassValidation
 
 SIZE = (6, 8)
 
