@@ -56,7 +56,8 @@ def finish(
         scored=scored,
     )
     entries, pictures = task.insights(outcome)
-    clock.lap("attention")
+    if pictures is not None:
+        clock.lap("attention")
     summary = {**_summary(run, built, loop, scored, began=began), **entries}
     failure = _export(run, predictor, summary, began)
     clock.lap("export")
