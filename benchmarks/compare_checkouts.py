@@ -62,8 +62,12 @@ EXCLUDED_TEXTS = [
     ("*", r"found nothing to complain about", "found no problem"),
     ("said/*", r", attention nested over \d+ folds", ""),
     ("*", r"large differences can be told", "large differences can be detected"),
-    ("*", r"are held for the faulty ones; where none has it", "SUSPECTED"),
-    ("*", r"are suspected: probably faulty. Where none has one", "SUSPECTED"),
+    ("*", r"are held for the faulty ones; where none has it, the audit cannot tell", "SUSPECTED"),
+    (
+        "*",
+        r"are suspected: probably faulty. Where none has one, the audit is undecided",
+        "SUSPECTED",
+    ),
     ("*", r"nor do colours and texture tell", "colours and texture do not decide either"),
     ("*", r"wants to be looked at, a note is in order", "needs a look, a note is for information"),
     (
