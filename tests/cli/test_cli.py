@@ -119,6 +119,20 @@ def test_unknown_and_incomplete_commands_end_with_2(capsys, flags):
     assert "usage:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", ["nowhere:FACTS", "tests.tasks.proof.centres:NOTHING"])
+@pytest.mark.parametrize(
+    "start", [lambda: main("models"), lambda: training.train("segmentation", ["--dry-run"])]
+)
+def test_a_wrong_list_of_tasks_ends_with_2_and_a_sentence(capsys, monkeypatch, value, start):
+    monkeypatch.setenv("TFVISION_TASKS", value)
+    with pytest.raises(SystemExit) as end:
+        start()
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"tfvision: TFVISION_TASKS names {value!r}, which cannot be imported")
+    assert said.endswith("Write module:NAME, NAME being a TaskFacts.\n")
+
+
 # Typos
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.support import runs
 from tfvision.config import DataConfig
+from tfvision.errors import InputError
 from tfvision.recipe.dataset import prepare
 from tfvision.recipe.read import decode
 from tfvision.registry import Spec
@@ -109,3 +110,20 @@ def test_files_of_8_and_16_bits_are_scaled_each_by_its_own_white(tmp_path):
     pixels = samples.images * samples.scale
     for i in range(4):
         np.testing.assert_allclose(pixels[i, ..., 0], runs.scene(i)[0] / 255, atol=1e-6)
+
+
+def test_data_that_no_task_trains_on_is_refused():
+    config = DataConfig(source=Spec(name="embedded_boxes"))
+    message = (
+        r"no task trains on such data yet, and this run is of segmentation\. "
+        r"Choose another data\.source\."
+    )
+    with pytest.raises(InputError, match=message):
+        prepare(config, seed=0)
+
+
+def test_data_of_another_task_names_its_script():
+    config = DataConfig(source=Spec(name="embedded_classes"))
+    message = r"data of the task classification, and .* segmentation\. Use train_cls\.py\."
+    with pytest.raises(InputError, match=message):
+        prepare(config, seed=0)

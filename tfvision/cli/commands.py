@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from tfvision.cli import child_commands, data_commands, run_commands, study_commands
-from tfvision.cli.shared import add_output, guarded, import_tensorflow
+from tfvision.cli.shared import add_output, guarded, import_tensorflow, parsed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,8 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if list(argv[:1]) == ["_run"]:
         return child_commands.run(argv[1:])
-    parser = _main_parser()
-    arguments = parser.parse_args(argv)
+    arguments = parsed(_main_parser, argv)
     return guarded(lambda: arguments.run(arguments), arguments)
 
 

@@ -6,13 +6,28 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 OUT_OF_MEMORY = (
     "out of memory; lower data.batch_size or raise train.accumulate, or make data.image_size or "
     "model.width smaller; to predict large images, cut them with --tile 512. Checkpoints written "
     "so far are whole: where other programs took the memory, go on with --resume."
 )
+
+
+def parsed(
+    make_parser: Callable[[], argparse.ArgumentParser], argv: Sequence[str] | None
+) -> argparse.Namespace:
+    """The arguments of a command line; where no parser can be made, as where `TFVISION_TASKS` is
+    wrong, a sentence and exit code 2, as for a wrong flag."""
+    from tfvision.errors import InputError
+
+    try:
+        parser = make_parser()
+    except InputError as error:
+        print(f"tfvision: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    return parser.parse_args(argv)
 
 
 def add_overrides(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:

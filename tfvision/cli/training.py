@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfvision.cli.shared import add_common, add_overrides, guarded, import_tensorflow
+from tfvision.cli.shared import add_common, add_overrides, guarded, import_tensorflow, parsed
 from tfvision.tasks.facts import facts_of
 
 MAY_CHANGE = ("train.epochs: ", "train.sentinel: ")  # when a run is resumed
@@ -20,8 +20,7 @@ MAY_CHANGE = ("train.epochs: ", "train.sentinel: ")  # when a run is resumed
 
 def train(task: str, argv: Sequence[str] | None = None) -> int:
     """Runs a training script. Returns the exit code."""
-    parser = _train_parser(task)
-    arguments = parser.parse_args(argv)
+    arguments = parsed(lambda: _train_parser(task), argv)
     command = shlex.join([Path(sys.argv[0]).name, *(sys.argv[1:] if argv is None else argv)])
     return guarded(lambda: _train(task, arguments, command), arguments)
 

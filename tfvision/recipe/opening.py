@@ -13,7 +13,7 @@ from tfvision.data.sources.source import Source
 from tfvision.data.split.groups import group_by
 from tfvision.errors import InputError
 from tfvision.registry import Spec
-from tfvision.tasks.facts import TaskFacts, facts_of, task_names
+from tfvision.tasks.facts import facts_of, task_names
 
 
 def open_source(config: DataConfig) -> Source:
@@ -26,13 +26,10 @@ def open_source(config: DataConfig) -> Source:
             config.source, **({"truth": truth} if config.source.name == "auto" else {})
         )
     if source.truth != truth:
-        others = _tasks_with(source.truth)
-        names = " or ".join(facts.name for facts in others)
-        scripts = " or ".join(facts.script for facts in others)
-        raise InputError(
-            f"{source.layout}: that is data of the task {names}, and this run is of "
-            f"{config.task}. Use {scripts}."
-        )
+        names, scripts = _names_and_scripts(source.truth)
+        found = f"that is data of the task {names}" if names else "no task trains on such data yet"
+        advice = f"Use {scripts}." if names else "Choose another data.source."
+        raise InputError(f"{source.layout}: {found}, and this run is of {config.task}. {advice}")
     if config.groups is not None:
         source.records = group_by(source.records, config.groups)
     return source
@@ -44,18 +41,17 @@ def names_of_tasks() -> Iterator[None]:
     try:
         yield
     except OtherTruth as error:
-        tasks = _tasks_with(error.truth)
-        if not tasks:
+        names, scripts = _names_and_scripts(error.truth)
+        if not names:
             raise
-        names = " or ".join(facts.name for facts in tasks)
-        scripts = " or ".join(facts.script for facts in tasks)
-        verb = "trains" if len(tasks) == 1 else "train"
+        verb = "train" if " or " in scripts else "trains"
         raise InputError(f"{error.beginning}, for {names}: {scripts} {verb} on that.") from error
 
 
-def _tasks_with(truth: str) -> list[TaskFacts]:
-    """The tasks whose data has a kind of truth."""
-    return [facts for facts in map(facts_of, task_names()) if facts.truth == truth]
+def _names_and_scripts(truth: str) -> tuple[str, str]:
+    """The tasks whose data has a kind of truth, and their scripts: "a or b"; "" without one."""
+    tasks = [facts for facts in map(facts_of, task_names()) if facts.truth == truth]
+    return tuple(" or ".join(getattr(t, key) for t in tasks) for key in ("name", "script"))
 
 
 def open_beside(
