@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS
 from tfvision.data.files.issue import Issue
+from tfvision.data.files.tree import is_visible
 from tfvision.data.sources.class_files import (
     LabelledFiles,
     regions_beside,
@@ -24,7 +25,6 @@ from tfvision.data.sources.class_files import (
     settle_labels,
 )
 from tfvision.data.sources.file_source import (
-    SYSTEM_NAMES,
     Listing,
     list_images,
     name_doubles,
@@ -172,10 +172,7 @@ def class_folders(path: Path, *, leave_out=()) -> tuple[Path, ...]:
     folders = [
         child
         for child in sorted(path.iterdir())
-        if child.is_dir()
-        and not child.name.startswith(".")
-        and child.name.lower() not in SYSTEM_NAMES
-        and child not in out
+        if child.is_dir() and is_visible(child.name) and child not in out
     ]
     plain = all(folder.name.lower() in (*IMAGES, *MASKS) for folder in folders)
     beside = len(folders) == 1 and any(_is_image(child) for child in path.iterdir())

@@ -9,12 +9,8 @@ from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS, read_image, read_
 from tfvision.data.files.issue import Issue
 from tfvision.data.files.paths import leads_inside, stamp_of
 from tfvision.data.files.pixels import parse_palette
+from tfvision.data.files.tree import is_visible
 from tfvision.data.sources.source import RawSample, Record, Source
-
-SYSTEM_NAMES = {
-    *("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found"),
-    "$recycle.bin",
-}
 
 
 class FileSource(Source):
@@ -115,7 +111,7 @@ def list_images(folder: Path, *, root: Path, allow_outside_root: bool, into: Lis
             into.problems.append(Issue("error", "", show(current, root), problem, advice=advice))
             continue
         for path in entries:
-            if path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES:
+            if not is_visible(path.name):
                 into.hidden += 1
                 continue
             problem = name_problem(path, root, allow_outside_root)

@@ -1,0 +1,47 @@
+"""The listing of a folder's names."""
+
+import pytest
+
+from tfvision.data.files.tree import is_image, is_visible, list_tree
+
+
+@pytest.fixture
+def root(tmp_path):
+    for path in ("b/2.png", "b/1.PNG", "b/deep/3.jpg", "a/notes.txt", ".hidden/x.png", "top.csv"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "b/Thumbs.db").touch()
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def test_files_stand_by_folder_without_hidden_and_system_files(root):
+    assert list_tree(root).files == {
+        "": ("top.csv",),
+        "a": ("notes.txt",),
+        "b": ("1.PNG", "2.png"),
+        "b/deep": ("3.jpg",),
+        "empty": (),
+    }
+
+
+def test_folders_know_their_children_and_all_below(root):
+    tree = list_tree(root)
+    assert tree.children("") == ("a", "b", "empty")
+    assert tree.children("b") == ("deep",)
+    assert sorted(tree.below("b")) == ["1.PNG", "2.png", "deep/3.jpg"]
+    assert sorted(tree.images("")) == ["b/1.PNG", "b/2.png", "b/deep/3.jpg"]
+
+
+def test_links_in_a_circle_end(root):
+    (root / "a/again").symlink_to(root)
+    assert "a/again" not in list_tree(root).files
+
+
+def test_what_is_an_image_and_what_is_seen():
+    assert is_image("x.tIfF")
+    assert not is_image("x.csv")
+    assert not is_image("png")
+    assert is_visible("x")
+    assert not is_visible(".x")
+    assert not is_visible("desktop.INI")
