@@ -402,7 +402,7 @@ def test_files_planted_in_a_runs_export_are_replaced_and_not_loaded(whole, tmp_p
     (run / "export/saved_model/saved_model.pb").write_bytes(b"no graph")
     (run / "export/canary.py").write_text("import os; os.mkdir('canary')")
     assert runs.use("export", run) == 0
-    assert "same labels" in capsys.readouterr().err
+    assert "same results" in capsys.readouterr().err
     assert not (run / "export/canary.py").exists()
     again = keras.models.load_model(run / "export/model.keras", safe_mode=True)
     assert again.count_params() == 1751

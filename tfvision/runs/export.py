@@ -40,7 +40,7 @@ def export(request: UseRequest) -> dict[str, Any]:
     request.run.write_json("summary.json", summary)
     if not request.quiet:
         for row in rows:
-            same = "same labels" if row["labels_equal"] else "OTHER LABELS"
+            same = "same results" if row["labels_equal"] else "OTHER RESULTS"
             print(
                 f"{request.run.export / row['file']}: {row['bytes']:,} bytes, {same}, largest "
                 f"difference {row['max_difference']:.2g} ({row['loaded_with']})",

@@ -216,16 +216,16 @@ def _own_warnings(run: SetUp, scored: dict[str, Scored], summary: dict[str, Any]
     for split, result in scored.items():
         if len(result.ids) < 30:
             lines.append(
-                f"The {split} split has {len(result.ids)} images: a difference of a few "
-                "hundredths between two runs means little."
+                f"The {split} split has {len(result.ids)} images: small differences between "
+                "two runs may be chance (`python -m tfvision compare` gives intervals)."
             )
         for name in run.task.never_predicted(result, prepared.class_names):
             lines.append(f"Class {name} is never predicted on {split}, though it occurs there.")
     for row in summary["exports"]:
         if not row["labels_equal"]:
             lines.append(
-                f"{row['file']} gives other labels than the live model on some pixels (largest "
-                f"difference {row['max_difference']:.2g})."
+                f"{row['file']} gives other results than the live model (largest difference "
+                f"{row['max_difference']:.2g})."
             )
     return lines
 

@@ -165,17 +165,20 @@ class PredictionSide:
 
     def undo(self, view: View, prediction: Prediction, size: tuple[int, int]) -> Prediction:
         """A prediction of a view as one of the image of (height, width) pixels."""
-        raise NotImplementedError
+        raise self._without("undo", "predict without --tta")
 
     def combine(self, predictions: Sequence[Prediction], weights: Sequence[float]) -> Prediction:
         """Several predictions of one image as one; `weights` sum to 1."""
-        raise NotImplementedError
+        raise self._without("combine", "predict with one run, without --tta and --tile")
 
     def merge(
         self, tiles: Sequence[tuple[tuple[int, int], Prediction]], size: tuple[int, int]
     ) -> Prediction:
         """Predictions of tiles, ((top, left), prediction) each, as one of the whole image."""
-        raise NotImplementedError
+        raise self._without("merge", "predict without --tile")
+
+    def _without(self, method: str, advice: str) -> InputError:
+        return InputError(f"The task {self.facts.name} has no method `{method}`: {advice}.")
 
     def score(
         self, recipe: Recipe, predictor: Any, samples: Iterable[tuple[str, Native]]

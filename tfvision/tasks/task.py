@@ -4,9 +4,9 @@
 `Task` is asked for the rest, in the order of a run's life: settings and data, model and losses
 (`training_side.py`), predictions and scores (`prediction_side.py`), report and export (here).
 
-A method that has no meaning without the task raises `NotImplementedError`: `losses`, `arrays`,
-`evidence`, `undo`, `combine`, `merge`. All others have a default that serves predictions of any
-kind; `label_task.py` has what tasks of labels share.
+A task must have `losses`, `arrays` and `evidence`; without `undo`, `combine` or `merge` the options
+that need them are refused. All others have a default that serves predictions of any kind;
+`label_task.py` has what tasks of labels share.
 """
 
 from functools import cache

@@ -6,7 +6,9 @@ import json
 import pytest
 import yaml
 
+from tests.tasks.proof import counting
 from tfvision.cli import commands, training
+from tfvision.errors import InputError
 from tfvision.tasks import facts
 
 CONFIG = {
@@ -65,6 +67,8 @@ def test_the_run_of_the_lower_error_is_better(runs):
 def test_what_makes_no_sense_for_it_is_refused_with_the_reason(runs, capsys):
     assert commands.main(["evaluate", str(runs / "long"), "--tile", "64", "--device", "cpu"]) == 2
     assert "is no sum over tiles" in capsys.readouterr().err
+    with pytest.raises(InputError, match="counting has no method `merge`: predict without --tile"):
+        counting.Counting().merge([], (96, 128))
 
 
 def test_a_prediction_is_a_number_an_image(runs):
