@@ -1,5 +1,7 @@
 """Every loss of the table: NumPy references, ranges, ignored pixels, gradients, float16."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -33,7 +35,9 @@ def reference(name, labels, logits, weights, ignore):
             hardest = np.argsort(-values)[: int(np.ceil(len(values) / 4))]
             values, w = values[hardest], w[hardest]
         return (w * values).sum() / w.sum() if w.sum() else 0.0
-    alpha, beta = (0.5, 0.5) if name == "dice" else (0.3, 0.7)
+    of_regions = {"dice": (0.5, 0.5), "tversky": (0.3, 0.7)}
+    assert name in of_regions, f"give the function `reference` the formula of {name}"
+    alpha, beta = of_regions[name]
     above = below = 0.0
     for c in np.unique(truth):
         t = truth == c
@@ -263,22 +267,23 @@ def test_gradient_descent_from_an_undecided_start_reaches_zero(name):
     assert value < 0.1 * first
 
 
-@pytest.mark.parametrize(
-    ("name", "kwargs"),
-    [
-        ("boundary", {"unit": "diagonal"}),
-        ("binary_cross_entropy", {"positive_weight": [1.0, 2.0, 0.5, 3.0]}),
-        ("binary_dice", {}),
-        ("cross_entropy", {"label_smoothing": 0.1}),
-        ("dice", {}),
-        ("focal", {"gamma": 1.5}),
-        ("hard_pixels", {"keep": 0.5, "minimum": 3, "threshold": 0.7}),
-        ("lovasz_softmax", {"classes": "all"}),
-        ("tversky", {"alpha": 0.2, "beta": 0.9}),
-    ],
-)
-def test_config_round_trip(name, kwargs):
+OWN = {  # values of the arguments that one loss alone has, other than their defaults
+    "boundary": {"unit": "diagonal"},
+    "binary_cross_entropy": {"positive_weight": [1.0, 2.0, 0.5, 3.0]},
+    "cross_entropy": {"label_smoothing": 0.1},
+    "focal": {"gamma": 1.5},
+    "hard_pixels": {"keep": 0.5, "minimum": 3, "threshold": 0.7},
+    "lovasz_softmax": {"classes": "all"},
+    "tversky": {"alpha": 0.2, "beta": 0.9},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_round_trip(name):
+    kwargs = OWN.get(name, {})
     common = {"class_weights": [1.0, 0.0, 2.0, 3.0], "ignore_labels": [0, 255], "name": "mine"}
+    own = inspect.signature(losses.LOSSES[name]).parameters.keys() - common.keys()
+    assert own - {"reduction", "dtype"} == kwargs.keys(), f"give the arguments of {name} to OWN"
     loss = losses.LOSSES[name](**common, **kwargs, reduction="sum", dtype="float32")
     copy = keras.losses.deserialize(keras.losses.serialize(loss))
     assert type(copy) is type(loss)

@@ -77,7 +77,9 @@ def test_dropout_and_activation_reach_every_block(name):
     drops = [y for y in model.layers if isinstance(y, keras.layers.SpatialDropout2D)]
     blocks = [y for y in model.layers if y.name.endswith("_2_conv") and y.kernel_size == (3, 3)]
     others = {"segformer": 1, "deeplab_v3plus": 1}  # before the logits, behind the pyramid
-    assert len(drops) == len(blocks) + others.get(name, 0)
+    assert len(drops) == len(blocks) + others.get(name, 0), (
+        "a dropout for each 3x3 convolution named *_2_conv; count those elsewhere in `others`"
+    )
     assert {y.rate for y in drops} == {0.3}
     acts = [y for y in model.layers if isinstance(y, keras.layers.Activation)]
     assert {y.get_config()["activation"] for y in acts} == {"gelu"}
