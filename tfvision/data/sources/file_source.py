@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS, read_image, read_mask
+from tfvision.data.files.images import EXTENSIONS, read_image, read_mask
 from tfvision.data.files.issue import Issue
 from tfvision.data.files.paths import leads_inside, stamp_of
-from tfvision.data.files.pixels import parse_palette
+from tfvision.data.files.reading import Reading
 from tfvision.data.sources.source import RawSample, Record, Source
 
 SYSTEM_NAMES = {
@@ -24,8 +24,7 @@ class FileSource(Source):
         records: One a sample.
         files: For each record its image file and its mask file, or None.
         mask_places: What messages call the mask files.
-        mask_palette: See `tfvision.data.files.pixels.parse_palette`.
-        exif, max_pixels: See `tfvision.data.files.images.read_image`.
+        reading: How they are read.
         **common: What `Source` takes.
     """
 
@@ -35,16 +34,12 @@ class FileSource(Source):
         files: Sequence[tuple[Path, Path | None]],
         mask_places: Sequence[str],
         *,
-        mask_palette: Mapping | Sequence | None = None,
-        exif: str = "apply",
-        max_pixels: int = MAX_PIXELS,
+        reading: Reading | None = None,
         **common,
     ):
-        palette = None if mask_palette is None else parse_palette(mask_palette)
-        options = f"exif={exif} max_pixels={max_pixels} mask_palette={palette}"
-        super().__init__(records, options=options, **common)
+        self.reading = reading or Reading()
+        super().__init__(records, options=self.reading.text, **common)
         self._files, self._mask_places = list(files), list(mask_places)
-        self._palette, self._exif, self._max_pixels = palette, exif, max_pixels
 
     def files(self, index: int) -> tuple[Path, Path | None]:
         """The image file of a sample, and its mask file where it has one."""
@@ -55,13 +50,10 @@ class FileSource(Source):
 
     def read_raw(self, index: int) -> RawSample:
         image_path, mask_path = self._files[index]
-        limits = {"exif": self._exif, "max_pixels": self._max_pixels}
-        image = read_image(image_path, place=self.records[index].place, **limits)
+        image = read_image(image_path, self.reading, place=self.records[index].place)
         if mask_path is None:
             return RawSample(image.pixels, mode=image.mode, warnings=image.warnings)
-        mask = read_mask(
-            mask_path, place=self._mask_places[index], mask_palette=self._palette, **limits
-        )
+        mask = read_mask(mask_path, self.reading, place=self._mask_places[index])
         warnings = (*image.warnings, *(f"mask {warning}" for warning in mask.warnings))
         return RawSample(image.pixels, mask.pixels, mode=image.mode, warnings=warnings)
 
