@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.data.files.issue import BadSample
+from tfvision.data.files.pixels import white_of
 from tfvision.data.files.timeout import Stalled, in_time
 from tfvision.data.pipeline import Samples
 from tfvision.data.sources.source import Source
@@ -153,9 +154,7 @@ def native(source: Source, index: int, channels: int) -> Native:
         channels: 1 or 3, of the image.
     """
     sample = in_time(lambda: source.read(index), source.records[index].place)
-    dtype = sample.image.dtype
-    largest = np.iinfo(dtype).max if dtype.kind in "iu" else 1.0
-    scale = 1.0 / (source.white_of(index) or largest)
+    scale = 1.0 / white_of(sample.image.dtype, source.white_of(index))
     one = sample.boxes is not None and len(sample.boxes) == 1
     return Native(
         image=to_channels(sample.image, channels),

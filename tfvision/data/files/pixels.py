@@ -12,6 +12,18 @@ Colour = tuple[int, int, int]
 TINT = 48  # grey levels by which the channels of a grey JPEG may differ
 
 
+def white_of(dtype: np.dtype | str, declared: float | None = None) -> float:
+    """The pixel value that means 1.0 in images of a dtype.
+
+    It is 255, 65535 or 1.0, or what is declared. Where that is beyond 255 it is meant for the
+    deeper images of a data set: those of 8 bits never reach it.
+    """
+    dtype = np.dtype(dtype)
+    if declared is not None and not (dtype == np.uint8 and declared > 255):
+        return float(declared)
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+
+
 def parse_palette(palette: Mapping | Sequence) -> dict[Colour, int]:
     """Colours and their labels: `["#000000", "#ff0000"]` in class order, or a mapping.
 

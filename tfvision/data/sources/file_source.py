@@ -9,6 +9,7 @@ from tfvision.data.files.images import EXTENSIONS, read_image, read_mask
 from tfvision.data.files.issue import Issue
 from tfvision.data.files.paths import leads_inside, stamp_of
 from tfvision.data.files.reading import Reading
+from tfvision.data.sources.pages import Samples, each_page
 from tfvision.data.sources.source import RawSample, Record, Source
 
 SYSTEM_NAMES = {
@@ -38,8 +39,20 @@ class FileSource(Source):
         **common,
     ):
         self.reading = reading or Reading()
-        super().__init__(records, options=self.reading.text, **common)
-        self._files, self._mask_places = list(files), list(mask_places)
+        samples = Samples(list(records), list(files), list(mask_places))
+        if self.reading.pages == "each":
+            samples = each_page(samples)
+        super().__init__(samples.records, options=self.reading.text, **common)
+        self._files, self._mask_places = samples.files, samples.mask_places
+        self._pages = samples.pages or [None] * len(samples.files)
+        self._listed = samples.listed or list(range(len(samples.files)))
+        self.notes += samples.notes
+        self.problems += samples.problems
+        if self.reading.threshold is not None:
+            self.notes.append(
+                f"masks are read by data.source.threshold: values from {self.reading.threshold:g} "
+                "on are the object (1), those below the background (0)"
+            )
 
     def files(self, index: int) -> tuple[Path, Path | None]:
         """The image file of a sample, and its mask file where it has one."""
@@ -50,10 +63,11 @@ class FileSource(Source):
 
     def read_raw(self, index: int) -> RawSample:
         image_path, mask_path = self._files[index]
-        image = read_image(image_path, self.reading, place=self.records[index].place)
+        page = self._pages[index]
+        image = read_image(image_path, self.reading, place=self.records[index].place, page=page)
         if mask_path is None:
             return RawSample(image.pixels, mode=image.mode, warnings=image.warnings)
-        mask = read_mask(mask_path, self.reading, place=self._mask_places[index])
+        mask = read_mask(mask_path, self.reading, place=self._mask_places[index], page=page)
         warnings = (*image.warnings, *(f"mask {warning}" for warning in mask.warnings))
         return RawSample(image.pixels, mask.pixels, mode=image.mode, warnings=warnings)
 
