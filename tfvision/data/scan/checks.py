@@ -180,7 +180,7 @@ def find_notes(facts: Sequence[Facts | None], result: Scan) -> list[str]:
         notes.append(f"{turned} images carry an EXIF orientation: applied")
     notes += _region_notes(facts)
     total = int(result.ignored_pixels.sum())
-    if total:
+    if total and result.class_names:
         share = total / max(1, total + int(result.class_pixels.sum()))
         notes.append(f"label {result.ignore_label} means no label: {share:.1%} of all pixels")
     return notes

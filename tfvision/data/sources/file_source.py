@@ -1,12 +1,13 @@
 """Samples that are files: an image file each, and a mask file where there is one."""
 
+import filecmp
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfvision.data.files.images import EXTENSIONS, read_image, read_mask
-from tfvision.data.files.issue import Issue
+from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import leads_inside, stamp_of
 from tfvision.data.files.reading import Reading
 from tfvision.data.sources.pages import Samples, each_page
@@ -67,9 +68,30 @@ class FileSource(Source):
         image = read_image(image_path, self.reading, place=self.records[index].place, page=page)
         if mask_path is None:
             return RawSample(image.pixels, mode=image.mode, warnings=image.warnings)
-        mask = read_mask(mask_path, self.reading, place=self._mask_places[index], page=page)
+        mask_place = self._mask_places[index]
+        try:
+            mask = read_mask(mask_path, self.reading, place=mask_place, page=page)
+        except BadSample:
+            if not _equal_files(image_path, mask_path):
+                raise
+            advice = "Put the mask there in place of the copy."
+            raise BadSample(mask_place, "is the image itself, not its mask", advice) from None
         warnings = (*image.warnings, *(f"mask {warning}" for warning in mask.warnings))
-        return RawSample(image.pixels, mask.pixels, mode=image.mode, warnings=warnings)
+        return RawSample(
+            image.pixels,
+            mask.pixels,
+            mode=image.mode,
+            warnings=warnings,
+            mask_colours=mask.colours,
+        )
+
+
+def _equal_files(first: Path, second: Path) -> bool:
+    """Whether two files have the same content."""
+    try:
+        return filecmp.cmp(first, second, shallow=False)
+    except OSError:
+        return False
 
 
 @dataclass
