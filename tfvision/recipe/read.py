@@ -165,6 +165,22 @@ def native(source: Source, index: int, channels: int) -> Native:
     )
 
 
+def native_large(source: Source, index: int, channels: int) -> Native:
+    """One image at its own size, which may be too large to be held.
+
+    Its `image` then is not an array, but gives one for `image[rows, columns]`; see
+    `tfvision.data.files.windows`. There is no truth with it.
+
+    Args:
+        source, index, channels: As `native` has them.
+    """
+    image = source.read_large(index).image
+    scale = 1.0 / white_of(image.dtype, source.white_of(index))
+    if isinstance(image, np.ndarray):
+        return Native(to_channels(image, channels), scale)
+    return Native(image.then(lambda part: to_channels(part, channels)), scale)
+
+
 def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """Grey repeated to three channels, or colour weighed to grey (ITU-R BT.601)."""
     if image.shape[-1] == channels:

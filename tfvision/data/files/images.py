@@ -86,7 +86,8 @@ def read_image(
             which nothing says what they are; names the file.
     """
     reading, place = reading or Reading(**options), place or str(path)
-    data, suffix = read_bytes(Path(path), place=place), Path(path).suffix
+    limit = {"limit": None} if reading.max_pixels is None else {}  # memory says it then
+    data, suffix = read_bytes(Path(path), place=place, **limit), Path(path).suffix
     if reading.pages == "bands":
         opened = open_as_bands(data, suffix, place, reading)
     else:

@@ -137,8 +137,8 @@ def chosen_bands(
             place,
             f"has {count} bands, and a model sees one or three",
             "Say which, counted from 0: "
-            + (f"{_typed_bands([0, 1, 2])}, " if count > 2 else "")
-            + f"or {_typed_bands([count - 1])} for one alone.",
+            + _typed_bands([0, 1, 2] if count > 2 else [0])
+            + f", or {_typed_bands([count - 1])} for the last alone.",
         )
     return pixels
 

@@ -115,13 +115,15 @@ def is_plain(page: tifffile.TiffPage) -> bool:
         page.sampleformat,
         page.photometric,
     )
+    if page.imagedepth > 1:
+        return False
     if kind == FLOAT:
         return bits == 32 and samples == 1 and colour == GREY
     if kind != UNSIGNED:
         return False
     if samples == 1:
         small = bits in (1, 2, 4, 8) and colour in (GREY_INVERTED, GREY, PALETTE)
-        return small or (bits == 16 and colour == GREY)
+        return small or (bits in (12, 16) and colour == GREY)
     alpha = has_alpha(page)
     if bits != 8:
         return False
@@ -183,7 +185,7 @@ def _stored(page: tifffile.TiffPage) -> str:
 
 
 def _not_decoded(page: tifffile.TiffPage, error: Exception, place: str) -> BadSample:
-    if "imagecodecs" in str(error):
+    if isinstance(error, ImportError) or "imagecodecs" in str(error):
         compression = getattr(page.compression, "name", page.compression)
         return BadSample(
             place,

@@ -3,7 +3,7 @@
 import filecmp
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tfvision.data.files.images import EXTENSIONS, read_image, read_mask
@@ -84,6 +84,17 @@ class FileSource(Source):
             warnings=warnings,
             mask_colours=mask.colours,
         )
+
+    def read_large(self, index: int) -> RawSample:
+        path, page, place = self._files[index][0], self._pages[index], self.records[index].place
+        from tfvision.data.files.windows import open_windows  # its library only where it is asked
+
+        reading = replace(self.reading, max_pixels=None)
+        windows = open_windows(path, reading, place=place, page=page)
+        if windows is not None:
+            return RawSample(windows, mode=str(windows.dtype))
+        image = read_image(path, reading, place=place, page=page)
+        return RawSample(image.pixels, mode=image.mode, warnings=image.warnings)
 
 
 def _equal_files(first: Path, second: Path) -> bool:

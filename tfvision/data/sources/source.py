@@ -123,6 +123,14 @@ class Source(ABC):
             BadSample: It cannot be read as it stands.
         """
 
+    def read_large(self, index: int) -> RawSample:
+        """The image alone, whatever its size; it may be one that is decoded part by part.
+
+        Raises:
+            BadSample: It cannot be read as it stands, or does not fit into memory.
+        """
+        return replace(self.read_raw(index), mask=None)
+
     @abstractmethod
     def stamp(self, index: int) -> str:
         """Differs where the sample was written again since. "" where that is unknown."""
