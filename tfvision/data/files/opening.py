@@ -259,8 +259,9 @@ def _check_pixels(height: int, width: int, bands: int, place: str, reading: Read
         raise BadSample(
             place,
             f"declares {height} x {width} pixels, the limit is {reading.max_pixels:,} pixels",
-            f"Where you trust the file, raise it: --set data.source.max_pixels={pixels}. A "
-            "segmentation predicts images of any size in tiles: predict RUN IMAGE --tile 512.",
+            "A segmentation predicts images of any size in tiles: predict RUN IMAGE --tile 512. To "
+            "train on it or to audit it, where you trust the file, raise the limit: --set "
+            f"data.source.max_pixels={pixels}.",
         )
 
 
