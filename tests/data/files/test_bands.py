@@ -10,6 +10,7 @@ from PIL import Image
 from tests.data.files.test_images import STORED, png_of_16_bits
 from tests.data.make import image, mask, save
 from tfvision.data.files import tiff
+from tfvision.data.files.encode import encoded
 from tfvision.data.files.images import pages_in, read_image, read_mask
 from tfvision.data.files.issue import BadSample
 from tfvision.data.files.pixels import white_of
@@ -389,3 +390,46 @@ def test_options_of_reading_stand_in_signatures_and_in_what_a_scan_is_kept_under
     assert folder(tmp_path, bands=[2]).options.endswith("bands=(2,)")
     with pytest.raises(InputError, match="Did you mean 'bands'"):
         open_source(tmp_path, band=[2])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name", "written"),
+    [
+        ("uint16", "a.png", "a.png"),
+        ("uint16", "a.tif", "a.tif"),
+        ("uint16", "a.jpg", "a.png"),
+        ("float32", "a.png", "a.tif"),
+    ],
+)
+def test_deep_colour_is_written_as_it_is(tmp_path, dtype, name, written):
+    pixels = numbers((*SIZE, 3), dtype)
+    found, data = encoded(pixels, name)
+    assert found == written
+    (tmp_path / found).write_bytes(data)
+    np.testing.assert_array_equal(read_image(tmp_path / found).pixels, pixels)
+
+
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_a_mask_whose_least_value_is_white_is_read_as_seen_and_that_is_said(tmp_path, bits):
+    labels = mask(3, *SIZE, 2) * (1 if bits == 1 else 255)
+    dtype = {1: bool, 8: np.uint8, 16: np.uint16}[bits]
+    path = tif(tmp_path / "a.tif", labels.astype(dtype), photometric="miniswhite")
+    read = read_mask(path)
+    assert read.warnings == ("is stored with white as its least value: read as it is seen, black "
+                             "as 0",)  # fmt: skip
+    np.testing.assert_array_equal(read.pixels, 2**bits - 1 - labels.astype(np.int32))
+
+
+def test_masks_of_an_npz_are_read_by_a_threshold_too(tmp_path):
+    grey = np.stack([numbers(SIZE, seed=i) for i in range(3)])
+    shares = grey / 255
+    np.savez(tmp_path / "a.npz", images=grey, masks=grey)
+    np.savez(tmp_path / "b.npz", images=grey, masks=shares)
+    for name, stored, threshold in [("a", grey, 128), ("b", shares, 0.5)]:
+        source = open_source(tmp_path / f"{name}.npz", threshold=threshold)
+        found = scan(source)
+        assert not found.errors
+        assert "masks are read by data.source.threshold" in found.notes[0]
+        np.testing.assert_array_equal(source.read(1).mask, stored[1] >= threshold)
+    (issue, *_) = scan(open_source(tmp_path / "b.npz")).errors
+    assert "--set data.source.threshold=0.5" in str(issue)

@@ -126,6 +126,8 @@ def read_mask(
     warnings, colours = list(opened.warnings), {}
     if opened.format in ("JPEG", "MPO") and reading.threshold is None:
         warnings.append(JPEG_MASK)
+    if opened.inverted:
+        warnings.append("is stored with white as its least value: read as it is seen, black as 0")
     if reading.mask_palette is not None:
         labels = _by_colour(opened, reading, place)
     elif opened.image is None:

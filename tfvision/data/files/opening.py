@@ -51,6 +51,7 @@ class Opened:
         mode: How the file stores it, by Pillow's name: "RGB", "L", "P", "I;16", "RGBA", ...; or
             its bands: "6 x uint16".
         format: Of the file, "PNG".
+        inverted: Whether grey is stored with white as its least value, and was turned round.
         warnings: What a careful user would want to know, one sentence each.
     """
 
@@ -60,6 +61,7 @@ class Opened:
     mode: str
     format: str
     warnings: list[str]
+    inverted: bool = False
 
     def all_bands(self, place: str) -> tuple[np.ndarray, bool]:
         """(H, W, n), and whether the last is transparency."""
@@ -183,11 +185,12 @@ def _open_tiff(data: bytes, suffix: str, place: str, reading: Reading, page: int
         if header.directories[number]:
             image.seek(header.directories[number])
         mode = image.mode  # Pillow turns a TIFF itself
-        return Opened(_loaded(image, data, place, warnings), None, False, mode, "TIFF", warnings)
+        image = _loaded(image, data, place, warnings)
+        return Opened(image, None, False, mode, "TIFF", warnings, header.least_is_white)
     pixels, alpha, mode = read_page(data, number, place)
     if reading.exif != "ignore":
         pixels = _TURNS.get(header.orientation, lambda a: a)(pixels)
-    return Opened(None, pixels, alpha, mode, "TIFF", warnings)
+    return Opened(None, pixels, alpha, mode, "TIFF", warnings, header.least_is_white)
 
 
 def _identified(data: bytes, place: str) -> Image.Image:

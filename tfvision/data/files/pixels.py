@@ -267,7 +267,8 @@ def integral(mask: np.ndarray, place: str) -> np.ndarray:
         raise BadSample(
             place,
             f"the mask holds {mask[y, x]} at pixel (y, x) = ({y}, {x}), labels are whole numbers",
-            "Store class numbers 0, 1, 2, ... in the mask.",
+            "Store class numbers 0, 1, 2, ... in the mask. Where values from one on mean the "
+            "object, type it: --set data.source.threshold=0.5.",
         )
     return mask.astype(np.int32)
 

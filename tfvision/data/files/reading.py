@@ -58,8 +58,7 @@ class Reading:
         if self.mask_palette is not None:
             object.__setattr__(self, "mask_palette", parse_palette(self.mask_palette))
         if self.threshold is not None:
-            if isinstance(self.threshold, bool) or not isinstance(self.threshold, int | float):
-                raise InputError(f"threshold must be a number, e.g. 128; got {self.threshold!r}.")
+            check_threshold(self.threshold)
             if self.mask_palette is not None:
                 raise InputError(
                     "threshold and mask_palette both say what mask values mean. Keep one."
@@ -96,6 +95,24 @@ def takes_reading(*, without: Sequence[str] = ()) -> Callable[[Callable], Callab
         return builder
 
     return declare
+
+
+def check_threshold(threshold: float | None) -> float | None:
+    """A threshold that is a number, or None."""
+    number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    if threshold is not None and not number:
+        raise InputError(f"threshold must be a number, e.g. 128; got {threshold!r}.")
+    return threshold
+
+
+def threshold_note(threshold: float | None) -> list[str]:
+    """What is said where masks are read by a threshold."""
+    if threshold is None:
+        return []
+    return [
+        f"masks are read by data.source.threshold: values from {threshold:g} on are the object "
+        "(1), those below the background (0)"
+    ]
 
 
 def _checked_bands(bands: Sequence[int]) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ class Header:
         pages: How many there are.
         height, width: Of the first page, as stored.
         orientation: Of the first page, as EXIF counts it.
+        least_is_white: Whether grey is stored inverted, and has been turned round when it is read.
         directories: For each page its number among all directories of the file, where Pillow
             reads every page, and reads it right; else ().
     """
@@ -38,6 +39,7 @@ class Header:
     height: int
     width: int
     orientation: int
+    least_is_white: bool
     directories: tuple[int, ...]
 
 
@@ -59,6 +61,7 @@ def read_header(data: bytes, place: str) -> Header:
             height=int(first.imagelength),
             width=int(first.imagewidth),
             orientation=1 if tag is None else int(tag.value),
+            least_is_white=first.photometric == GREY_INVERTED,
             directories=plain if count == len(pages) else (),
         )
 

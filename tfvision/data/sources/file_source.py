@@ -9,7 +9,7 @@ from pathlib import Path
 from tfvision.data.files.images import EXTENSIONS, read_image, read_mask
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import leads_inside, stamp_of
-from tfvision.data.files.reading import Reading
+from tfvision.data.files.reading import Reading, threshold_note
 from tfvision.data.sources.pages import Samples, each_page
 from tfvision.data.sources.source import RawSample, Record, Source
 
@@ -49,11 +49,7 @@ class FileSource(Source):
         self._listed = samples.listed or list(range(len(samples.files)))
         self.notes += samples.notes
         self.problems += samples.problems
-        if self.reading.threshold is not None:
-            self.notes.append(
-                f"masks are read by data.source.threshold: values from {self.reading.threshold:g} "
-                "on are the object (1), those below the background (0)"
-            )
+        self.notes += threshold_note(self.reading.threshold)
 
     def files(self, index: int) -> tuple[Path, Path | None]:
         """The image file of a sample, and its mask file where it has one."""
