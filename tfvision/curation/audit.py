@@ -13,6 +13,7 @@ from tfvision.config import DataConfig
 from tfvision.curation import audit_classes, audit_text, clean
 from tfvision.curation.audited import Audited
 from tfvision.data.audit.finding import KINDS
+from tfvision.data.files.pixels import white_of
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import SPLITS, Source
 from tfvision.data.split.exclude import exclude_csv, read_exclude
@@ -178,8 +179,7 @@ def _pictures(audited: Audited):
         except (InputError, OSError):  # the scan has said it, or the file went away since
             return None
         image = sample.image
-        largest = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else 1.0
-        white = audited.source.white or largest
+        white = white_of(image.dtype, audited.source.white)
         if image.dtype != np.uint8 or white != 255:
             image = np.clip(np.rint(image.astype(np.float64) * (255 / white)), 0, 255)
         kind = truth_kind(audited.source.truth)

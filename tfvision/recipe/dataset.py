@@ -170,6 +170,7 @@ def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Pre
         source,
         class_names=config.class_names,
         ignore_label=config.ignore_label,
+        settled=_saved(config),
         on_bad_sample=config.on_bad_sample,
     )
     exclude = read_exclude(config.exclude, source.records, truth=source.truth)
@@ -207,6 +208,13 @@ def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Pre
         notes=notes,
         task=config.task,
     )
+
+
+def _saved(config: DataConfig) -> bool:
+    """Whether a config is one that a run saved: it writes down what nobody types, that classes
+    come from the data and which label is none."""
+    written = {"class_names", "ignore_label"} <= config.model_fields_set
+    return written and config.class_names is None
 
 
 def _audit(config: DataConfig, source: Source, found: Scan, left_out, issues) -> Audit:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.data.files.issue import BadSample
+from tfvision.data.files.pixels import white_of
 from tfvision.data.files.timeout import Stalled, in_time
 from tfvision.data.pipeline import Samples
 from tfvision.data.sources.source import Source
@@ -153,9 +154,7 @@ def native(source: Source, index: int, channels: int) -> Native:
         channels: 1 or 3, of the image.
     """
     sample = in_time(lambda: source.read(index), source.records[index].place)
-    dtype = sample.image.dtype
-    largest = np.iinfo(dtype).max if dtype.kind in "iu" else 1.0
-    scale = 1.0 / (source.white_of(index) or largest)
+    scale = 1.0 / white_of(sample.image.dtype, source.white_of(index))
     one = sample.boxes is not None and len(sample.boxes) == 1
     return Native(
         image=to_channels(sample.image, channels),
@@ -164,6 +163,22 @@ def native(source: Source, index: int, channels: int) -> Native:
         region=sample.region,
         box=sample.boxes[0] if one else None,
     )
+
+
+def native_large(source: Source, index: int, channels: int) -> Native:
+    """One image at its own size, which may be too large to be held.
+
+    Its `image` then is not an array, but gives one for `image[rows, columns]`; see
+    `tfvision.data.files.windows`. There is no truth with it.
+
+    Args:
+        source, index, channels: As `native` has them.
+    """
+    image = source.read_large(index).image
+    scale = 1.0 / white_of(image.dtype, source.white_of(index))
+    if isinstance(image, np.ndarray):
+        return Native(to_channels(image, channels), scale)
+    return Native(image.then(lambda part: to_channels(part, channels)), scale)
 
 
 def to_channels(image: np.ndarray, channels: int) -> np.ndarray:

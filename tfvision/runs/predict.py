@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tfvision.data.files.reading import MAX_PIXELS
 from tfvision.data.sources.source import Source
 from tfvision.engine.distribute import make_strategy
 from tfvision.engine.files import write_text
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
-from tfvision.recipe.read import Native, native
+from tfvision.recipe.read import Native, native, native_large
 from tfvision.runs.load import LoadedRun, load_run, open_like, own_data, weights_sha256
 from tfvision.runs.request import UseRequest
 from tfvision.runs.views_and_tiles import as_requested, fitted_files, how
@@ -30,7 +31,8 @@ def predict(request: UseRequest) -> dict[str, Any]:
     ids = [source.records[i].id for i in indices]
     if len(set(ids)) < len(ids):
         ids = [f"{source.records[i].part}/{source.records[i].id}".lstrip("/") for i in indices]
-    predictions = Predictions(loaded, source, indices)
+    large = request.tile is not None
+    predictions = Predictions(loaded, source, indices, large=large, quiet=request.quiet)
     if request.shards is not None:
         predictions = stored(predictions, ids, request, weights_of(run))
     written = loaded.task.write_predictions(
@@ -58,12 +60,16 @@ class Predictions:
         loaded: What predicts.
         source, indices: The records.
         counter: Is added what `task.notes` reads, image by image.
+        large: Whether images of any size are read, since they are predicted in tiles.
+        quiet: Whether nothing is said of images that are held whole beyond the usual limit.
     """
 
     loaded: LoadedRun
     source: Source
     indices: list[int]
     counter: Counter = field(default_factory=Counter)
+    large: bool = False
+    quiet: bool = True
 
     def raw(self, positions: Sequence[int] | None = None) -> Iterator[Prediction]:
         """The predictions of all records, or of those at these positions, before any rule."""
@@ -80,8 +86,26 @@ class Predictions:
         return loaded.task.answers(loaded.recipe, loaded.predictor, samples, counter=self.counter)
 
     def _samples(self, positions: Iterable[int]) -> Iterator[Native]:
+        read = native_large if self.large else native
         for p in positions:
-            yield native(self.source, self.indices[p], self.loaded.recipe.channels)
+            sample = read(self.source, self.indices[p], self.loaded.recipe.channels)
+            if not self.quiet:
+                _say_if_large(sample, self.source.records[self.indices[p]].place)
+            yield sample
+
+
+def _say_if_large(sample: Native, place: str) -> None:
+    """What it takes to hold an image that is larger than those that are read without tiles."""
+    height, width, channels = sample.image.shape
+    if not isinstance(sample.image, np.ndarray):
+        print(f"{place}: {height} x {width} pixels, read window by window", file=sys.stderr)
+    elif height * width > MAX_PIXELS:
+        each = channels * sample.image.dtype.itemsize
+        print(
+            f"{place}: {height} x {width} pixels, decoded once and held at {each} bytes a pixel "
+            f"({height * width * each / 2**30:.1f} GiB)",
+            file=sys.stderr,
+        )
 
 
 @dataclass(frozen=True)

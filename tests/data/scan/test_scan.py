@@ -93,7 +93,7 @@ def test_0_and_255_read_as_0_and_1():
     assert not found.errors
     assert found.num_classes == 2
     assert found.ignore_label is None
-    assert [n for n in found.notes if "255" in n] == ["masks hold {0, 255}: read as {0, 1}"]
+    assert [n for n in found.notes if "255" in n] == ["values of masks: 0 background, 255 object"]
     np.testing.assert_array_equal(source.read(3).mask, mask(3, classes=2))
     assert found.class_pixels[:, 1].sum() == (arrays(classes=2)[1] == 1).sum()
     again = scan(source)
@@ -106,10 +106,10 @@ def test_other_gaps_need_mask_values(values):
     masks = np.array(values, np.uint8)[arrays(classes=len(values))[1]]
     found = scan(source_of(masks))
     with pytest.raises(
-        InputError, match=r"classes are 0, 1, 2, .* declare mask_values: \["
+        InputError, match=r"classes are 0, 1, 2, .* --set data.source.mask_values=\["
     ) as info:
         found.raise_for_errors()
-    assert str(values) in str(info.value)
+    assert f"mask_values={str(values).replace(' ', '')}." in str(info.value)
     odd = next(v for v, e in zip(values, range(9), strict=False) if v != e)
     y, x = np.argwhere(masks[0] == odd)[0]
     assert f"{odd} first stands here, at pixel (y, x) = ({y}, {x})" in str(info.value)
@@ -288,8 +288,10 @@ def test_16_bit_images_that_stay_dark(tmp_path):
     """D07"""
     images, masks = arrays()
     part = {"": {"images": images.astype(np.uint16) * 16, "masks": masks}}
-    assert "16-bit images reach" in scan(ArraySource(part)).notes[0]
-    assert not scan(ArraySource(part, white=4095)).notes
+    dark = [note for note in scan(ArraySource(part)).notes if "16-bit" in note]
+    assert dark[0].startswith("16-bit images reach 4080 of 65535: they will be dark; where 4095 is")
+    assert dark[0].endswith("--set data.source.white=4095")
+    assert "16-bit" not in texts(scan(ArraySource(part, white=4095)).notes)
     found = scan(ArraySource(part, white=100))
     assert "expected: 0..100" in texts(found.errors)
     with pytest.raises(InputError, match="must be above 0"):

@@ -243,7 +243,8 @@ def test_range_of_float_images(data):
         source = ArraySource({"": {"images": stored, "masks": masks}})
         found = scan(source)
         assert (found.white, source.white, found.errors) == (white, white, [])
-        assert [n.split(":")[0] for n in found.notes] == note
+        said = [n.split(":")[0] for n in found.notes]
+        assert [n for n in said if n != "values of masks"] == note
     stored = images / 255
     stored[4, 0, 0] = 1.5
     found = scan(ArraySource({"": {"images": stored, "masks": masks}}))

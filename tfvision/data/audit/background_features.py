@@ -12,8 +12,8 @@ import numpy as np
 
 from tfvision.data.files.cache import read_json, write_json
 from tfvision.data.files.issue import BadSample
+from tfvision.data.files.pixels import white_of
 from tfvision.data.files.timeout import map_in_time
-from tfvision.data.scan.checks import WHITE
 from tfvision.data.scan.measure import Facts
 from tfvision.data.sources.source import RawSample, Source
 
@@ -64,7 +64,7 @@ def reduced(image: np.ndarray, white: float | None) -> np.ndarray:
     """
     scaled = image
     if image.dtype != np.uint8 or white not in (None, 255):
-        scaled = image.astype(np.float32) * np.float32(255 / (white or WHITE[str(image.dtype)]))
+        scaled = image.astype(np.float32) * np.float32(255 / white_of(image.dtype, white))
     small = cv2.resize(scaled, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     small = np.clip(np.rint(small), 0, 255).astype(np.uint8).reshape(SIDE, SIDE, -1)
     return np.repeat(small, 3, axis=2) if small.shape[2] == 1 else small

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from tfvision.data.crops.windows import Window, cut_window, window_of
+from tfvision.data.files.pixels import white_of
 from tfvision.errors import InputError
 
 METHODS = ("grabcut", "border_colour")
@@ -190,20 +191,15 @@ def composite(
         colour: 0 to 1 of white, the same for all channels, or C such numbers.
         white: The pixel value that means 1.0; None: by the dtype.
     """
-    value = np.asarray(colour, np.float64) * (white or white_of(image))
+    value = np.asarray(colour, np.float64) * white_of(image.dtype, white)
     if image.dtype.kind in "iu":
         value = np.rint(value)
     return np.where(region[..., None] != 0, image, value.astype(image.dtype))
 
 
-def white_of(image: np.ndarray) -> float:
-    """The pixel value that means 1.0, by the dtype: 255, 65535 or 1.0."""
-    return float(np.iinfo(image.dtype).max) if image.dtype.kind in "iu" else 1.0
-
-
 def as_colours(image: np.ndarray, white: float | None = None) -> np.ndarray:
     """(H, W, 3) uint8 of an image (H, W, 1 or 3) of any dtype."""
-    scale = 255 / (white or white_of(image))
+    scale = 255 / white_of(image.dtype, white)
     if image.dtype != np.uint8 or scale != 1:
         image = np.clip(np.rint(image.astype(np.float64) * scale), 0, 255).astype(np.uint8)
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tfvision.data.crops.foreground import FAILURES, white_of
+from tfvision.data.crops.foreground import FAILURES
 from tfvision.data.crops.windows import Window, bounding_box, cut_window, window_of
+from tfvision.data.files.pixels import white_of
 from tfvision.errors import InputError
 
 AGGREGATES = ("mean", "area", "log_mean", "median", "max")
@@ -123,7 +124,7 @@ class Cut:
             if len(box) != 4:
                 raise InputError(f"`{self.name}` takes one box an image; got {len(box) / 4:g}.")
             window_of(box, image.shape[:2])
-        return self._pieces(Whole(image, region, box, white or white_of(image)))
+        return self._pieces(Whole(image, region, box, white_of(image.dtype, white)))
 
     def channels(self, channels: int) -> int:
         """Channels of a piece, for images that have `channels`."""

@@ -26,7 +26,7 @@ def encoded(image: np.ndarray, name: str) -> tuple[str, bytes]:
         name: A file name with the extension of an image.
 
     Raises:
-        InputError: The format cannot hold an image of that size, or 16 bits in colour.
+        InputError: The format cannot hold an image of that size.
     """
     start, dot, suffix = name.rpartition(".")
     kind = EXTENSIONS.get(f".{suffix.lower()}") if dot else None
@@ -35,10 +35,7 @@ def encoded(image: np.ndarray, name: str) -> tuple[str, bytes]:
     elif kind not in (DEEP if image.dtype == np.uint16 else ("JPEG", *LOSSLESS)):
         kind, name = "PNG", f"{start or name}.png"
     if image.shape[-1] == 3 and image.dtype != np.uint8:
-        raise InputError(
-            f"{name}: a colour image of {image.dtype} cannot be written. Save it with 8 bits a "
-            "channel first."
-        )
+        return name, _deep_colour(image, kind)
     pixels = image[..., 0] if image.shape[-1] == 1 else image
     buffer = io.BytesIO()
     try:
@@ -47,3 +44,16 @@ def encoded(image: np.ndarray, name: str) -> tuple[str, bytes]:
     except (OSError, ValueError) as error:
         raise InputError(f"{name} cannot be written as {kind}: {error}.") from error
     return name, buffer.getvalue()
+
+
+def _deep_colour(image: np.ndarray, kind: str) -> bytes:
+    """A colour image of uint16 as PNG or TIFF, of float32 as TIFF, which Pillow does not write."""
+    if kind == "PNG":
+        import cv2  # here: most data has no such image
+
+        return cv2.imencode(".png", image[..., ::-1])[1].tobytes()  # OpenCV has blue first
+    import tifffile
+
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, image, photometric="rgb", compression="zlib")
+    return buffer.getvalue()

@@ -13,12 +13,17 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
-def read_bytes(path: Path, *, place: str) -> bytes:
+def read_bytes(path: Path, *, place: str, limit: int | None = MAX_FILE_BYTES) -> bytes:
     """The content of a regular file. Never waits on a pipe.
+
+    Args:
+        path: The file.
+        place: What messages call it.
+        limit: The most bytes that it may have; None: any number.
 
     Raises:
         BadSample: No such file, a broken link, no permission, a folder, a pipe or
-            device, an empty file, or one above `MAX_FILE_BYTES`.
+            device, an empty file, or one above the limit.
     """
     flags = os.O_RDONLY
     for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # not every system has all three
@@ -37,10 +42,10 @@ def read_bytes(path: Path, *, place: str) -> bytes:
             )
         if status.st_size == 0:
             raise BadSample(place, "is empty (0 bytes)", "Copy the file again.")
-        if status.st_size > MAX_FILE_BYTES:
+        if limit is not None and status.st_size > limit:
             raise BadSample(
                 place,
-                f"has {status.st_size:,} bytes, the limit is {MAX_FILE_BYTES:,}",
+                f"has {status.st_size:,} bytes, the limit is {limit:,}",
                 "Cut it into tiles.",
             )
         with os.fdopen(os.dup(descriptor), "rb") as file:

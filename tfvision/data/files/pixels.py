@@ -9,6 +9,19 @@ from tfvision.data.files.issue import BadSample
 from tfvision.errors import InputError
 
 Colour = tuple[int, int, int]
+TINT = 48  # grey levels by which the channels of a grey JPEG may differ
+
+
+def white_of(dtype: np.dtype | str, declared: float | None = None) -> float:
+    """The pixel value that means 1.0 in images of a dtype.
+
+    It is 255, 65535 or 1.0, or what is declared. Where that is beyond 255 it is meant for the
+    deeper images of a data set: those of 8 bits never reach it.
+    """
+    dtype = np.dtype(dtype)
+    if declared is not None and not (dtype == np.uint8 and declared > 255):
+        return float(declared)
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 
 
 def parse_palette(palette: Mapping | Sequence) -> dict[Colour, int]:
@@ -36,46 +49,129 @@ def parse_palette(palette: Mapping | Sequence) -> dict[Colour, int]:
 
 
 def image_array(image: Image.Image, place: str, warnings: list[str]) -> np.ndarray:
-    """(H, W, C); see the table in this module's head."""
+    """(H, W, 1 or 3); see the table in the head of `tfvision.data.files.images`."""
+    pixels, alpha = image_bands(image, place)
+    return without_alpha(pixels, place, warnings) if alpha else pixels
+
+
+def image_bands(image: Image.Image, place: str) -> tuple[np.ndarray, bool]:
+    """All bands of an image (H, W, n), and whether the last is transparency."""
     if image.mode in ("RGB", "L", "P") and "transparency" in image.info:
         image = image.convert("LA" if image.mode == "L" else "RGBA")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
         grey = image.mode in ("LA", "La")
-        return _on_black(np.asarray(image.convert("LA" if grey else "RGBA")), warnings)
+        return np.asarray(image.convert("LA" if grey else "RGBA")), True
     if image.mode == "L":
-        return np.asarray(image)[..., None]
+        return np.asarray(image)[..., None], False
     if image.mode == "1":
-        return np.asarray(image.convert("L"))[..., None]
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return _uint16(np.asarray(image), place)[..., None]
-    if image.mode == "F":
-        pixels = np.asarray(image, np.float32)
-        check_finite(pixels, place)
-        return pixels[..., None]
+        return np.asarray(image.convert("L"))[..., None], False
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return stored_numbers(np.asarray(image), place)[..., None], False
     try:
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(image.convert("RGB")), False
     except (ValueError, OSError) as error:
         raise BadSample(
             place, f"has the colour mode {image.mode}", "Save it as RGB or grey."
         ) from error
 
 
-def _on_black(pixels: np.ndarray, warnings: list[str]) -> np.ndarray:
-    """Colour or grey with alpha (H, W, C + 1) as (H, W, C)."""
+def without_alpha(pixels: np.ndarray, place: str, warnings: list[str]) -> np.ndarray:
+    """Colour or grey with alpha (H, W, n + 1) as (H, W, n): laid on black.
+
+    Raises:
+        BadSample: Most values of alpha are neither opaque nor transparent: it is data.
+    """
     colour, alpha = pixels[..., :-1], pixels[..., -1:]
-    if (alpha == 255).all():
+    largest = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1.0
+    if (alpha == largest).all():
         return np.ascontiguousarray(colour)
+    plain = np.count_nonzero((alpha == 0) | (alpha == largest))
+    if 2 * plain < alpha.size:
+        last = colour.shape[-1]
+        raise BadSample(
+            place,
+            f"has an alpha channel that looks like data: {1 - plain / alpha.size:.0%} of its "
+            "values are neither opaque nor transparent",
+            f"Say which channels are read, e.g. {_typed_bands(range(last))} for all but alpha, "
+            f"{_typed_bands([last])} for alpha alone, {_typed_bands([0, 1, last])} for three of "
+            "them."
+            if last == 3
+            else f"Say which channel is read: {_typed_bands([0])}, or {_typed_bands([last])} for "
+            "alpha.",
+        )
     warnings.append("is partly transparent: laid on black")
-    return np.rint(colour * (alpha / np.float32(255))).astype(np.uint8)
+    laid = colour * (alpha / np.float32(largest))
+    return laid if pixels.dtype.kind == "f" else np.rint(laid).astype(pixels.dtype)
 
 
-def _uint16(pixels: np.ndarray, place: str) -> np.ndarray:
-    low, high = pixels.min(), pixels.max()
+def chosen_bands(
+    pixels: np.ndarray, alpha: bool, bands: Sequence[int] | None, place: str, warnings: list[str]
+) -> np.ndarray:
+    """The bands of an image that are read, (H, W, 1 or 3) uint8, uint16 or float32.
+
+    Args:
+        pixels: (H, W, n) of any number type.
+        alpha: Whether the last band is transparency.
+        bands: Which are declared, counted from 0; None: none, so all of them are meant.
+        place: For messages.
+        warnings: Is added what was done.
+
+    Raises:
+        BadSample: There is no such band; or there are neither one nor three, and none is declared.
+    """
+    count = pixels.shape[-1]
+    if bands is not None:
+        if max(bands) >= count:
+            raise BadSample(
+                place,
+                f"has {count} band{'s' * (count > 1)}, numbered 0 to {count - 1}, and bands "
+                f"{list(bands)} are declared",
+                "Declare bands that every image has, or take the file out.",
+            )
+        return stored_numbers(np.ascontiguousarray(pixels[..., list(bands)]), place)
+    pixels = stored_numbers(pixels, place)
+    if alpha and count > 1:
+        pixels = without_alpha(pixels, place, warnings)
+    if pixels.shape[-1] not in (1, 3):
+        raise BadSample(
+            place,
+            f"has {count} bands, and a model sees one or three",
+            "Say which, counted from 0: "
+            + _typed_bands([0, 1, 2] if count > 2 else [0])
+            + f", or {_typed_bands([count - 1])} for the last alone.",
+        )
+    return pixels
+
+
+def stored_numbers(pixels: np.ndarray, place: str) -> np.ndarray:
+    """Pixels of any number type as uint8, uint16 or float32, values unchanged.
+
+    Raises:
+        BadSample: They hold negative integers, integers above 65535, NaN, or complex numbers.
+    """
+    kind = pixels.dtype.kind
+    if pixels.dtype in (np.uint8, np.uint16) and pixels.dtype.isnative:
+        return pixels
+    if kind == "b":
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if kind == "f":
+        check_finite(pixels, place)
+        return pixels.astype(np.float32)
+    if kind not in "iu":
+        raise BadSample(place, f"holds {pixels.dtype} values", "Save it as whole numbers or float.")
+    low, high = int(pixels.min()), int(pixels.max())
     if low < 0 or high > 65535:
         raise BadSample(
-            place, f"holds values {low}..{high}, 0..65535 are expected", "Rescale the image."
+            place,
+            f"holds {pixels.dtype} values {low}..{high}, 0..65535 are expected",
+            "Rescale the image: shift and scale its values to 0..65535 and save it as uint16, or "
+            "to 0..1 as float32.",
         )
-    return pixels.astype(np.uint16)
+    return pixels.astype(np.uint8 if pixels.dtype.itemsize == 1 else np.uint16)
+
+
+def _typed_bands(bands: Sequence[int]) -> str:
+    return f"--set data.source.bands=[{','.join(map(str, bands))}]"
 
 
 def check_finite(values: np.ndarray, place: str) -> None:
@@ -90,8 +186,8 @@ def check_finite(values: np.ndarray, place: str) -> None:
         )
 
 
-def mask_array(image: Image.Image, place: str) -> np.ndarray:
-    """(H, W) int32 raw values."""
+def mask_array(image: Image.Image, place: str, *, threshold: float | None = None) -> np.ndarray:
+    """(H, W) int32 raw values; with a threshold 1 from it on, 0 below."""
     if image.mode in ("LA", "PA", "RGBA"):
         if (np.asarray(image.getchannel("A")) != 255).any():
             raise BadSample(
@@ -99,25 +195,62 @@ def mask_array(image: Image.Image, place: str) -> np.ndarray:
             )
         image = image.convert({"LA": "L", "PA": "P", "RGBA": "RGB"}[image.mode])
     if image.mode == "RGB":
-        pixels = np.asarray(image)
-        coloured = (pixels != pixels[..., :1]).any(axis=-1)
-        if coloured.any():
-            y, x = (int(i) for i in np.argwhere(coloured)[0])
+        return grey_of_colours(np.asarray(image), place, threshold=threshold)
+    if image.mode not in ("1", "L", "P", "I", "F") and not image.mode.startswith("I;16"):
+        raise BadSample(
+            place, f"is a mask of colour mode {image.mode}", "Save it as grey or palette PNG."
+        )
+    return mask_numbers(np.asarray(image), place, threshold=threshold)
+
+
+def mask_of_bands(
+    pixels: np.ndarray, alpha: bool, place: str, *, threshold: float | None
+) -> np.ndarray:
+    """The mask (H, W) int32 of bands (H, W, n) of any number type."""
+    if alpha and pixels.shape[-1] > 1:
+        if (pixels[..., -1] != pixels[..., -1].max()).any():
             raise BadSample(
-                place,
-                f"is a coloured mask: pixel (y, x) = ({y}, {x}) is "
-                f"({', '.join(map(str, pixels[y, x]))}), labels are numbers",
-                'Say what the colours mean, e.g. mask_palette: {"#000000": 0, "#ff0000": 1}, '
-                "or save label numbers.",
+                place, "is a partly transparent mask", "Save it as grey or palette PNG."
             )
-        return pixels[..., 0].astype(np.int32)
-    if image.mode in ("1", "L", "P", "I") or image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.int32)
-    if image.mode == "F":
-        return integral(np.asarray(image), place)
+        pixels = pixels[..., :-1]
+    if pixels.shape[-1] == 1:
+        return mask_numbers(pixels[..., 0], place, threshold=threshold)
+    if pixels.shape[-1] == 3:
+        return grey_of_colours(pixels, place, threshold=threshold)
     raise BadSample(
-        place, f"is a mask of colour mode {image.mode}", "Save it as grey or palette PNG."
+        place,
+        f"is a mask of {pixels.shape[-1]} bands, one number a pixel is expected",
+        "Save class numbers in one band.",
     )
+
+
+def grey_of_colours(pixels: np.ndarray, place: str, *, threshold: float | None) -> np.ndarray:
+    """The numbers (H, W) int32 of a mask stored in three equal channels (H, W, 3)."""
+    low, high = pixels.min(axis=-1), pixels.max(axis=-1)
+    nearly = TINT if threshold is not None and pixels.dtype == np.uint8 else 0
+    coloured = high.astype(np.int64) - low > nearly  # JPEG tints grey a little
+    if coloured.any():
+        y, x = (int(i) for i in np.argwhere(coloured)[0])
+        raise BadSample(
+            place,
+            f"is a coloured mask: pixel (y, x) = ({y}, {x}) is "
+            f"({', '.join(map(str, pixels[y, x]))}), labels are numbers",
+            'Say what the colours mean, e.g. mask_palette: {"#000000": 0, "#ff0000": 1} or --set '
+            "'data.source.mask_palette=[[0,0,0],[255,0,0]]' (in class order), or save label "
+            "numbers.",
+        )
+    return mask_numbers(pixels[..., 1], place, threshold=threshold)
+
+
+def mask_numbers(values: np.ndarray, place: str, *, threshold: float | None) -> np.ndarray:
+    """Stored numbers (H, W) of a mask as int32; with a threshold 1 from it on, 0 below."""
+    if threshold is None:
+        return integral(values, place)
+    if values.dtype.kind == "f":
+        check_finite(values, place)
+    if values.dtype.kind == "b":
+        return values.astype(np.int32)
+    return (values >= threshold).astype(np.int32)
 
 
 def integral(mask: np.ndarray, place: str) -> np.ndarray:
@@ -134,7 +267,8 @@ def integral(mask: np.ndarray, place: str) -> np.ndarray:
         raise BadSample(
             place,
             f"the mask holds {mask[y, x]} at pixel (y, x) = ({y}, {x}), labels are whole numbers",
-            "Store class numbers 0, 1, 2, ... in the mask.",
+            "Store class numbers 0, 1, 2, ... in the mask. Where values from one on mean the "
+            "object, type it: --set data.source.threshold=0.5.",
         )
     return mask.astype(np.int32)
 

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfvision.data.files.issue import Issue
+from tfvision.data.files.pixels import white_of
 from tfvision.data.scan.duplicates import identical
 from tfvision.data.scan.measure import Facts
 from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import Record, Source
 from tfvision.data.truth import truth_kind
-
-WHITE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 
 
 def value_range(facts: Sequence[Facts | None]) -> dict[str, tuple[float, float]]:
@@ -39,19 +38,26 @@ def settle_white(
         white = 255.0
         notes.append("floating-point images hold whole numbers up to 255: divided by 255")
     if white is None and ranges.get("uint16", (0, 65535))[1] < 16384:
+        full = 2 ** int(ranges["uint16"][1]).bit_length() - 1
         notes.append(
-            f"16-bit images reach {ranges['uint16'][1]:g} of 65535: they will be dark; declare "
-            "white, e.g. 4095, where that is full white"
+            f"16-bit images reach {ranges['uint16'][1]:g} of 65535: they will be dark; where "
+            f"{full} is full white, type --set data.source.white={full}"
+            + (" (it is for them alone, not for those of 8 bits)" if "uint8" in ranges else "")
         )
+    if white is not None and white > 255 and "uint8" in ranges:
+        notes.append(f"white {white:g} is beyond 8 bits: 8-bit images are divided by 255")
     issues = []
     for record, fact in zip(source.records, facts, strict=True):
-        limit = white or WHITE[fact.dtype] if fact else 0
+        limit = white_of(fact.dtype, white) if fact else 0
         if fact and (fact.low < 0 or fact.high > limit):
             problem = f"the {fact.dtype} image holds {fact.low:g}..{fact.high:g}, expected: "
             problem += f"0..{limit:g}"
             if white is None and fact.dtype == "float32":
                 problem += ", or whole numbers 0..255 in all images"
-            advice = "Rescale it, or declare white, the value that means 1.0."
+            advice = "Rescale its values to 0 and above."
+            if fact.low >= 0:
+                advice = "Rescale it, or declare white, the value that means 1.0: --set "
+                advice += f"data.source.white={fact.high:g}."
             issues.append(Issue("error", record.id, record.place, problem, advice=advice))
     return white, issues, notes
 
@@ -174,7 +180,7 @@ def find_notes(facts: Sequence[Facts | None], result: Scan) -> list[str]:
         notes.append(f"{turned} images carry an EXIF orientation: applied")
     notes += _region_notes(facts)
     total = int(result.ignored_pixels.sum())
-    if total:
+    if total and result.class_names:
         share = total / max(1, total + int(result.class_pixels.sum()))
         notes.append(f"label {result.ignore_label} means no label: {share:.1%} of all pixels")
     return notes

@@ -1,8 +1,8 @@
 """What a scan keeps of each sample after one look at its pixels."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from tfvision.data.sources.source import Source
 from tfvision.data.truth import truth_kind
 from tfvision.data.truth.base import sha256_of
 
-FORMAT = 4  # of the kept facts; another number looks again
+FORMAT = 5  # of the kept facts; another number looks again
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Facts:
         region_pixels: How many pixels of the region are 1.
         boxes: `x1 y1 x2 y2` of each box, in pixels.
         box_classes: Of each box; empty where the data says none.
+        mask_colours: The colour of each value of a mask that is stored with a palette.
     """
 
     height: int
@@ -59,6 +60,7 @@ class Facts:
     region_pixels: int = 0
     boxes: tuple[tuple[float, ...], ...] = ()
     box_classes: tuple[int, ...] = ()
+    mask_colours: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def region_share(self) -> float | None:
@@ -152,6 +154,7 @@ def look(source: Source, index: int) -> Facts:
         region_pixels=0 if region is None else int(np.count_nonzero(region)),
         boxes=tuple(tuple(float(side) for side in box) for box in boxes),
         box_classes=tuple(int(number) for number in classes),
+        mask_colours=sample.mask_colours,
     )
 
 
@@ -195,5 +198,6 @@ def _from_json(fact: dict[str, Any]) -> Facts:
     sketch = Sketch(**{**kept, "fit": None if kept["fit"] is None else Fit(**kept["fit"])})
     warnings = tuple(fact["warnings"])
     boxes, classes = tuple(map(tuple, fact["boxes"])), tuple(fact["box_classes"])
-    known = {"values": values, "warnings": warnings, "sketch": sketch}
+    colours = {int(value): colour for value, colour in fact["mask_colours"].items()}
+    known = {"values": values, "warnings": warnings, "sketch": sketch, "mask_colours": colours}
     return Facts(**{**fact, **known, "boxes": boxes, "box_classes": classes})

@@ -25,6 +25,7 @@ def scan(
     *,
     class_names: Sequence[str] | None = None,
     ignore_label: int | None = 255,
+    settled: bool = False,
     on_bad_sample: str = "fail",
     cache: bool = True,
     workers: int = 2,
@@ -39,6 +40,8 @@ def scan(
         class_names: The classes; by default what the source says, else as found in masks.
             Where an image has one label they name what the data only numbers, nothing else.
         ignore_label: The mask value that means "no label"; None: every value is a class.
+        settled: Whether the values of masks were read before, by a run that is looked at again:
+            then what may be meant otherwise is not asked.
         on_bad_sample: "fail": an error of a single sample is an error of the scan;
             "quarantine": the sample is left out, unless more than half would go; see
             `tfvision.data.scan.quarantine`.
@@ -50,17 +53,14 @@ def scan(
     gathered = gather(source, cache=cache, workers=workers)
     facts, records, kind = gathered.facts, source.records, truth_kind(source.truth)
 
-    def first_pixel(index: int, value: int) -> tuple[int, int]:
-        y, x = np.argwhere(source.read_raw(index).mask == value)[0]
-        return int(y), int(x)
-
     classes = kind.settle(
         facts,
         records,
         class_names=_class_names(source, kind, class_names),
         mask_values=source.mask_values,
         ignore_label=ignore_label,
-        first_pixel=first_pixel,
+        mask_of=lambda index: source.read_raw(index).mask,
+        settled=settled,
     )
     source.mask_values, source.ignore_label = classes.mask_values, classes.ignore_label
     white, white_issues, white_notes = settle_white(source, facts)

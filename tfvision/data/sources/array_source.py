@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tfvision.data.files.issue import BadSample, Issue
-from tfvision.data.files.pixels import check_finite, integral
+from tfvision.data.files.pixels import check_finite, integral, mask_numbers
+from tfvision.data.files.reading import check_threshold, threshold_note
 from tfvision.data.sources.class_files import EMPTY_REGION, settle_labels, to_region
 from tfvision.data.sources.source import SPLITS, RawSample, Record, Source
 from tfvision.errors import InputError
@@ -32,6 +33,7 @@ class ArraySource(Source):
             one of these), and `key`, `mask_key`: what messages call the arrays.
         name, layout, path, class_names, mask_values, white, notes, problems, class_labels: As
             `Source` has them; labels need `class_names`.
+        threshold: Mask values from this one on are 1, those below 0.
         truth: The kind of truth; by default what the parts hold: labels, else masks, else
             boxes where these are all there is.
         stamp: Says which content this is, so that a scan can be kept. None: unknown.
@@ -46,6 +48,7 @@ class ArraySource(Source):
         path: Path | None = None,
         class_names: Sequence[str] | None = None,
         mask_values: Sequence[int] | None = None,
+        threshold: float | None = None,
         white: float | None = None,
         notes: Sequence[str] = (),
         stamp: str | None = None,
@@ -54,7 +57,7 @@ class ArraySource(Source):
         truth: str | None = None,
     ):
         where = f" in {path.name}" if path else ""
-        self._stamp = stamp
+        self._stamp, self._threshold = stamp, check_threshold(threshold)
         self._rows: list[tuple[dict[str, Any], int]] = []
         records = []
         truth = truth or _truth_in(parts)
@@ -94,10 +97,11 @@ class ArraySource(Source):
             class_names=class_names,
             mask_values=mask_values,
             white=white,
-            notes=notes,
+            notes=[*notes, *threshold_note(threshold)],
             problems=problems,
             truth=truth,
             class_labels=class_labels,
+            options="" if threshold is None else f"threshold={threshold}",
         )
 
     def stamp(self, index: int) -> str:
@@ -123,7 +127,8 @@ class ArraySource(Source):
         mask = boxes = classes = region = label = None
         if data["masks"] is not None:
             mask = data["masks"][row]
-            mask = integral(mask, place.replace(data["key"], data["mask_key"], 1))
+            mask_place = place.replace(data["key"], data["mask_key"], 1)
+            mask = mask_numbers(mask, mask_place, threshold=self._threshold)
         if data["labels"] is not None:
             label = int(data["labels"][row])
         warnings = []

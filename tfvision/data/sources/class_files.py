@@ -52,7 +52,7 @@ class LabelledFiles(FileSource):
         )
         number = {label: index for index, label in enumerate(class_labels)}
         self._numbers = [None if r.label is None else number[r.label] for r in self.records]
-        self._boxes = [None] * len(self.records) if boxes is None else list(boxes)
+        self._boxes = [None if boxes is None else boxes[i] for i in self._listed]
 
     def stamp(self, index: int) -> str:
         """Says the label and the box too: they stand in another file, or in no file."""

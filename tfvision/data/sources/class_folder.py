@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS
+from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.issue import Issue
+from tfvision.data.files.reading import OF_MASKS, Reading, takes_reading
 from tfvision.data.files.tree import is_visible
 from tfvision.data.sources.class_files import (
     LabelledFiles,
@@ -76,19 +77,19 @@ class _Found:
     region_places: list[str] = field(default_factory=list)
 
 
+@takes_reading(without=OF_MASKS)
 def class_folder(
     path: str | Path,
     *,
     white: float | None = None,
-    exif: str = "apply",
-    max_pixels: int = MAX_PIXELS,
     allow_outside_root: bool = False,
+    **reading,
 ) -> LabelledFiles:
     """Samples of a folder per class; see this module's head.
 
     Args:
         path: The folder, or one image file.
-        white, exif, max_pixels, allow_outside_root: As `folder` has them.
+        white, allow_outside_root, **reading: As `folder` has them.
 
     Raises:
         InputError: Neither class folders nor images; says what the folder holds.
@@ -115,8 +116,7 @@ def class_folder(
         class_names=settled.names,
         class_labels=settled.labels,
         white=white,
-        exif=exif,
-        max_pixels=max_pixels,
+        reading=Reading(**reading),
         notes=found.listing.notes(),
         problems=[*found.listing.problems, *found.problems],
     )

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfvision.data.files.csv_table import Row
-from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import inside
+from tfvision.data.files.reading import OF_MASKS, Reading, takes_reading
 from tfvision.data.sources.class_files import (
     LabelledFiles,
     regions_beside,
@@ -76,15 +76,15 @@ class _Found:
         self.boxes.append(box)
 
 
+@takes_reading(without=OF_MASKS)
 def label_table(
     path: str | Path,
     *,
     columns: Mapping | None = None,
     white: float | None = None,
-    exif: str = "apply",
-    max_pixels: int = MAX_PIXELS,
     allow_outside_root: bool = False,
     encoding: str = "utf-8",
+    **reading,
 ) -> LabelledFiles:
     """Samples that a CSV file labels; see this module's head.
 
@@ -92,7 +92,7 @@ def label_table(
         path: The CSV file, or a folder that holds one such file.
         columns: Which columns are meant: keys `file`, `label`, `split`, `group`, `mask` with
             a name of the header, `box` with four.
-        white, exif, max_pixels: As `folder` has them.
+        white, **reading: As `folder` has them.
         allow_outside_root: Whether paths may be absolute or leave the CSV's folder.
         encoding: Of the CSV file.
 
@@ -127,8 +127,7 @@ def label_table(
         class_names=settled.names,
         class_labels=settled.labels,
         white=white,
-        exif=exif,
-        max_pixels=max_pixels,
+        reading=Reading(**reading),
         notes=[*found.notes, *finder.listing.notes()],
         problems=[*finder.listing.problems, *found.problems, *settled.problems],
     )

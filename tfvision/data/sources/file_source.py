@@ -1,15 +1,17 @@
 """Samples that are files: an image file each, and a mask file where there is one."""
 
+import filecmp
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS, read_image, read_mask
-from tfvision.data.files.issue import Issue
+from tfvision.data.files.images import EXTENSIONS, read_image, read_mask
+from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import leads_inside, stamp_of
-from tfvision.data.files.pixels import parse_palette
+from tfvision.data.files.reading import Reading, threshold_note
 from tfvision.data.files.tree import is_visible
+from tfvision.data.sources.pages import Samples, each_page
 from tfvision.data.sources.source import RawSample, Record, Source
 
 
@@ -20,8 +22,7 @@ class FileSource(Source):
         records: One a sample.
         files: For each record its image file and its mask file, or None.
         mask_places: What messages call the mask files.
-        mask_palette: See `tfvision.data.files.pixels.parse_palette`.
-        exif, max_pixels: See `tfvision.data.files.images.read_image`.
+        reading: How they are read.
         **common: What `Source` takes.
     """
 
@@ -31,16 +32,20 @@ class FileSource(Source):
         files: Sequence[tuple[Path, Path | None]],
         mask_places: Sequence[str],
         *,
-        mask_palette: Mapping | Sequence | None = None,
-        exif: str = "apply",
-        max_pixels: int = MAX_PIXELS,
+        reading: Reading | None = None,
         **common,
     ):
-        palette = None if mask_palette is None else parse_palette(mask_palette)
-        options = f"exif={exif} max_pixels={max_pixels} mask_palette={palette}"
-        super().__init__(records, options=options, **common)
-        self._files, self._mask_places = list(files), list(mask_places)
-        self._palette, self._exif, self._max_pixels = palette, exif, max_pixels
+        self.reading = reading or Reading()
+        samples = Samples(list(records), list(files), list(mask_places))
+        if self.reading.pages == "each":
+            samples = each_page(samples)
+        super().__init__(samples.records, options=self.reading.text, **common)
+        self._files, self._mask_places = samples.files, samples.mask_places
+        self._pages = samples.pages or [None] * len(samples.files)
+        self._listed = samples.listed or list(range(len(samples.files)))
+        self.notes += samples.notes
+        self.problems += samples.problems
+        self.notes += threshold_note(self.reading.threshold)
 
     def files(self, index: int) -> tuple[Path, Path | None]:
         """The image file of a sample, and its mask file where it has one."""
@@ -51,15 +56,45 @@ class FileSource(Source):
 
     def read_raw(self, index: int) -> RawSample:
         image_path, mask_path = self._files[index]
-        limits = {"exif": self._exif, "max_pixels": self._max_pixels}
-        image = read_image(image_path, place=self.records[index].place, **limits)
+        page = self._pages[index]
+        image = read_image(image_path, self.reading, place=self.records[index].place, page=page)
         if mask_path is None:
             return RawSample(image.pixels, mode=image.mode, warnings=image.warnings)
-        mask = read_mask(
-            mask_path, place=self._mask_places[index], mask_palette=self._palette, **limits
-        )
+        mask_place = self._mask_places[index]
+        try:
+            mask = read_mask(mask_path, self.reading, place=mask_place, page=page)
+        except BadSample:
+            if not _equal_files(image_path, mask_path):
+                raise
+            advice = "Put the mask there in place of the copy."
+            raise BadSample(mask_place, "is the image itself, not its mask", advice) from None
         warnings = (*image.warnings, *(f"mask {warning}" for warning in mask.warnings))
-        return RawSample(image.pixels, mask.pixels, mode=image.mode, warnings=warnings)
+        return RawSample(
+            image.pixels,
+            mask.pixels,
+            mode=image.mode,
+            warnings=warnings,
+            mask_colours=mask.colours,
+        )
+
+    def read_large(self, index: int) -> RawSample:
+        path, page, place = self._files[index][0], self._pages[index], self.records[index].place
+        from tfvision.data.files.windows import open_windows  # its library only where it is asked
+
+        reading = replace(self.reading, max_pixels=None)
+        windows = open_windows(path, reading, place=place, page=page)
+        if windows is not None:
+            return RawSample(windows, mode=str(windows.dtype))
+        image = read_image(path, reading, place=place, page=page)
+        return RawSample(image.pixels, mode=image.mode, warnings=image.warnings)
+
+
+def _equal_files(first: Path, second: Path) -> bool:
+    """Whether two files have the same content."""
+    try:
+        return filecmp.cmp(first, second, shallow=False)
+    except OSError:
+        return False
 
 
 @dataclass

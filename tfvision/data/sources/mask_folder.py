@@ -11,13 +11,14 @@ An image and its mask have the same path below their folders, extension and word
 Folders inside are read too. `classes.txt` names the classes, one a line.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS
+from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.issue import Issue
 from tfvision.data.files.paths import read_bytes
+from tfvision.data.files.reading import Reading, takes_reading
 from tfvision.data.sources.file_source import (
     FileSource,
     Listing,
@@ -64,26 +65,23 @@ class _Found:
     side_by_side: str = ""
 
 
+@takes_reading()
 def folder(
     path: str | Path,
     *,
     mask_values: Sequence[int] | None = None,
-    mask_palette: Mapping | Sequence | None = None,
     white: float | None = None,
-    exif: str = "apply",
-    max_pixels: int = MAX_PIXELS,
     allow_outside_root: bool = False,
+    **reading,
 ) -> FileSource:
     """Samples of a folder; see the table in this module's head.
 
     Args:
         path: The folder, or one image file.
         mask_values: The values of the masks in class order, where they are not 0, 1, 2, ...
-        mask_palette: Label of each colour, where masks are stored as colours.
         white: The pixel value that means 1.0; by default 255, 65535 or 1.0, by the dtype.
-        exif: "apply", "ignore" or "fail" on a declared orientation, of image and mask.
-        max_pixels: Larger images are refused.
         allow_outside_root: Whether links may lead out of the folder.
+        **reading: Fields of `tfvision.data.files.reading.Reading`.
 
     Raises:
         InputError: The folder has none of the layouts; says what it holds.
@@ -104,10 +102,8 @@ def folder(
         layout=_layout(path, parts, found),
         class_names=read_class_names(root),
         mask_values=mask_values,
-        mask_palette=mask_palette,
         white=white,
-        exif=exif,
-        max_pixels=max_pixels,
+        reading=Reading(**reading),
         notes=found.listing.notes(),
         problems=[*found.listing.problems, *found.problems],
     )

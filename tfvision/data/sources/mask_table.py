@@ -9,34 +9,33 @@ without labels, an empty `split` one that is to be split, an empty `group` one o
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfvision.data.files.csv_table import Row, read_table
-from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import inside
+from tfvision.data.files.reading import Reading, takes_reading
 from tfvision.data.sources.file_source import FileSource, Listing, list_images, show, unique_ids
 from tfvision.data.sources.npz import PARTS
 from tfvision.data.sources.source import SPLITS, Record
 
 
+@takes_reading()
 def manifest(
     path: str | Path,
     *,
     mask_values: Sequence[int] | None = None,
-    mask_palette: Mapping | Sequence | None = None,
     white: float | None = None,
-    exif: str = "apply",
-    max_pixels: int = MAX_PIXELS,
     allow_outside_root: bool = False,
     encoding: str = "utf-8",
+    **reading,
 ) -> FileSource:
     """Samples that a CSV file lists; see this module's head.
 
     Args:
         path: The CSV file.
-        mask_values, mask_palette, white, exif, max_pixels: As `folder` has them.
+        mask_values, white, **reading: As `folder` has them.
         allow_outside_root: Whether paths may be absolute or leave the CSV's folder.
         encoding: Of the CSV file.
 
@@ -94,10 +93,8 @@ def manifest(
         path=path,
         layout=f"{path.name}: {len(records)} images, {labelled} of them with masks",
         mask_values=mask_values,
-        mask_palette=mask_palette,
         white=white,
-        exif=exif,
-        max_pixels=max_pixels,
+        reading=Reading(**reading),
         notes=notes,
         problems=problems,
     )

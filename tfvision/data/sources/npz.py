@@ -64,6 +64,7 @@ def npz(
     path: str | Path,
     *,
     mask_values: Sequence[int] | None = None,
+    threshold: float | None = None,
     white: float | None = None,
     max_expansion: float = 200.0,
 ) -> ArraySource:
@@ -72,6 +73,7 @@ def npz(
     Args:
         path: The file.
         mask_values: The values of the masks in class order, where they are not 0, 1, 2, ...
+        threshold: Mask values from this one on are the object (1), those below the background.
         white: The pixel value that means 1.0. By default 255 for 8-bit, 65535 for 16-bit,
             and for floats 1, or 255 where they are whole numbers above 1.
         max_expansion: Arrays above 64 MiB that declare more than this many times their
@@ -95,6 +97,7 @@ def npz(
         path=path,
         class_names=class_names,
         mask_values=mask_values,
+        threshold=threshold,
         white=white,
         notes=notes,
         stamp=stamp,

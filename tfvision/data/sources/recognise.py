@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tfvision.data import SOURCES
 from tfvision.data.files.images import EXTENSIONS
+from tfvision.data.files.reading import takes_reading
 from tfvision.data.sources.class_folder import holds_class_folders
 from tfvision.data.sources.class_table_columns import has_labels, has_masks
 from tfvision.data.sources.class_table_images import csv_files, find_label_table
@@ -48,26 +49,25 @@ class OtherTruth(InputError):
         self.beginning, self.truth = beginning, truth
 
 
+@takes_reading()
 def open_source(
     path: str | Path,
     *,
     mask_values: Sequence[int] | None = None,
-    mask_palette: Mapping | Sequence | None = None,
     white: float | None = None,
-    exif: str | None = None,
-    max_pixels: int | None = None,
     allow_outside_root: bool | None = None,
     encoding: str | None = None,
     max_expansion: float | None = None,
     columns: Mapping | None = None,
     truth: str | None = "masks",
+    **reading,
 ) -> Source:
     """The source that reads `path`.
 
     Args:
         path: A folder, an npz file, a CSV file, or an image.
-        mask_values, mask_palette, white, exif, max_pixels, allow_outside_root, encoding,
-            max_expansion, columns: Arguments of the source in question; None: left to it.
+        mask_values, white, allow_outside_root, encoding, max_expansion, columns, **reading:
+            Arguments of the source in question; None: left to it.
         truth: The kind of truth that is read, see `tfvision.data.truth`; None: `truth_in` tells.
 
     Raises:
@@ -79,14 +79,12 @@ def open_source(
     path = Path(path)
     options = {
         "mask_values": mask_values,
-        "mask_palette": mask_palette,
         "white": white,
-        "exif": exif,
-        "max_pixels": max_pixels,
         "allow_outside_root": allow_outside_root,
         "encoding": encoding,
         "max_expansion": max_expansion,
         "columns": columns,
+        **reading,
     }
     given = {key: value for key, value in options.items() if value is not None}
     try:

@@ -1,8 +1,8 @@
 """What every source offers: records, and one raw sample at a time."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,7 @@ class RawSample:
         mode: How the image is stored: Pillow's mode of a file, the dtype of an array.
         warnings: What was done to read it, one sentence each.
         region: (H, W) uint8, 1 where the object is, else 0, beside a label; or None.
+        mask_colours: The colour "#rrggbb" of each value of a mask stored with a palette; else {}.
     """
 
     image: np.ndarray
@@ -60,6 +61,7 @@ class RawSample:
     warnings: tuple[str, ...] = ()
     region: np.ndarray | None = None
     label: int | None = None
+    mask_colours: Mapping[int, str] = field(default_factory=dict)
 
 
 class Source(ABC):
@@ -120,6 +122,14 @@ class Source(ABC):
         Raises:
             BadSample: It cannot be read as it stands.
         """
+
+    def read_large(self, index: int) -> RawSample:
+        """The image alone, whatever its size; it may be one that is decoded part by part.
+
+        Raises:
+            BadSample: It cannot be read as it stands, or does not fit into memory.
+        """
+        return replace(self.read_raw(index), mask=None)
 
     @abstractmethod
     def stamp(self, index: int) -> str:

@@ -118,7 +118,8 @@ class Truth(ABC):
         class_names: Sequence[str] | None,
         mask_values: Sequence[int] | None,
         ignore_label: int | None,
-        first_pixel: Callable[[int, int], tuple[int, int]],
+        mask_of: Callable[[int], np.ndarray],
+        settled: bool = False,
     ) -> Classes:
         """Decides number and names of the classes, and finds values that are none.
 
@@ -128,7 +129,9 @@ class Truth(ABC):
             class_names: The names, where they are declared.
             mask_values: Raw values in class order, where they are declared.
             ignore_label: The value that is no class, or None.
-            first_pixel: `(index, value) -> (y, x)`, where a value first stands in a mask.
+            mask_of: The raw mask of a record.
+            settled: Whether the values were read before, by a run that is looked at again: then
+                what may be meant otherwise is not asked.
         """
 
     def counts(self, values: Mapping[int, int], classes: Classes) -> tuple[np.ndarray, int]:

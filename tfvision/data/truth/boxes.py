@@ -67,7 +67,8 @@ class Boxes(Truth):
         class_names: Sequence[str] | None,
         mask_values: Sequence[int] | None,
         ignore_label: int | None,
-        first_pixel: Callable[[int, int], tuple[int, int]],
+        mask_of: Callable[[int], np.ndarray],
+        settled: bool = False,
     ) -> Classes:
         """Without names the classes are 0 to the highest number found. No number is ignored."""
         names = check_class_names(class_names)

@@ -41,7 +41,8 @@ class Label(Truth):
         class_names: Sequence[str] | None,
         mask_values: Sequence[int] | None,
         ignore_label: int | None,
-        first_pixel: Callable[[int, int], tuple[int, int]],
+        mask_of: Callable[[int], np.ndarray],
+        settled: bool = False,
     ) -> Classes:
         """The names are the source's, which has numbered its labels by them."""
         names = check_class_names(class_names)

@@ -14,7 +14,13 @@ from tfvision.data.truth.classes import (
     numbered_names,
     some,
 )
+from tfvision.data.truth.mask_values import MaskValues, doubt
 from tfvision.errors import InputError
+
+MASK_IS_IMAGE = (
+    "the mask holds the very pixels of its image",
+    "Put the mask there in place of the copy: a mask holds a class number a pixel.",
+)
 
 
 class Masks(Truth):
@@ -27,6 +33,8 @@ class Masks(Truth):
 
     def check(self, sample: Any, place: str) -> None:
         check_size(sample.image, sample.mask, place)
+        if sample.mask is not None and _is_image(sample.mask, sample.image):
+            raise BadSample(place, *MASK_IS_IMAGE)
 
     def measure(self, sample: Any) -> Measured:
         if sample.mask is None:
@@ -41,7 +49,8 @@ class Masks(Truth):
         class_names: Sequence[str] | None,
         mask_values: Sequence[int] | None,
         ignore_label: int | None,
-        first_pixel: Callable[[int, int], tuple[int, int]],
+        mask_of: Callable[[int], np.ndarray],
+        settled: bool = False,
     ) -> Classes:
         """Without names and `mask_values` the classes are 0..K-1 as found; {0, 255} reads as
         {0, 1}, any other gap is an error. 255 is a class, even where it is the ignore label,
@@ -58,15 +67,26 @@ class Masks(Truth):
             ignore_label = None
         values = [None if fact is None else fact.values for fact in facts]
         first = first_seen(values)
+
+        def first_pixel(index: int, value: int) -> tuple[int, int]:
+            y, x = np.argwhere(mask_of(index) == value)[0]
+            return int(y), int(x)
+
         classes = Classes(names, None if mask_values is None else list(mask_values), ignore_label)
+        found = MaskValues(facts, records, mask_of)
         if mask_values is not None:
             classes.names = names or numbered_names(len(mask_values))
+        elif not settled and (issue := doubt(found, names, ignore_label)) is not None:
+            classes.issues.append(issue)
+            return classes
         elif not names and first:
             _infer(classes, first, records, first_pixel)
         elif len(names) == 2 and set(first) == {0, 255} and ignore_label == 255:
             classes.issues.append(_two_names_and_255(names))
         if not any(issue.severity == "error" for issue in classes.issues):
             _check_values(classes, values, records, first_pixel)
+            if first:
+                classes.notes.append(_reading(classes, first))
         return classes
 
     def warnings(self, scan: Any, records: Sequence[Any]) -> list[Issue]:
@@ -104,13 +124,23 @@ def check_size(image: np.ndarray, drawn: np.ndarray | None, place: str) -> None:
     size, drawn_size = image.shape[:2], None if drawn is None else drawn.shape
     if drawn_size is None or drawn_size == size:
         return
-    turned = " They fit when one is turned: check its EXIF orientation, or set exif: ignore."
+    turned = " They fit when one is turned: check its EXIF orientation, or set exif: ignore (--set "
+    turned += "data.source.exif=ignore)."
     raise BadSample(
         place,
         f"the image has {size[0]} x {size[1]} pixels, its mask {drawn_size[0]} x {drawn_size[1]} "
         "(height x width)",
-        "Image and mask must have one size." + (turned if drawn_size[::-1] == size else ""),
+        "Image and mask must have one size."
+        + (turned if drawn_size[::-1] == size else " Resize the mask by nearest neighbour."),
     )
+
+
+def _is_image(mask: np.ndarray, image: np.ndarray) -> bool:
+    """Whether a mask (H, W) holds the very grey levels of its image, more than two of them."""
+    row = len(mask) // 2
+    if not np.array_equal(mask[row], image[row, :, 0]):  # most masks are told by one row
+        return False
+    return bool((mask[..., None] == image).all()) and len(np.unique(mask)) > 2
 
 
 def _count(mask: np.ndarray) -> dict[int, int]:
@@ -126,12 +156,11 @@ def _infer(classes: Classes, first: dict[int, int], records, first_pixel) -> Non
     if set(first) == {0, 255}:
         classes.mask_values, classes.ignore_label = [0, 255], None
         classes.names = numbered_names(2)
-        classes.notes.append("masks hold {0, 255}: read as {0, 1}")
         return
     values = [value for value in first if value != classes.ignore_label]
     if not values:
         problem = f"every pixel of every mask is {classes.ignore_label}, which means no label"
-        advice = f"Set ignore_label: null if {classes.ignore_label} is a class."
+        advice = f"If {classes.ignore_label} is a class, type --set data.ignore_label=null."
         classes.issues.append(Issue("error", "", "masks", problem, advice=advice))
         return
     expected = (v for v in range(len(values) + 1) if v != classes.ignore_label)
@@ -146,8 +175,7 @@ def _infer(classes: Classes, first: dict[int, int], records, first_pixel) -> Non
                 record.place,
                 f"the masks hold {some(list(first))}, classes are 0, 1, 2, ... without a gap; "
                 f"{odd} first stands here, at pixel (y, x) = ({y}, {x})",
-                advice=f"If all are meant, declare mask_values: {some(list(first), limit=256)} (in "
-                "class order), or class_names for all classes; else correct the mask.",
+                advice=_declare(list(first)),
             )
         )
         return
@@ -158,6 +186,39 @@ def _infer(classes: Classes, first: dict[int, int], records, first_pixel) -> Non
     classes.names = numbered_names(values[-1] + 1)
 
 
+def _declare(values: list[int]) -> str:
+    """What to type where values are no class numbers."""
+    if len(values) > 64:
+        return (
+            "So many are seldom classes. For one object against background type --set "
+            "data.source.threshold=1 (or another value, from which on it is the object)."
+        )
+    text = "If all are classes, list them in class order: --set data.source.mask_values="
+    text += f"{_typed(values)}. Else correct the masks"
+    if len(values) > 2 and values[-1] > 100:
+        middle = -(-(values[0] + values[-1]) // 2)
+        text += f", or, for one object, type --set data.source.threshold={middle}"
+    return f"{text}."
+
+
+def _typed(values: Sequence[int]) -> str:
+    """Numbers as they are typed after `--set key=`: without spaces."""
+    return f"[{','.join(map(str, values[:64]))}{',...' * (len(values) > 64)}]"
+
+
+def _reading(classes: Classes, first: Mapping[int, int]) -> str:
+    """What the values were taken for, in one line."""
+    raw, names = classes.raw_values(), classes.names
+    ignored = classes.ignore_label in first
+    last = f"; {classes.ignore_label} no label" if ignored else ""
+    if names == numbered_names(2):
+        names = ["background", "object"]
+    elif names == numbered_names(len(names)) and raw == list(range(len(raw))):
+        return f"values of masks: 0 to {raw[-1]} are the classes of these numbers{last}"
+    listed = [f"{value} {name}" for value, name in zip(raw, names, strict=True)]
+    return f"values of masks: {', '.join(listed[:12])}{', ...' * (len(listed) > 12)}{last}"
+
+
 def _two_names_and_255(names: list[str]) -> Issue:
     return Issue(
         "error",
@@ -166,7 +227,7 @@ def _two_names_and_255(names: list[str]) -> Issue:
         f"two classes are declared ({names[0]}, {names[1]}), the masks hold {{0, 255}}, and 255 "
         "means no label: nothing would be left to learn",
         advice=f"Declare mask_values: [0, 255] where 255 is {names[1]}, or [0, 1] where it means "
-        "no label indeed.",
+        "no label indeed: --set data.source.mask_values=[0,255].",
     )
 
 
@@ -190,6 +251,6 @@ def _check_values(
                 f"the mask holds {some(odd)}, first at pixel (y, x) = ({y}, {x}); expected: "
                 f"{some(raw)}{ignored}",
                 advice="Correct the mask, or declare class_names, mask_values or ignore_label to "
-                "fit.",
+                f"fit, e.g. --set data.source.mask_values={_typed([*raw, *odd])}.",
             )
         )

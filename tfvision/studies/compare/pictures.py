@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfvision.data import SOURCES
+from tfvision.data.files.pixels import white_of
 from tfvision.errors import InputError
 from tfvision.report.overlay import colour_labels, palette, png_uri
 from tfvision.stats.evidence import Evidence
@@ -100,8 +101,7 @@ def _pixels(mask: np.ndarray, num_classes: int) -> np.ndarray:
 
 def _as_bytes(image: np.ndarray, white: float | None) -> np.ndarray:
     """(H, W, C) as stored -> (H, W) or (H, W, 3) uint8."""
-    largest = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else 1.0
-    image = np.clip(image.astype(np.float64) * (255 / (white or largest)), 0, 255)
+    image = np.clip(image.astype(np.float64) * (255 / white_of(image.dtype, white)), 0, 255)
     image = np.rint(image).astype(np.uint8)
     return image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tfvision.data.files.images import read_mask
+from tfvision.data.files.reading import Reading
 from tfvision.data.sources.npz import read_headers
 from tfvision.data.sources.source import Source, to_labels
 from tfvision.errors import InputError
@@ -48,7 +49,8 @@ def read_labels(path: Path, ids: list[str], source: Source) -> list[np.ndarray |
     Raises:
         InputError: The file holds no such array, none of the ids, or unknown values.
     """
-    masks = _masks_of_folder(path, ids) if path.is_dir() else _masks_of_file(path, ids)
+    reading = getattr(source, "reading", None)  # as the masks of the data are read, if in files
+    masks = _masks_of_folder(path, ids, reading) if path.is_dir() else _masks_of_file(path, ids)
     if all(mask is None for mask in masks):
         raise InputError(f"--labels {path} has none of the ids, such as {ids[0]!r}.")
     if source.mask_values is None:
@@ -61,13 +63,15 @@ def read_labels(path: Path, ids: list[str], source: Source) -> list[np.ndarray |
     ]
 
 
-def _masks_of_folder(path: Path, ids: list[str]) -> list[np.ndarray | None]:
+def _masks_of_folder(
+    path: Path, ids: list[str], reading: Reading | None
+) -> list[np.ndarray | None]:
     files = [p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith(".")]
     by_path = {p.relative_to(path).with_suffix("").as_posix(): p for p in files}
     found = [by_path.get(name) for name in ids]
     if all(file is None for file in found):  # ids with a folder in front, files without
         found = [by_path.get(Path(name).name) for name in ids]
-    return [None if file is None else read_mask(file).pixels for file in found]
+    return [None if file is None else read_mask(file, reading).pixels for file in found]
 
 
 def _masks_of_file(path: Path, ids: list[str]) -> list[np.ndarray | None]:
