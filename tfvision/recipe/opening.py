@@ -21,7 +21,9 @@ def open_source(config: DataConfig) -> Source:
     facts = facts_of(config.task)
     truth, sources = facts.truth, facts.all_tables()["data.source"]
     with names_of_tasks():
-        if config.source.name == "auto":  # passes its arguments on to the source in question
+        if (
+            config.source.name == "auto" and "path" in config.source.kwargs
+        ):  # passes its arguments on to the source in question
             source = open_path(truth=truth, **config.source.kwargs)
         else:
             source = sources.build(config.source)

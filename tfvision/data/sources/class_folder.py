@@ -11,19 +11,21 @@ Folders inside a class folder are read too. A mask file beside its image (`img_1
 those of the folders; folders named 0, 1, 2, ... are then the numbers of its lines.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS
 from tfvision.data.files.issue import Issue
-from tfvision.data.files.tree import Tree, is_visible
+from tfvision.data.files.tree import Tree, is_image, is_visible, list_tree
 from tfvision.data.sources.class_files import (
     LabelledFiles,
     regions_beside,
     regions_in,
     settle_labels,
 )
+from tfvision.data.sources.class_folder_checks import check_classes
 from tfvision.data.sources.file_source import (
     Listing,
     list_images,
@@ -40,7 +42,9 @@ from tfvision.data.sources.mask_folder import (
     child_folder,
     read_class_names,
 )
+from tfvision.data.sources.mask_layout import find_masks
 from tfvision.data.sources.source import Record
+from tfvision.data.sources.unread import convertible, unread_issues, unread_notes
 from tfvision.errors import InputError
 
 
@@ -74,6 +78,21 @@ class _Found:
     records: list[Record] = field(default_factory=list)
     files: list[tuple[Path, Path | None]] = field(default_factory=list)
     region_places: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def report_unread(self, tree: Tree, parts: Sequence[Part]) -> None:
+        """Files that nothing reads, and class folders without an image."""
+        read = {show(file, self.root) for pair in self.files for file in pair if file}
+        issues = unread_issues(tree, {*read, "classes.txt"})
+        self.notes = [*self.listing.notes(), *unread_notes(tree, {*read, "classes.txt"})]
+        for folder in (folder for part in parts for folder in part.classes or ()):
+            place = show(folder, self.root)
+            inside = list(tree.below(place)) if place in tree.files else ()
+            if not any(map(is_image, inside)) and not any(map(convertible, inside)):
+                problem = "the class folder holds no image"
+                advice = "Put images there, or delete the folder."
+                issues.append(Issue("error", "", place, problem, advice=advice))
+        self.problems += issues
 
 
 def class_folder(
@@ -103,6 +122,8 @@ def class_folder(
         _add_part(found, part, split=split if split in PART_FOLDERS else None)
     labels = [record.label for record in found.records if record.label is not None]
     place = show(path, path.parent)
+    if path.is_dir():
+        found.report_unread(list_tree(path), parts)
     settled = settle_labels(labels, read_class_names(root) if labels else None, place=place)
     found.problems += settled.problems + _only_elsewhere(parts)
     return LabelledFiles(
@@ -117,20 +138,26 @@ def class_folder(
         white=white,
         exif=exif,
         max_pixels=max_pixels,
-        notes=found.listing.notes(),
+        notes=found.notes,
         problems=[*found.listing.problems, *found.problems],
     )
 
 
 def sees(tree: Tree) -> str | None:
-    """What speaks for a folder a class; see `tfvision.data.sources.recognise`."""
-    if tree.of_file:
+    """What speaks for a folder a class; see `tfvision.data.sources.recognise`.
+
+    Raises:
+        InputError: The folders may hold images and their masks, or masks alone; or the class
+            folders lie deeper.
+    """
+    if tree.of_file or find_masks(tree) is not None:
         return None
     try:
         classes = _parts(tree.root)[0].classes or ()
     except InputError:
         return None
-    names = [folder.name for folder in classes]
+    names = [show(folder, tree.root) for folder in classes]
+    check_classes(tree, names)
     listed = ", ".join(f"{name}/" for name in names[:3]) + (", ..." if len(names) > 3 else "")
     return f"class folders: {listed}" if len(names) > 1 else None
 
@@ -177,10 +204,22 @@ def class_folders(path: Path, *, leave_out=()) -> tuple[Path, ...]:
         child
         for child in sorted(path.iterdir())
         if child.is_dir() and is_visible(child.name) and child not in out
+        if _may_be_class(child)
     ]
     plain = all(folder.name.lower() in (*IMAGES, *MASKS) for folder in folders)
     beside = len(folders) == 1 and any(_is_image(child) for child in path.iterdir())
     return () if plain or beside else tuple(folders)
+
+
+def _may_be_class(folder: Path) -> bool:
+    """Whether a folder holds images, or data that are not read, or nothing at all."""
+    empty = True
+    for _, _, names in os.walk(folder, followlinks=True):
+        names = [name for name in names if is_visible(name)]
+        if any(is_image(name) or convertible(name) for name in names):
+            return True
+        empty = empty and not names
+    return empty
 
 
 def _is_image(path: Path) -> bool:
@@ -209,11 +248,6 @@ def _add_part(found: _Found, part: Part, *, split: str | None) -> None:
             found.problems.append(Issue("error", "", show(folder, found.root), *wrong))
             continue
         files = _list(found, folder)
-        if not files:
-            place = show(folder, found.root)
-            problem = "the class folder holds no image"
-            advice = "Put images there, or delete the folder."
-            found.problems.append(Issue("error", "", place, problem, advice=advice))
         of_file.update(dict.fromkeys(files, name_key(folder.name)))
     paths = {file: show(file, part.folder) for file in of_file}
     regions, masks = regions_beside(paths, folder=str(part.folder))

@@ -8,6 +8,7 @@ good are an error that names both and what to type.
 
 import difflib
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,15 +145,15 @@ def recognise(path: Path, *, truth: str = "masks", truth_needed: bool = True) ->
         InputError: Nothing there, nothing known, or two equally good readings.
     """
     tree = _tree_of(path, truth)
-    own = _look(tree, [layout for layout in LAYOUTS if layout.truth == truth])
-    if not own or own[0].layout.last:
-        others = _look(tree, [layout for layout in LAYOUTS if layout.truth != truth])
+    own = _look(tree, [x for x in LAYOUTS if x.truth == truth], careful=truth_needed)
+    if truth_needed and (not own or own[0].layout.last):
+        others = _look(tree, [x for x in LAYOUTS if x.truth != truth], careful=not own)
         others = [seen for seen in others if not own or seen.layout.certain]
-        if others and truth_needed:
+        if others:
             best = others[0]
             beginning = f"{_looks_like(path, best.layout.truth)} ({best.words})"
             raise OtherTruth(beginning, best.layout.truth)
-    if own and (truth_needed or not own[0].layout.last):
+    if own:
         return _one_of(own, path).layout.source
     return _without_truth(path, truth)
 
@@ -167,14 +168,31 @@ def truth_in(path: str | Path) -> str:
     return _one_of(seen, Path(path)).layout.truth if seen else "masks"
 
 
-def _look(tree: Tree, layouts) -> list[Seen]:
-    """What can be seen in a tree, the strongest first."""
-    found = []
+def _look(tree: Tree, layouts: Iterable[Layout], *, careful: bool = True) -> list[Seen]:
+    """What can be seen in a tree, the strongest first.
+
+    Args:
+        tree: What lies below the path.
+        layouts: Those to look for.
+        careful: Whether doubts count.
+
+    Raises:
+        InputError: A layout is in doubt about what it sees, and no stronger one is seen.
+    """
+    found, doubts = [], []
     for layout in layouts:
         module, _, function = layout.sees.partition(":")
-        words = getattr(importlib.import_module(module), function)(tree)
+        try:
+            words = getattr(importlib.import_module(module), function)(tree)
+        except InputError as error:
+            doubts.append((layout.strength, error))
+            continue
         if words is not None:
             found.append(Seen(layout, words))
+    best = max((seen.layout.strength for seen in found), default=-1)
+    for strength, error in doubts:
+        if careful and strength >= best:
+            raise error
     return sorted(found, key=lambda seen: -seen.layout.strength)
 
 
