@@ -11,21 +11,20 @@ Folders inside a class folder are read too. A mask file beside its image (`img_1
 those of the folders; folders named 0, 1, 2, ... are then the numbers of its lines.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS
+from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.issue import Issue
-from tfvision.data.files.tree import Tree, is_image, is_visible, list_tree
+from tfvision.data.files.tree import Tree, is_image, list_tree
 from tfvision.data.sources.class_files import (
     LabelledFiles,
     regions_beside,
     regions_in,
     settle_labels,
 )
-from tfvision.data.sources.class_folder_checks import check_classes
+from tfvision.data.sources.class_folder_checks import check_classes, class_folders, is_image_file
 from tfvision.data.sources.file_source import (
     Listing,
     list_images,
@@ -162,6 +161,21 @@ def sees(tree: Tree) -> str | None:
     return f"class folders: {listed}" if len(names) > 1 else None
 
 
+def sees_regions(tree: Tree) -> str | None:
+    """What speaks for a folder a class with masks beside the images, as regions.
+
+    Raises:
+        InputError: As `sees`, and where it is unclear what belongs together.
+    """
+    words = sees(tree)
+    if words is None:
+        return None
+    parts = _parts(tree.root)
+    nested = {tree.root / path: path for path in tree.images("") if path.count("/")}
+    inside = any(regions_beside(nested, folder=str(tree.root))) and parts[0].classes
+    return f"{words}, with regions beside their images" if inside else None
+
+
 def _parts(path: Path) -> list[Part]:
     """The parts of the layout that is recognised."""
     if not path.is_dir():
@@ -177,7 +191,7 @@ def _parts(path: Path) -> list[Part]:
         parts = [Part("", path, classes)]
     else:
         images = child_folder(path, IMAGES) or path
-        if not any(_is_image(p) for p in images.iterdir()):
+        if not any(is_image_file(p) for p in images.iterdir()):
             raise InputError(_unknown_layout(path))
         return [Part("images", images, None, None if images == path else child_folder(path, MASKS))]
     for name in ("val", "test"):
@@ -192,39 +206,6 @@ def _parts(path: Path) -> list[Part]:
             masks = child_folder(named[name], MASKS) if plain else None
             parts.append(Part(name, plain or named[name], inside or None, masks))
     return parts
-
-
-def class_folders(path: Path, *, leave_out=()) -> tuple[Path, ...]:
-    """The folders of classes in a folder.
-
-    None where these are `images/` and `masks/`, or where one folder lies among images.
-    """
-    out = set(leave_out)
-    folders = [
-        child
-        for child in sorted(path.iterdir())
-        if child.is_dir() and is_visible(child.name) and child not in out
-        if _may_be_class(child)
-    ]
-    plain = all(folder.name.lower() in (*IMAGES, *MASKS) for folder in folders)
-    beside = len(folders) == 1 and any(_is_image(child) for child in path.iterdir())
-    return () if plain or beside else tuple(folders)
-
-
-def _may_be_class(folder: Path) -> bool:
-    """Whether a folder holds images, or data that are not read, or nothing at all."""
-    empty = True
-    for _, _, names in os.walk(folder, followlinks=True):
-        names = [name for name in names if is_visible(name)]
-        if any(is_image(name) or convertible(name) for name in names):
-            return True
-        empty = empty and not names
-    return empty
-
-
-def _is_image(path: Path) -> bool:
-    named = path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
-    return named and not path.is_dir()
 
 
 def _unknown_layout(path: Path) -> str:
@@ -251,7 +232,7 @@ def _add_part(found: _Found, part: Part, *, split: str | None) -> None:
         of_file.update(dict.fromkeys(files, name_key(folder.name)))
     paths = {file: show(file, part.folder) for file in of_file}
     regions, masks = regions_beside(paths, folder=str(part.folder))
-    loose = [p for p in sorted(part.folder.iterdir()) if _is_image(p)]
+    loose = [p for p in sorted(part.folder.iterdir()) if is_image_file(p)]
     if loose:
         names = ", ".join(show(p, found.root) for p in loose[:3])
         problem = f"{len(loose)} images beside the class folders have no class ({names}, ...)"

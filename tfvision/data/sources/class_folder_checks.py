@@ -1,12 +1,17 @@
 """Whether folders are those of classes: not images and masks, nor a folder above the classes."""
 
+import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
-from tfvision.data.files.tree import Tree, is_image
+from tfvision.data.files.images import EXTENSIONS
+from tfvision.data.files.tree import Tree, is_image, is_visible
 from tfvision.data.sources.file_source import name_key, stem
 from tfvision.data.sources.folder_names import read_folder_name
+from tfvision.data.sources.mask_folder import IMAGES, MASKS
 from tfvision.data.sources.mask_look import mask_look
+from tfvision.data.sources.unread import convertible
 from tfvision.errors import InputError
 
 _MEANT = "If these are classes, say --set data.source.name=class_folder."
@@ -26,6 +31,8 @@ def check_classes(tree: Tree, folders: Sequence[str]) -> None:
     if not folders:
         return
     _check_depth(tree, folders)
+    if len(folders) == 2:
+        _check_names(tree, *folders)
     files = [
         tree.root / folder / path
         for folder in folders
@@ -37,8 +44,6 @@ def check_classes(tree: Tree, folders: Sequence[str]) -> None:
             "values, as masks are, and no images that pair up with them by names. Put the images "
             f"beside them (images/ and masks/) for a segmentation. {_MEANT}"
         )
-    if len(folders) == 2:
-        _check_names(tree, *folders)
 
 
 def _check_names(tree: Tree, one: str, other: str) -> None:
@@ -47,8 +52,8 @@ def _check_names(tree: Tree, one: str, other: str) -> None:
     common = names[0] & names[1]
     if not common or len(common) < 0.9 * max(map(len, names)):
         return
-    if len(common) < 3 or len({re.sub(r"\d+", "0", name) for name in common}) == 1:
-        return  # both numbered from 1 on, as classes often are
+    if len(common) < 3 or 2 * len({re.sub(r"\d+", "0", name) for name in common}) <= len(common):
+        return  # mere numbers, from 1 on, as classes often have them
     raise InputError(
         f"{tree.root} can be read in two ways: {one}/ and {other}/ hold files of the same "
         f"{len(common)} names, as images and masks do. {_MEANT} If they are images and masks, say "
@@ -95,3 +100,37 @@ def _check_depth(tree: Tree, folders: Sequence[str]) -> None:
 def _listed(folders: Sequence[str]) -> str:
     more = ", ..." if len(folders) > 3 else ""
     return ", ".join(f"{folder}/" for folder in folders[:3]) + more
+
+
+def class_folders(path: Path, *, leave_out=()) -> tuple[Path, ...]:
+    """The folders of classes in a folder.
+
+    None where these are `images/` and `masks/`, or where one folder lies among images.
+    """
+    out = set(leave_out)
+    folders = [
+        child
+        for child in sorted(path.iterdir())
+        if child.is_dir() and is_visible(child.name) and child not in out
+        if _may_be_class(child)
+    ]
+    plain = all(folder.name.lower() in (*IMAGES, *MASKS) for folder in folders)
+    beside = len(folders) == 1 and any(is_image_file(child) for child in path.iterdir())
+    return () if plain or beside else tuple(folders)
+
+
+def _may_be_class(folder: Path) -> bool:
+    """Whether a folder holds images, or data that are not read, or nothing at all."""
+    empty = True
+    for _, _, names in os.walk(folder, followlinks=True):
+        names = [name for name in names if is_visible(name)]
+        if any(is_image(name) or convertible(name) for name in names):
+            return True
+        empty = empty and not names
+    return empty
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a path is an image file by its name, and no folder."""
+    named = path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+    return named and not path.is_dir()

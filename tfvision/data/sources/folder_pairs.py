@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from tfvision.data.files.tree import Tree, is_image
 from tfvision.data.sources.file_source import name_key, stem
 from tfvision.data.sources.folder_names import read_folder_name
-from tfvision.data.sources.name_pairs import Matched, match_names
+from tfvision.data.sources.name_pairs import Affix, Matched, match_names
 from tfvision.data.sources.unread import convertible
 
 
@@ -34,17 +34,28 @@ class Place:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What comes of taking the folders of one name for images and of another for masks."""
+    """What comes of taking the folders of one name for images and of another for masks.
+
+    Attributes:
+        image_kind, mask_kind: The names; "" where images lie in no folder of a role.
+        images, masks: The files.
+        pairs: Place among the images -> place among the masks.
+        affixes: Part -> what was stripped of the names of its images and of its masks.
+        rival: As `name_pairs.Matched` has it.
+    """
 
     image_kind: str
     mask_kind: str
     images: tuple[Place, ...]
     masks: tuple[Place, ...]
-    matched: Matched
+    pairs: dict[int, int]
+    affixes: dict[str, tuple[Affix, Affix]]
+    rival: tuple[Affix, str] | None
 
     @property
     def pairs_up(self) -> bool:
-        count = len(self.matched.pairs)
+        """Whether half of the fewer have a partner."""
+        count = len(self.pairs)
         return count > 0 and 2 * count >= min(len(self.images), len(self.masks))
 
 
@@ -121,7 +132,18 @@ def take(tree: Tree, image_kind: str, mask_kind: str, images, masks) -> Attempt:
         tests = [place for place in plain if _in_test(place.path)]
     if not any(place.part == "test" for place in own):
         own += tests
-    return Attempt(image_kind, mask_kind, tuple(own), tuple(other), _match(own, other))
+    matched = _match(own, other)
+    parts = {place.part for place in own} & {place.part for place in other}
+    affixes = dict.fromkeys(parts | {""}, (matched.image, matched.mask))
+    pairs = dict(matched.pairs)
+    for part in parts - {own[i].part for i in pairs}:  # named in another way than the others
+        places = [[i for i, p in enumerate(side) if p.part == part] for side in (own, other)]
+        matched_part = _match(
+            *([side[i] for i in at] for side, at in zip((own, other), places, strict=True))
+        )
+        pairs |= {places[0][i]: places[1][j] for i, j in matched_part.pairs.items()}
+        affixes[part] = matched_part.image, matched_part.mask
+    return Attempt(image_kind, mask_kind, tuple(own), tuple(other), pairs, affixes, matched.rival)
 
 
 def _in_test(path: str) -> bool:
@@ -134,9 +156,7 @@ def _match(images: Sequence[Place], masks: Sequence[Place]) -> Matched:
     by_folder = match_names(_names(images), _names(masks))
     if 2 * len(by_folder.pairs) >= min(len(images), len(masks)):
         return by_folder
-    flat = [
-        [(p.part, stem(name_key(posixpath.basename(p.path)))) for p in s] for s in (images, masks)
-    ]
+    flat = [[(place.part, stem_of(place)) for place in side] for side in (images, masks)]
     if any(len(set(names)) < len(names) for names in flat):
         return by_folder
     by_name = match_names(*flat)

@@ -2,7 +2,7 @@
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tfvision.data.files.tree import Tree, is_image
@@ -55,6 +55,7 @@ class ImageFolder:
         convention: How names pair, for messages; "" without masks.
         side_by_side: Whether masks lie beside their images.
         folders: Those that must hold images.
+        notes: On what was declared.
         mask_names: Path of each mask in a folder of masks -> part and name, which is unique.
     """
 
@@ -64,6 +65,7 @@ class ImageFolder:
     side_by_side: bool = False
     folders: tuple[str, ...] = ()
     mask_names: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def split_of(self, part: str) -> str | None:
         """A train part without a val part beside it is still to be split."""
@@ -92,11 +94,13 @@ def recognise_masks(
     if found is not None:
         return _of_folders(found)
     if images or masks:
-        raise InputError(
-            f"{tree.root}: no images and masks pair up by names with "
-            f"data.source.images={images or ''} and data.source.masks={masks or ''}. Both name a "
-            "folder (gt/), a pattern of file names (*_seg.png), or both (gt/*_seg.png)."
+        declared = " and ".join(
+            f"data.source.{key}={value}"
+            for key, value in {"images": images, "masks": masks}.items()
+            if value
         )
+        note = f"no images and masks pair up by names with {declared}: read as images alone"
+        return replace(_alone(tree), notes=(note,))
     beside = masks_beside(tree)
     return beside if beside is not None else _alone(tree)
 
@@ -126,18 +130,19 @@ def masks_beside(tree: Tree) -> ImageFolder | None:
         InputError: It is unclear what belongs together.
     """
     places = _main_images(tree)
-    paths = {Path(p.path): "/".join((p.part, p.name)).lstrip("/") for p in places}
-    parts = {Path(p.path): p.part for p in places}
+    files = {tree.root / place.path: place for place in places}
+    paths = {file: "/".join((p.part, p.name)).lstrip("/") for file, p in files.items()}
     pairs = pair_beside(paths, folder=str(tree.root))
     if pairs is None:
         return None
-    masks = {key: file.as_posix() for key, file in pairs.masks.items()}
+    masks = {key: files[file].path for key, file in pairs.masks.items()}
     expected = f"no such file beside it (names here: {pairs.convention})"
     items = []
     for key, file in pairs.images.items():
-        part, mask = parts[file], masks.pop(key, None)
+        place, mask = files[file], masks.pop(key, None)
+        part = place.part
         name = key.removeprefix(f"{part}/") if part else key
-        items.append(Item(file.as_posix(), part, name, mask, True, expected))
+        items.append(Item(place.path, part, name, mask, True, expected))
     items.sort(key=lambda item: Path(item.path))
     return ImageFolder(tuple(items), tuple(masks.values()), pairs.convention, side_by_side=True)
 

@@ -176,7 +176,7 @@ class _Found:
             if not unread and not tree.images(place)
         ]
         self.problems = [*wrong, *unread, *empty, *self.problems]
-        self.notes = [*listing.notes(), *unread_notes(tree, read)]
+        self.notes = [*layout.notes, *listing.notes(), *unread_notes(tree, read)]
 
 
 def _no_mask(identity: str, item: Item) -> Issue:
@@ -217,7 +217,8 @@ def _sentence(path: Path, layout: ImageFolder, records: Sequence[Record]) -> str
             continue
         labelled = items[0].labelled
         tops = [items[0].top, *[i.mask_top for i in items if i.mask][:1]]
-        where = " and ".join(f"{top}/" for top in tops if top)
+        tops = [f"{top}/" if top else "the folder itself" for top in tops if top or any(tops)]
+        where = " and ".join(tops)
         kind = "images with masks" if labelled else "images without masks"
         pieces.append(f"{count} {kind}" + (f" in {where}" if where else ""))
     same = f" ({layout.convention})" if pieces and layout.convention else ""

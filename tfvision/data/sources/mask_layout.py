@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from tfvision.data.files.tree import Tree, is_image
-from tfvision.data.sources.file_source import stem
 from tfvision.data.sources.folder_names import read_folder_name
 from tfvision.data.sources.folder_pairs import (
     Attempt,
@@ -41,7 +40,7 @@ class MaskLayout:
         unlabelled: Parts that hold no masks at all.
         image_kind, mask_kind: Names of the folders; "" where images lie beside that of masks.
         convention: "same names", or how names pair.
-        affixes: What was stripped of the names of images and of masks.
+        affixes: Part -> what was stripped of the names of its images and of its masks.
         folders: Those of these names that hold no image.
         mask_names: Path of each mask -> part and name, which is unique.
     """
@@ -53,7 +52,7 @@ class MaskLayout:
     image_kind: str
     mask_kind: str
     convention: str
-    affixes: tuple[Affix, Affix]
+    affixes: dict[str, tuple[Affix, Affix]]
     folders: tuple[str, ...]
     mask_names: dict[str, str]
 
@@ -74,8 +73,8 @@ class MaskLayout:
 
     def expected(self, place: Place) -> str:
         """What would be the mask of an image, for messages."""
-        image, mask = self.affixes
-        core = image.core(stem(place.name.rpartition("/")[2]))
+        image, mask = self.affixes.get(place.part, self.affixes[""])
+        core = image.core(stem_of(place))
         tops = [self.top_of(path) for path in self.masks.values()]
         same = [top for top in tops if place.part and read_folder_name(top).part == place.part]
         folder = next(iter([*same, *tops]), self.mask_kind)
@@ -131,7 +130,7 @@ def find_masks(tree: Tree, *, images: str | None = None, masks: str | None = Non
             if attempt.pairs_up:
                 found.append(attempt)
         if found:
-            return _settled(tree, _only(tree, found))
+            return _settled(tree, _only(tree, found, images))
     for image_kind, mask_kind in product(listed_images, listed_masks):  # nothing pairs up
         attempt = take(tree, image_kind, mask_kind, images, masks)
         missing = not (attempt.images and attempt.masks)
@@ -167,31 +166,45 @@ class _Looks:
         return bool(set.intersection(*places) and self.of(masks)) and not self.of(images)
 
 
-def _only(tree: Tree, found: Sequence[Attempt]) -> Attempt:
-    """The one attempt, without another convention in it.
+def _only(tree: Tree, found: Sequence[Attempt], images: str | None) -> Attempt:
+    """The one attempt, without another convention in it: of several, that whose masks look so.
 
     Raises:
         InputError: There is another.
     """
+    found = _by_look(tree, found)
     first = found[0]
     for other in found[1:]:
         side = "images" if other.mask_kind == first.mask_kind else "masks"
         kinds = [getattr(attempt, f"{side[:-1]}_kind") for attempt in (first, other)]
-        shown = [f"{_spelled(tree, kind)}/" for kind in kinds]
-        raise InputError(_which(tree, side, shown))
-    if first.matched.rival:
-        affix, side = first.matched.rival
-        own = first.matched.image if side == "images" else first.matched.mask
-        places = first.images if side == "images" else first.masks
-        if side == "images" and affix.before == own.before:
-            raise InputError(
-                f"{tree.root} holds several images for each mask ({_pattern(own, places)} and "
-                f"{_pattern(affix, places)}): channels? A sample is one image file. Join them to "
-                "one file of several channels, or name the one that is meant: "
-                f"--set 'data.source.images={_pattern(own, places)}'."
-            )
-        raise InputError(_which(tree, side, [_pattern(own, places), _pattern(affix, places)]))
-    return first
+        raise InputError(_which(tree, side, [f"{_spelled(tree, kind)}/" for kind in kinds]))
+    if first.rival is None:
+        return first
+    affix, side = first.rival
+    image, mask = first.affixes[""]
+    own, places = (image, first.images) if side == "images" else (mask, first.masks)
+    shown = [_pattern(own, places), _pattern(affix, places)]
+    if side == "images" and affix.before == own.before:
+        raise InputError(
+            f"{tree.root} holds several images for each mask ({' and '.join(shown)}): channels? A "
+            "sample is one image file. Join them to one file of several channels, or name the "
+            f"one that is meant: --set 'data.source.images={shown[0]}'."
+        )
+    if side == "masks":
+        kind = first.image_kind, first.mask_kind
+        both = [take(tree, *kind, images, f"{first.mask_kind}/{pattern}") for pattern in shown]
+        if len(told := _by_look(tree, both)) == 1:
+            return told[0]
+    raise InputError(_which(tree, side, shown))
+
+
+def _by_look(tree: Tree, found: Sequence[Attempt]) -> Sequence[Attempt]:
+    """Of several, the one whose masks alone look like masks; all where that does not tell."""
+    if len(found) < 2:
+        return found
+    looks = [mask_look([tree.root / place.path for place in a.masks]) for a in found]
+    told = [attempt for attempt, look in zip(found, looks, strict=True) if look]
+    return told if len(told) == 1 else found
 
 
 def _which(tree: Tree, side: str, shown: Sequence[str]) -> str:
@@ -216,7 +229,6 @@ def _pattern(affix: Affix, places: Sequence[Place]) -> str:
 
 
 def _settled(tree: Tree, attempt: Attempt) -> MaskLayout:
-    matched = attempt.matched
     parts = {place.part for place in attempt.masks}
     if {"", "train"} <= parts:
         inside = next(p.path for p in attempt.masks if p.part == "train").rpartition("/")[0]
@@ -227,21 +239,16 @@ def _settled(tree: Tree, attempt: Attempt) -> MaskLayout:
     bare = next((p for p in attempt.images if p.part == "val" and p.part not in parts), None)
     if bare is not None and attempt.masks:
         raise InputError(_no_validation_masks(tree, bare, attempt))
-    used = set(matched.pairs.values())
-    same = matched.image == matched.mask == Affix()
-    convention = "same names"
-    if not same:
-        sides = (matched.image, attempt.images), (matched.mask, attempt.masks)
-        convention = "paired by names: " + " with ".join(_pattern(*side) for side in sides)
+    used = set(attempt.pairs.values())
     return MaskLayout(
         images=attempt.images,
-        masks={attempt.images[i].path: attempt.masks[j].path for i, j in matched.pairs.items()},
+        masks={attempt.images[i].path: attempt.masks[j].path for i, j in attempt.pairs.items()},
         spare=tuple(p.path for j, p in enumerate(attempt.masks) if j not in used),
         unlabelled=frozenset({"test"} - parts),
         image_kind=_spelled(tree, attempt.image_kind) if attempt.image_kind else "",
         mask_kind=_spelled(tree, attempt.mask_kind),
-        convention=convention,
-        affixes=(matched.image, matched.mask),
+        convention=_convention(attempt),
+        affixes=attempt.affixes,
         mask_names={p.path: f"{p.part}/{p.name}" for p in attempt.masks},
         folders=tuple(
             folder
@@ -252,6 +259,21 @@ def _settled(tree: Tree, attempt: Attempt) -> MaskLayout:
             and not tree.images(folder)
         ),
     )
+
+
+def _convention(attempt: Attempt) -> str:
+    """How names pair, in words."""
+    said = []
+    for part, (image, mask) in attempt.affixes.items():
+        sides = [
+            (affix, [p for p in places if part in ("", p.part)])
+            for affix, places in ((image, attempt.images), (mask, attempt.masks))
+        ]
+        if image == mask == Affix():
+            said.append("same names")
+        else:
+            said.append("paired by names: " + " with ".join(_pattern(*side) for side in sides))
+    return "; ".join(dict.fromkeys(said))
 
 
 def _no_validation_masks(tree: Tree, image: Place, attempt: Attempt) -> str:

@@ -73,9 +73,9 @@ _RAW = (
     + '"'
 )
 _MAGICK = "magick mogrify -format png *{ending} (of ImageMagick)"
-_UNPACK = "python -m zipfile -e FILE{ending} FOLDER"
-_UNTAR = "tar xf FILE{ending}"
-_UNRAR = "7z x FILE{ending}"
+_UNPACK = "python -m zipfile -e {name} FOLDER"
+_UNTAR = "tar xf {name}"
+_UNRAR = "7z x {name}"
 
 COMMANDS: Mapping[str, str] = {
     **dict.fromkeys((".nii", ".nii.gz", ".mgz"), _NIFTI),
@@ -118,9 +118,9 @@ def convertible(name: str) -> bool:
 def how_to_convert(names: Iterable[str]) -> str:
     """One sentence an extension: the command to type in the folder of the files."""
     lines = []
-    for ending in dict.fromkeys(extension(name) for name in names):
+    for ending, name in {extension(name): name for name in names}.items():
         if ending in ARCHIVES:
-            command = ARCHIVES[ending].format(ending=ending)
+            command = ARCHIVES[ending].format(name=name)
             lines.append(f"Unpack it ({command}) and give the folder.")
         elif ending in COMMANDS:
             lines.append(f"Convert them: {COMMANDS[ending].format(ending=ending)}.")
