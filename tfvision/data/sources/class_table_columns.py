@@ -1,21 +1,29 @@
 """Rows of CSV files that give images their labels: which column says what.
 
-Columns are recognised by their names, or, where there is no header, by their places: file and
-label, or file, xmin, ymin, xmax, ymax and label. Every cell stays text.
+Columns are recognised by their names; the one of the files also by its cells, which name images;
+the labels also by columns of 0 and 1, one a class. Without a header places count: file and label,
+or file, xmin, ymin, xmax, ymax and label. Every label stays text.
 """
 
 import difflib
-import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
-from tfvision.data.files.csv_table import read_cells
+from tfvision.data.files.csv_table import check_lengths, read_cells, to_number, unused_columns
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.issue import BadSample
+from tfvision.data.files.run_length import run_column
+from tfvision.data.sources.class_table_labels import (
+    check_one_label,
+    how_to_declare,
+    looks_like_labels,
+    ones_of,
+    one_hot_columns,
+)
+from tfvision.data.sources.file_source import name_key
 from tfvision.errors import InputError
-from tfvision.text import first_lines
 
 # Names as they are compared: in small letters, without spaces, "_" and "-"; the first wins.
 NAMES = {
@@ -26,10 +34,10 @@ NAMES = {
     ),
     "label": (
         *("label", "labels", "class", "classname", "category", "target", "classlabel"),
-        *("classid", "categoryid", "y"),
+        *("classid", "categoryid", "y", "diagnosis", "dx", "species", "breed", "disease"),
     ),
     "split": ("split", "set", "subset", "partition"),
-    "group": ("group", "groupid"),
+    "group": ("group", "groupid", "patientid", "patient", "subjectid", "lesionid"),
     "mask": ("mask", "maskfile", "maskname", "maskpath", "region"),
 }
 BOX = {
@@ -61,71 +69,117 @@ class LabelRow:
     box: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """How a table is read.
+
+    Attributes:
+        places: Key of NAMES or BOX -> column.
+        first: The first line of the rows: 1 after a header, else 0.
+        classes: Column -> class, where each class has a column of 0 and 1.
+        notes: Lines on how it was read.
+    """
+
+    places: dict[str, int]
+    first: int = 1
+    classes: dict[int, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class NoLabelColumn(InputError):
+    """A table names images, but which of its columns is the label is not clear."""
+
+
 def read_label_rows(
-    path: Path, *, columns: Mapping | None = None, encoding: str = "utf-8"
+    path: Path,
+    *,
+    columns: Mapping | None = None,
+    encoding: str = "utf-8",
+    images: Mapping[str, str] | None = None,
 ) -> tuple[list[LabelRow], list[str]]:
     """The rows of a table of labels, and lines on how it was read.
 
     Args:
         path: The CSV file.
         columns: Which columns are meant, where their names are not usual ones: keys `file`,
-            `label`, `split`, `group`, `mask` with a name of the header, `box` with four.
+            `label`, `split`, `group`, `mask` with a name of the header, `box` with four, and
+            `label` also with several, of 0 and 1, one a class.
         encoding: Of the file.
+        images: What a cell may hold -> the image that it names, as
+            `class_table_images.image_names` has it: by these a column of files is recognised
+            whatever its name.
 
     Raises:
-        InputError: No column is known for file or label, or a row has another length.
+        NoLabelColumn: It names these images; which column is the label is not clear.
+        InputError: No column is known for file or label, a row has another length, or images have
+            several labels each.
     """
     lines = read_cells(path, encoding=encoding)
     if not lines:
         raise InputError(f"{path} is empty. Its rows must hold a file name and a label.")
-    places, first, notes = _places(path, [cells for _, cells in lines[:2]], columns)
-    width = len(lines[0][1])
-    wrong = [
-        f"  line {n}: {len(c)} cells, the first line has {width}"
-        for n, c in lines
-        if len(c) != width
-    ]
-    if wrong:
-        raise InputError(
-            "\n".join([f"{path}: rows of another length than the first.", *first_lines(wrong)])
-            + "\nQuote cells that hold the separator."
-        )
-    rows = []
-    for line, cells in lines[first:]:
-        single = {key: cells[place] for key, place in places.items() if key in NAMES}
-        box = tuple(cells[places[key]] for key in BOX) if "xmin" in places else ()
+    found = _columns(path, lines, columns, images)
+    check_lengths(path, lines)
+    rows, labels = [], []
+    for line, cells in lines[found.first :]:
+        single = {key: cells[place] for key, place in found.places.items() if key in NAMES}
+        if found.classes:
+            ones = ones_of(cells, found.classes)
+            labels.append((line, " and ".join(ones) if len(ones) > 1 else ""))
+            single["label"] = ones[0] if len(ones) == 1 else ""
+        box = tuple(cells[found.places[key]] for key in BOX) if "xmin" in found.places else ()
         rows.append(LabelRow(line, **single, box=box))
-    return rows, notes
+    if not found.classes:
+        labels = [(row.line, row.label) for row in rows]
+    check_one_label(path, labels, one_hot=bool(found.classes))
+    return rows, found.notes
 
 
 def label_columns(
-    path: Path, *, columns: Mapping | None = None, encoding: str = "utf-8"
+    path: Path,
+    *,
+    columns: Mapping | None = None,
+    encoding: str = "utf-8",
+    images: Mapping[str, str] | None = None,
 ) -> dict[str, int]:
     """Key -> column of a table that `read_label_rows` reads: of NAMES and BOX those it has."""
-    lines = read_cells(path, encoding=encoding)
-    return _places(path, [cells for _, cells in lines[:2]], columns)[0]
+    return _columns(path, read_cells(path, encoding=encoding), columns, images).places
 
 
-def has_labels(path: Path) -> bool:
-    """Whether a CSV file is a table of files and labels."""
+def has_labels(path: Path, images: Mapping[str, str] | None = None) -> bool:
+    """Whether a CSV file is a table of files and labels; `images` as `read_label_rows` has it."""
+    return label_reading(path, images) in ("labels", "classes")
+
+
+def label_reading(path: Path, images: Mapping[str, str] | None = None) -> str | None:
+    """What a CSV file says of images, by its first lines.
+
+    Returns:
+        "labels"; "classes", where each class has a column of 0 and 1; "unclear", where it names
+        `images`, and which column is their label is not clear; None: it labels no images.
+    """
     try:
-        lines = read_cells(path)
-        return bool(lines) and "label" in _places(path, [cells for _, cells in lines[:2]], None)[0]
+        lines = read_cells(path, head=True)
+        if not lines:
+            return None
+        found = _columns(path, lines, None, images)
+    except NoLabelColumn:
+        return "unclear"
     except InputError:
-        return False
+        return None
+    return "classes" if found.classes else "labels" if "label" in found.places else None
 
 
 def has_masks(path: Path) -> bool:
     """Whether the header of a CSV file names a column of masks."""
     try:
-        lines = read_cells(path)
+        lines = read_cells(path, head=True)
     except InputError:
         return False
     return bool(lines) and not {_plain(cell) for cell in lines[0][1]}.isdisjoint(NAMES["mask"])
 
 
 def parse_box(cells: Sequence[str], *, place: str) -> tuple[float, ...] | None:
-    """`x1 y1 x2 y2` out of four cells; None where all are empty.
+    """`x1 y1 x2 y2` out of four cells, with decimal point or comma; None where all are empty.
 
     Raises:
         BadSample: A cell is no number, or the box has no area.
@@ -133,11 +187,8 @@ def parse_box(cells: Sequence[str], *, place: str) -> tuple[float, ...] | None:
     if not any(cells):
         return None
     shown = f"the box ({', '.join(cells)})"
-    try:
-        box = tuple(float(cell) for cell in cells)
-    except ValueError:
-        box = (math.nan,)
-    if not all(math.isfinite(side) for side in box):
+    box = tuple(number for number in map(to_number, cells) if number is not None)
+    if len(box) != len(cells):
         raise BadSample(place, f"{shown} is not four numbers", "Write xmin, ymin, xmax, ymax.")
     if box[2] <= box[0] or box[3] <= box[1]:
         problem = f"{shown} has no area: xmin < xmax and ymin < ymax must hold"
@@ -146,30 +197,111 @@ def parse_box(cells: Sequence[str], *, place: str) -> tuple[float, ...] | None:
     return box
 
 
-def _places(
-    path: Path, lines: Sequence[Sequence[str]], columns: Mapping | None
-) -> tuple[dict[str, int], int, list[str]]:
-    """Key -> column; the first line of the rows (0 or 1); lines on how it was read."""
-    header = lines[0]
+def _columns(
+    path: Path,
+    lines: Sequence[tuple[int, list[str]]],
+    columns: Mapping | None,
+    images: Mapping[str, str] | None,
+) -> _Columns:
+    """Which column of a table, or of its first lines, says what."""
+    header, width = lines[0][1], len(lines[0][1])
     if columns is not None:
-        return _declared(path, header, columns), 1, []
+        return _declared(path, header, columns)
+    rows = [cells for _, cells in lines[1:] if len(cells) == width]
+    if (runs := run_column(header, rows)) is not None:
+        raise InputError(
+            f"{path} holds masks as run lengths (column {header[runs]}), not labels. A segmentation "
+            "trains on it."
+        )
     places = _named(path, header)
+    _set_file(places, header, rows, images)
+    if by_place := _by_place(header, images):
+        return _Columns(by_place, 0, {}, [f"{path.name} has no header: read as {', '.join(by_place)}"])
+    others = unused_columns(header, rows, places.values())
     if "file" in places and "label" in places:
-        unused = [name for i, name in enumerate(header) if i not in places.values()]
-        return places, 1, [f"columns not used: {', '.join(unused)}"] if unused else []
-    if by_place := _by_place(header):
-        return by_place, 0, [f"{path.name} has no header: read as {', '.join(by_place)}"]
-    by_place = _by_place(lines[1]) if len(lines) > 1 else None
-    if by_place and all(by_place.get(key) == place for key, place in places.items()):
+        notes = [f"columns not used: {', '.join(others.values())}"] if others else []
+        return _Columns(places, 1, {}, notes + _group_notes(header, places))
+    by_place = _by_place(rows[0], images) if rows else None
+    known = by_place and all(by_place.get(key) == place for key, place in places.items())
+    if known and looks_like_labels([cells[by_place["label"]] for cells in rows]):
         note = f"{path.name}: the header ({', '.join(header)}) is not known: read by place as "
-        return by_place, 1, [note + ", ".join(by_place)]
+        return _Columns(by_place, 1, {}, [note + ', '.join(by_place)])
+    if "file" in places:
+        return _without_label(path, header, rows, places, others, images)
     missing = [key for key in ("file", "label") if key not in places]
-    known = "; ".join(f"{key}: {', '.join(NAMES[key][:8])}, ..." for key in missing)
+    names = "; ".join(f"{key}: {', '.join(NAMES[key][:8])}, ..." for key in missing)
     raise InputError(
         f"{path}: no column is known for {' and '.join(missing)}; the first line holds "
-        f"{', '.join(header)}. Known names: {known}. Rename columns, or say which are meant: "
-        "columns: {file: NAME, label: NAME}."
+        f"{', '.join(header)}. Known names: {names}. Rename columns, or say which are meant: "
+        f"{how_to_declare('NAME', ['NAME'])}."
     )
+
+
+def _without_label(
+    path: Path,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    places: dict[str, int],
+    others: Mapping[int, str],
+    images: Mapping[str, str] | None,
+) -> _Columns:
+    """The reading of a table whose column of files is known, and no column of labels by name.
+
+    Raises:
+        NoLabelColumn: Several readings are possible, or none.
+    """
+    if classes := one_hot_columns(rows, others):
+        note = f"{path.name}: a column of 0 and 1 for each class: {', '.join(classes.values())}"
+        empty = [name for place, name in classes.items() if not any(ones_of(c, {place: name}) for c in rows)]
+        note += f"; no image is of {', '.join(empty)}" if empty else ""
+        return _Columns(places, 1, classes, [note, *_group_notes(header, places)])
+    if len(others) == 1:
+        ((place, name),) = others.items()
+        if looks_like_labels([cells[place] for cells in rows], name):
+            note = f"{path.name}: labels are those of the column {name}, the only one left"
+            places = {**places, "label": place}
+            return _Columns(places, 1, {}, [note, *_group_notes(header, places)])
+    file = header[places["file"]]
+    beginning = f"{path}: its column {file} names images"
+    if images:
+        named = {_image_of(cells[places["file"]], images) for cells in rows} - {None}
+        beginning = f"{path} names {len(named)} of {len(set(images.values()))} images (column {file})"
+    counts = [f"{name} ({len({c[place] for c in rows})} values)" for place, name in others.items()]
+    raise NoLabelColumn(
+        f"{beginning}; which column is the label? It has {', '.join(counts) or 'no other'}. Say "
+        f"it: {how_to_declare(file, list(others.values()))}."
+    )
+
+
+def _set_file(
+    places: dict[str, int],
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    images: Mapping[str, str] | None,
+) -> None:
+    """Takes the column whose cells name images for that of the files, where they tell."""
+    if not images or not rows:
+        return
+    counts = [sum(_image_of(row[i], images) is not None for row in rows) for i in range(len(header))]
+    best = max(range(len(counts)), key=lambda place: counts[place])
+    named = counts[places["file"]] if "file" in places else 0
+    if named == 0 and 2 * counts[best] >= len(rows) and best != places.get("label"):
+        for key in [key for key, place in places.items() if place == best]:
+            del places[key]
+        places["file"] = best
+
+
+def _image_of(cell: str, images: Mapping[str, str]) -> str | None:
+    """The image that a cell names; None: none."""
+    return images.get(name_key(str(PurePosixPath(cell.replace("\\", "/"))))) if cell else None
+
+
+def _group_notes(header: Sequence[str], places: Mapping[str, int]) -> list[str]:
+    """One line where a column that is not called a group gives the groups."""
+    if "group" not in places or _plain(header[places["group"]]) in ("group", "groupid"):
+        return []
+    name = header[places["group"]]
+    return [f"groups: images with the same {name} (a column of the table) stay in one split"]
 
 
 def _named(path: Path, header: Sequence[str]) -> dict[str, int]:
@@ -188,40 +320,49 @@ def _named(path: Path, header: Sequence[str]) -> dict[str, int]:
     return places
 
 
-def _by_place(cells: Sequence[str]) -> dict[str, int] | None:
+def _by_place(cells: Sequence[str], images: Mapping[str, str] | None) -> dict[str, int] | None:
     """Key -> column of a row without header: file and label, or file, box and label."""
     keys = BY_PLACE.get(len(cells))
-    if keys is None or Path(cells[0]).suffix.lower() not in EXTENSIONS:
+    if keys is None:
+        return None
+    if Path(cells[0]).suffix.lower() not in EXTENSIONS and not _image_of(cells[0], images or {}):
         return None
     if len(keys) == 6 and not all(is_number(cell) for cell in cells[1:5]):
         return None
     return {key: place for place, key in enumerate(keys)}
 
 
-def _declared(path: Path, header: Sequence[str], columns: Mapping) -> dict[str, int]:
-    """Key -> column, as the user says."""
+def _declared(path: Path, header: Sequence[str], columns: Mapping) -> _Columns:
+    """The reading that the user declares."""
     folded = [cell.casefold() for cell in header]
-    wanted = {}
+
+    def place_of(key: str, name: object) -> int:
+        if str(name).casefold() in folded:
+            return folded.index(str(name).casefold())
+        near = difflib.get_close_matches(str(name).casefold(), folded, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"{path} has no column {str(name)!r} ({key}).{hint} It has {', '.join(header)}."
+        )
+
+    wanted, classes = {}, {}
     for key, name in columns.items():
+        several = isinstance(name, Sequence) and not isinstance(name, str)
         if key not in KEYS:
             raise InputError(f"columns holds {key!r}; known: {', '.join(KEYS)}.")
         if key == "box":
-            if not isinstance(name, Sequence) or isinstance(name, str) or len(name) != 4:
+            if not several or len(name) != 4:
                 raise InputError(f"columns: box must list four names, xmin to ymax; got {name!r}.")
             wanted.update(zip(BOX, name, strict=True))
+        elif key == "label" and several:
+            classes = {place_of(key, one): header[place_of(key, one)] for one in name}
         else:
             wanted[key] = name
     for key in ("file", "label"):
-        if key not in wanted:
+        if key not in columns:
             raise InputError(f"columns must say which column is the {key}: {{{key}: NAME}}.")
-    for key, name in wanted.items():
-        if str(name).casefold() not in folded:
-            near = difflib.get_close_matches(str(name).casefold(), folded, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InputError(
-                f"{path} has no column {str(name)!r} ({key}).{hint} It has {', '.join(header)}."
-            )
-    return {key: folded.index(str(name).casefold()) for key, name in wanted.items()}
+    places = {key: place_of(key, name) for key, name in wanted.items()}
+    return _Columns(places, 1, classes)
 
 
 def _plain(cell: str) -> str:
@@ -229,8 +370,5 @@ def _plain(cell: str) -> str:
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a finite number."""
-    try:
-        return math.isfinite(float(cell))
-    except ValueError:
-        return False
+    """Whether a cell is a finite number, with decimal point or comma."""
+    return to_number(cell) is not None
