@@ -42,6 +42,11 @@ def check_target(source: Source, target: Path, *, flag: str = "--clean") -> None
     """
     if source.path is None:
         raise InputError(f"The source {source.name} is no file or folder; it cannot be copied.")
+    if isinstance(source, FileSource) and source.reads_also:
+        raise InputError(
+            f"{source.path} is read by {source.reads_also[0].name}, which a copy would have to "
+            f"change too: {flag} does not write that. Leave samples out by data.exclude instead."
+        )
     if target.exists() or target.is_symlink():
         raise InputError(f"{flag} {target} exists already. Name a folder that does not.")
     if source.path.is_dir() and leads_inside(source.path, target):

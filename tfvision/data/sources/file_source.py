@@ -10,7 +10,13 @@ from tfvision.data.files.issue import Issue
 from tfvision.data.files.paths import leads_inside, stamp_of
 from tfvision.data.files.pixels import parse_palette
 from tfvision.data.files.tree import is_visible
+from tfvision.data.sources.mask_reader import MaskReader
 from tfvision.data.sources.source import RawSample, Record, Source
+
+DRAWN_AS_SEEN = (
+    "the image is turned by its EXIF orientation, and its mask is drawn on it as it is seen; set "
+    "exif: ignore where annotations were made on the pixels as they are stored"
+)
 
 
 class FileSource(Source):
@@ -18,22 +24,26 @@ class FileSource(Source):
 
     Args:
         records: One a sample.
-        files: For each record its image file and its mask file, or None.
+        files: For each record its image file, and its mask file, the `MaskReader` that draws
+            its mask, or None.
         mask_places: What messages call the mask files.
         mask_palette: See `tfvision.data.files.pixels.parse_palette`.
         exif, max_pixels: See `tfvision.data.files.images.read_image`.
+        reads_also: Other files that say how samples are read, such as annotations or a table
+            of classes. A copy of images and masks alone would be read otherwise.
         **common: What `Source` takes.
     """
 
     def __init__(
         self,
         records: Sequence[Record],
-        files: Sequence[tuple[Path, Path | None]],
+        files: Sequence[tuple[Path, Path | MaskReader | None]],
         mask_places: Sequence[str],
         *,
         mask_palette: Mapping | Sequence | None = None,
         exif: str = "apply",
         max_pixels: int = MAX_PIXELS,
+        reads_also: Sequence[Path] = (),
         **common,
     ):
         palette = None if mask_palette is None else parse_palette(mask_palette)
@@ -41,23 +51,32 @@ class FileSource(Source):
         super().__init__(records, options=options, **common)
         self._files, self._mask_places = list(files), list(mask_places)
         self._palette, self._exif, self._max_pixels = palette, exif, max_pixels
+        self.reads_also = list(reads_also)
 
     def files(self, index: int) -> tuple[Path, Path | None]:
-        """The image file of a sample, and its mask file where it has one."""
-        return self._files[index]
+        """The image file of a sample, and its mask file where it has one that is not drawn."""
+        image, mask = self._files[index]
+        return image, mask if isinstance(mask, Path) else None
 
     def stamp(self, index: int) -> str:
-        return "|".join(stamp_of(path) for path in self._files[index] if path is not None)
+        parts = [part for part in self._files[index] if part is not None]
+        return "|".join(
+            stamp_of(part) if isinstance(part, Path) else part.stamp() for part in parts
+        )
 
     def read_raw(self, index: int) -> RawSample:
-        image_path, mask_path = self._files[index]
+        image_path, mask_source = self._files[index]
         limits = {"exif": self._exif, "max_pixels": self._max_pixels}
         image = read_image(image_path, place=self.records[index].place, **limits)
-        if mask_path is None:
+        if mask_source is None:
             return RawSample(image.pixels, mode=image.mode, warnings=image.warnings)
-        mask = read_mask(
-            mask_path, place=self._mask_places[index], mask_palette=self._palette, **limits
-        )
+        mask_place = self._mask_places[index]
+        if isinstance(mask_source, MaskReader):
+            pixels = mask_source.read(mask_place, image.pixels.shape[:2])
+            turned = any(warning.startswith("EXIF orientation") for warning in image.warnings)
+            warnings = (*image.warnings, *([DRAWN_AS_SEEN] if turned else []))
+            return RawSample(image.pixels, pixels, mode=image.mode, warnings=warnings)
+        mask = read_mask(mask_source, place=mask_place, mask_palette=self._palette, **limits)
         warnings = (*image.warnings, *(f"mask {warning}" for warning in mask.warnings))
         return RawSample(image.pixels, mask.pixels, mode=image.mode, warnings=warnings)
 
