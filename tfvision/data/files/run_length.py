@@ -144,4 +144,4 @@ def find_base(masks: Iterable[tuple[np.ndarray, tuple[int, int]]], *, order: str
     if len(possible) == 1:
         return possible.pop()
     right, other = sorted(BASES, key=over.__getitem__)
-    return right if len(possible) == 2 and over[other] > 2 * over[right] else None
+    return right if len(possible) == 2 and over[other] > 1 + 2 * over[right] else None

@@ -31,6 +31,7 @@ from tfvision.data.sources.class_table_images import (
     ImageFinder,
     csv_files,
     find_label_table,
+    image_names,
     part_folder,
     part_of,
 )
@@ -103,7 +104,9 @@ def label_table(
     table = Path(path)
     if table.is_dir():
         table = _table_of(table)
-    rows, notes = read_label_rows(table, columns=columns, encoding=encoding)
+    rows, notes = read_label_rows(
+        table, columns=columns, encoding=encoding, images=image_names(table.parent)
+    )
     found = _Found(table, allow_outside_root, notes=notes)
     if Path(path).is_dir() and (others := [p.name for p in csv_files(table.parent) if p != table]):
         found.notes.append(f"{', '.join(others)} beside {table.name} is not read")

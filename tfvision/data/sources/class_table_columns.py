@@ -19,8 +19,8 @@ from tfvision.data.sources.class_table_labels import (
     check_one_label,
     how_to_declare,
     looks_like_labels,
-    ones_of,
     one_hot_columns,
+    ones_of,
 )
 from tfvision.data.sources.file_source import name_key
 from tfvision.errors import InputError
@@ -37,7 +37,7 @@ NAMES = {
         *("classid", "categoryid", "y", "diagnosis", "dx", "species", "breed", "disease"),
     ),
     "split": ("split", "set", "subset", "partition"),
-    "group": ("group", "groupid", "patientid", "patient", "subjectid", "lesionid"),
+    "group": ("group", "groupid"),
     "mask": ("mask", "maskfile", "maskname", "maskpath", "region"),
 }
 BOX = {
@@ -46,6 +46,7 @@ BOX = {
     "xmax": ("xmax", "x2", "right"),
     "ymax": ("ymax", "y2", "bottom"),
 }
+OF_GROUPS = ("patient", "patientid", "subject", "subjectid", "lesionid", "caseid", "studyid")
 BY_PLACE = {2: ("file", "label"), 6: ("file", *BOX, "label")}
 KEYS = (*NAMES, "box")
 
@@ -210,22 +211,22 @@ def _columns(
     rows = [cells for _, cells in lines[1:] if len(cells) == width]
     if (runs := run_column(header, rows)) is not None:
         raise InputError(
-            f"{path} holds masks as run lengths (column {header[runs]}), not labels. A segmentation "
-            "trains on it."
+            f"{path} holds masks as run lengths (column {header[runs]}), not labels. A "
+            "segmentation trains on it."
         )
     places = _named(path, header)
     _set_file(places, header, rows, images)
     if by_place := _by_place(header, images):
-        return _Columns(by_place, 0, {}, [f"{path.name} has no header: read as {', '.join(by_place)}"])
+        note = f"{path.name} has no header: read as {', '.join(by_place)}"
+        return _Columns(by_place, 0, {}, [note])
     others = unused_columns(header, rows, places.values())
     if "file" in places and "label" in places:
-        notes = [f"columns not used: {', '.join(others.values())}"] if others else []
-        return _Columns(places, 1, {}, notes + _group_notes(header, places))
+        return _Columns(places, 1, {}, _notes(header, rows, places, others))
     by_place = _by_place(rows[0], images) if rows else None
     known = by_place and all(by_place.get(key) == place for key, place in places.items())
     if known and looks_like_labels([cells[by_place["label"]] for cells in rows]):
         note = f"{path.name}: the header ({', '.join(header)}) is not known: read by place as "
-        return _Columns(by_place, 1, {}, [note + ', '.join(by_place)])
+        return _Columns(by_place, 1, {}, [note + ", ".join(by_place)])
     if "file" in places:
         return _without_label(path, header, rows, places, others, images)
     missing = [key for key in ("file", "label") if key not in places]
@@ -252,20 +253,22 @@ def _without_label(
     """
     if classes := one_hot_columns(rows, others):
         note = f"{path.name}: a column of 0 and 1 for each class: {', '.join(classes.values())}"
-        empty = [name for place, name in classes.items() if not any(ones_of(c, {place: name}) for c in rows)]
+        given = {name for cells in rows for name in ones_of(cells, classes)}
+        empty = [name for name in classes.values() if name not in given]
         note += f"; no image is of {', '.join(empty)}" if empty else ""
-        return _Columns(places, 1, classes, [note, *_group_notes(header, places)])
+        unused = {place: name for place, name in others.items() if place not in classes}
+        return _Columns(places, 1, classes, [note, *_notes(header, rows, places, unused)])
     if len(others) == 1:
         ((place, name),) = others.items()
         if looks_like_labels([cells[place] for cells in rows], name):
             note = f"{path.name}: labels are those of the column {name}, the only one left"
-            places = {**places, "label": place}
-            return _Columns(places, 1, {}, [note, *_group_notes(header, places)])
+            return _Columns({**places, "label": place}, 1, {}, [note])
     file = header[places["file"]]
     beginning = f"{path}: its column {file} names images"
     if images:
         named = {_image_of(cells[places["file"]], images) for cells in rows} - {None}
-        beginning = f"{path} names {len(named)} of {len(set(images.values()))} images (column {file})"
+        count = len(set(images.values()))
+        beginning = f"{path} names {len(named)} of {count} images (column {file})"
     counts = [f"{name} ({len({c[place] for c in rows})} values)" for place, name in others.items()]
     raise NoLabelColumn(
         f"{beginning}; which column is the label? It has {', '.join(counts) or 'no other'}. Say "
@@ -279,13 +282,27 @@ def _set_file(
     rows: Sequence[Sequence[str]],
     images: Mapping[str, str] | None,
 ) -> None:
-    """Takes the column whose cells name images for that of the files, where they tell."""
+    """Takes the column whose cells name images for that of the files, where the name does not.
+
+    It names most of the images, or a different one in most rows: that a label or a number is also
+    the name of an image does not suffice.
+    """
     if not images or not rows:
         return
-    counts = [sum(_image_of(row[i], images) is not None for row in rows) for i in range(len(header))]
-    best = max(range(len(counts)), key=lambda place: counts[place])
-    named = counts[places["file"]] if "file" in places else 0
-    if named == 0 and 2 * counts[best] >= len(rows) and best != places.get("label"):
+    named = {
+        place: [image for cells in rows if (image := _image_of(cells[place], images))]
+        for place in unused_columns(header, rows, ())
+    }
+    if "file" in places and named.get(places["file"]):
+        return
+    enough = min(len(rows), len(set(images.values()))) / 2
+    fitting = [
+        (len(set(found)), not any(cells[place].isdigit() for cells in rows), -place)
+        for place, found in named.items()
+        if 2 * len(found) >= len(rows) and len(set(found)) >= enough
+    ]
+    if fitting:
+        best = -max(fitting)[2]
         for key in [key for key, place in places.items() if place == best]:
             del places[key]
         places["file"] = best
@@ -296,12 +313,21 @@ def _image_of(cell: str, images: Mapping[str, str]) -> str | None:
     return images.get(name_key(str(PurePosixPath(cell.replace("\\", "/"))))) if cell else None
 
 
-def _group_notes(header: Sequence[str], places: Mapping[str, int]) -> list[str]:
-    """One line where a column that is not called a group gives the groups."""
-    if "group" not in places or _plain(header[places["group"]]) in ("group", "groupid"):
-        return []
-    name = header[places["group"]]
-    return [f"groups: images with the same {name} (a column of the table) stay in one split"]
+def _notes(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    places: Mapping[str, int],
+    unused: Mapping[int, str],
+) -> list[str]:
+    """Lines on the columns that are not used: their names, and which may be a group."""
+    notes = [f"columns not used: {', '.join(unused.values())}"] if unused else []
+    for place, name in unused.items():
+        values = {cells[place] for cells in rows} - {""}
+        if "group" not in places and _plain(name) in OF_GROUPS and 2 < len(values) < len(rows):
+            file, label = (header[places[key]] if key in places else "NAME" for key in KEYS[:2])
+            declare = how_to_declare(file, [label], group=name)
+            notes.append(f"images with the same {name} stay in one split with {declare}")
+    return notes
 
 
 def _named(path: Path, header: Sequence[str]) -> dict[str, int]:

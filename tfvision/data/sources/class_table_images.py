@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from tfvision.data.files.paths import inside
-from tfvision.data.sources.class_table_columns import LabelRow, has_labels
+from tfvision.data.files.tree import list_tree
+from tfvision.data.sources.class_table_columns import LabelRow, label_reading
 from tfvision.data.sources.file_source import Listing, list_images, name_key, show, stem
 from tfvision.data.sources.mask_folder import IMAGES, PART_FOLDERS
 from tfvision.errors import InputError
@@ -26,8 +27,7 @@ def find_label_table(folder: Path) -> Path | None:
     Raises:
         InputError: Several may be meant.
     """
-    named = [path for path in csv_files(folder) if OTHER.isdisjoint(words_of(path))]
-    tables = [path for path in named if has_labels(path)]
+    tables = [path for path, reading in label_readings(folder).items() if reading != "unclear"]
     training = [path for path in tables if {"train", "training"} & words_of(path)]
     if len(tables) > 1 and len(training) == 1:
         tables = training
@@ -38,6 +38,36 @@ def find_label_table(folder: Path) -> Path | None:
             "meant."
         )
     return tables[0] if tables else None
+
+
+def label_readings(folder: Path) -> dict[Path, str]:
+    """The tables of a folder that say something of its images, as `label_reading` has it."""
+    readings = {}
+    images: dict[str, str] | None = None
+    for path in csv_files(folder):
+        if not OTHER.isdisjoint(words_of(path)):
+            continue
+        reading = label_reading(path)
+        if reading is None or reading == "unclear":  # its cells may say more than its header
+            images = image_names(folder) if images is None else images
+            reading = label_reading(path, images)
+        if reading is not None:
+            readings[path] = reading
+    return readings
+
+
+def image_names(folder: Path) -> dict[str, str]:
+    """What may name an image below a folder -> its path: path and name, without extension too."""
+    try:
+        paths = list_tree(folder).images("")
+    except OSError:  # what cannot be read is reported where the images are listed
+        return {}
+    names: dict[str, str] = {}
+    for path in paths:
+        name = PurePosixPath(path).name
+        for spelling in (path, stem(path), name, stem(name)):
+            names.setdefault(name_key(spelling), path)
+    return names
 
 
 def csv_files(folder: Path) -> list[Path]:
@@ -94,10 +124,12 @@ class ImageFinder:
                 self._tables = tables
             if found == len(rows):
                 break
-        if best == 0:  # they may lie deeper: any folder, where names are unique
-            self.folder = self._root
-            self.listing, self.files = self._list(self._root)
-            self._tables = _index(self.files, names_too=True)
+        if best < len(rows):  # they may lie in several folders, or deeper, where names are unique
+            listing, files = self._list(self._root)
+            tables = _index(files, names_too=True)
+            if best == 0 or sum(_find(tables, row) is not None for row in rows) > best:
+                self.folder, self.listing, self.files = self._root, listing, files
+                self._tables = tables
 
     def find(self, row: LabelRow, *, place: str) -> Path | None:
         """The file of a row; None where there is none.
