@@ -38,7 +38,9 @@ NAMES = {
     ),
     "split": ("split", "set", "subset", "partition"),
     "group": ("group", "groupid"),
-    "mask": ("mask", "maskfile", "maskname", "maskpath", "region"),
+    "mask": (
+        *("mask", "maskfile", "maskfilename", "maskname", "maskpath", "maskfilepath", "region"),
+    ),
 }
 BOX = {
     "xmin": ("xmin", "x1", "left"),

@@ -4,26 +4,33 @@
     images/a.png,masks/a.png,train,patient 1
     images/b.png,masks/b.png,val,patient 2
 
-`image` is required. Paths are relative to the CSV's folder. An empty `mask` is a sample
+`image` is required; it and `mask` may have other usual names (`file`, `image_path`, `mask_path`),
+or be declared by `columns`. Paths are relative to the CSV's folder. An empty `mask` is a sample
 without labels, an empty `split` one that is to be split, an empty `group` one on its own.
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tfvision.data.files.csv_table import Row, read_table
+from tfvision.data.files.csv_table import Row, read_cells, read_table
 from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import inside
+from tfvision.data.sources.class_table_columns import NAMES
 from tfvision.data.sources.file_source import FileSource, Listing, list_images, show, unique_ids
 from tfvision.data.sources.npz import PARTS
 from tfvision.data.sources.source import SPLITS, Record
+from tfvision.errors import InputError
+
+COLUMNS = {"file": "image", "mask": "mask", "split": "split", "group": "group"}
 
 
 def manifest(
     path: str | Path,
     *,
+    columns: Mapping | None = None,
     mask_values: Sequence[int] | None = None,
     mask_palette: Mapping | Sequence | None = None,
     white: float | None = None,
@@ -36,6 +43,8 @@ def manifest(
 
     Args:
         path: The CSV file.
+        columns: Which columns are meant, where their names are not usual ones: keys `file`,
+            `mask`, `split`, `group` with a name of the header.
         mask_values, mask_palette, white, exif, max_pixels: As `folder` has them.
         allow_outside_root: Whether paths may be absolute or leave the CSV's folder.
         encoding: Of the CSV file.
@@ -46,9 +55,7 @@ def manifest(
     """
     path = Path(path)
     root = path.parent
-    rows, extra = read_table(
-        path, required=["image"], optional=["mask", "split", "group"], encoding=encoding
-    )
+    rows, extra = read_rows(path, columns=columns, encoding=encoding)
     problems: list[Issue] = []
     kept: list[tuple[Row, Path, Path | None]] = []
     lines_of: dict[Path, int] = {}
@@ -101,6 +108,46 @@ def manifest(
         notes=notes,
         problems=problems,
     )
+
+
+def read_rows(
+    path: Path, *, columns: Mapping | None = None, encoding: str = "utf-8"
+) -> tuple[list[Row], list[str]]:
+    """Rows of a manifest, with all their columns, and the names of those that have no meaning here.
+
+    Args:
+        path, columns, encoding: As `manifest` has them.
+
+    Raises:
+        InputError: No column of images; a declared column is not there.
+    """
+    head = read_cells(path, encoding=encoding, head=True)
+    header = [name.casefold() for name in head[0][1]] if head else []
+    spellings = {}
+    for key, names in {"image": NAMES["file"], "mask": NAMES["mask"]}.items():
+        given = next((h for n in names for h in header if _plain(h) == n), None)
+        if key not in header and given is not None:
+            spellings[given] = key
+    for key, name in (columns or {}).items():
+        if key not in COLUMNS:
+            raise InputError(f"columns holds {key!r}; known: {', '.join(COLUMNS)}.")
+        if str(name).casefold() not in header:
+            raise InputError(
+                f"{path} has no column {str(name)!r} ({key}). It has {', '.join(header)}."
+            )
+        spellings = {h: k for h, k in spellings.items() if k != COLUMNS[key]}
+        spellings[str(name).casefold()] = COLUMNS[key]
+    return read_table(
+        path,
+        required=["image"],
+        optional=["mask", "split", "group"],
+        spellings=spellings,
+        encoding=encoding,
+    )
+
+
+def _plain(cell: str) -> str:
+    return re.sub(r"[\s_-]+", "", cell)
 
 
 def _place(row: Row, name: str) -> str:

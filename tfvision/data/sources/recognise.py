@@ -11,6 +11,7 @@ from tfvision.data.sources.class_table_columns import has_labels, has_masks
 from tfvision.data.sources.class_table_images import csv_files, find_label_table
 from tfvision.data.sources.mask_folder import MASKS
 from tfvision.data.sources.npz import holds_labels
+from tfvision.data.sources.run_length_columns import holds_runs
 from tfvision.data.sources.source import Source
 from tfvision.data.truth import truth_kind
 from tfvision.errors import InputError
@@ -60,6 +61,9 @@ def open_source(
     encoding: str | None = None,
     max_expansion: float | None = None,
     columns: Mapping | None = None,
+    order: str | None = None,
+    base: int | None = None,
+    label_pattern: str | None = None,
     truth: str | None = "masks",
 ) -> Source:
     """The source that reads `path`.
@@ -67,7 +71,8 @@ def open_source(
     Args:
         path: A folder, an npz file, a CSV file, or an image.
         mask_values, mask_palette, white, exif, max_pixels, allow_outside_root, encoding,
-            max_expansion, columns: Arguments of the source in question; None: left to it.
+            max_expansion, columns, order, base, label_pattern: Arguments of the source in
+            question; None: left to it. With a `label_pattern` that is `labelled_names`.
         truth: The kind of truth that is read, see `tfvision.data.truth`; None: `truth_in` tells.
 
     Raises:
@@ -87,12 +92,16 @@ def open_source(
         "encoding": encoding,
         "max_expansion": max_expansion,
         "columns": columns,
+        "order": order,
+        "base": base,
+        "label_pattern": label_pattern,
     }
     given = {key: value for key, value in options.items() if value is not None}
     try:
         truth = truth or truth_in(path)
         try:
-            source = SOURCES.build(Spec(name=recognise(path, truth=truth), path=path, **given))
+            name = recognise(path, truth=truth) if label_pattern is None else "labelled_names"
+            source = SOURCES.build(Spec(name=name, path=path, **given))
         except InputError as error:
             other = _spoken_for(path) if path.exists() else None
             if other in (None, truth):
@@ -115,7 +124,8 @@ def recognise(path: Path, *, truth: str = "masks") -> str:
     known, labels = KNOWN[truth], truth_kind(truth).names_image
     if path.is_dir():
         if not labels:
-            return "folder"
+            holds_masks = _holds_masks(path)
+            return "run_length_table" if not holds_masks and _run_tables(path) else "folder"
         return "label_table" if _holds_label_table(path) else "class_folder"
     if not path.exists():
         raise InputError(f"{path} does not exist.{_near(path)} {known}.")
@@ -125,7 +135,9 @@ def recognise(path: Path, *, truth: str = "masks") -> str:
     if suffix in EXTENSIONS:
         return "class_folder" if labels else "folder"
     if suffix in (".csv", ".tsv"):
-        return "label_table" if labels else "manifest"
+        if labels:
+            return "label_table"
+        return "run_length_table" if holds_runs(path) else "manifest"
     with path.open("rb") as file:
         start = file.read(16)
     if suffix == ".npz" or start.startswith(b"PK\x03\x04"):
@@ -146,12 +158,12 @@ def truth_in(path: str | Path) -> str:
 def _spoken_for(path: Path) -> str | None:
     """The kind of truth that a data set's layout speaks for; None: none."""
     if path.is_dir():
-        if _holds_masks(path):
+        if _holds_masks(path) or _run_tables(path):
             return "masks"
         labels = _holds_label_table(path) or holds_class_folders(path)
     else:
         name = recognise(path)
-        if name == "manifest" and has_masks(path):
+        if name == "run_length_table" or (name == "manifest" and has_masks(path)):
             return "masks"
         labels = has_labels(path) if name == "manifest" else name == "npz" and holds_labels(path)
     return "label" if labels else None
@@ -163,6 +175,11 @@ def _holds_label_table(path: Path) -> bool:
         return True
     files = csv_files(path)  # one alone counts whatever its name, where folders say no classes
     return len(files) == 1 and has_labels(files[0]) and not holds_class_folders(path)
+
+
+def _run_tables(path: Path) -> bool:
+    """Whether a folder holds a table of masks as run lengths."""
+    return any(holds_runs(table) for table in csv_files(path))
 
 
 def _holds_masks(path: Path) -> bool:
