@@ -148,11 +148,6 @@ def label_columns(
     return _columns(path, read_cells(path, encoding=encoding), columns, images).places
 
 
-def has_labels(path: Path, images: Mapping[str, str] | None = None) -> bool:
-    """Whether a CSV file is a table of files and labels; `images` as `read_label_rows` has it."""
-    return label_reading(path, images) in ("labels", "classes")
-
-
 def label_reading(path: Path, images: Mapping[str, str] | None = None) -> str | None:
     """What a CSV file says of images, by its first lines.
 
@@ -173,12 +168,18 @@ def label_reading(path: Path, images: Mapping[str, str] | None = None) -> str | 
 
 
 def has_masks(path: Path) -> bool:
-    """Whether the header of a CSV file names a column of masks."""
+    """Whether the header of a CSV file names a column of mask files."""
     try:
         lines = read_cells(path, head=True)
     except InputError:
         return False
-    return bool(lines) and not {_plain(cell) for cell in lines[0][1]}.isdisjoint(NAMES["mask"])
+    named = lines and not {_plain(cell) for cell in lines[0][1]}.isdisjoint(NAMES["mask"])
+    return bool(named) and run_column(lines[0][1], _whole_rows(lines)) is None
+
+
+def _whole_rows(lines: Sequence[tuple[int, list[str]]]) -> list[list[str]]:
+    """The rows below the first line that are as long as it."""
+    return [cells for _, cells in lines[1:] if len(cells) == len(lines[0][1])]
 
 
 def parse_box(cells: Sequence[str], *, place: str) -> tuple[float, ...] | None:
@@ -207,10 +208,9 @@ def _columns(
     images: Mapping[str, str] | None,
 ) -> _Columns:
     """Which column of a table, or of its first lines, says what."""
-    header, width = lines[0][1], len(lines[0][1])
+    header, rows = lines[0][1], _whole_rows(lines)
     if columns is not None:
         return _declared(path, header, columns)
-    rows = [cells for _, cells in lines[1:] if len(cells) == width]
     if (runs := run_column(header, rows)) is not None:
         raise InputError(
             f"{path} holds masks as run lengths (column {header[runs]}), not labels. A "

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from tfvision.data.files.paths import inside
-from tfvision.data.files.tree import list_tree
+from tfvision.data.files.tree import Tree, list_tree
+from tfvision.data.sources import class_folder
 from tfvision.data.sources.class_table_columns import LabelRow, label_reading
 from tfvision.data.sources.file_source import Listing, list_images, name_key, show, stem
 from tfvision.data.sources.mask_folder import IMAGES, PART_FOLDERS
@@ -16,6 +17,7 @@ OTHER = {
     *("test", "testing", "val", "valid", "validation", "dev", "holdout"),
     *("submission", "sample", "predictions", "prediction", "solution", "exclude", "splits"),
 }
+WORDS = {"labels": "a column of labels", "classes": "a column of 0 and 1 for each class"}
 KINDS = ("", "_images", "_imgs", "_data")
 
 
@@ -68,6 +70,28 @@ def image_names(folder: Path) -> dict[str, str]:
         for spelling in (path, stem(path), name, stem(name)):
             names.setdefault(name_key(spelling), path)
     return names
+
+
+def sees(tree: Tree) -> str | None:
+    """What speaks for a table of labels; see `tfvision.data.sources.recognise`."""
+    if tree.of_file:
+        table = tree.root / tree.files[""][0]
+        is_table = table.suffix.lower() in (".csv", ".tsv")
+        reading = label_reading(table, image_names(tree.root)) if is_table else None
+        return _words(table, reading) if reading in WORDS else None
+    table = find_label_table(tree.root)
+    if table is None:  # one alone counts whatever its name, where folders say no classes
+        files = csv_files(tree.root)
+        alone = len(files) == 1 and class_folder.sees(tree) is None
+        table = files[0] if alone else None
+    if table is None:
+        return None
+    reading = label_reading(table, image_names(tree.root))
+    return _words(table, reading) if reading in WORDS else None
+
+
+def _words(table: Path, reading: str) -> str:
+    return f"{table.name} with {WORDS[reading]}"
 
 
 def csv_files(folder: Path) -> list[Path]:

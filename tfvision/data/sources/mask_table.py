@@ -18,7 +18,9 @@ from tfvision.data.files.csv_table import Row, read_cells, read_table
 from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import inside
-from tfvision.data.sources.class_table_columns import NAMES
+from tfvision.data.files.tree import Tree, list_tree
+from tfvision.data.sources.class_table_columns import NAMES, has_masks, label_reading
+from tfvision.data.sources.class_table_images import csv_files
 from tfvision.data.sources.file_source import FileSource, Listing, list_images, show, unique_ids
 from tfvision.data.sources.npz import PARTS
 from tfvision.data.sources.source import SPLITS, Record
@@ -42,7 +44,7 @@ def manifest(
     """Samples that a CSV file lists; see this module's head.
 
     Args:
-        path: The CSV file.
+        path: The CSV file, or a folder that holds one such file.
         columns: Which columns are meant, where their names are not usual ones: keys `file`,
             `mask`, `split`, `group` with a name of the header.
         mask_values, mask_palette, white, exif, max_pixels: As `folder` has them.
@@ -53,7 +55,8 @@ def manifest(
         InputError: The table cannot be read. What is wrong with single rows is reported,
             all at once, by the scan.
     """
-    path = Path(path)
+    given = Path(path)
+    path = (_table_in(list_tree(given)) or given) if given.is_dir() else given
     root = path.parent
     rows, extra = read_rows(path, columns=columns, encoding=encoding)
     problems: list[Issue] = []
@@ -148,6 +151,34 @@ def read_rows(
 
 def _plain(cell: str) -> str:
     return re.sub(r"[\s_-]+", "", cell)
+
+
+def sees(tree: Tree) -> str | None:
+    """What speaks for a list of images and masks; see `tfvision.data.sources.recognise`."""
+    (name,) = tree.files[""] if tree.of_file else ("",)
+    is_table = name.lower().endswith((".csv", ".tsv"))
+    return f"{name} with a column of masks" if is_table and has_masks(tree.root / name) else None
+
+
+def sees_in_folder(tree: Tree) -> str | None:
+    """What speaks for such a list in a folder: a table that names files in it."""
+    table = None if tree.of_file else _table_in(tree)
+    return None if table is None else f"{table.name} with a column of masks"
+
+
+def _table_in(tree: Tree) -> Path | None:
+    """The one table of images and masks in a folder, all of whose images are there."""
+    names = set(tree.below(""))
+    tables = []
+    for path in csv_files(tree.root):
+        if has_masks(path) and label_reading(path) != "labels":
+            try:
+                rows, _ = read_rows(path)
+            except InputError:
+                continue
+            if rows and all(row.values["image"].replace("\\", "/") in names for row in rows):
+                tables.append(path)
+    return tables[0] if len(tables) == 1 else None
 
 
 def _place(row: Row, name: str) -> str:

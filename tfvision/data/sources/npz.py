@@ -4,8 +4,8 @@
   samples to be split;
 - the same with a part's name, `x_train`, `train_images`, `val_masks`, ...: parts, of which
   the test part may lack masks;
-- the same with labels (N,), whole numbers or text, in place of masks: a label an image;
-  masks beside labels are then the regions of the objects;
+- the same with labels (N,), whole numbers or text, or (N, K), 1 at the class of each image, in
+  place of masks: a label an image; masks beside labels are then the regions of the objects;
 - `training_set` (N, 2, H, W), image and mask, and optionally `test_set` (M, H, W).
 
 An array `class_names` of strings names the classes. Other keys are noted, not read.
@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from tfvision.data.files.paths import read_bytes, stamp_of
-from tfvision.data.sources.array_source import ArraySource, number_labels
+from tfvision.data.files.tree import Tree
+from tfvision.data.sources.array_source import ArraySource, is_one_hot, number_labels
 from tfvision.errors import InputError
 from tfvision.memory import memory_bytes
 
@@ -42,9 +43,8 @@ MAX_HEADER_BYTES = 2**16
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError)
 
 EXPECTED = (
-    "Expected: images (N, H, W[, 3]) and masks (N, H, W) or labels (N,), also named x and y; the "
-    "same with "
-    "train_, val_, test_ before or behind; or training_set (N, 2, H, W) with an optional "
+    "Expected: images (N, H, W[, 3]) and masks (N, H, W) or labels (N,) or (N, classes), also named "
+    "x and y; the same with train_, val_, test_ before or behind; or training_set (N, 2, H, W) with an optional "
     "test_set (M, H, W)"
 )
 
@@ -87,6 +87,11 @@ def npz(
     parts, used, layout = _recognise(path, headers)
     class_names = _class_names(path, headers, parts, used)
     notes = [f"key {key} {headers[key]} is not used" for key in sorted(headers) if key not in used]
+    notes += [
+        f"labels {part['labels'].shape} of {part['key']}: the class of a row is where its 1 stands"
+        for part in parts.values()
+        if part.get("labels") is not None and is_one_hot(part["labels"])
+    ]
     parts, class_names, class_labels, problems = number_labels(parts, class_names, path.name)
     return ArraySource(
         parts,
@@ -103,13 +108,29 @@ def npz(
     )
 
 
-def holds_labels(path: Path) -> bool:
-    """Whether an npz file holds a label an image, not a mask."""
+def sees_labels(tree: Tree) -> str | None:
+    """What speaks for a label an image; see `tfvision.data.sources.recognise`."""
+    return _keys_seen(tree, "labels")
+
+
+def sees_masks(tree: Tree) -> str | None:
+    """What speaks for a mask an image: where there are labels too, masks are regions."""
+    return None if sees_labels(tree) else _keys_seen(tree, "masks")
+
+
+def _keys_seen(tree: Tree, role: str) -> str | None:
+    """The keys of a role in an npz file that is given by its path."""
+    (name,) = tree.files[""] if tree.of_file else ("",)
+    if not name.lower().endswith(".npz"):
+        return None
     try:
-        headers = read_headers(path)
+        headers = read_headers(tree.root / name)
     except InputError:
-        return False
-    return any(_role(key, header)[1] == "labels" for key, header in headers.items())
+        return None
+    mars = role == "masks" and "training_set" in headers
+    keys = [key for key, header in headers.items() if _role(key, header)[1] == role]
+    keys += ["training_set"] if mars else []
+    return f"{name} with {', '.join(keys)}" if keys else None
 
 
 def read_headers(path: Path, *, max_expansion: float = 200.0) -> dict[str, Header]:
@@ -279,7 +300,7 @@ def _mars(path: Path, headers: dict[str, Header]):
 def _role(key: str, header: Header) -> tuple[str, str | None]:
     """`x_train` -> ("train", "images"); role None where the key means neither.
 
-    One value an image is a label, unless the key says that it is a mask.
+    One value or row an image is a label, unless the key says that it is a mask.
     """
     words = key.lower().split("_")
     part, word = "", words[0] if len(words) == 1 else ""
@@ -288,8 +309,7 @@ def _role(key: str, header: Header) -> tuple[str, str | None]:
             if first in PARTS and second in ROLES:
                 part, word = PARTS[first], second
                 break
-    single = len(header.shape) > 0 and header.shape[1:] in ((), (1,))
-    labels = single and word in ("labels", "label", "y")
+    labels = len(header.shape) in (1, 2) and word in ("labels", "label", "y")
     return part, "labels" if labels else ROLES.get(word)
 
 

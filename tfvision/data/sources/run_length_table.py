@@ -186,9 +186,13 @@ def _layout(
 
 
 def sees(tree: Tree) -> str | None:
-    """The table of run lengths in a folder."""
-    name = next((path.name for path in csv_files(tree.root) if holds_runs(path)), None)
-    return None if name is None else f"masks as run lengths in {name}"
+    """What speaks for masks as run lengths; see `tfvision.data.sources.recognise`."""
+    files = [tree.root / tree.files[""][0]] if tree.of_file else csv_files(tree.root)
+    tables = (
+        path for path in files if path.suffix.lower() in (".csv", ".tsv") and holds_runs(path)
+    )
+    table = next(tables, None)
+    return None if table is None else f"{table.name} with masks as run lengths"
 
 
 def _check_declared(order: str | None, base: int | None) -> None:
