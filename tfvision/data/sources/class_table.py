@@ -26,7 +26,12 @@ from tfvision.data.sources.class_files import (
     regions_in,
     settle_labels,
 )
-from tfvision.data.sources.class_table_columns import LabelRow, parse_box, read_label_rows
+from tfvision.data.sources.class_table_columns import (
+    LabelRow,
+    has_columns,
+    parse_box,
+    read_label_rows,
+)
 from tfvision.data.sources.class_table_images import (
     ImageFinder,
     csv_files,
@@ -103,7 +108,7 @@ def label_table(
     """
     table = Path(path)
     if table.is_dir():
-        table = _table_of(table)
+        table = _table_of(table, columns, encoding)
     rows, notes = read_label_rows(
         table, columns=columns, encoding=encoding, images=image_names(table.parent)
     )
@@ -137,10 +142,16 @@ def label_table(
     )
 
 
-def _table_of(folder: Path) -> Path:
-    """The table of labels in a folder, whatever its name where it is the only CSV file."""
+def _table_of(folder: Path, columns: Mapping | None, encoding: str) -> Path:
+    """The table of labels in a folder, whatever its name where it is the only CSV file.
+
+    With `columns` the one that has these.
+    """
     files = csv_files(folder)
-    table = find_label_table(folder) or (files[0] if len(files) == 1 else None)
+    if columns is not None:
+        fitting = [path for path in files if has_columns(path, columns, encoding=encoding)]
+        files = fitting or files
+    table = files[0] if len(files) == 1 else find_label_table(folder)
     if table is None:
         names = ", ".join(path.name for path in files) or "no CSV file"
         raise InputError(
@@ -321,6 +332,16 @@ def _report_unlisted(found: _Found, finder: ImageFinder, known: set[Path]) -> No
         found.problems.append(Issue("warning", "", found.table.name, problem, advice=advice))
 
 
+def _where(found: _Found, finder: ImageFinder) -> str:
+    """The folders of the images: ` in images/`, ` in part_1/, part_2/`, ` in 12 folders`."""
+    if finder.folder != found.root:
+        return f" in {show(finder.folder, found.root)}/"
+    folders = sorted({file.parent for file, _ in found.files} - {found.root})
+    if len(folders) > 3:
+        return f" in {len(folders)} folders"
+    return f" in {', '.join(show(folder, found.root) + '/' for folder in folders)}" * bool(folders)
+
+
 def _layout(found: _Found, finder: ImageFinder, classes: int, test: Path | None) -> str:
     labelled = [i for i, record in enumerate(found.records) if record.labelled]
     extras = [
@@ -331,7 +352,7 @@ def _layout(found: _Found, finder: ImageFinder, classes: int, test: Path | None)
         )
         if any(has)
     ]
-    where = "" if finder.folder == found.root else f" in {show(finder.folder, found.root)}/"
+    where = _where(found, finder)
     text = f"{found.table.name}: {len(labelled)} images of {classes} classes{where}"
     text += f", with {' and '.join(extras)} each" if extras else ""
     if test is not None:

@@ -167,6 +167,15 @@ def label_reading(path: Path, images: Mapping[str, str] | None = None) -> str | 
     return "classes" if found.classes else "labels" if "label" in found.places else None
 
 
+def has_columns(path: Path, columns: Mapping, *, encoding: str = "utf-8") -> bool:
+    """Whether the header of a CSV file names all columns that are declared."""
+    try:
+        lines = read_cells(path, encoding=encoding, head=True)
+        return bool(lines) and bool(_declared(path, lines[0][1], columns))
+    except InputError:
+        return False
+
+
 def has_masks(path: Path) -> bool:
     """Whether the header of a CSV file names a column of mask files."""
     try:

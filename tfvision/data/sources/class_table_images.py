@@ -137,7 +137,7 @@ class ImageFinder:
     """
 
     def __init__(self, table: Path, rows: Sequence[LabelRow], *, allow_outside_root: bool):
-        self._root, self._allow = table.parent, allow_outside_root
+        self._table, self._root, self._allow = table, table.parent, allow_outside_root
         best = -1
         for folder in _candidates(table):
             listing, files = self._list(folder)
@@ -169,6 +169,7 @@ class ImageFinder:
     def _list(self, folder: Path) -> tuple[Listing, dict[Path, str]]:
         listing = Listing()
         list_images(folder, root=self._root, allow_outside_root=self._allow, into=listing)
+        listing.others = [path for path in listing.others if path != self._table]
         return listing, {file: show(file, folder) for file in listing.files}
 
 

@@ -55,8 +55,7 @@ def manifest(
         InputError: The table cannot be read. What is wrong with single rows is reported,
             all at once, by the scan.
     """
-    given = Path(path)
-    path = (_table_in(list_tree(given)) or given) if given.is_dir() else given
+    path = _table_of(Path(path)) if Path(path).is_dir() else Path(path)
     root = path.parent
     rows, extra = read_rows(path, columns=columns, encoding=encoding)
     problems: list[Issue] = []
@@ -162,12 +161,14 @@ def sees(tree: Tree) -> str | None:
 
 def sees_in_folder(tree: Tree) -> str | None:
     """What speaks for such a list in a folder: a table that names files in it."""
-    table = None if tree.of_file else _table_in(tree)
-    return None if table is None else f"{table.name} with a column of masks"
+    tables = [] if tree.of_file else _tables_in(tree)
+    return (
+        f"{' and '.join(path.name for path in tables)} with a column of masks" if tables else None
+    )
 
 
-def _table_in(tree: Tree) -> Path | None:
-    """The one table of images and masks in a folder, all of whose images are there."""
+def _tables_in(tree: Tree) -> list[Path]:
+    """The tables of images and masks in a folder, all of whose images are there."""
     names = set(tree.below(""))
     tables = []
     for path in csv_files(tree.root):
@@ -178,7 +179,19 @@ def _table_in(tree: Tree) -> Path | None:
                 continue
             if rows and all(row.values["image"].replace("\\", "/") in names for row in rows):
                 tables.append(path)
-    return tables[0] if len(tables) == 1 else None
+    return tables
+
+
+def _table_of(folder: Path) -> Path:
+    """The one table of images and masks in a folder."""
+    tables = _tables_in(list_tree(folder))
+    if len(tables) != 1:
+        names = ", ".join(path.name for path in tables) or "none"
+        raise InputError(
+            f"{folder}: one table of images and masks must lie there; found {names}. Give the path "
+            "of the one that is meant."
+        )
+    return tables[0]
 
 
 def _place(row: Row, name: str) -> str:

@@ -24,7 +24,8 @@ import numpy as np
 
 from tfvision.data.files.paths import read_bytes, stamp_of
 from tfvision.data.files.tree import Tree
-from tfvision.data.sources.array_source import ArraySource, is_one_hot, number_labels
+from tfvision.data.sources.array_labels import is_one_hot, number_labels
+from tfvision.data.sources.array_source import ArraySource
 from tfvision.errors import InputError
 from tfvision.memory import memory_bytes
 
@@ -43,9 +44,9 @@ MAX_HEADER_BYTES = 2**16
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError)
 
 EXPECTED = (
-    "Expected: images (N, H, W[, 3]) and masks (N, H, W) or labels (N,) or (N, classes), also named "
-    "x and y; the same with train_, val_, test_ before or behind; or training_set (N, 2, H, W) with an optional "
-    "test_set (M, H, W)"
+    "Expected: images (N, H, W[, 3]) and masks (N, H, W) or labels (N,) or (N, classes), also "
+    "named x and y; the same with train_, val_, test_ before or behind; or training_set "
+    "(N, 2, H, W) with an optional test_set (M, H, W)"
 )
 
 

@@ -26,7 +26,7 @@ def check_has_truth(source: Source) -> None:
 def where_labels_may_be(source: Source) -> list[str]:
     """Sentences on tables that name the images, and on names that look like labels."""
     hints = []
-    if source.path is not None and source.path.is_dir():
+    if source.path is not None:
         hints += tables_not_read(source.path)
     if proposed := propose_pattern(_names(source)):
         pattern, labels = proposed
@@ -40,6 +40,8 @@ def where_labels_may_be(source: Source) -> list[str]:
 def tables_not_read(folder: Path) -> list[str]:
     """A sentence on each table that names the images of a folder, without a clear label."""
     sentences = []
+    if not folder.is_dir():
+        return []
     for table, reading in label_readings(folder).items():
         if reading == "unclear":
             try:
