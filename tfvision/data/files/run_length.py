@@ -26,15 +26,16 @@ _RUNS = re.compile(r"\d+[ ,]+\d+(?:[ ,]+\d+[ ,]+\d+)*")
 def run_column(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
     """The column of run lengths of a table; None: it has none.
 
-    Its cells are empty or hold pairs of whole numbers; where its name is none of `NAMES`, runs
-    must follow one another, and some cell hold three.
+    Its cells are empty or hold pairs of whole numbers, most of them where its name is in `NAMES`;
+    else all, runs must follow one another, and some cell hold three.
     """
     for place, name in enumerate(header):
         plain = re.sub(r"[\s_-]+", "", name.casefold())
         cells = [row[place] for row in rows if row[place].casefold() not in EMPTY]
-        if not all(_RUNS.fullmatch(cell) for cell in cells):
-            continue
-        if plain in NAMES or (cells and _are_runs(cells)):
+        runs = [cell for cell in cells if _RUNS.fullmatch(cell)]
+        if plain in NAMES and 2 * len(runs) >= len(cells):
+            return place
+        if runs and len(runs) == len(cells) and _are_runs(cells):
             return place
     return None
 

@@ -28,17 +28,16 @@ from tfvision.data.sources.class_files import (
 )
 from tfvision.data.sources.class_table_columns import (
     LabelRow,
-    has_columns,
     parse_box,
     read_label_rows,
 )
 from tfvision.data.sources.class_table_images import (
     ImageFinder,
     csv_files,
-    find_label_table,
     image_names,
     part_folder,
     part_of,
+    table_of_folder,
 )
 from tfvision.data.sources.file_source import Listing, list_images, name_key, show, unique_ids
 from tfvision.data.sources.mask_folder import MASKS, child_folder, read_class_names
@@ -108,7 +107,7 @@ def label_table(
     """
     table = Path(path)
     if table.is_dir():
-        table = _table_of(table, columns, encoding)
+        table = table_of_folder(table, columns=columns, encoding=encoding)
     rows, notes = read_label_rows(
         table, columns=columns, encoding=encoding, images=image_names(table.parent)
     )
@@ -140,25 +139,6 @@ def label_table(
         notes=[*found.notes, *finder.listing.notes()],
         problems=[*finder.listing.problems, *found.problems, *settled.problems],
     )
-
-
-def _table_of(folder: Path, columns: Mapping | None, encoding: str) -> Path:
-    """The table of labels in a folder, whatever its name where it is the only CSV file.
-
-    With `columns` the one that has these.
-    """
-    files = csv_files(folder)
-    if columns is not None:
-        fitting = [path for path in files if has_columns(path, columns, encoding=encoding)]
-        files = fitting or files
-    table = files[0] if len(files) == 1 else find_label_table(folder)
-    if table is None:
-        names = ", ".join(path.name for path in files) or "no CSV file"
-        raise InputError(
-            f"{folder} holds {names}, none of them a table of labels to train on. Give the path "
-            "of the table itself."
-        )
-    return table
 
 
 def _place(found: _Found, row: LabelRow) -> str:

@@ -5,16 +5,26 @@ the labels also by columns of 0 and 1, one a class. Without a header places coun
 or file, xmin, ymin, xmax, ymax and label. Every label stays text.
 """
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 
 from tfvision.data.files.csv_table import check_lengths, read_cells, to_number, unused_columns
-from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.issue import BadSample
 from tfvision.data.files.run_length import run_column
+from tfvision.data.sources.class_table_header import (
+    BOX,
+    KEYS,
+    NAMES,
+    OF_GROUPS,
+    Columns,
+    columns_by_place,
+    declared_columns,
+    image_of,
+    named_columns,
+    plain,
+    set_file,
+)
 from tfvision.data.sources.class_table_labels import (
     check_one_label,
     how_to_declare,
@@ -22,35 +32,7 @@ from tfvision.data.sources.class_table_labels import (
     one_hot_columns,
     ones_of,
 )
-from tfvision.data.sources.file_source import name_key
 from tfvision.errors import InputError
-
-# Names as they are compared: in small letters, without spaces, "_" and "-"; the first wins.
-NAMES = {
-    "file": (
-        *("filename", "file", "filepath", "path", "imagepath", "imagefile", "imagename"),
-        *("imgname", "image", "img", "imageid", "imgid", "sampleindex", "sampleid", "sample"),
-        *("id", "name"),
-    ),
-    "label": (
-        *("label", "labels", "class", "classname", "category", "target", "classlabel"),
-        *("classid", "categoryid", "y", "diagnosis", "dx", "species", "breed", "disease"),
-    ),
-    "split": ("split", "set", "subset", "partition"),
-    "group": ("group", "groupid"),
-    "mask": (
-        *("mask", "maskfile", "maskfilename", "maskname", "maskpath", "maskfilepath", "region"),
-    ),
-}
-BOX = {
-    "xmin": ("xmin", "x1", "left"),
-    "ymin": ("ymin", "y1", "top"),
-    "xmax": ("xmax", "x2", "right"),
-    "ymax": ("ymax", "y2", "bottom"),
-}
-OF_GROUPS = ("patient", "patientid", "subject", "subjectid", "lesionid", "caseid", "studyid")
-BY_PLACE = {2: ("file", "label"), 6: ("file", *BOX, "label")}
-KEYS = (*NAMES, "box")
 
 
 @dataclass(frozen=True)
@@ -70,23 +52,6 @@ class LabelRow:
     group: str = ""
     mask: str = ""
     box: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """How a table is read.
-
-    Attributes:
-        places: Key of NAMES or BOX -> column.
-        first: The first line of the rows: 1 after a header, else 0.
-        classes: Column -> class, where each class has a column of 0 and 1.
-        notes: Lines on how it was read.
-    """
-
-    places: dict[str, int]
-    first: int = 1
-    classes: dict[int, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 class NoLabelColumn(InputError):
@@ -171,7 +136,7 @@ def has_columns(path: Path, columns: Mapping, *, encoding: str = "utf-8") -> boo
     """Whether the header of a CSV file names all columns that are declared."""
     try:
         lines = read_cells(path, encoding=encoding, head=True)
-        return bool(lines) and bool(_declared(path, lines[0][1], columns))
+        return bool(lines) and bool(declared_columns(path, lines[0][1], columns))
     except InputError:
         return False
 
@@ -182,7 +147,7 @@ def has_masks(path: Path) -> bool:
         lines = read_cells(path, head=True)
     except InputError:
         return False
-    named = lines and not {_plain(cell) for cell in lines[0][1]}.isdisjoint(NAMES["mask"])
+    named = lines and not {plain(cell) for cell in lines[0][1]}.isdisjoint(NAMES["mask"])
     return bool(named) and run_column(lines[0][1], _whole_rows(lines)) is None
 
 
@@ -215,30 +180,31 @@ def _columns(
     lines: Sequence[tuple[int, list[str]]],
     columns: Mapping | None,
     images: Mapping[str, str] | None,
-) -> _Columns:
+) -> Columns:
     """Which column of a table, or of its first lines, says what."""
     header, rows = lines[0][1], _whole_rows(lines)
     if columns is not None:
-        return _declared(path, header, columns)
+        return declared_columns(path, header, columns)
     if (runs := run_column(header, rows)) is not None:
         raise InputError(
             f"{path} holds masks as run lengths (column {header[runs]}), not labels. A "
             "segmentation trains on it."
         )
-    places = _named(path, header)
-    _set_file(places, header, rows, images)
-    if by_place := _by_place(header, images):
+    places = named_columns(path, header)
+    set_file(places, header, rows, images)
+    if by_place := columns_by_place(header, images):
         note = f"{path.name} has no header: read as {', '.join(by_place)}"
-        return _Columns(by_place, 0, {}, [note])
+        return Columns(by_place, 0, {}, [note])
     others = unused_columns(header, rows, places.values())
-    if "file" in places and "label" in places:
-        return _Columns(places, 1, {}, _notes(header, rows, places, others))
-    by_place = _by_place(rows[0], images) if rows else None
+    if "file" in places and "label" in places and not _is_one_class(places, rows, others):
+        return Columns(places, 1, {}, _notes(header, rows, places, others))
+    by_place = columns_by_place(rows[0], images) if rows else None
     known = by_place and all(by_place.get(key) == place for key, place in places.items())
     if known and looks_like_labels([cells[by_place["label"]] for cells in rows]):
         note = f"{path.name}: the header ({', '.join(header)}) is not known: read by place as "
-        return _Columns(by_place, 1, {}, [note + ", ".join(by_place)])
+        return Columns(by_place, 1, {}, [note + ", ".join(by_place)])
     if "file" in places:
+        others = unused_columns(header, rows, places.values())
         return _without_label(path, header, rows, places, others, images)
     missing = [key for key in ("file", "label") if key not in places]
     names = "; ".join(f"{key}: {', '.join(NAMES[key][:8])}, ..." for key in missing)
@@ -249,6 +215,22 @@ def _columns(
     )
 
 
+def _is_one_class(
+    places: dict[str, int], rows: Sequence[Sequence[str]], others: dict[int, str]
+) -> bool:
+    """Whether the column that is called a label is one of several, one a class, such as `x,y`.
+
+    Then it is taken from the places.
+    """
+    place = places["label"]
+    classes = one_hot_columns(rows, {**others, place: "label"})
+    whole = classes and all(len(ones_of(cells, classes)) == 1 for cells in rows)
+    if not whole or place not in classes:
+        return False
+    del places["label"]
+    return True
+
+
 def _without_label(
     path: Path,
     header: Sequence[str],
@@ -256,7 +238,7 @@ def _without_label(
     places: dict[str, int],
     others: Mapping[int, str],
     images: Mapping[str, str] | None,
-) -> _Columns:
+) -> Columns:
     """The reading of a table whose column of files is known, and no column of labels by name.
 
     Raises:
@@ -268,16 +250,16 @@ def _without_label(
         empty = [name for name in classes.values() if name not in given]
         note += f"; no image is of {', '.join(empty)}" if empty else ""
         unused = {place: name for place, name in others.items() if place not in classes}
-        return _Columns(places, 1, classes, [note, *_notes(header, rows, places, unused)])
+        return Columns(places, 1, classes, [note, *_notes(header, rows, places, unused)])
     if len(others) == 1:
         ((place, name),) = others.items()
         if looks_like_labels([cells[place] for cells in rows], name):
             note = f"{path.name}: labels are those of the column {name}, the only one left"
-            return _Columns({**places, "label": place}, 1, {}, [note])
+            return Columns({**places, "label": place}, 1, {}, [note])
     file = header[places["file"]]
     beginning = f"{path}: its column {file} names images"
     if images:
-        named = {_image_of(cells[places["file"]], images) for cells in rows} - {None}
+        named = {image_of(cells[places["file"]], images) for cells in rows} - {None}
         count = len(set(images.values()))
         beginning = f"{path} names {len(named)} of {count} images (column {file})"
     counts = [f"{name} ({len({c[place] for c in rows})} values)" for place, name in others.items()]
@@ -285,43 +267,6 @@ def _without_label(
         f"{beginning}; which column is the label? It has {', '.join(counts) or 'no other'}. Say "
         f"it: {how_to_declare(file, list(others.values()))}."
     )
-
-
-def _set_file(
-    places: dict[str, int],
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    images: Mapping[str, str] | None,
-) -> None:
-    """Takes the column whose cells name images for that of the files, where the name does not.
-
-    It names most of the images, or a different one in most rows: that a label or a number is also
-    the name of an image does not suffice.
-    """
-    if not images or not rows:
-        return
-    named = {
-        place: [image for cells in rows if (image := _image_of(cells[place], images))]
-        for place in unused_columns(header, rows, ())
-    }
-    if "file" in places and named.get(places["file"]):
-        return
-    enough = min(len(rows), len(set(images.values()))) / 2
-    fitting = [
-        (len(set(found)), not any(cells[place].isdigit() for cells in rows), -place)
-        for place, found in named.items()
-        if 2 * len(found) >= len(rows) and len(set(found)) >= enough
-    ]
-    if fitting:
-        best = -max(fitting)[2]
-        for key in [key for key, place in places.items() if place == best]:
-            del places[key]
-        places["file"] = best
-
-
-def _image_of(cell: str, images: Mapping[str, str]) -> str | None:
-    """The image that a cell names; None: none."""
-    return images.get(name_key(str(PurePosixPath(cell.replace("\\", "/"))))) if cell else None
 
 
 def _notes(
@@ -334,78 +279,8 @@ def _notes(
     notes = [f"columns not used: {', '.join(unused.values())}"] if unused else []
     for place, name in unused.items():
         values = {cells[place] for cells in rows} - {""}
-        if "group" not in places and _plain(name) in OF_GROUPS and 2 < len(values) < len(rows):
+        if "group" not in places and plain(name) in OF_GROUPS and 2 < len(values) < len(rows):
             file, label = (header[places[key]] if key in places else "NAME" for key in KEYS[:2])
             declare = how_to_declare(file, [label], group=name)
             notes.append(f"images with the same {name} stay in one split with {declare}")
     return notes
-
-
-def _named(path: Path, header: Sequence[str]) -> dict[str, int]:
-    """Key -> column of the header's known names; a box only where all four are there."""
-    plain = [_plain(cell) for cell in header]
-    places = {}
-    for key, names in {**NAMES, **BOX}.items():
-        name = next((name for name in names if name in plain), None)
-        if name is None:
-            continue
-        if plain.count(name) > 1:
-            raise InputError(f"{path}: the header names {name} twice. Keep one.")
-        places[key] = plain.index(name)
-    if not all(key in places for key in BOX):
-        places = {key: place for key, place in places.items() if key not in BOX}
-    return places
-
-
-def _by_place(cells: Sequence[str], images: Mapping[str, str] | None) -> dict[str, int] | None:
-    """Key -> column of a row without header: file and label, or file, box and label."""
-    keys = BY_PLACE.get(len(cells))
-    if keys is None:
-        return None
-    if Path(cells[0]).suffix.lower() not in EXTENSIONS and not _image_of(cells[0], images or {}):
-        return None
-    if len(keys) == 6 and not all(is_number(cell) for cell in cells[1:5]):
-        return None
-    return {key: place for place, key in enumerate(keys)}
-
-
-def _declared(path: Path, header: Sequence[str], columns: Mapping) -> _Columns:
-    """The reading that the user declares."""
-    folded = [cell.casefold() for cell in header]
-
-    def place_of(key: str, name: object) -> int:
-        if str(name).casefold() in folded:
-            return folded.index(str(name).casefold())
-        near = difflib.get_close_matches(str(name).casefold(), folded, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(
-            f"{path} has no column {str(name)!r} ({key}).{hint} It has {', '.join(header)}."
-        )
-
-    wanted, classes = {}, {}
-    for key, name in columns.items():
-        several = isinstance(name, Sequence) and not isinstance(name, str)
-        if key not in KEYS:
-            raise InputError(f"columns holds {key!r}; known: {', '.join(KEYS)}.")
-        if key == "box":
-            if not several or len(name) != 4:
-                raise InputError(f"columns: box must list four names, xmin to ymax; got {name!r}.")
-            wanted.update(zip(BOX, name, strict=True))
-        elif key == "label" and several:
-            classes = {place_of(key, one): header[place_of(key, one)] for one in name}
-        else:
-            wanted[key] = name
-    for key in ("file", "label"):
-        if key not in columns:
-            raise InputError(f"columns must say which column is the {key}: {{{key}: NAME}}.")
-    places = {key: place_of(key, name) for key, name in wanted.items()}
-    return _Columns(places, 1, classes)
-
-
-def _plain(cell: str) -> str:
-    return re.sub(r"[\s_-]+", "", cell.casefold())
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell is a finite number, with decimal point or comma."""
-    return to_number(cell) is not None

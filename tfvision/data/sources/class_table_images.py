@@ -1,13 +1,13 @@
 """Where the image files of a table of labels lie, and the table of a folder."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from tfvision.data.files.paths import inside
 from tfvision.data.files.tree import Tree, list_tree
 from tfvision.data.sources import class_folder
-from tfvision.data.sources.class_table_columns import LabelRow, label_reading
+from tfvision.data.sources.class_table_columns import LabelRow, has_columns, label_reading
 from tfvision.data.sources.file_source import Listing, list_images, name_key, show, stem
 from tfvision.data.sources.mask_folder import IMAGES, PART_FOLDERS
 from tfvision.errors import InputError
@@ -40,6 +40,27 @@ def find_label_table(folder: Path) -> Path | None:
             "meant."
         )
     return tables[0] if tables else None
+
+
+def table_of_folder(
+    folder: Path, *, columns: Mapping | None = None, encoding: str = "utf-8"
+) -> Path:
+    """The table of labels in a folder, whatever its name where it is the only CSV file.
+
+    With `columns` the one that has these.
+    """
+    files = csv_files(folder)
+    if columns is not None:
+        fitting = [path for path in files if has_columns(path, columns, encoding=encoding)]
+        files = fitting or files
+    table = files[0] if len(files) == 1 else find_label_table(folder)
+    if table is None:
+        names = ", ".join(path.name for path in files) or "no CSV file"
+        raise InputError(
+            f"{folder} holds {names}, none of them a table of labels to train on. Give the path "
+            "of the table itself."
+        )
+    return table
 
 
 def label_readings(folder: Path) -> dict[Path, str]:

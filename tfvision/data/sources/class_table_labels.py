@@ -125,9 +125,9 @@ def _separator(labels: Sequence[str]) -> str | None:
         recurring = [parts for parts in joined if all(cells_with[part] > 1 for part in parts)]
         if not joined or 2 * len(recurring) < len(joined):
             continue
-        numbers = all(to_number(part) is not None for parts in joined for part in parts)
-        moving = {parts[0] for parts in joined} & {parts[-1] for parts in joined}
-        if separator in "|;" or (numbers and separator in ", ") or moving:
+        numbers = all(to_number(part) is not None for parts in recurring for part in parts)
+        moving = {parts[0] for parts in recurring} & {parts[-1] for parts in recurring}
+        if separator in "|;" or (separator in ", " if numbers else moving):
             return separator
     return None
 

@@ -10,7 +10,6 @@ without labels, an empty `split` one that is to be split, an empty `group` one o
 """
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import inside
 from tfvision.data.files.tree import Tree, list_tree
-from tfvision.data.sources.class_table_columns import NAMES, has_masks, label_reading
+from tfvision.data.sources.class_table_columns import has_masks, label_reading
+from tfvision.data.sources.class_table_header import NAMES, plain
 from tfvision.data.sources.class_table_images import csv_files
 from tfvision.data.sources.file_source import FileSource, Listing, list_images, show, unique_ids
 from tfvision.data.sources.npz import PARTS
@@ -127,7 +127,7 @@ def read_rows(
     header = [name.casefold() for name in head[0][1]] if head else []
     spellings = {}
     for key, names in {"image": NAMES["file"], "mask": NAMES["mask"]}.items():
-        given = next((h for n in names for h in header if _plain(h) == n), None)
+        given = next((h for n in names for h in header if plain(h) == n), None)
         if key not in header and given is not None:
             spellings[given] = key
     for key, name in (columns or {}).items():
@@ -146,10 +146,6 @@ def read_rows(
         spellings=spellings,
         encoding=encoding,
     )
-
-
-def _plain(cell: str) -> str:
-    return re.sub(r"[\s_-]+", "", cell)
 
 
 def sees(tree: Tree) -> str | None:

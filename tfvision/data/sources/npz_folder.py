@@ -6,17 +6,19 @@ from tfvision.errors import InputError
 
 
 def check_no_npz_folder(tree: Tree) -> None:
-    """Raises an `InputError` where a folder holds npz files and no image."""
+    """Raises an `InputError` where a folder holds an npz file for each picture."""
     files = [path for path in tree.below("") if path.lower().endswith(".npz")]
     if tree.of_file or not files or any(tree.images("")):
         return
-    headers = read_headers(tree.root / files[0])
+    try:
+        headers = read_headers(tree.root / files[0])
+    except InputError:
+        return
+    pictures = {key: header for key, header in headers.items() if len(header.shape) in (2, 3)}
+    if len(files) == 1 or not pictures or any(len(h.shape) > 3 for h in headers.values()):
+        return
     shown = ", ".join(f"{key} {header}" for key, header in headers.items())
     beginning = f"{tree.root} holds {len(files)} npz files ({files[0]} with {shown}). "
-    pictures = {key: header for key, header in headers.items() if len(header.shape) in (2, 3)}
-    if len(files) == 1 or any(len(header.shape) > 3 for header in headers.values()):
-        advice = f"Give the path of the one that is meant, e.g. {tree.root / files[0]}."
-        raise InputError(beginning + advice)
     pattern = str(tree.root / ("**/*.npz" if "/" in files[0] else "*.npz"))
     names = ", ".join(f"{key}=np.stack([f[{key!r}] for f in files])" for key in pictures)
     raise InputError(

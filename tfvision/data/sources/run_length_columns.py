@@ -1,6 +1,5 @@
 """Tables of run lengths: which column says what."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from tfvision.data.files.csv_table import read_cells
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.run_length import run_column
-from tfvision.data.sources.class_table_columns import NAMES
+from tfvision.data.sources.class_table_header import NAMES, plain
 from tfvision.errors import InputError
 
 KEYS = ("file", "runs", "label", "split", "group")
@@ -61,7 +60,7 @@ def find_run_columns(
     """
     header = lines[0][1]
     rows = [cells for _, cells in lines[1:] if len(cells) == len(header)]
-    plain = [_plain(name) for name in header]
+    spelt = [plain(name) for name in header]
     places = _declared(path, header, columns or {})
     if "runs" not in places:
         runs = run_column(header, rows)
@@ -73,14 +72,14 @@ def find_run_columns(
             )
         places["runs"] = runs
     for key, names in {**NAMES, "label": _CLASS_WORDS}.items():
-        free = {plain[i]: i for i in range(len(plain)) if i not in places.values()}
+        free = {spelt[i]: i for i in range(len(spelt)) if i not in places.values()}
         name = next((name for name in names if name in free and key in KEYS), None)
         if key not in places and name is not None:
             places[key] = free[name]
     joined = False
     if "file" not in places:
         places["file"], joined = _file_column(path, header, rows, places)
-    places |= {key: plain.index(key) for key in SIZES if key in plain}
+    places |= {key: spelt.index(key) for key in SIZES if key in spelt}
     joined = "label" not in places and (joined or _are_joined(rows, places["file"]))
     return RunColumns(places, joined)
 
@@ -91,7 +90,7 @@ def _file_column(
     """The column of files where its name is not known, and whether it names classes as well."""
     free = [i for i in range(len(header)) if i not in places.values() and header[i]]
     for place in free:
-        whole = _plain(header[place])
+        whole = plain(header[place])
         if any(whole[:n] in _FILE_WORDS and whole[n:] in _CLASS_WORDS for n in range(len(whole))):
             return place, True
     images = [p for p in free if rows and all(_is_image(cells[p]) for cells in rows)]
@@ -125,7 +124,3 @@ def _declared(path: Path, header: Sequence[str], columns: Mapping) -> dict[str, 
                 f"{path} has no column {str(name)!r} ({key}). It has {', '.join(header)}."
             )
     return {key: folded.index(str(name).casefold()) for key, name in columns.items()}
-
-
-def _plain(cell: str) -> str:
-    return re.sub(r"[\s_-]+", "", cell.casefold())
