@@ -159,8 +159,9 @@ def _copy(audited: Audited, target: Path, config: DataConfig) -> dict[str, Any]:
     """Writes the cleaned copy; returns its path and how many samples were left out, why."""
     listed = audited.excluded.reasons if audited.excluded.path else [i for i, *_ in audited.rows]
     without = {*listed, *audited.unreadable}
-    encoding = config.source.kwargs.get("encoding") or "utf-8"
-    path = clean.write_clean(audited.source, audited.scan, target, without, encoding=encoding)
+    given = config.source.kwargs
+    options = {"columns": given.get("columns"), "encoding": given.get("encoding") or "utf-8"}
+    path = clean.write_clean(audited.source, audited.scan, target, without, **options)
     return {
         "path": str(path),
         "samples": len(audited.source) - len(without),

@@ -16,18 +16,19 @@ import io
 import os
 import shutil
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
-from tfvision.data.files.csv_table import Row, read_cells, read_table
+from tfvision.data.files.csv_table import Row, read_cells
 from tfvision.data.files.paths import inside, leads_inside
 from tfvision.data.scan.result import Scan
 from tfvision.data.sources.array_source import ArraySource
 from tfvision.data.sources.class_table_images import csv_files
 from tfvision.data.sources.file_source import FileSource
+from tfvision.data.sources.mask_table import read_rows
 from tfvision.data.sources.npz import CLASS_NAMES, PARTS
 from tfvision.data.sources.source import Source
 from tfvision.engine.files import whole_folder
@@ -42,6 +43,11 @@ def check_target(source: Source, target: Path, *, flag: str = "--clean") -> None
     """
     if source.path is None:
         raise InputError(f"The source {source.name} is no file or folder; it cannot be copied.")
+    if isinstance(source, FileSource) and source.reads_also:
+        raise InputError(
+            f"{source.path} is read by {source.reads_also[0].name}, which a copy would have to "
+            f"change too: {flag} does not write that. Leave samples out by data.exclude instead."
+        )
     if target.exists() or target.is_symlink():
         raise InputError(f"{flag} {target} exists already. Name a folder that does not.")
     if source.path.is_dir() and leads_inside(source.path, target):
@@ -52,7 +58,13 @@ def check_target(source: Source, target: Path, *, flag: str = "--clean") -> None
 
 
 def write_clean(
-    source: Source, scan: Scan, target: Path, without: Collection[int], *, encoding: str = "utf-8"
+    source: Source,
+    scan: Scan,
+    target: Path,
+    without: Collection[int],
+    *,
+    columns: Mapping | None = None,
+    encoding: str = "utf-8",
 ) -> Path:
     """Writes the copy.
 
@@ -60,7 +72,7 @@ def write_clean(
         source, scan: The data set.
         target: The new folder.
         without: Places of the samples that are left out.
-        encoding: Of a manifest.
+        columns, encoding: Of a manifest.
 
     Returns:
         What to give as a data set: the folder, or the npz or CSV file in it.
@@ -81,7 +93,9 @@ def write_clean(
         if isinstance(source, ArraySource):
             name = _copy_arrays(source, folder, keep)
         elif source.name == "manifest":
-            name = _copy_manifest(cast(FileSource, source), folder, keep, encoding)
+            name = _copy_manifest(
+                cast(FileSource, source), folder, keep, columns, encoding=encoding
+            )
         else:
             name = _copy_folder(cast(FileSource, source), folder, keep)
             if source.name == "label_table":
@@ -125,12 +139,13 @@ def _copy_labels(source: Source, folder: Path, keep: list[int], encoding: str) -
     return "" if cast(Path, source.path).is_dir() else table.name
 
 
-def _copy_manifest(source: FileSource, folder: Path, keep: list[int], encoding: str) -> str:
+def _copy_manifest(
+    source: FileSource, folder: Path, keep: list[int], columns: Mapping | None, *, encoding: str
+) -> str:
     """The table with all its columns; rows that belong to no kept sample go."""
     path, root = cast(Path, source.path), root_of(source)
     known = ["mask", "split", "group"]
-    _, extra = read_table(path, required=["image"], optional=known, encoding=encoding)
-    rows, _ = read_table(path, required=["image"], optional=[*known, *extra], encoding=encoding)
+    rows, extra = read_rows(path, columns=columns, encoding=encoding)
     index_of = {source.files(i)[0]: i for i in keep}
     lines, taken = [], set()
     for row in rows:

@@ -12,6 +12,8 @@ SOURCES = Registry(
         "manifest": "tfvision.data.sources.mask_table:manifest",
         "class_folder": "tfvision.data.sources.class_folder:class_folder",
         "label_table": "tfvision.data.sources.class_table:label_table",
+        "labelled_names": "tfvision.data.sources.labelled_names:labelled_names",
+        "run_length_table": "tfvision.data.sources.run_length_table:run_length_table",
         "embedded_classes": "tfvision.data.sources.embedded_classes:embedded_classes",
         "embedded_boxes": "tfvision.data.sources.embedded_boxes:embedded_boxes",
     },

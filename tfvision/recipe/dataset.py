@@ -13,6 +13,7 @@ from tfvision.data.scan.quarantine import left_out_ids, quarantine_csv
 from tfvision.data.scan.result import Scan
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import Source
+from tfvision.data.sources.unlabelled import check_has_truth
 from tfvision.data.split.chain_blocks import Near
 from tfvision.data.split.exclude import ExcludeList, read_exclude
 from tfvision.data.split.holdout import read_splits
@@ -166,6 +167,7 @@ def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Pre
         InputError: The data cannot be used; the message lists up to 20 problems.
     """
     source = open_source(config)
+    check_has_truth(source)
     found = scan(
         source,
         class_names=config.class_names,

@@ -101,8 +101,8 @@ def test_declared_columns(tmp_path):
 
 
 def test_unknown_columns_say_what_is_known(tmp_path):
-    path = table(tmp_path, "photo,species,x\n0.png,a,1\n")
-    with pytest.raises(InputError, match=r"no column is known for file and label; .*photo, spec"):
+    path = table(tmp_path, "photo,kind,x\nelsewhere,a,7\n")
+    with pytest.raises(InputError, match=r"no column is known for file and label; .*photo, kind"):
         label_table(path)
 
 

@@ -71,7 +71,7 @@ def test_manifest_train_without_val(tmp_path):
     [
         ("", "empty"),
         ("images,mask\na,b\n", "unknown column 'images'. Did you mean 'image'"),
-        ("file,mask\na,b\n", "the header must name image; found file, mask"),
+        ("photo,mask\na,b\n", "the header must name image; found photo, mask"),
         ("image,image\na,b\n", "the header names image twice"),
         ("image,mask\na.png,b.png\na.png,b.png,c\n", "line 3: 3 cells, the header has 2"),
         ('image,mask\n"a\nb.png",c\nd\n', "line 4: 1 cells"),

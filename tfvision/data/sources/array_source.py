@@ -9,7 +9,7 @@ import numpy as np
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.pixels import check_finite, integral, mask_numbers
 from tfvision.data.files.reading import check_threshold, threshold_note
-from tfvision.data.sources.class_files import EMPTY_REGION, settle_labels, to_region
+from tfvision.data.sources.class_files import EMPTY_REGION, to_region
 from tfvision.data.sources.source import SPLITS, RawSample, Record, Source
 from tfvision.errors import InputError
 
@@ -218,59 +218,6 @@ def _check_labels(data: dict[str, Any], num_classes: int, where: str) -> None:
             f"{key}{where}: labels must be class numbers 0 to {num_classes - 1}, one for each of "
             "the class_names."
         )
-
-
-def number_labels(
-    parts: Mapping[str, Mapping[str, Any]], class_names: Sequence[str] | None, place: str
-) -> tuple[dict[str, dict[str, Any]], list[str] | None, list[str] | None, list[Issue]]:
-    """Parts whose `labels` (N,) or (N, 1), numbers or text, become class numbers.
-
-    Args:
-        parts: As `ArraySource` takes them.
-        class_names: The names where they stand apart from the labels, or None.
-        place: For messages.
-
-    Returns:
-        The parts, `class_names` and `class_labels` of the source, and what looks wrong.
-
-    Raises:
-        InputError: Labels that are neither whole numbers nor text; names that do not fit.
-    """
-    given = {
-        name: _label_texts(content["labels"], name, place)
-        for name, content in parts.items()
-        if content.get("labels") is not None
-    }
-    if not given:
-        return {k: dict(v) for k, v in parts.items()}, class_names, None, []
-    every = [text for texts in given.values() for text in texts]
-    settled = settle_labels(every, class_names, place=place)
-    number = {label: index for index, label in enumerate(settled.labels)}
-    numbered = {name: dict(content) for name, content in parts.items()}
-    for name, texts in given.items():
-        numbered[name]["labels"] = np.array([number[text] for text in texts], np.int64)
-    return numbered, settled.names, settled.labels, settled.problems
-
-
-def _label_texts(labels: Any, part: str, place: str) -> list[str]:
-    """Labels as text: whole numbers without a point, text as it is."""
-    array = np.asarray(labels)
-    array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    kind, where = array.dtype.kind, f"the labels of {part or 'the images'} in {place}"
-    if kind == "U":
-        return [str(value) for value in array]
-    if kind == "S":
-        return [value.decode("utf-8", "backslashreplace") for value in array]
-    if kind not in "biuf":
-        raise InputError(f"{where} are {array.dtype}; they must be whole numbers or text.")
-    wrong = ~(np.isfinite(array) & (array == np.rint(array))) if kind == "f" else np.zeros(0, bool)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise InputError(
-            f"{where} hold {array[row]} in row {row}; they must be whole numbers or text. Round "
-            "them, or take the row out."
-        )
-    return [str(int(value)) for value in array]
 
 
 def _channels_first(shape: tuple[int, ...]) -> str:

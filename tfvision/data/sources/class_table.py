@@ -26,13 +26,18 @@ from tfvision.data.sources.class_files import (
     regions_in,
     settle_labels,
 )
-from tfvision.data.sources.class_table_columns import LabelRow, parse_box, read_label_rows
+from tfvision.data.sources.class_table_columns import (
+    LabelRow,
+    parse_box,
+    read_label_rows,
+)
 from tfvision.data.sources.class_table_images import (
     ImageFinder,
     csv_files,
-    find_label_table,
+    image_names,
     part_folder,
     part_of,
+    table_of_folder,
 )
 from tfvision.data.sources.file_source import Listing, list_images, name_key, show, unique_ids
 from tfvision.data.sources.mask_folder import MASKS, child_folder, read_class_names
@@ -102,8 +107,10 @@ def label_table(
     """
     table = Path(path)
     if table.is_dir():
-        table = _table_of(table)
-    rows, notes = read_label_rows(table, columns=columns, encoding=encoding)
+        table = table_of_folder(table, columns=columns, encoding=encoding)
+    rows, notes = read_label_rows(
+        table, columns=columns, encoding=encoding, images=image_names(table.parent)
+    )
     found = _Found(table, allow_outside_root, notes=notes)
     if Path(path).is_dir() and (others := [p.name for p in csv_files(table.parent) if p != table]):
         found.notes.append(f"{', '.join(others)} beside {table.name} is not read")
@@ -131,19 +138,6 @@ def label_table(
         notes=[*found.notes, *finder.listing.notes()],
         problems=[*finder.listing.problems, *found.problems, *settled.problems],
     )
-
-
-def _table_of(folder: Path) -> Path:
-    """The table of labels in a folder, whatever its name where it is the only CSV file."""
-    files = csv_files(folder)
-    table = find_label_table(folder) or (files[0] if len(files) == 1 else None)
-    if table is None:
-        names = ", ".join(path.name for path in files) or "no CSV file"
-        raise InputError(
-            f"{folder} holds {names}, none of them a table of labels to train on. Give the path "
-            "of the table itself."
-        )
-    return table
 
 
 def _place(found: _Found, row: LabelRow) -> str:
@@ -317,6 +311,16 @@ def _report_unlisted(found: _Found, finder: ImageFinder, known: set[Path]) -> No
         found.problems.append(Issue("warning", "", found.table.name, problem, advice=advice))
 
 
+def _where(found: _Found, finder: ImageFinder) -> str:
+    """The folders of the images: ` in images/`, ` in part_1/, part_2/`, ` in 12 folders`."""
+    if finder.folder != found.root:
+        return f" in {show(finder.folder, found.root)}/"
+    folders = sorted({file.parent for file, _ in found.files} - {found.root})
+    if len(folders) > 3:
+        return f" in {len(folders)} folders"
+    return f" in {', '.join(show(folder, found.root) + '/' for folder in folders)}" * bool(folders)
+
+
 def _layout(found: _Found, finder: ImageFinder, classes: int, test: Path | None) -> str:
     labelled = [i for i, record in enumerate(found.records) if record.labelled]
     extras = [
@@ -327,7 +331,7 @@ def _layout(found: _Found, finder: ImageFinder, classes: int, test: Path | None)
         )
         if any(has)
     ]
-    where = "" if finder.folder == found.root else f" in {show(finder.folder, found.root)}/"
+    where = _where(found, finder)
     text = f"{found.table.name}: {len(labelled)} images of {classes} classes{where}"
     text += f", with {' and '.join(extras)} each" if extras else ""
     if test is not None:

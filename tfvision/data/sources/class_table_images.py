@@ -1,13 +1,13 @@
 """Where the image files of a table of labels lie, and the table of a folder."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from tfvision.data.files.paths import inside
-from tfvision.data.files.tree import Tree
+from tfvision.data.files.tree import Tree, list_tree
 from tfvision.data.sources import class_folder
-from tfvision.data.sources.class_table_columns import LabelRow, has_labels
+from tfvision.data.sources.class_table_columns import LabelRow, has_columns, label_reading
 from tfvision.data.sources.file_source import Listing, list_images, name_key, show, stem
 from tfvision.data.sources.mask_folder import IMAGES, PART_FOLDERS
 from tfvision.errors import InputError
@@ -17,6 +17,7 @@ OTHER = {
     *("test", "testing", "val", "valid", "validation", "dev", "holdout"),
     *("submission", "sample", "predictions", "prediction", "solution", "exclude", "splits"),
 }
+WORDS = {"labels": "a column of labels", "classes": "a column of 0 and 1 for each class"}
 KINDS = ("", "_images", "_imgs", "_data")
 
 
@@ -28,8 +29,7 @@ def find_label_table(folder: Path) -> Path | None:
     Raises:
         InputError: Several may be meant.
     """
-    named = [path for path in csv_files(folder) if OTHER.isdisjoint(words_of(path))]
-    tables = [path for path in named if has_labels(path)]
+    tables = [path for path, reading in label_readings(folder).items() if reading != "unclear"]
     training = [path for path in tables if {"train", "training"} & words_of(path)]
     if len(tables) > 1 and len(training) == 1:
         tables = training
@@ -42,19 +42,77 @@ def find_label_table(folder: Path) -> Path | None:
     return tables[0] if tables else None
 
 
+def table_of_folder(
+    folder: Path, *, columns: Mapping | None = None, encoding: str = "utf-8"
+) -> Path:
+    """The table of labels in a folder, whatever its name where it is the only CSV file.
+
+    With `columns` the one that has these.
+    """
+    files = csv_files(folder)
+    if columns is not None:
+        fitting = [path for path in files if has_columns(path, columns, encoding=encoding)]
+        files = fitting or files
+    table = files[0] if len(files) == 1 else find_label_table(folder)
+    if table is None:
+        names = ", ".join(path.name for path in files) or "no CSV file"
+        raise InputError(
+            f"{folder} holds {names}, none of them a table of labels to train on. Give the path "
+            "of the table itself."
+        )
+    return table
+
+
+def label_readings(folder: Path) -> dict[Path, str]:
+    """The tables of a folder that say something of its images, as `label_reading` has it."""
+    readings = {}
+    images: dict[str, str] | None = None
+    for path in csv_files(folder):
+        if not OTHER.isdisjoint(words_of(path)):
+            continue
+        reading = label_reading(path)
+        if reading is None or reading == "unclear":  # its cells may say more than its header
+            images = image_names(folder) if images is None else images
+            reading = label_reading(path, images)
+        if reading is not None:
+            readings[path] = reading
+    return readings
+
+
+def image_names(folder: Path) -> dict[str, str]:
+    """What may name an image below a folder -> its path: path and name, without extension too."""
+    try:
+        paths = list_tree(folder).images("")
+    except OSError:  # what cannot be read is reported where the images are listed
+        return {}
+    names: dict[str, str] = {}
+    for path in paths:
+        name = PurePosixPath(path).name
+        for spelling in (path, stem(path), name, stem(name)):
+            names.setdefault(name_key(spelling), path)
+    return names
+
+
 def sees(tree: Tree) -> str | None:
     """What speaks for a table of labels; see `tfvision.data.sources.recognise`."""
     if tree.of_file:
-        (name,) = tree.files[""]
-        table = tree.root / name
-        is_table = table.suffix.lower() in (".csv", ".tsv") and has_labels(table)
-        return f"{name} with a column of labels" if is_table else None
+        table = tree.root / tree.files[""][0]
+        is_table = table.suffix.lower() in (".csv", ".tsv")
+        reading = label_reading(table, image_names(tree.root)) if is_table else None
+        return _words(table, reading) if reading in WORDS else None
     table = find_label_table(tree.root)
     if table is None:  # one alone counts whatever its name, where folders say no classes
         files = csv_files(tree.root)
-        alone = len(files) == 1 and has_labels(files[0]) and class_folder.sees(tree) is None
+        alone = len(files) == 1 and class_folder.sees(tree) is None
         table = files[0] if alone else None
-    return None if table is None else f"{table.name} with a column of labels"
+    if table is None:
+        return None
+    reading = label_reading(table, image_names(tree.root))
+    return _words(table, reading) if reading in WORDS else None
+
+
+def _words(table: Path, reading: str) -> str:
+    return f"{table.name} with {WORDS[reading]}"
 
 
 def csv_files(folder: Path) -> list[Path]:
@@ -100,7 +158,7 @@ class ImageFinder:
     """
 
     def __init__(self, table: Path, rows: Sequence[LabelRow], *, allow_outside_root: bool):
-        self._root, self._allow = table.parent, allow_outside_root
+        self._table, self._root, self._allow = table, table.parent, allow_outside_root
         best = -1
         for folder in _candidates(table):
             listing, files = self._list(folder)
@@ -111,10 +169,12 @@ class ImageFinder:
                 self._tables = tables
             if found == len(rows):
                 break
-        if best == 0:  # they may lie deeper: any folder, where names are unique
-            self.folder = self._root
-            self.listing, self.files = self._list(self._root)
-            self._tables = _index(self.files, names_too=True)
+        if best < len(rows):  # they may lie in several folders, or deeper, where names are unique
+            listing, files = self._list(self._root)
+            tables = _index(files, names_too=True)
+            if best == 0 or sum(_find(tables, row) is not None for row in rows) > best:
+                self.folder, self.listing, self.files = self._root, listing, files
+                self._tables = tables
 
     def find(self, row: LabelRow, *, place: str) -> Path | None:
         """The file of a row; None where there is none.
@@ -130,6 +190,7 @@ class ImageFinder:
     def _list(self, folder: Path) -> tuple[Listing, dict[Path, str]]:
         listing = Listing()
         list_images(folder, root=self._root, allow_outside_root=self._allow, into=listing)
+        listing.others = [path for path in listing.others if path != self._table]
         return listing, {file: show(file, folder) for file in listing.files}
 
 

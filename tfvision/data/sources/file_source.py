@@ -11,8 +11,14 @@ from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import leads_inside, stamp_of
 from tfvision.data.files.reading import Reading, threshold_note
 from tfvision.data.files.tree import is_visible
+from tfvision.data.sources.mask_reader import MaskReader
 from tfvision.data.sources.pages import Samples, each_page
 from tfvision.data.sources.source import RawSample, Record, Source
+
+DRAWN_AS_SEEN = (
+    "the image is turned by its EXIF orientation, and its mask is drawn on it as it is seen; set "
+    "exif: ignore where annotations were made on the pixels as they are stored"
+)
 
 
 class FileSource(Source):
@@ -20,22 +26,26 @@ class FileSource(Source):
 
     Args:
         records: One a sample.
-        files: For each record its image file and its mask file, or None.
+        files: For each record its image file, and its mask file, the `MaskReader` that draws
+            its mask, or None.
         mask_places: What messages call the mask files.
         reading: How they are read.
+        reads_also: Other files that say how samples are read, such as annotations or a table
+            of classes. A copy of images and masks alone would be read otherwise.
         **common: What `Source` takes.
     """
 
     def __init__(
         self,
         records: Sequence[Record],
-        files: Sequence[tuple[Path, Path | None]],
+        files: Sequence[tuple[Path, Path | MaskReader | None]],
         mask_places: Sequence[str],
         *,
         reading: Reading | None = None,
+        reads_also: Sequence[Path] = (),
         **common,
     ):
-        self.reading = reading or Reading()
+        self.reading, self.reads_also = reading or Reading(), list(reads_also)
         samples = Samples(list(records), list(files), list(mask_places))
         if self.reading.pages == "each":
             samples = each_page(samples)
@@ -48,23 +58,32 @@ class FileSource(Source):
         self.notes += threshold_note(self.reading.threshold)
 
     def files(self, index: int) -> tuple[Path, Path | None]:
-        """The image file of a sample, and its mask file where it has one."""
-        return self._files[index]
+        """The image file of a sample, and its mask file where it has one that is not drawn."""
+        image, mask = self._files[index]
+        return image, mask if isinstance(mask, Path) else None
 
     def stamp(self, index: int) -> str:
-        return "|".join(stamp_of(path) for path in self._files[index] if path is not None)
+        parts = [part for part in self._files[index] if part is not None]
+        return "|".join(
+            stamp_of(part) if isinstance(part, Path) else part.stamp() for part in parts
+        )
 
     def read_raw(self, index: int) -> RawSample:
-        image_path, mask_path = self._files[index]
+        image_path, mask_source = self._files[index]
         page = self._pages[index]
         image = read_image(image_path, self.reading, place=self.records[index].place, page=page)
-        if mask_path is None:
+        if mask_source is None:
             return RawSample(image.pixels, mode=image.mode, warnings=image.warnings)
         mask_place = self._mask_places[index]
+        if isinstance(mask_source, MaskReader):
+            pixels = mask_source.read(mask_place, image.pixels.shape[:2])
+            turned = any(warning.startswith("EXIF orientation") for warning in image.warnings)
+            warnings = (*image.warnings, *([DRAWN_AS_SEEN] if turned else []))
+            return RawSample(image.pixels, pixels, mode=image.mode, warnings=warnings)
         try:
-            mask = read_mask(mask_path, self.reading, place=mask_place, page=page)
+            mask = read_mask(mask_source, self.reading, place=mask_place, page=page)
         except BadSample:
-            if not _equal_files(image_path, mask_path):
+            if not _equal_files(image_path, mask_source):
                 raise
             advice = "Put the mask there in place of the copy."
             raise BadSample(mask_place, "is the image itself, not its mask", advice) from None

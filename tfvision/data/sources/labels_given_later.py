@@ -7,12 +7,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from tfvision.data.sources.class_files import check_box
-from tfvision.data.sources.class_table_columns import (
-    LabelRow,
-    is_number,
-    parse_box,
-    read_label_rows,
-)
+from tfvision.data.sources.class_table_columns import LabelRow, parse_box, read_label_rows
+from tfvision.data.sources.class_table_header import is_number
 from tfvision.data.sources.file_source import name_key, stem
 from tfvision.data.sources.source import RawSample, Source
 from tfvision.errors import InputError

@@ -4,8 +4,8 @@
   samples to be split;
 - the same with a part's name, `x_train`, `train_images`, `val_masks`, ...: parts, of which
   the test part may lack masks;
-- the same with labels (N,), whole numbers or text, in place of masks: a label an image;
-  masks beside labels are then the regions of the objects;
+- the same with labels (N,), whole numbers or text, or (N, K), 1 at the class of each image, in
+  place of masks: a label an image; masks beside labels are then the regions of the objects;
 - `training_set` (N, 2, H, W), image and mask, and optionally `test_set` (M, H, W).
 
 An array `class_names` of strings names the classes. Other keys are noted, not read.
@@ -24,7 +24,8 @@ import numpy as np
 
 from tfvision.data.files.paths import read_bytes, stamp_of
 from tfvision.data.files.tree import Tree
-from tfvision.data.sources.array_source import ArraySource, number_labels
+from tfvision.data.sources.array_labels import is_one_hot, number_labels
+from tfvision.data.sources.array_source import ArraySource
 from tfvision.errors import InputError
 from tfvision.memory import memory_bytes
 
@@ -43,10 +44,9 @@ MAX_HEADER_BYTES = 2**16
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError)
 
 EXPECTED = (
-    "Expected: images (N, H, W[, 3]) and masks (N, H, W) or labels (N,), also named x and y; the "
-    "same with "
-    "train_, val_, test_ before or behind; or training_set (N, 2, H, W) with an optional "
-    "test_set (M, H, W)"
+    "Expected: images (N, H, W[, 3]) and masks (N, H, W) or labels (N,) or (N, classes), also "
+    "named x and y; the same with train_, val_, test_ before or behind; or training_set "
+    "(N, 2, H, W) with an optional test_set (M, H, W)"
 )
 
 
@@ -90,6 +90,11 @@ def npz(
     parts, used, layout = _recognise(path, headers)
     class_names = _class_names(path, headers, parts, used)
     notes = [f"key {key} {headers[key]} is not used" for key in sorted(headers) if key not in used]
+    notes += [
+        f"labels {part['labels'].shape} of {part['key']}: the class of a row is where its 1 stands"
+        for part in parts.values()
+        if part.get("labels") is not None and is_one_hot(part["labels"])
+    ]
     parts, class_names, class_labels, problems = number_labels(parts, class_names, path.name)
     return ArraySource(
         parts,
@@ -299,7 +304,7 @@ def _mars(path: Path, headers: dict[str, Header]):
 def _role(key: str, header: Header) -> tuple[str, str | None]:
     """`x_train` -> ("train", "images"); role None where the key means neither.
 
-    One value an image is a label, unless the key says that it is a mask.
+    One value or row an image is a label, unless the key says that it is a mask.
     """
     words = key.lower().split("_")
     part, word = "", words[0] if len(words) == 1 else ""
@@ -308,8 +313,7 @@ def _role(key: str, header: Header) -> tuple[str, str | None]:
             if first in PARTS and second in ROLES:
                 part, word = PARTS[first], second
                 break
-    single = len(header.shape) > 0 and header.shape[1:] in ((), (1,))
-    labels = single and word in ("labels", "label", "y")
+    labels = len(header.shape) in (1, 2) and word in ("labels", "label", "y")
     return part, "labels" if labels else ROLES.get(word)
 
 

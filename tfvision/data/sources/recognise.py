@@ -8,14 +8,16 @@ good are an error that names both and what to type.
 
 import difflib
 import importlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tfvision.data import SOURCES
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.tree import Tree, list_tree
+from tfvision.data.sources.npz_folder import check_no_npz_folder
 from tfvision.data.sources.source import Source
+from tfvision.data.sources.unlabelled import tables_not_read
 from tfvision.data.sources.unread import ARCHIVES, COMMANDS, extension, how_to_convert
 from tfvision.data.truth import truth_kind
 from tfvision.errors import InputError
@@ -78,6 +80,10 @@ LAYOUTS = (
         declared_by=("images", "masks"),
     ),
     Layout("manifest", "masks", "tfvision.data.sources.mask_table:sees", certain=True),
+    Layout("manifest", "masks", "tfvision.data.sources.mask_table:sees_in_folder", last=True),
+    Layout(
+        "run_length_table", "masks", "tfvision.data.sources.run_length_table:sees", certain=True
+    ),
     Layout("npz", "masks", "tfvision.data.sources.npz:sees_masks", certain=True),
     Layout("npz", "label", "tfvision.data.sources.npz:sees_labels", certain=True),
     Layout("label_table", "label", "tfvision.data.sources.class_table_images:sees", certain=True),
@@ -133,10 +139,14 @@ def open_source(
     given = {key: value for key, value in options.items() if value is not None}
     try:
         truth = truth or truth_in(path, given=given)
-        name = recognise(path, truth=truth, truth_needed=truth_needed, given=given)
+        name = _declared(given) or recognise(
+            path, truth=truth, truth_needed=truth_needed, given=given
+        )
         source = SOURCES.build(Spec(name=name, path=path, **given))
         if not any(record.labelled for record in source.records):
             source.truth = truth  # images alone are read for any
+        if truth_kind(source.truth).names_image and source.name == "class_folder":
+            source.notes += tables_not_read(path)
         if source.truth != truth:
             raise OtherTruth(_looks_like(path, source.truth), source.truth)
         return source
@@ -145,6 +155,15 @@ def open_source(
             f"{error.filename or path} cannot be read ({error.strerror}). Make it readable "
             "(chmod u+rx for folders, u+r for files), or check the disk."
         ) from error
+
+
+def _declared(options: Mapping) -> str | None:
+    """The source that options speak of, whatever the files look like; None: none."""
+    if "label_pattern" in options:
+        return "labelled_names"
+    keys = options.get("columns") or {}
+    tables = {"runs": "run_length_table", "label": "label_table", "file": "manifest"}
+    return next((source for key, source in tables.items() if key in keys), None)
 
 
 def recognise(
@@ -173,6 +192,7 @@ def recognise(
             raise OtherTruth(beginning, best.layout.truth)
     if own:
         return _one_of(own, path).layout.source
+    check_no_npz_folder(tree)
     return _without_truth(path, truth)
 
 
