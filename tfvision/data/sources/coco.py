@@ -1,0 +1,279 @@
+"""The source `coco_masks`: COCO JSON, its polygons and run lengths drawn to masks.
+
+One file, or one a split, wherever they lie: `annotations.json` beside `images/`,
+`annotations/instances_train2017.json` and `..._val2017.json`, `_annotations.coco.json` in
+`train/`, `valid/` and `test/`. The split is what the file's name or folder says. Categories are
+classes in the order of their ids, behind `background`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from tfvision.data.files.images import MAX_PIXELS
+from tfvision.data.files.tree import Tree, list_tree
+from tfvision.data.sources.coco_file import OUTLINE, CocoFile, CocoImage, looks_like_coco, read_coco
+from tfvision.data.sources.drawn_mask import DrawnMask, Rule, Shape, beyond, coordinates
+from tfvision.data.sources.file_source import FileSource, stem
+from tfvision.data.sources.image_finder import ImageFinder
+from tfvision.data.sources.samples import (
+    NO_BOXES,
+    Samples,
+    counted,
+    join,
+    listed,
+    numbered,
+    settle_split,
+    split_of,
+)
+from tfvision.errors import InputError
+
+MANY = 50  # JSON files in one folder: a file an image, not a file a split
+
+
+def sees(tree: Tree) -> str | None:
+    """What speaks for this layout; None: nothing does."""
+    files = list(coco_files(tree))
+    return f"COCO annotations in {listed(files, limit=3)}" if files else None
+
+
+def coco_files(tree: Tree) -> dict[str, str]:
+    """Path of each COCO file -> the split that its name or its folder says, or ""."""
+    found = {}
+    for folder, names in tree.files.items():
+        texts = [name for name in names if name.lower().endswith(".json")]
+        if len(texts) <= MANY and folder.count("/") < 3:
+            paths = [join(folder, name) for name in texts]
+            found.update({p: _split(p) for p in paths if looks_like_coco(tree.root / p)})
+    instances = {p: s for p, s in found.items() if PurePosixPath(p).name.startswith("instances")}
+    return instances or found
+
+
+def coco_masks(
+    path: str | Path,
+    *,
+    annotations: str | Sequence[str] | None = None,
+    images: str | None = None,
+    overlap: str = "last",
+    undrawn: str = "background",
+    holes: bool = False,
+    white: float | None = None,
+    exif: str = "apply",
+    max_pixels: int = MAX_PIXELS,
+    allow_outside_root: bool = False,
+) -> FileSource:
+    """Images with masks drawn from COCO annotations; see this module's head.
+
+    Args:
+        path: The folder, or the JSON file, whose folder it then is.
+        annotations: The JSON files, paths below the folder; by default those found there.
+        images: The folder that `file_name` is relative to, below `path`; by default found.
+        overlap, undrawn, holes: See `tfvision.data.sources.drawn_mask.Rule`.
+        white, exif, max_pixels, allow_outside_root: As `folder` has them.
+
+    Raises:
+        InputError: No annotations, two files for one split, boxes alone, or an entry that does
+            not fit; names file, entry and key.
+    """
+    path, rule = Path(path), Rule(overlap, undrawn, holes)
+    tree = list_tree(path.parent if path.is_file() else path)
+    given = [path.name] if path.is_file() else annotations
+    splits = _choose(tree, [given] if isinstance(given, str) else given)
+    files = {name: read_coco(tree.root / name, name) for name in splits}
+    _check_outlines(files)
+    names, groups = class_names(files.values())
+    classes, labels = rule.classes(names)
+    samples, given_splits = Samples(tree, allow_outside_root), {*splits.values()}
+    for name, coco in files.items():
+        split = splits[name]
+        _add_file(
+            samples,
+            coco,
+            _finder(samples, coco, images, split),
+            rule,
+            labels,
+            part=split,
+            split=settle_split(split, given_splits),
+        )
+    _note_what_is_drawn(samples, files, groups)
+    samples.note_unlisted()
+    return samples.source(
+        name="coco_masks",
+        path=path,
+        layout=f"COCO {listed(list(files), limit=3)}: {samples.counts()}, "
+        f"{_objects(files, rule)} of {counted(len(classes), 'class')} ({numbered(classes)}); "
+        f"{rule}",
+        class_names=classes,
+        white=white,
+        exif=exif,
+        max_pixels=max_pixels,
+        reads_also=[tree.root / name for name in files],
+    )
+
+
+def class_names(files: Sequence[CocoFile]) -> tuple[list[str], list[str]]:
+    """Names of the categories in order, and those that only group others: they are named as a
+    supercategory, and no annotation has them."""
+    files = list(files)
+    used = {
+        coco.categories[str(entry["category_id"])]
+        for coco in files
+        for entries in coco.annotations.values()
+        for entry in entries
+    }
+    parents = {name for coco in files for name in coco.parents}
+    names = list(dict.fromkeys(name for coco in files for name in coco.categories.values()))
+    groups = [name for name in names if name in parents and name not in used]
+    return [name for name in names if name not in groups], groups
+
+
+def _split(path: str) -> str:
+    return split_of(PurePosixPath(path).name) or split_of(path.rpartition("/")[0]) or ""
+
+
+def _choose(tree: Tree, given: Sequence[str] | None) -> dict[str, str]:
+    """The files that are read -> the split of each, or ""."""
+    files = coco_files(tree) if given is None else {name: _split(name) for name in given}
+    if not files:
+        raise InputError(
+            f"{tree.root} holds no COCO annotations (a JSON with images, annotations)."
+        )
+    of_split: dict[str, list[str]] = {}
+    for name, split in files.items():
+        of_split.setdefault(split, []).append(name)
+    twice = next((names for names in of_split.values() if len(names) > 1), None)
+    if twice is None and "" in of_split and len(of_split) > 1:
+        twice = [*of_split.pop(""), *next(iter(of_split.values()))]
+    if twice:
+        raise InputError(
+            f"{tree.root} holds {' and '.join(twice[:2])}: which one is meant? Write --set "
+            f"data.source.name=coco_masks --set 'data.source.annotations=[{twice[0]}]', with a "
+            "file a split where there are several."
+        )
+    return files
+
+
+def _check_outlines(files: Mapping[str, CocoFile]) -> None:
+    """Refuses annotations that are boxes alone, and coordinates that are shares."""
+    entries = [e for coco in files.values() for es in coco.annotations.values() for e in es]
+    name = next(iter(files))
+    outlined = [entry for entry in entries if entry.get(OUTLINE)]
+    if entries and not outlined:
+        raise InputError(f"{name}: none of {len(entries)} annotations has an outline. {NO_BOXES}")
+    points = [coordinates(entry[OUTLINE]) for entry in outlined]
+    if any(points) and max(max(p) for p in points if p) <= 1:
+        raise InputError(
+            f"{name}: no coordinate of any polygon is above 1. They look like shares of width and "
+            "height; COCO has pixels. Multiply them, or export again."
+        )
+
+
+def _finder(samples: Samples, coco: CocoFile, folder: str | None, split: str) -> ImageFinder:
+    names = [image.file_name for image in coco.images]
+    finder = ImageFinder(samples.tree, names, folder, annotations=coco.name, split=split)
+    if finder.dropped:
+        samples.notes.append(
+            f"{coco.name} names {names[0]!r}: read without its first "
+            f"{counted(finder.dropped, 'folder')}: not there"
+        )
+    return finder
+
+
+def _add_file(
+    samples: Samples,
+    coco: CocoFile,
+    finder: ImageFinder,
+    rule: Rule,
+    labels: Mapping[str, int],
+    *,
+    part: str,
+    split: str | None,
+) -> None:
+    """Adds the images that a file lists."""
+    for image in coco.images:
+        entries = coco.annotations.get(image.id, ())
+        place = f"{coco.name}, image {image.id} ({image.file_name})"
+        found = finder.find(image.file_name)
+        if len(found) != 1:
+            _not_found(samples, place, found, len(entries))
+            continue
+        shapes = tuple(_shape(entry, coco, labels) for entry in entries)
+        samples.add(
+            stem(finder.short(image.file_name)),
+            found[0],
+            DrawnMask(shapes, image.size, rule),
+            part=part,
+            split=split,
+            mask_place=place,
+        )
+
+
+def _not_found(samples: Samples, place: str, found: Sequence[str], annotations: int) -> None:
+    if found:
+        problem = f"may be {found[0]} or {found[1]}"
+        advice = "Say the folder of the images: --set data.source.images=FOLDER."
+    else:
+        problem = f"no such image, and {counted(annotations, 'annotation')} of it"
+        advice = "Put the image there, or take the entry out of the annotations."
+    samples.problem("", place, problem, advice)
+
+
+def _shape(entry: Mapping, coco: CocoFile, labels: Mapping[str, int]) -> Shape:
+    category = coco.categories[str(entry["category_id"])]
+    what = f"annotation {entry.get('id', '?')} ({category})"
+    return Shape(what, labels[category], "coco", entry.get(OUTLINE))
+
+
+def _objects(files: Mapping[str, CocoFile], rule: Rule) -> str:
+    """`45 objects`, and how many images have none."""
+    objects = sum(len(es) for coco in files.values() for es in coco.annotations.values())
+    empty = sum(i.id not in coco.annotations for coco in files.values() for i in coco.images)
+    text = counted(objects, "object")
+    nothing = rule.undrawn.replace("_", " ")
+    return f"{text} ({counted(empty, 'image')} without any: all {nothing})" if empty else text
+
+
+def _note_what_is_drawn(
+    samples: Samples, files: Mapping[str, CocoFile], groups: Sequence[str]
+) -> None:
+    """Notes on crowds, on what lies beyond its picture, on outlines that are boxes."""
+    kinds: Counter[str] = Counter()
+    first_beyond = ""
+    for coco in files.values():
+        for image in coco.images:
+            for entry in coco.annotations.get(image.id, ()):
+                kinds["crowds"] += entry.get("iscrowd") == 1
+                kinds["boxes"] += _is_box(entry)
+                if _is_beyond(entry, image):
+                    kinds["beyond"] += 1
+                    first_beyond = first_beyond or f"annotation {entry.get('id')} of {coco.name}"
+    objects = sum(len(es) for coco in files.values() for es in coco.annotations.values())
+    if kinds["crowds"]:
+        samples.notes.append(f"drawn as their class: {counted(kinds['crowds'], 'crowd')}")
+    if kinds["beyond"]:
+        samples.notes.append(
+            f"{counted(kinds['beyond'], 'object')} with coordinates beyond the picture, clipped "
+            f"(first: {first_beyond})"
+        )
+    if groups:
+        samples.notes.append(f"no classes, as they only group others: {listed(groups)}")
+    if objects and kinds["boxes"] == objects:
+        samples.problem(
+            "",
+            next(iter(files)),
+            f"every outline is the rectangle of its box ({objects} of {objects})",
+            "Check that outlines were drawn: a model of masks would learn boxes.",
+            severity="warning",
+        )
+
+
+def _is_beyond(entry: Mapping, image: CocoImage) -> bool:
+    points = coordinates(entry.get(OUTLINE))
+    return image.size is not None and beyond(points, image.size) == "some"
+
+
+def _is_box(entry: Mapping) -> bool:
+    """Whether an outline is a rectangle along the axes."""
+    points = coordinates(entry.get(OUTLINE))
+    xs, ys = points[::2], points[1::2]
+    return len(xs) in (4, 5) and len({*xs}) == 2 and len({*ys}) == 2
