@@ -18,13 +18,13 @@ from tfvision.tasks.facts import facts_of, task_names
 
 def open_source(config: DataConfig) -> Source:
     """The source a config names, with the groups that `data.groups` finds in the ids."""
-    # `auto` looks at the data with the truth in mind; the others read what they read.
     facts = facts_of(config.task)
     truth, sources = facts.truth, facts.all_tables()["data.source"]
     with names_of_tasks():
-        source = sources.build(
-            config.source, **({"truth": truth} if config.source.name == "auto" else {})
-        )
+        if config.source.name == "auto":  # passes its arguments on to the source in question
+            source = open_path(truth=truth, **config.source.kwargs)
+        else:
+            source = sources.build(config.source)
     if source.truth != truth:
         names, scripts = _names_and_scripts(source.truth)
         found = f"that is data of the task {names}" if names else "no task trains on such data yet"
@@ -64,11 +64,10 @@ def open_beside(
         path: The other data set.
         mask_values, white: What the scan of the config's own data settled.
     """
-    truth = facts_of(config.task).truth
-    known = inspect.signature(SOURCES[recognise(path, truth=truth)]).parameters
-    given = config.source.kwargs
-    options = {k: v for k, v in given.items() if k in known and k != "path"}
+    truth, given = facts_of(config.task).truth, config.source.kwargs
     with names_of_tasks():
+        known = inspect.signature(SOURCES[recognise(path, truth=truth)]).parameters
+        options = {k: v for k, v in given.items() if k in known and k != "path"}
         source = open_path(path, truth=truth, **options)
     source.mask_values = mask_values
     source.white = source.white or white

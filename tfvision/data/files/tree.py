@@ -22,6 +22,7 @@ class Tree:
         root: The folder.
         files: Folder relative to the root ("" is the root, "/" between names) -> names of the
             files in it, sorted; a folder without files is there too.
+        of_file: Whether this is one file that was given by its path, alone in the tree.
 
     Example:
         >>> tree = list_tree(Path("scenes"))
@@ -33,6 +34,7 @@ class Tree:
 
     root: Path
     files: dict[str, tuple[str, ...]]
+    of_file: bool = False
 
     @cached_property
     def _children(self) -> dict[str, tuple[str, ...]]:

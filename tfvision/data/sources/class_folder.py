@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS
 from tfvision.data.files.issue import Issue
-from tfvision.data.files.tree import is_visible
+from tfvision.data.files.tree import Tree, is_visible
 from tfvision.data.sources.class_files import (
     LabelledFiles,
     regions_beside,
@@ -122,13 +122,17 @@ def class_folder(
     )
 
 
-def holds_class_folders(path: Path) -> bool:
-    """Whether a folder has this layout, and labels: two class folders or more."""
+def sees(tree: Tree) -> str | None:
+    """What speaks for a folder a class; see `tfvision.data.sources.recognise`."""
+    if tree.of_file:
+        return None
     try:
-        parts = _parts(path)
+        classes = _parts(tree.root)[0].classes or ()
     except InputError:
-        return False
-    return len(parts[0].classes or ()) > 1
+        return None
+    names = [folder.name for folder in classes]
+    listed = ", ".join(f"{name}/" for name in names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"class folders: {listed}" if len(names) > 1 else None
 
 
 def _parts(path: Path) -> list[Part]:

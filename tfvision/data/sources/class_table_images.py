@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from tfvision.data.files.paths import inside
+from tfvision.data.files.tree import Tree
+from tfvision.data.sources import class_folder
 from tfvision.data.sources.class_table_columns import LabelRow, has_labels
 from tfvision.data.sources.file_source import Listing, list_images, name_key, show, stem
 from tfvision.data.sources.mask_folder import IMAGES, PART_FOLDERS
@@ -38,6 +40,21 @@ def find_label_table(folder: Path) -> Path | None:
             "meant."
         )
     return tables[0] if tables else None
+
+
+def sees(tree: Tree) -> str | None:
+    """What speaks for a table of labels; see `tfvision.data.sources.recognise`."""
+    if tree.of_file:
+        (name,) = tree.files[""]
+        table = tree.root / name
+        is_table = table.suffix.lower() in (".csv", ".tsv") and has_labels(table)
+        return f"{name} with a column of labels" if is_table else None
+    table = find_label_table(tree.root)
+    if table is None:  # one alone counts whatever its name, where folders say no classes
+        files = csv_files(tree.root)
+        alone = len(files) == 1 and has_labels(files[0]) and class_folder.sees(tree) is None
+        table = files[0] if alone else None
+    return None if table is None else f"{table.name} with a column of labels"
 
 
 def csv_files(folder: Path) -> list[Path]:

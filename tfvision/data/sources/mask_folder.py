@@ -18,6 +18,7 @@ from pathlib import Path
 from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS
 from tfvision.data.files.issue import Issue
 from tfvision.data.files.paths import read_bytes
+from tfvision.data.files.tree import Tree
 from tfvision.data.sources.file_source import (
     FileSource,
     Listing,
@@ -111,6 +112,17 @@ def folder(
         notes=found.listing.notes(),
         problems=[*found.listing.problems, *found.problems],
     )
+
+
+def sees(tree: Tree) -> str | None:
+    """What speaks for masks in files of their own; see `tfvision.data.sources.recognise`."""
+    for start in ("", *tree.children("")):
+        names = {name.lower(): name for name in tree.children(start)}
+        masks = next((names[name] for name in MASKS if name in names), None)
+        images = next((names[name] for name in IMAGES if name in names), None)
+        if masks and images:
+            return f"{images}/ and {masks}/"
+    return None
 
 
 def _parts(path: Path) -> list[Part]:

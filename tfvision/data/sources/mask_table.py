@@ -16,6 +16,8 @@ from tfvision.data.files.csv_table import Row, read_table
 from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import inside
+from tfvision.data.files.tree import Tree
+from tfvision.data.sources.class_table_columns import has_masks
 from tfvision.data.sources.file_source import FileSource, Listing, list_images, show, unique_ids
 from tfvision.data.sources.npz import PARTS
 from tfvision.data.sources.source import SPLITS, Record
@@ -101,6 +103,13 @@ def manifest(
         notes=notes,
         problems=problems,
     )
+
+
+def sees(tree: Tree) -> str | None:
+    """What speaks for a list of images and masks; see `tfvision.data.sources.recognise`."""
+    (name,) = tree.files[""] if tree.of_file else ("",)
+    is_table = name.lower().endswith((".csv", ".tsv"))
+    return f"{name} with a column of masks" if is_table and has_masks(tree.root / name) else None
 
 
 def _place(row: Row, name: str) -> str:

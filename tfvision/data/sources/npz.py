@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from tfvision.data.files.paths import read_bytes, stamp_of
+from tfvision.data.files.tree import Tree
 from tfvision.data.sources.array_source import ArraySource, number_labels
 from tfvision.errors import InputError
 from tfvision.memory import memory_bytes
@@ -103,13 +104,29 @@ def npz(
     )
 
 
-def holds_labels(path: Path) -> bool:
-    """Whether an npz file holds a label an image, not a mask."""
+def sees_labels(tree: Tree) -> str | None:
+    """What speaks for a label an image; see `tfvision.data.sources.recognise`."""
+    return _keys_seen(tree, "labels")
+
+
+def sees_masks(tree: Tree) -> str | None:
+    """What speaks for a mask an image: where there are labels too, masks are regions."""
+    return None if sees_labels(tree) else _keys_seen(tree, "masks")
+
+
+def _keys_seen(tree: Tree, role: str) -> str | None:
+    """The keys of a role in an npz file that is given by its path."""
+    (name,) = tree.files[""] if tree.of_file else ("",)
+    if not name.lower().endswith(".npz"):
+        return None
     try:
-        headers = read_headers(path)
+        headers = read_headers(tree.root / name)
     except InputError:
-        return False
-    return any(_role(key, header)[1] == "labels" for key, header in headers.items())
+        return None
+    mars = role == "masks" and "training_set" in headers
+    keys = [key for key, header in headers.items() if _role(key, header)[1] == role]
+    keys += ["training_set"] if mars else []
+    return f"{name} with {', '.join(keys)}" if keys else None
 
 
 def read_headers(path: Path, *, max_expansion: float = 200.0) -> dict[str, Header]:

@@ -1,16 +1,19 @@
-"""Which source a path is: recognised by what is there, and stated."""
+"""Which source a path is: recognised by what is there, and stated.
+
+Every layout has a line in `LAYOUTS`: its source, the kind of truth it brings, and a function
+that looks at the names below the path and says what speaks for it. Of the readings of the truth
+that is asked for, those of a file of annotations beat those of names alone; two that are equally
+good are an error that names both and what to type.
+"""
 
 import difflib
-from collections.abc import Mapping, Sequence
+import importlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from tfvision.data import SOURCES
 from tfvision.data.files.images import EXTENSIONS
-from tfvision.data.sources.class_folder import holds_class_folders
-from tfvision.data.sources.class_table_columns import has_labels, has_masks
-from tfvision.data.sources.class_table_images import csv_files, find_label_table
-from tfvision.data.sources.mask_folder import MASKS
-from tfvision.data.sources.npz import holds_labels
+from tfvision.data.files.tree import Tree, list_tree
 from tfvision.data.sources.source import Source
 from tfvision.data.truth import truth_kind
 from tfvision.errors import InputError
@@ -35,6 +38,55 @@ KNOWN = {
 }
 
 
+@dataclass(frozen=True)
+class Layout:
+    """One way in which data lie.
+
+    Attributes:
+        source: Who reads it, a name in `SOURCES`.
+        truth: The kind of truth it brings.
+        sees: `"module:function"`, a function of a `Tree` that says what speaks for this layout,
+            in a few words for messages; None where nothing does. It reads no more than names
+            and the beginning of a small file.
+        certain: Whether a file of annotations, or the structure of an export, speaks for itself.
+        last: Whether nearly any folder can be read so: holds only where no other reading of
+            its truth does, and no certain one of another truth.
+    """
+
+    source: str
+    truth: str
+    sees: str
+    certain: bool = False
+    last: bool = False
+
+    @property
+    def strength(self) -> int:
+        """Of two readings the stronger one holds: 2 certain, 1 by names, 0 last."""
+        return 2 if self.certain else 0 if self.last else 1
+
+
+LAYOUTS = (
+    Layout("folder", "masks", "tfvision.data.sources.mask_folder:sees"),
+    Layout("manifest", "masks", "tfvision.data.sources.mask_table:sees", certain=True),
+    Layout("npz", "masks", "tfvision.data.sources.npz:sees_masks", certain=True),
+    Layout("npz", "label", "tfvision.data.sources.npz:sees_labels", certain=True),
+    Layout("label_table", "label", "tfvision.data.sources.class_table_images:sees", certain=True),
+    Layout("class_folder", "label", "tfvision.data.sources.class_folder:sees", last=True),
+)
+ALONE = {"masks": "folder", "label": "class_folder", "boxes": "folder"}
+"""What reads images without any truth, or one image."""
+TABLE = {"masks": "manifest", "label": "label_table", "boxes": "manifest"}
+"""Whose words tell what is wrong with a table that no layout knows."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A layout, and what speaks for it."""
+
+    layout: Layout
+    words: str
+
+
 class OtherTruth(InputError):
     """A data set brings another kind of truth than the one that is read.
 
@@ -49,26 +101,16 @@ class OtherTruth(InputError):
 
 
 def open_source(
-    path: str | Path,
-    *,
-    mask_values: Sequence[int] | None = None,
-    mask_palette: Mapping | Sequence | None = None,
-    white: float | None = None,
-    exif: str | None = None,
-    max_pixels: int | None = None,
-    allow_outside_root: bool | None = None,
-    encoding: str | None = None,
-    max_expansion: float | None = None,
-    columns: Mapping | None = None,
-    truth: str | None = "masks",
+    path: str | Path, *, truth: str | None = "masks", truth_needed: bool = True, **options
 ) -> Source:
     """The source that reads `path`.
 
     Args:
         path: A folder, an npz file, a CSV file, or an image.
-        mask_values, mask_palette, white, exif, max_pixels, allow_outside_root, encoding,
-            max_expansion, columns: Arguments of the source in question; None: left to it.
         truth: The kind of truth that is read, see `tfvision.data.truth`; None: `truth_in` tells.
+        truth_needed: Whether data with another kind of truth are refused; else their images are
+            read without truth.
+        **options: Arguments of the source in question; None: left to it.
 
     Raises:
         OtherTruth: The data set brings another kind of truth.
@@ -77,27 +119,11 @@ def open_source(
             may not be read.
     """
     path = Path(path)
-    options = {
-        "mask_values": mask_values,
-        "mask_palette": mask_palette,
-        "white": white,
-        "exif": exif,
-        "max_pixels": max_pixels,
-        "allow_outside_root": allow_outside_root,
-        "encoding": encoding,
-        "max_expansion": max_expansion,
-        "columns": columns,
-    }
     given = {key: value for key, value in options.items() if value is not None}
     try:
         truth = truth or truth_in(path)
-        try:
-            source = SOURCES.build(Spec(name=recognise(path, truth=truth), path=path, **given))
-        except InputError as error:
-            other = _spoken_for(path) if path.exists() else None
-            if other in (None, truth):
-                raise
-            raise OtherTruth(f"{error} {_looks_like(path, other)}", other) from error
+        name = recognise(path, truth=truth, truth_needed=truth_needed)
+        source = SOURCES.build(Spec(name=name, path=path, **given))
         if not any(record.labelled for record in source.records):
             source.truth = truth  # images alone are read for any
         if source.truth != truth:
@@ -110,65 +136,90 @@ def open_source(
         ) from error
 
 
-def recognise(path: Path, *, truth: str = "masks") -> str:
-    """The name of the source that reads a kind of truth from `path`."""
-    known, labels = KNOWN[truth], truth_kind(truth).names_image
-    if path.is_dir():
-        if not labels:
-            return "folder"
-        return "label_table" if _holds_label_table(path) else "class_folder"
-    if not path.exists():
-        raise InputError(f"{path} does not exist.{_near(path)} {known}.")
-    if not path.is_file():
-        raise InputError(f"{path} is a pipe or a device. {known}.")
-    suffix = path.suffix.lower()
-    if suffix in EXTENSIONS:
-        return "class_folder" if labels else "folder"
-    if suffix in (".csv", ".tsv"):
-        return "label_table" if labels else "manifest"
-    with path.open("rb") as file:
-        start = file.read(16)
-    if suffix == ".npz" or start.startswith(b"PK\x03\x04"):
-        return "npz"
-    text = start.decode("latin-1").encode("unicode_escape").decode("ascii")
-    raise InputError(f"{path} is no data set that is known: it starts with '{text}'. {known}.")
+def recognise(path: Path, *, truth: str = "masks", truth_needed: bool = True) -> str:
+    """The name of the source that reads a kind of truth from `path`.
+
+    Raises:
+        OtherTruth: The data set brings another kind of truth, and `truth_needed`.
+        InputError: Nothing there, nothing known, or two equally good readings.
+    """
+    tree = _tree_of(path, truth)
+    own = _look(tree, [layout for layout in LAYOUTS if layout.truth == truth])
+    if not own or own[0].layout.last:
+        others = _look(tree, [layout for layout in LAYOUTS if layout.truth != truth])
+        others = [seen for seen in others if not own or seen.layout.certain]
+        if others and truth_needed:
+            best = others[0]
+            beginning = f"{_looks_like(path, best.layout.truth)} ({best.words})"
+            raise OtherTruth(beginning, best.layout.truth)
+    if own and (truth_needed or not own[0].layout.last):
+        return _one_of(own, path).layout.source
+    return _without_truth(path, truth)
 
 
 def truth_in(path: str | Path) -> str:
     """The kind of truth that a data set's layout speaks for; "masks" where it does for none.
 
     Raises:
-        InputError: The path does not exist.
+        InputError: The path does not exist, or two kinds are equally likely.
     """
-    return _spoken_for(Path(path)) or "masks"
+    seen = _look(_tree_of(Path(path), "masks"), LAYOUTS)
+    return _one_of(seen, Path(path)).layout.truth if seen else "masks"
 
 
-def _spoken_for(path: Path) -> str | None:
-    """The kind of truth that a data set's layout speaks for; None: none."""
+def _look(tree: Tree, layouts) -> list[Seen]:
+    """What can be seen in a tree, the strongest first."""
+    found = []
+    for layout in layouts:
+        module, _, function = layout.sees.partition(":")
+        words = getattr(importlib.import_module(module), function)(tree)
+        if words is not None:
+            found.append(Seen(layout, words))
+    return sorted(found, key=lambda seen: -seen.layout.strength)
+
+
+def _one_of(found: list[Seen], path: Path) -> Seen:
+    """The strongest reading.
+
+    Raises:
+        InputError: Another is as strong.
+    """
+    best = [seen for seen in found if seen.layout.strength == found[0].layout.strength]
+    if len(best) == 1:
+        return best[0]
+    readings = " or ".join(
+        f"{truth_kind(seen.layout.truth).of_data} ({seen.words})" for seen in best
+    )
+    typed = " or ".join(f"--set data.source.name={seen.layout.source}" for seen in best)
+    raise InputError(f"{path} can be read as {readings}. Say which is meant: {typed}.")
+
+
+def _tree_of(path: Path, truth: str) -> Tree:
+    """The names below a path; a file is a tree of its own name."""
     if path.is_dir():
-        if _holds_masks(path):
-            return "masks"
-        labels = _holds_label_table(path) or holds_class_folders(path)
-    else:
-        name = recognise(path)
-        if name == "manifest" and has_masks(path):
-            return "masks"
-        labels = has_labels(path) if name == "manifest" else name == "npz" and holds_labels(path)
-    return "label" if labels else None
+        return list_tree(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist.{_near(path)} {KNOWN[truth]}.")
+    if not path.is_file():
+        raise InputError(f"{path} is a pipe or a device. {KNOWN[truth]}.")
+    return Tree(path.parent, {"": (path.name,)}, of_file=True)
 
 
-def _holds_label_table(path: Path) -> bool:
-    """Whether a folder's images are labelled by a CSV file in it, as `label_table` finds it."""
-    if find_label_table(path) is not None:
-        return True
-    files = csv_files(path)  # one alone counts whatever its name, where folders say no classes
-    return len(files) == 1 and has_labels(files[0]) and not holds_class_folders(path)
-
-
-def _holds_masks(path: Path) -> bool:
-    """Whether a folder holds masks as truth: in `masks/`, and no table of labels."""
-    masks = [path / name for name in MASKS] + [path / "train" / name for name in MASKS]
-    return any(folder.is_dir() for folder in masks) and not _holds_label_table(path)
+def _without_truth(path: Path, truth: str) -> str:
+    """What reads a path in which no layout with truth is seen."""
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix in EXTENSIONS:
+        return ALONE[truth]
+    if suffix in (".csv", ".tsv"):
+        return TABLE[truth]
+    with path.open("rb") as file:
+        start = file.read(16)
+    if suffix == ".npz" or start.startswith(b"PK\x03\x04"):
+        return "npz"
+    text = start.decode("latin-1").encode("unicode_escape").decode("ascii")
+    raise InputError(
+        f"{path} is no data set that is known: it starts with '{text}'. {KNOWN[truth]}."
+    )
 
 
 def _looks_like(path: Path, truth: str) -> str:
