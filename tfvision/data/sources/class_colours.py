@@ -14,10 +14,10 @@ from pathlib import Path
 from tfvision.data.files.csv_table import read_cells
 from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.pixels import Colour
-from tfvision.data.files.tree import Tree, list_tree
+from tfvision.data.files.tree import Tree
 from tfvision.data.sources.file_source import FileSource
 from tfvision.data.sources.mask_folder import folder
-from tfvision.data.sources.samples import listed, numbered
+from tfvision.data.sources.samples import listed, numbered, open_tree
 from tfvision.errors import InputError
 
 COLUMNS = {
@@ -119,8 +119,8 @@ def colour_masks(
     Raises:
         InputError: No table or several, a row that does not fit, or folders that are unknown.
     """
-    path = Path(path)
-    tables = class_tables(list_tree(path)) if classes is None else [classes]
+    path, tree = open_tree(path)
+    tables = class_tables(tree) if classes is None else [classes]
     if not tables:
         raise InputError(f"{path} holds no table of classes: class_dict.csv with name,r,g,b.")
     if len(tables) > 1:

@@ -12,7 +12,14 @@ from pathlib import Path, PurePosixPath
 
 from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.tree import Tree, list_tree
-from tfvision.data.sources.coco_file import OUTLINE, CocoFile, CocoImage, looks_like_coco, read_coco
+from tfvision.data.sources.coco_file import (
+    OUTLINE,
+    CocoFile,
+    CocoImage,
+    looks_like_coco,
+    read_coco,
+    shows_outlines,
+)
 from tfvision.data.sources.drawn_mask import DrawnMask, Rule, Shape, beyond, coordinates
 from tfvision.data.sources.file_source import FileSource, stem
 from tfvision.data.sources.image_finder import ImageFinder
@@ -32,9 +39,16 @@ MANY = 50  # JSON files in one folder: a file an image, not a file a split
 
 
 def sees(tree: Tree) -> str | None:
-    """What speaks for this layout; None: nothing does."""
+    """What speaks for outlines in COCO's format; None: nothing does."""
     files = list(coco_files(tree))
-    return f"COCO annotations in {listed(files, limit=3)}" if files else None
+    outlined = any(shows_outlines(tree.root / file) for file in files)
+    return f"COCO annotations in {listed(files, limit=3)}" if outlined else None
+
+
+def sees_boxes(tree: Tree) -> str | None:
+    """What speaks for boxes alone in COCO's format, which are no masks; None: nothing does."""
+    files = list(coco_files(tree))
+    return f"COCO boxes in {listed(files, limit=3)}" if files and not sees(tree) else None
 
 
 def coco_files(tree: Tree) -> dict[str, str]:

@@ -65,6 +65,13 @@ def looks_like_coco(path: Path) -> bool:
     return sum(re.search(pattern, text) is not None for pattern in _KEYS.values()) >= 2
 
 
+def shows_outlines(path: Path) -> bool:
+    """Whether the ends of a COCO file do not show annotations of boxes alone."""
+    text = ends_of(path)
+    outlined = re.search(rf'"{OUTLINE}"\s*:\s*(\[\s*\[|\{{)', text)
+    return outlined is not None or '"bbox"' not in text
+
+
 def read_json_file(path: Path, name: str) -> Any:
     """What a JSON file holds.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.issue import BadSample
-from tfvision.data.files.tree import Tree, is_image
+from tfvision.data.files.tree import Tree, is_image, list_tree
 from tfvision.data.sources.coco_file import read_json_file
 from tfvision.data.sources.drawn_mask import NO_LABEL
 from tfvision.data.sources.file_source import FileSource, stem
@@ -36,6 +36,8 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})$")
 
 def sees(tree: Tree) -> str | None:
     """What speaks for this layout; None: nothing does."""
+    if tree.of_file and tree.files[""] == ("dataset.json",):
+        tree = list_tree(tree.root)
     homes = _homes(tree)
     return f"nnU-Net's {join(homes[0], 'dataset.json')} and imagesTr/" if homes else None
 
@@ -59,14 +61,15 @@ def nnunet(
     """Samples of nnU-Net's raw data; see this module's head.
 
     Args:
-        path: The folder that holds dataset.json, or one above it.
+        path: The folder that holds dataset.json, one above it, or dataset.json.
         white, exif, max_pixels, allow_outside_root: As `folder` has them.
 
     Raises:
         InputError: No dataset.json, labels that are regions, files of another kind than images,
             or several channels.
     """
-    path, tree = open_tree(path)
+    path = Path(path)
+    _, tree = open_tree(path.parent if path.is_file() else path)
     homes = _homes(tree)
     if not homes:
         raise InputError(f"{path} holds no dataset.json beside imagesTr/ and labelsTr/.")

@@ -50,12 +50,16 @@ LOOKED_AT = 20  # files of boxes whose names of classes are looked at
 
 
 def sees(tree: Tree) -> str | None:
-    """What speaks for this layout; None: nothing does."""
-    for home in _homes(tree):
-        return f"Pascal VOC's {join(home, _mask_folder(tree, home))}/"
-    for home in _homes_of_boxes(tree):
-        return f"Pascal VOC boxes in {join(home, BOXES)}/"
-    return None
+    """What speaks for masks in Pascal VOC's folders; None: nothing does."""
+    home = next(iter(_homes(tree)), None)
+    return None if home is None else f"Pascal VOC's {join(home, _mask_folder(tree, home))}/"
+
+
+def sees_boxes(tree: Tree) -> str | None:
+    """What speaks for Pascal VOC's boxes alone, which are no masks; None: nothing does."""
+    home = next(iter(_homes_of_boxes(tree)), None)
+    alone = home is not None and not _homes(tree)
+    return f"Pascal VOC boxes in {join(home, BOXES)}/" if alone else None
 
 
 def _homes(tree: Tree) -> list[str]:

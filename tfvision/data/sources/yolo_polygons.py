@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tfvision.data.files.images import MAX_PIXELS
-from tfvision.data.files.tree import Tree
+from tfvision.data.files.tree import Tree, list_tree
 from tfvision.data.sources.drawn_mask import DrawnMask, Rule, Shape, beyond
 from tfvision.data.sources.file_source import FileSource, stem
 from tfvision.data.sources.samples import (
@@ -39,13 +39,23 @@ LOOKED_AT = 20  # text files that recognition looks into
 
 
 def sees(tree: Tree) -> str | None:
-    """What speaks for this layout; None: nothing does."""
+    """What speaks for YOLO's polygons; None: nothing does."""
+    return _seen(tree, "polygons")
+
+
+def sees_boxes(tree: Tree) -> str | None:
+    """What speaks for YOLO's boxes alone, which are no masks; None: nothing does."""
+    return _seen(tree, "boxes")
+
+
+def _seen(tree: Tree, wanted: str) -> str | None:
+    if tree.of_file:  # data.yaml stands for the folder that it lies in
+        tree = list_tree(tree.root) if tree.files[""][0] in yaml_files(tree) else tree
     texts = [text for text in pair(tree).texts.values() if text]
     kinds = [kind for text in texts[:LOOKED_AT] if (kind := kind_of(tree.root / text))]
-    if not kinds or "other" in kinds:
+    if not kinds or "other" in kinds or wanted != ("polygons" if "polygons" in kinds else "boxes"):
         return None
-    kind = "polygons" if "polygons" in kinds else "boxes"
-    return f"YOLO {kind} in {texts[0].rpartition('/')[0] or '.'}/ ({counted(len(texts), 'file')})"
+    return f"YOLO {wanted} in {texts[0].rpartition('/')[0] or '.'}/ ({counted(len(texts), 'file')})"
 
 
 def yolo_polygons(
@@ -61,7 +71,7 @@ def yolo_polygons(
     """Images with masks drawn from YOLO's polygons; see this module's head.
 
     Args:
-        path: The folder.
+        path: The folder, or its data.yaml.
         overlap, undrawn: See `tfvision.data.sources.drawn_mask.Rule`.
         white, exif, max_pixels, allow_outside_root: As `folder` has them.
 
@@ -69,7 +79,8 @@ def yolo_polygons(
         InputError: No label files, boxes alone, key points, or a class that is not named.
     """
     rule = Rule(overlap, undrawn)
-    path, tree = open_tree(path)
+    path = Path(path)
+    root, tree = open_tree(path.parent if path.is_file() else path)
     labels = pair(tree)
     if not any(labels.texts.values()):
         raise InputError(f"{path} holds no text file of the name of an image, as YOLO has them.")
@@ -81,7 +92,7 @@ def yolo_polygons(
             f"{path}: each of {count} of {next(iter(lines))}, ... has five numbers. {NO_BOXES}"
         )
     names, named_by = class_names(tree)
-    check_classes(everything, names, named_by, path)
+    check_classes(everything, names, named_by, root)
     names = names or [str(i) for i in range(1 + max((one.label for one in everything), default=0))]
     classes, values = rule.classes(names)
     masks = {
