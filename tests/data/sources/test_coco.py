@@ -79,6 +79,10 @@ def test_one_file_beside_images(tmp_path):
     assert [record.id for record in source.records] == [f"a{k}" for k in range(6)]
     assert all(r.labelled and r.split is None and r.part == "" for r in source.records)
     assert source.class_names == ["background", "leaf", "stem"]
+    assert source.notes == [
+        "other readings: --set data.source.overlap=first or smallest, --set "
+        "data.source.undrawn=no_label"
+    ]
     assert not source.problems
     found = scan(source, cache=False)
     assert not found.errors
@@ -205,12 +209,26 @@ def test_crowds_are_drawn_and_said(tmp_path):
     np.testing.assert_array_equal(source.read(0).mask, expected)
 
 
+def test_objects_of_several_polygons_join_or_have_holes(tmp_path):
+    def ring(content):
+        content["annotations"][0]["segmentation"] = [*square(1, 1, 6), *square(3, 3, 2)]
+
+    root = changed(shop(tmp_path), ring)
+    joined, holes = coco_masks(root), coco_masks(root, holes=True)
+    assert (
+        "1 object of several polygons: they join (--set data.source.holes=true" in joined.notes[1]
+    )
+    assert "one within another is a hole (--set data.source.holes=false" in holes.notes[1]
+    assert (joined.read(1).mask[4, 4], holes.read(1).mask[4, 4]) == (1, 0)
+    assert joined.stamp(1) != holes.stamp(1)
+
+
 def test_what_lies_beyond_the_picture_is_clipped_and_counted(tmp_path):
     def shift(content):
         content["annotations"][0]["segmentation"] = square(9, 5, 6)
 
     source = coco_masks(changed(shop(tmp_path), shift))
-    assert source.notes == [
+    assert source.notes[1:] == [
         "1 object with coordinates beyond the picture, clipped (first: annotation 10 of "
         "annotations.json)"
     ]
@@ -263,7 +281,7 @@ def test_outlines_that_are_all_rectangles_are_a_warning(tmp_path):
         for entry in content["annotations"]:
             entry["segmentation"] = [[1, 1, 5, 1, 5, 5, 1, 5]]
 
-    assert "every outline is the rectangle of its box (6 of 6)" in problems(
+    assert "every outline is a rectangle along the axes (6 objects)" in problems(
         coco_masks(changed(shop(tmp_path), rectangles))
     )
 

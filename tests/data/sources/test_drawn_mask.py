@@ -10,11 +10,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from tfvision.data.files.issue import BadSample
-from tfvision.data.sources.drawn_mask import (
-    DrawnMask,
-    Rule,
-    Shape,
+from tfvision.data.sources.drawing import (
     beyond,
+    coordinates,
     draw_circle,
     draw_coco,
     draw_pixels,
@@ -23,6 +21,7 @@ from tfvision.data.sources.drawn_mask import (
     draw_shares,
     run_lengths_of,
 )
+from tfvision.data.sources.drawn_mask import DrawnMask, Rule, Shape
 from tfvision.errors import InputError
 
 KINDS = ("whole", "fractions", "beyond", "small")
@@ -206,9 +205,14 @@ def test_the_stamp_is_of_all_that_decides():
 
 
 def test_what_lies_beyond_the_picture():
-    assert beyond([0, 0, 8, 0, 8, 6], (6, 8)) == ""
-    assert beyond([0, 0, 8.5, 0, 8, 6], (6, 8)) == "some"
-    assert beyond([-4, 0, -1, 0, -2, 6], (6, 8)) == "all"
+    for points, expected in (
+        ([0, 0, 8, 0, 8, 6], ""),
+        ([0, 0, 8.5, 0, 8, 6], "some"),
+        ([[0, 0, 1, 0, 8, 6], [0, -1, 1, 0, 8, 6]], "some"),
+        ([-4, 0, -1, 0, -2, 6], "all"),
+        ([-4, 0, -1, 0, "x", 6], ""),
+    ):
+        assert beyond(coordinates(points), (6, 8)) == expected
 
 
 @pytest.mark.parametrize("wrong", [{"overlap": "top"}, {"undrawn": "none"}])

@@ -6,8 +6,8 @@ One file, or one a split, wherever they lie: `annotations.json` beside `images/`
 classes in the order of their ids, behind `background`.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tfvision.data.files.images import MAX_PIXELS
@@ -20,7 +20,8 @@ from tfvision.data.sources.coco_file import (
     read_coco,
     shows_outlines,
 )
-from tfvision.data.sources.drawn_mask import DrawnMask, Rule, Shape, beyond, coordinates
+from tfvision.data.sources.drawing import beyond, coordinates
+from tfvision.data.sources.drawn_mask import DrawnMask, Rule, Shape
 from tfvision.data.sources.file_source import FileSource, stem
 from tfvision.data.sources.image_finder import ImageFinder
 from tfvision.data.sources.samples import (
@@ -94,7 +95,7 @@ def coco_masks(
     given = [path.name] if path.is_file() else annotations
     splits = _choose(tree, [given] if isinstance(given, str) else given)
     files = {name: read_coco(tree.root / name, name) for name in splits}
-    _check_outlines(files)
+    found = _survey(files)
     names, groups = class_names(files.values())
     classes, labels = rule.classes(names)
     samples, given_splits = Samples(tree, allow_outside_root), {*splits.values()}
@@ -109,14 +110,14 @@ def coco_masks(
             part=split,
             split=settle_split(split, given_splits),
         )
-    _note_what_is_drawn(samples, files, groups)
+    _note(samples, found, groups, rule, name=next(iter(files)))
     samples.note_unlisted()
     return samples.source(
         name="coco_masks",
         path=path,
         layout=f"COCO {listed(list(files), limit=3)}: {samples.counts()}, "
-        f"{_objects(files, rule)} of {counted(len(classes), 'class')} ({numbered(classes)}); "
-        f"{rule}",
+        f"{_objects(files, found, rule)} of {counted(len(classes), 'class')} "
+        f"({numbered(classes)}); {rule}",
         class_names=classes,
         white=white,
         exif=exif,
@@ -167,19 +168,63 @@ def _choose(tree: Tree, given: Sequence[str] | None) -> dict[str, str]:
     return files
 
 
-def _check_outlines(files: Mapping[str, CocoFile]) -> None:
-    """Refuses annotations that are boxes alone, and coordinates that are shares."""
-    entries = [e for coco in files.values() for es in coco.annotations.values() for e in es]
+@dataclass
+class _Survey:
+    """What the annotations of all files hold.
+
+    Attributes:
+        objects, outlined, crowds, several, rectangles, clipped: Numbers of annotations; `several`
+            of those of more than one polygon.
+        highest: The highest coordinate of a polygon.
+        first_clipped: What messages call the first that reaches beyond its picture.
+    """
+
+    objects: int = 0
+    outlined: int = 0
+    crowds: int = 0
+    several: int = 0
+    rectangles: int = 0
+    clipped: int = 0
+    highest: float = 0.0
+    first_clipped: str = ""
+
+
+def _survey(files: Mapping[str, CocoFile]) -> _Survey:
+    """Counts, and refuses boxes alone and coordinates that are shares.
+
+    Raises:
+        InputError: Says which of them.
+    """
+    found = _Survey()
+    for coco in files.values():
+        for image in coco.images:
+            for entry in coco.annotations.get(image.id, ()):
+                _count(found, entry, image, coco.name)
     name = next(iter(files))
-    outlined = [entry for entry in entries if entry.get(OUTLINE)]
-    if entries and not outlined:
-        raise InputError(f"{name}: none of {len(entries)} annotations has an outline. {NO_BOXES}")
-    points = [coordinates(entry[OUTLINE]) for entry in outlined]
-    if any(points) and max(max(p) for p in points if p) <= 1:
+    if found.objects and not found.outlined:
+        raise InputError(f"{name}: none of {found.objects} annotations has an outline. {NO_BOXES}")
+    if 0 < found.highest <= 1:
         raise InputError(
             f"{name}: no coordinate of any polygon is above 1. They look like shares of width and "
             "height; COCO has pixels. Multiply them, or export again."
         )
+    return found
+
+
+def _count(found: _Survey, entry: Mapping, image: CocoImage, name: str) -> None:
+    points = coordinates(entry.get(OUTLINE))
+    found.objects += 1
+    found.outlined += bool(entry.get(OUTLINE))
+    found.crowds += entry.get("iscrowd") == 1
+    found.several += isinstance(entry.get(OUTLINE), list) and len(entry[OUTLINE]) > 1
+    if len(points) == 0:
+        return
+    found.highest = max(found.highest, float(points.max()))
+    corners = len(points) in (4, 5) and all(len({*side}) == 2 for side in points.T.tolist())
+    found.rectangles += corners
+    if image.size is not None and beyond(points, image.size) == "some":
+        found.clipped += 1
+        found.first_clipped = found.first_clipped or f"annotation {entry.get('id')} of {name}"
 
 
 def _finder(samples: Samples, coco: CocoFile, folder: str | None, split: str) -> ImageFinder:
@@ -238,56 +283,36 @@ def _shape(entry: Mapping, coco: CocoFile, labels: Mapping[str, int]) -> Shape:
     return Shape(what, labels[category], "coco", entry.get(OUTLINE))
 
 
-def _objects(files: Mapping[str, CocoFile], rule: Rule) -> str:
+def _objects(files: Mapping[str, CocoFile], found: _Survey, rule: Rule) -> str:
     """`45 objects`, and how many images have none."""
-    objects = sum(len(es) for coco in files.values() for es in coco.annotations.values())
     empty = sum(i.id not in coco.annotations for coco in files.values() for i in coco.images)
-    text = counted(objects, "object")
-    nothing = rule.undrawn.replace("_", " ")
+    text, nothing = counted(found.objects, "object"), rule.undrawn.replace("_", " ")
     return f"{text} ({counted(empty, 'image')} without any: all {nothing})" if empty else text
 
 
-def _note_what_is_drawn(
-    samples: Samples, files: Mapping[str, CocoFile], groups: Sequence[str]
+def _note(
+    samples: Samples, found: _Survey, groups: Sequence[str], rule: Rule, *, name: str
 ) -> None:
-    """Notes on crowds, on what lies beyond its picture, on outlines that are boxes."""
-    kinds: Counter[str] = Counter()
-    first_beyond = ""
-    for coco in files.values():
-        for image in coco.images:
-            for entry in coco.annotations.get(image.id, ()):
-                kinds["crowds"] += entry.get("iscrowd") == 1
-                kinds["boxes"] += _is_box(entry)
-                if _is_beyond(entry, image):
-                    kinds["beyond"] += 1
-                    first_beyond = first_beyond or f"annotation {entry.get('id')} of {coco.name}"
-    objects = sum(len(es) for coco in files.values() for es in coco.annotations.values())
-    if kinds["crowds"]:
-        samples.notes.append(f"drawn as their class: {counted(kinds['crowds'], 'crowd')}")
-    if kinds["beyond"]:
+    """Notes on other readings, and on what of the annotations is read in which way."""
+    samples.notes.append(rule.others())
+    if found.several:
+        joined = "one within another is a hole" if rule.holes else "they join"
         samples.notes.append(
-            f"{counted(kinds['beyond'], 'object')} with coordinates beyond the picture, clipped "
-            f"(first: {first_beyond})"
+            f"{counted(found.several, 'object')} of several polygons: {joined} (--set "
+            f"data.source.holes={str(not rule.holes).lower()} for the other reading)"
+        )
+    if found.crowds:
+        samples.notes.append(f"drawn as their class: {counted(found.crowds, 'crowd')}")
+    if found.clipped:
+        samples.notes.append(
+            f"{counted(found.clipped, 'object')} with coordinates beyond the picture, clipped "
+            f"(first: {found.first_clipped})"
         )
     if groups:
         samples.notes.append(f"no classes, as they only group others: {listed(groups)}")
-    if objects and kinds["boxes"] == objects:
-        samples.problem(
-            "",
-            next(iter(files)),
-            f"every outline is the rectangle of its box ({objects} of {objects})",
-            "Check that outlines were drawn: a model of masks would learn boxes.",
-            severity="warning",
+    if found.objects and found.rectangles == found.objects:
+        problem = (
+            f"every outline is a rectangle along the axes ({counted(found.objects, 'object')})"
         )
-
-
-def _is_beyond(entry: Mapping, image: CocoImage) -> bool:
-    points = coordinates(entry.get(OUTLINE))
-    return image.size is not None and beyond(points, image.size) == "some"
-
-
-def _is_box(entry: Mapping) -> bool:
-    """Whether an outline is a rectangle along the axes."""
-    points = coordinates(entry.get(OUTLINE))
-    xs, ys = points[::2], points[1::2]
-    return len(xs) in (4, 5) and len({*xs}) == 2 and len({*ys}) == 2
+        advice = "Check that outlines were drawn: a model of masks would learn boxes."
+        samples.problem("", name, problem, advice, severity="warning")

@@ -16,14 +16,8 @@ from typing import Any
 from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.tree import Tree
 from tfvision.data.sources.coco_file import ends_of, read_json_file
-from tfvision.data.sources.drawn_mask import (
-    NO_LABEL,
-    DrawnMask,
-    Rule,
-    Shape,
-    beyond,
-    coordinates,
-)
+from tfvision.data.sources.drawing import beyond, coordinates
+from tfvision.data.sources.drawn_mask import NO_LABEL, DrawnMask, Rule, Shape
 from tfvision.data.sources.file_source import FileSource, stem
 from tfvision.data.sources.samples import (
     Samples,
@@ -34,6 +28,7 @@ from tfvision.data.sources.samples import (
     numbered,
     open_tree,
     settle_split,
+    short_ids,
     split_of,
 )
 from tfvision.errors import InputError
@@ -101,10 +96,10 @@ def labelme(
     """
     rule = Rule(overlap, undrawn)
     path, tree = open_tree(path)
-    found = (join(f, name) for f, names in tree.files.items() for name in names)
+    paths = (join(f, name) for f, names in tree.files.items() for name in names)
     files = [
         one
-        for name in found
+        for name in paths
         if name.endswith(".json") and (one := read_labelme(tree.root / name, name)) is not None
     ]
     if not files:
@@ -112,22 +107,24 @@ def labelme(
     classes, labels = rule.classes(_names(tree, files))
     labels[IGNORE] = NO_LABEL
     samples = Samples(tree, allow_outside_root)
-    parts = {one.path: split_of(one.path.rpartition("/")[0]) or "" for one in files}
-    images, given = _Images(tree), {*parts.values()}
+    images = _Images(tree)
+    found = {one.path: images.of(one, samples) for one in files}
+    parts = {i: split_of(i.rpartition("/")[0]) or "" for i in found.values() if i}
+    given, ids = {*parts.values()}, short_ids(parts)
     for one in files:
-        image = images.of(one, samples)
+        image = found[one.path]
         if image is None:
             continue
         shapes = tuple(Shape(what, labels[name], k, c) for what, name, k, c in one.shapes)
-        part = parts[one.path]
         samples.add(
-            stem(image),
+            ids[image],
             image,
             DrawnMask(shapes, one.size, rule),
-            part=part,
-            split=settle_split(part, given),
+            part=parts[image],
+            split=settle_split(parts[image], given),
             mask_place=one.path,
         )
+    samples.notes.append(rule.others())
     _note_what_is_drawn(samples, files)
     samples.note_unlisted()
     return samples.source(
@@ -245,7 +242,7 @@ def _objects(files: Sequence[LabelMeFile]) -> str:
     text = ", ".join(counted(kinds[kind], names[kind]) for kind in names if kinds[kind])
     empty = sum(not one.shapes for one in files)
     text = text or "no shape"
-    return f"{text} ({counted(empty, 'image')} without any)" if empty else text
+    return f"{text} ({counted(empty, 'image')} without any: nothing drawn)" if empty else text
 
 
 def _note_what_is_drawn(samples: Samples, files: Sequence[LabelMeFile]) -> None:

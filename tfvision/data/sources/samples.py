@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -197,6 +197,23 @@ def open_tree(path: str | Path) -> tuple[Path, Tree]:
     if not path.is_dir():
         raise InputError(f"{path} is no folder. Give the folder that holds the whole export.")
     return path, list_tree(path)
+
+
+def short_ids(parts: Mapping[str, str]) -> dict[str, str]:
+    """The id of each image: its path without extension and without the folders that say split
+    or kind alone (`images/train/a.png` is "a"), or with them where two would be the same.
+
+    Args:
+        parts: Path of each image -> its part.
+    """
+    spare = {*SPLIT_WORDS, "images", "image", "imgs"}
+    short = {
+        path: "/".join(part for part in stem(path).split("/")[:-1] if part.lower() not in spare)
+        for path in parts
+    }
+    ids = {path: join(folder, stem(path).rpartition("/")[2]) for path, folder in short.items()}
+    counts = Counter((parts[path], name) for path, name in ids.items())
+    return {p: name if counts[parts[p], name] == 1 else stem(p) for p, name in ids.items()}
 
 
 def by_stem(tree: Tree, folder: str) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ import yaml
 from tfvision.data.files.issue import BadSample
 from tfvision.data.files.paths import read_bytes
 from tfvision.data.files.tree import Tree
-from tfvision.data.sources.drawn_mask import MOST_SHARE
+from tfvision.data.sources.drawing import MOST_SHARE
 from tfvision.data.sources.file_source import stem
 from tfvision.data.sources.samples import join, lines_of
 from tfvision.errors import InputError

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.tree import Tree, list_tree
-from tfvision.data.sources.drawn_mask import DrawnMask, Rule, Shape, beyond
-from tfvision.data.sources.file_source import FileSource, stem
+from tfvision.data.sources.drawing import beyond, coordinates
+from tfvision.data.sources.drawn_mask import DrawnMask, Rule, Shape
+from tfvision.data.sources.file_source import FileSource
 from tfvision.data.sources.samples import (
     NO_BOXES,
     Samples,
@@ -20,6 +21,7 @@ from tfvision.data.sources.samples import (
     numbered,
     open_tree,
     settle_split,
+    short_ids,
     split_of,
 )
 from tfvision.data.sources.yolo_files import (
@@ -101,6 +103,7 @@ def yolo_polygons(
     }
     samples = Samples(tree, allow_outside_root)
     _add_images(samples, labels, masks, DrawnMask((), None, rule))
+    samples.notes.append(rule.others())
     _note_what_is_drawn(samples, labels, everything)
     named = f", named by {named_by}" if named_by else ""
     return samples.source(
@@ -127,15 +130,16 @@ def _add_images(
 ) -> None:
     """Adds images with their masks, and those of a test part that have none."""
     parts = {image: split_of(image.rpartition("/")[0]) or "" for image in labels.texts}
-    given = {*parts.values()}
+    given, ids = {*parts.values()}, short_ids(parts)
     for image, text in labels.texts.items():
         mask = masks[text] if text else nothing
         place = text or f"{image} (no label file)"
         split = settle_split(parts[image], given)
-        samples.add(stem(image), image, mask, part=parts[image], split=split, mask_place=place)
+        samples.add(ids[image], image, mask, part=parts[image], split=split, mask_place=place)
     left = [i for i in labels.unlabelled if split_of(i.rpartition("/")[0]) != "test"]
-    for image in sorted({*labels.unlabelled} - {*left}):
-        samples.add(stem(image), image, None, part="test", split="test")
+    test = {image: "test" for image in labels.unlabelled if image not in {*left}}
+    for image, identity in short_ids(test).items():
+        samples.add(identity, image, None, part="test", split="test")
     if left:
         problem = f"{counted(len(left), 'image')} in folders without any label file: not used"
         advice = "Add label files (empty ones where nothing is to see), or move the images away."
@@ -152,8 +156,7 @@ def _empty(labels: YoloLabels, lines: Mapping[str, Sequence[Line]]) -> str:
 
 
 def _note_what_is_drawn(samples: Samples, labels: YoloLabels, lines: Sequence[Line]) -> None:
-    good = [one for one in lines if all(isinstance(value, float) for value in one.numbers)]
-    out = [one for one in good if beyond(one.numbers, (1, 1)) == "some"]
+    out = [one for one in lines if beyond(coordinates(one.numbers), (1, 1)) == "some"]
     if out:
         samples.notes.append(
             f"{counted(len(out), 'polygon')} with coordinates beyond the picture, clipped (first: "
