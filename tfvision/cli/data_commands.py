@@ -66,7 +66,11 @@ def _audit(arguments):
         if not override.strip().startswith("data."):
             raise InputError(f"--set of an audit sets keys of data. Received: {override!r}.")
         apply_override(raw, override)
-    task = arguments.task or task_with(truth_in(arguments.data))
+    source = raw["data"]["source"]
+    declared = source if isinstance(source, dict) else {"name": str(source)}
+    task = arguments.task or task_with(
+        truth_in(arguments.data, source=declared["name"], given=declared)
+    )
     config = validate(audit_schema(task), raw, where="--set").data
     return audit.audit_data(config, out=arguments.out, copy=arguments.clean, quiet=arguments.quiet)
 

@@ -191,19 +191,14 @@ def _pictures(audited: Audited):
 def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
     records, kind = audited.source.records, truth_kind(audited.source.truth)
 
+    def member(i: int, suspect: bool = False) -> Member:
+        record, split = records[i], audited.splits[i] or ""
+        label = record.label or ""
+        return Member(i, record.id, record.part, split, suspect=suspect, label=label)
+
     def members(finding) -> list[Member]:
-        found = [
-            Member(
-                i,
-                records[i].id,
-                records[i].part,
-                audited.splits[i] or "",
-                suspect=i in held,
-                label=records[i].label or "",
-            )
-            for held in [set(finding.suspects)]
-            for i in finding.members
-        ]
+        held = set(finding.suspects)
+        found = [member(i, i in held) for i in finding.members]
         # Of a finding on a whole data set its examples stand first: these are pictured.
         examples = finding.evidence.get("examples", {})
         return sorted(found, key=lambda m: (not m.suspect, m.index not in examples))
@@ -229,5 +224,13 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
         truth=kind.word,
         of_images=kind.names_image,
         class_pieces=record.get("class_pieces", {}),
+        samples=[member(i) for i in _some_labelled(audited)],
         command=audit_text.train_command(audited, folder) if audited.rows else "",
     )
+
+
+def _some_labelled(audited: Audited, most: int = 6) -> list[int]:
+    """A few samples with a truth, spread over all."""
+    read = [i for i in audited.kept if audited.scan.image_sha256[i]]
+    labelled = [i for i in read if audited.source.records[i].labelled] or read
+    return labelled[:: max(1, -(-len(labelled) // most))][:most]

@@ -21,7 +21,9 @@ def open_source(config: DataConfig) -> Source:
     facts = facts_of(config.task)
     truth, sources = facts.truth, facts.all_tables()["data.source"]
     with names_of_tasks():
-        if config.source.name == "auto":  # passes its arguments on to the source in question
+        if (
+            config.source.name == "auto" and "path" in config.source.kwargs
+        ):  # passes its arguments on to the source in question
             source = open_path(truth=truth, **config.source.kwargs)
         else:
             source = sources.build(config.source)
@@ -55,7 +57,12 @@ def _names_and_scripts(truth: str) -> tuple[str, str]:
 
 
 def open_beside(
-    config: DataConfig, path: Path, *, mask_values: list[int] | None, white: float | None
+    config: DataConfig,
+    path: Path,
+    *,
+    mask_values: list[int] | None,
+    white: float | None,
+    truth_needed: bool = True,
 ) -> Source:
     """Another data set, read as that of a config is: with its source's options.
 
@@ -63,12 +70,15 @@ def open_beside(
         config: The config's section.
         path: The other data set.
         mask_values, white: What the scan of the config's own data settled.
+        truth_needed: Whether data with another kind of truth are refused; else their images are
+            read without it.
     """
     truth, given = facts_of(config.task).truth, config.source.kwargs
     with names_of_tasks():
-        known = inspect.signature(SOURCES[recognise(path, truth=truth)]).parameters
+        name = recognise(path, truth=truth, truth_needed=truth_needed, given=given)
+        known = inspect.signature(SOURCES[name]).parameters
         options = {k: v for k, v in given.items() if k in known and k != "path"}
-        source = open_path(path, truth=truth, **options)
+        source = open_path(path, truth=truth, truth_needed=truth_needed, **options)
     source.mask_values = mask_values
     source.white = source.white or white
     source.ignore_label = config.ignore_label

@@ -75,6 +75,7 @@ class AuditPage:
         truth: What the truth of a sample is called: "mask", "label", "boxes".
         of_images: Whether a class is of the whole image.
         class_pieces: Of each split, K counts of the components of the images' regions.
+        samples: A few, to show how the data are read.
     """
 
     name: str
@@ -93,6 +94,7 @@ class AuditPage:
     truth: str = "mask"
     of_images: bool = False
     class_pieces: dict[str, list[int]] = field(default_factory=dict)
+    samples: list[Member] = field(default_factory=list)
 
 
 Picture = tuple[np.ndarray, np.ndarray | None]
@@ -126,7 +128,7 @@ def render(page: AuditPage, picture: Callable[[int], Picture | None]) -> str:
     for formatter in (tables.percent, tables.count):
         environment.filters[formatter.__name__] = formatter
     shown = [_choose(finding, share) for finding, share in _shares(page.findings)]
-    wanted = dict.fromkeys(member.index for members in shown for member in members)
+    wanted = dict.fromkeys(m.index for members in (page.samples, *shown) for m in members)
     uris = _draw({index: picture(index) for index in wanted}, len(page.class_names))
     number = len(page.class_names)
     return environment.get_template("audit.html").render(
@@ -150,6 +152,7 @@ def render(page: AuditPage, picture: Callable[[int], Picture | None]) -> str:
         pieces=tables.pixel_shares(page.class_pieces),
         truth=page.truth,
         issues=page.issues[:MAX_ISSUES],
+        samples=[(member, uris[member.index]) for member in page.samples],
     )
 
 

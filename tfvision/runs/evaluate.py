@@ -56,7 +56,7 @@ def _score_splits(loaded: LoadedRun, request: UseRequest) -> dict[str, Scored]:
 
 
 def _score_data(loaded: LoadedRun, request: UseRequest) -> Scored:
-    source = open_like(loaded, request.data)
+    source = open_like(loaded, request.data, truth_needed=True)
     scanned = scan(
         source,
         class_names=loaded.data["class_names"],
@@ -76,7 +76,7 @@ def _score_data(loaded: LoadedRun, request: UseRequest) -> Scored:
 
 def _score_labels(loaded: LoadedRun, request: UseRequest) -> Scored:
     """The run's own images of a split, against labels that training never opened."""
-    source = open_like(loaded, request.data or data_path(loaded))
+    source = open_like(loaded, request.data or data_path(loaded), truth_needed=False)
     split = request.split or "test"
     indices = [i for i, r in enumerate(source.records) if r.split == split and not r.labelled]
     if not indices:

@@ -161,9 +161,18 @@ def data_path(loaded: LoadedRun) -> Path:
     return Path(loaded.data["path"])
 
 
-def open_like(loaded: LoadedRun, path: Path) -> Source:
-    """A data set read as the run's was: its options, its mask values and its white."""
+def open_like(loaded: LoadedRun, path: Path, *, truth_needed: bool) -> Source:
+    """A data set read as the run's was: its options, its mask values and its white.
+
+    Args:
+        loaded, path: The run and the data set.
+        truth_needed: As `open_beside` has it.
+    """
     data = loaded.data
     return open_beside(
-        loaded.config.data, path, mask_values=data["mask_values"], white=data["white"]
+        loaded.config.data,
+        path,
+        mask_values=data["mask_values"],
+        white=data["white"],
+        truth_needed=truth_needed,
     )

@@ -187,7 +187,7 @@ def to_predict(loaded: LoadedRun, request: UseRequest) -> tuple[Source, list[int
             that cannot be used.
     """
     if request.input is not None:
-        source = open_like(loaded, request.input)
+        source = open_like(loaded, request.input, truth_needed=False)
         indices = _predicted_of(source, request.split)
         if not indices:
             raise InputError(f"{source.layout}: it has no images to predict.")

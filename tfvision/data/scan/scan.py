@@ -96,7 +96,7 @@ def scan(
         notes=[*source.notes, *gathered.notes, *classes.notes, *white_notes],
     )
     result.issues, result.left_out = issues, left_out
-    if not records:
+    if not records and not result.errors:
         problem, advice = "holds no sample", "Check the path."
         result.issues.append(Issue("error", "", result.source_name, problem, advice=advice))
     gone = {left.index for left in left_out}

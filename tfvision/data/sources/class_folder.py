@@ -15,15 +15,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS
+from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.issue import Issue
-from tfvision.data.files.tree import Tree, is_visible
+from tfvision.data.files.tree import Tree, is_image, list_tree
 from tfvision.data.sources.class_files import (
     LabelledFiles,
     regions_beside,
     regions_in,
     settle_labels,
 )
+from tfvision.data.sources.class_folder_checks import check_classes, class_folders, is_image_file
 from tfvision.data.sources.file_source import (
     Listing,
     list_images,
@@ -40,7 +41,9 @@ from tfvision.data.sources.mask_folder import (
     child_folder,
     read_class_names,
 )
+from tfvision.data.sources.mask_layout import find_masks
 from tfvision.data.sources.source import Record
+from tfvision.data.sources.unread import convertible, unread_issues, unread_notes
 from tfvision.errors import InputError
 
 
@@ -74,6 +77,21 @@ class _Found:
     records: list[Record] = field(default_factory=list)
     files: list[tuple[Path, Path | None]] = field(default_factory=list)
     region_places: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def report_unread(self, tree: Tree, parts: Sequence[Part]) -> None:
+        """Files that nothing reads, and class folders without an image."""
+        read = {show(file, self.root) for pair in self.files for file in pair if file}
+        issues = unread_issues(tree, {*read, "classes.txt"})
+        self.notes = [*self.listing.notes(), *unread_notes(tree, {*read, "classes.txt"})]
+        for folder in (folder for part in parts for folder in part.classes or ()):
+            place = show(folder, self.root)
+            inside = list(tree.below(place)) if place in tree.files else ()
+            if not any(map(is_image, inside)) and not any(map(convertible, inside)):
+                problem = "the class folder holds no image"
+                advice = "Put images there, or delete the folder."
+                issues.append(Issue("error", "", place, problem, advice=advice))
+        self.problems += issues
 
 
 def class_folder(
@@ -103,6 +121,8 @@ def class_folder(
         _add_part(found, part, split=split if split in PART_FOLDERS else None)
     labels = [record.label for record in found.records if record.label is not None]
     place = show(path, path.parent)
+    if path.is_dir():
+        found.report_unread(list_tree(path), parts)
     settled = settle_labels(labels, read_class_names(root) if labels else None, place=place)
     found.problems += settled.problems + _only_elsewhere(parts)
     return LabelledFiles(
@@ -117,22 +137,43 @@ def class_folder(
         white=white,
         exif=exif,
         max_pixels=max_pixels,
-        notes=found.listing.notes(),
+        notes=found.notes,
         problems=[*found.listing.problems, *found.problems],
     )
 
 
 def sees(tree: Tree) -> str | None:
-    """What speaks for a folder a class; see `tfvision.data.sources.recognise`."""
-    if tree.of_file:
+    """What speaks for a folder a class; see `tfvision.data.sources.recognise`.
+
+    Raises:
+        InputError: The folders may hold images and their masks, or masks alone; or the class
+            folders lie deeper.
+    """
+    if tree.of_file or find_masks(tree) is not None:
         return None
     try:
         classes = _parts(tree.root)[0].classes or ()
     except InputError:
         return None
-    names = [folder.name for folder in classes]
+    names = [show(folder, tree.root) for folder in classes]
+    check_classes(tree, names)
     listed = ", ".join(f"{name}/" for name in names[:3]) + (", ..." if len(names) > 3 else "")
     return f"class folders: {listed}" if len(names) > 1 else None
+
+
+def sees_regions(tree: Tree) -> str | None:
+    """What speaks for a folder a class with masks beside the images, as regions.
+
+    Raises:
+        InputError: As `sees`, and where it is unclear what belongs together.
+    """
+    words = sees(tree)
+    if words is None:
+        return None
+    parts = _parts(tree.root)
+    nested = {tree.root / path: path for path in tree.images("") if path.count("/")}
+    inside = any(regions_beside(nested, folder=str(tree.root))) and parts[0].classes
+    return f"{words}, with regions beside their images" if inside else None
 
 
 def _parts(path: Path) -> list[Part]:
@@ -150,7 +191,7 @@ def _parts(path: Path) -> list[Part]:
         parts = [Part("", path, classes)]
     else:
         images = child_folder(path, IMAGES) or path
-        if not any(_is_image(p) for p in images.iterdir()):
+        if not any(is_image_file(p) for p in images.iterdir()):
             raise InputError(_unknown_layout(path))
         return [Part("images", images, None, None if images == path else child_folder(path, MASKS))]
     for name in ("val", "test"):
@@ -165,27 +206,6 @@ def _parts(path: Path) -> list[Part]:
             masks = child_folder(named[name], MASKS) if plain else None
             parts.append(Part(name, plain or named[name], inside or None, masks))
     return parts
-
-
-def class_folders(path: Path, *, leave_out=()) -> tuple[Path, ...]:
-    """The folders of classes in a folder.
-
-    None where these are `images/` and `masks/`, or where one folder lies among images.
-    """
-    out = set(leave_out)
-    folders = [
-        child
-        for child in sorted(path.iterdir())
-        if child.is_dir() and is_visible(child.name) and child not in out
-    ]
-    plain = all(folder.name.lower() in (*IMAGES, *MASKS) for folder in folders)
-    beside = len(folders) == 1 and any(_is_image(child) for child in path.iterdir())
-    return () if plain or beside else tuple(folders)
-
-
-def _is_image(path: Path) -> bool:
-    named = path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
-    return named and not path.is_dir()
 
 
 def _unknown_layout(path: Path) -> str:
@@ -209,15 +229,10 @@ def _add_part(found: _Found, part: Part, *, split: str | None) -> None:
             found.problems.append(Issue("error", "", show(folder, found.root), *wrong))
             continue
         files = _list(found, folder)
-        if not files:
-            place = show(folder, found.root)
-            problem = "the class folder holds no image"
-            advice = "Put images there, or delete the folder."
-            found.problems.append(Issue("error", "", place, problem, advice=advice))
         of_file.update(dict.fromkeys(files, name_key(folder.name)))
     paths = {file: show(file, part.folder) for file in of_file}
     regions, masks = regions_beside(paths, folder=str(part.folder))
-    loose = [p for p in sorted(part.folder.iterdir()) if _is_image(p)]
+    loose = [p for p in sorted(part.folder.iterdir()) if is_image_file(p)]
     if loose:
         names = ", ".join(show(p, found.root) for p in loose[:3])
         problem = f"{len(loose)} images beside the class folders have no class ({names}, ...)"

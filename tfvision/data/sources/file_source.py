@@ -102,9 +102,6 @@ class Listing:
         lines = []
         if self.hidden:
             lines.append(f"{self.hidden} hidden or system files ignored")
-        if self.others:
-            names = ", ".join(sorted(path.name for path in self.others)[:3])
-            lines.append(f"{len(self.others)} files that are no images ignored ({names}, ...)")
         return lines
 
 

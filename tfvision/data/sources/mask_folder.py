@@ -1,36 +1,43 @@
-"""The source `folder`: image files, and mask files of the same name.
+"""The source `folder`: image files, and mask files paired with them by names.
 
-- `images/` and `masks/`: samples to be split; optionally `test/`, which holds images, or
-  `images/` and `masks/`;
-- `train/`, `val/` (`valid/`, `validation/`), `test/`, each with `images/` and `masks/`;
-- images and masks side by side, distinguished by a word in their names: `img_1.png` and
-  `mask_1.png`, `a.png` and `a_mask.png`; see `tfvision.data.sources.paired_names`;
+- `images/` and `masks/`, or what people call these (`folder_names`): samples to be split;
+- `train/`, `val/` (`valid/`, `validation/`), `test/` with images and masks each, in either
+  nesting: `train/images/` or `images/train/`, `train/` and `trainannot/`;
+- images and masks side by side, told apart by what their names share: `img_1.png` and
+  `mask_1.png`, `a.jpg` and `a_segmentation.png`; see `tfvision.data.sources.side_by_side`;
 - images alone, or one image file: samples without masks, for prediction.
 
-An image and its mask have the same path below their folders, extension and word aside.
-Folders inside are read too. `classes.txt` names the classes, one a line.
+An image and its mask have the same path below their folders, apart from the extension and from
+what all names of a side have before or behind (`name_pairs`). Folders inside are read too.
+`classes.txt` names the classes, one a line.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfvision.data.files.images import EXTENSIONS, MAX_PIXELS
+from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.issue import Issue
 from tfvision.data.files.paths import read_bytes
-from tfvision.data.files.tree import Tree
+from tfvision.data.files.tree import Tree, list_tree
 from tfvision.data.sources.file_source import (
     FileSource,
     Listing,
     list_images,
     name_doubles,
-    name_key,
     show,
-    stem,
     unique_ids,
 )
-from tfvision.data.sources.paired_names import Pairs, pair
+from tfvision.data.sources.image_folder import (
+    PARTS,
+    ImageFolder,
+    Item,
+    masks_beside,
+    recognise_masks,
+)
+from tfvision.data.sources.mask_layout import find_masks
 from tfvision.data.sources.source import Record
+from tfvision.data.sources.unread import unread_issues, unread_notes
 from tfvision.errors import InputError
 
 IMAGES = ("images", "image", "imgs")
@@ -42,32 +49,11 @@ PART_FOLDERS = {
 }
 
 
-@dataclass(frozen=True)
-class Part:
-    """Where one part of the data stands."""
-
-    name: str
-    images: Path
-    masks: Path | None
-
-
-@dataclass
-class _Found:
-    """What is gathered for the source, part after part."""
-
-    root: Path
-    allow_outside_root: bool
-    listing: Listing = field(default_factory=Listing)
-    problems: list[Issue] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
-    files: list[tuple[Path, Path | None]] = field(default_factory=list)
-    mask_places: list[str] = field(default_factory=list)
-    side_by_side: str = ""
-
-
 def folder(
     path: str | Path,
     *,
+    images: str | None = None,
+    masks: str | None = None,
     mask_values: Sequence[int] | None = None,
     mask_palette: Mapping | Sequence | None = None,
     white: float | None = None,
@@ -75,10 +61,12 @@ def folder(
     max_pixels: int = MAX_PIXELS,
     allow_outside_root: bool = False,
 ) -> FileSource:
-    """Samples of a folder; see the table in this module's head.
+    """Samples of a folder; see this module's head.
 
     Args:
         path: The folder, or one image file.
+        images, masks: Which files are which, where that is not recognised: the name of a folder
+            (`gt/`), a pattern of file names (`*_seg.png`), or both (`gt/*_seg.png`).
         mask_values: The values of the masks in class order, where they are not 0, 1, 2, ...
         mask_palette: Label of each colour, where masks are stored as colours.
         white: The pixel value that means 1.0; by default 255, 65535 or 1.0, by the dtype.
@@ -87,185 +75,119 @@ def folder(
         allow_outside_root: Whether links may lead out of the folder.
 
     Raises:
-        InputError: The folder has none of the layouts; says what it holds.
+        InputError: The folder holds no image; it is unclear which files are the masks.
     """
     path = Path(path)
     root = path if path.is_dir() else path.parent
-    parts = _parts(path)
-    found = _Found(root, allow_outside_root)
-    given = {part.name for part in parts}
-    for part in parts:
-        _add_part(found, part, split=_split(part.name, given), only=path)
+    tree = list_tree(path) if path.is_dir() else Tree(root, {"": (path.name,)}, of_file=True)
+    layout = recognise_masks(tree, images=images, masks=masks)
+    found = _Found(root, layout)
+    listing = Listing(files=[path])
+    if not tree.of_file:
+        list_images(root, root=root, allow_outside_root=allow_outside_root, into=listing)
+    found.files_at = {show(file, root): file for file in listing.files}
+    found.report_doubles(layout.mask_names, by_stem=True)
+    for part in PARTS:
+        found.add([item for item in layout.items if item.part == part])
+    found.problems += [_no_image(place) for place in layout.spare if place not in found.doubles]
+    if not tree.of_file:
+        found.report_unread(tree, listing)
     return FileSource(
         found.records,
         found.files,
         found.mask_places,
         name="folder",
         path=path,
-        layout=_layout(path, parts, found),
+        layout=_sentence(path, layout, found.records),
         class_names=read_class_names(root),
         mask_values=mask_values,
         mask_palette=mask_palette,
         white=white,
         exif=exif,
         max_pixels=max_pixels,
-        notes=found.listing.notes(),
-        problems=[*found.listing.problems, *found.problems],
+        notes=found.notes,
+        problems=found.problems,
     )
 
 
 def sees(tree: Tree) -> str | None:
     """What speaks for masks in files of their own; see `tfvision.data.sources.recognise`."""
-    for start in ("", *tree.children("")):
-        names = {name.lower(): name for name in tree.children(start)}
-        masks = next((names[name] for name in MASKS if name in names), None)
-        images = next((names[name] for name in IMAGES if name in names), None)
-        if masks and images:
-            return f"{images}/ and {masks}/"
-    return None
+    if tree.of_file:
+        return None
+    found = find_masks(tree)
+    if found is not None:
+        return found.words
+    beside = masks_beside(tree)
+    return None if beside is None else f"masks beside their images ({beside.convention})"
 
 
-def _parts(path: Path) -> list[Part]:
-    """The parts of the layout that is recognised."""
-    if not path.is_dir():
-        return [Part("images", path, None)]
-    images, masks = child_folder(path, IMAGES), child_folder(path, MASKS)
-    named = {
-        name: child
-        for name, options in PART_FOLDERS.items()
-        if (child := child_folder(path, options))
-    }
-    pairs = {
-        name: Part(name, inner, child_folder(child, MASKS))
-        for name, child in named.items()
-        if (inner := child_folder(child, IMAGES))
-    }
-    if images and masks:
-        if "train" in pairs:
-            raise InputError(
-                f"{path} holds images/ and masks/, and {named['train'].name}/ too: which one is "
-                "to be trained on? Give the path of one of them, or move the other away."
+@dataclass
+class _Found:
+    """What is gathered for the source, part after part."""
+
+    root: Path
+    layout: ImageFolder
+    files_at: dict[str, Path] = field(default_factory=dict)
+    problems: list[Issue] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    doubles: set[str] = field(default_factory=set)
+    records: list[Record] = field(default_factory=list)
+    files: list[tuple[Path, Path | None]] = field(default_factory=list)
+    mask_places: list[str] = field(default_factory=list)
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Adds the samples of one part."""
+        items = [item for item in items if item.path in self.files_at]
+        by_stem = any(item.labelled for item in items)
+        self.report_doubles({item.path: item.name for item in items}, by_stem=by_stem)
+        for item, identity in zip(items, unique_ids([i.name for i in items]), strict=True):
+            if item.path in self.doubles:
+                continue
+            mask = self.files_at.get(item.mask or "")
+            if item.labelled and mask is None:
+                self.problems.append(_no_mask(identity, item))
+                continue
+            split = self.layout.split_of(item.part)
+            self.records.append(
+                Record(identity, item.part, split, item.labelled, group=None, place=item.path)
             )
-        parts = [Part("", images, masks)]
-    elif "train" in pairs:
-        parts = [pairs["train"]]
-    elif images:
-        return [Part("images", images, None)]
-    elif any(p.suffix.lower() in EXTENSIONS and not p.name.startswith(".") for p in path.iterdir()):
-        return [Part("images", path, None)]
-    else:
-        raise InputError(_unknown_layout(path))
-    if "val" in pairs:
-        parts.append(pairs["val"])
-    if "test" in named:
-        parts.append(pairs.get("test") or Part("test", named["test"], None))
-    for part in parts:
-        if part.masks is None and part.name != "test":
-            raise InputError(
-                f"{part.images.parent} holds images/ but no masks/. Training needs a mask an "
-                "image, of the same name."
-            )
-    return parts
+            self.files.append((self.files_at[item.path], mask))
+            self.mask_places.append(item.mask or "")
 
+    def report_doubles(self, names: Mapping[str, str], *, by_stem: bool) -> None:
+        """Names that stand twice; `names` is path -> the name that must be unique."""
+        paths = {self.root / path: name for path, name in names.items()}
+        twice, problems = name_doubles(paths, root=self.root, by_stem=by_stem)
+        self.doubles |= {show(file, self.root) for file in twice}
+        self.problems += problems
 
-def _split(name: str, given: set[str]) -> str | None:
-    """A train part without a val part beside it is still to be split."""
-    if name in ("val", "test"):
-        return name
-    return "train" if "val" in given else None
-
-
-def _unknown_layout(path: Path) -> str:
-    entries = sorted(p.name + "/" * p.is_dir() for p in path.iterdir() if p.name[0] != ".")
-    text = (
-        f"{path} holds {', '.join(entries[:8]) or 'nothing'}"
-        f"{', ...' if len(entries) > 8 else ''}. Expected: images/ and masks/ (optionally "
-        "test/), or train/, val/ and test/ with images/ and masks/ each, or image files"
-    )
-    inside = [name for name in entries if name.endswith((".npz", ".csv"))]
-    return f"{text}. Or give the path of {inside[0]} itself." if inside else f"{text}."
-
-
-def _add_part(found: _Found, part: Part, *, split: str | None, only: Path) -> None:
-    images = _list(found, part.images, only)
-    paths = {file: show(file, part.images) if file != only else file.name for file in images}
-    if not images:
-        place = show(part.images, found.root)
-        found.problems.append(
+    def report_unread(self, tree: Tree, listing: Listing) -> None:
+        """What is wrong with the listing, and what nothing reads."""
+        layout = self.layout
+        masks = [item.mask for item in layout.items if item.mask]
+        read = {item.path for item in layout.items} | {*layout.spare, *masks, "classes.txt"}
+        tops = {path.rpartition("/")[0].split("/")[0] for path in read - {"classes.txt"}}
+        tops |= set(layout.folders)
+        wrong = [i for i in listing.problems if "" in tops or i.place.split("/")[0] in tops]
+        unread = unread_issues(tree, read)
+        empty = [
             Issue("error", "", place, "holds no image file", advice="Put images there.")
-        )
-    labelled = part.masks is not None
-    masks = _by_key(found, part.masks) if labelled else {}
-    twice = _report_doubles(found, paths, by_stem=labelled)
-    if part.name == "images" and (pairs := pair(paths, folder=str(part.images))):
-        _add_pairs(found, pairs)
-        return
-    for file, identity in zip(
-        images, unique_ids([name_key(p) for p in paths.values()]), strict=True
-    ):
-        if file in twice:
-            continue
-        key = name_key(stem(paths[file]))
-        mask = masks.pop(key, None)
-        place = show(file, found.root)
-        if labelled and mask is None:
-            expected = f"no file {stem(paths[file])}.* in {show(part.masks, found.root)}/"
-            found.problems.append(_no_mask(identity, place, expected))
-            continue
-        found.records.append(Record(identity, part.name, split, labelled, group=None, place=place))
-        found.files.append((file, mask))
-        found.mask_places.append(show(mask, found.root) if mask else "")
-    found.problems += [_no_image(show(mask, found.root)) for mask in masks.values()]
+            for place in layout.folders
+            if not unread and not tree.images(place)
+        ]
+        self.problems = [*wrong, *unread, *empty, *self.problems]
+        self.notes = [*layout.notes, *listing.notes(), *unread_notes(tree, read)]
 
 
-def _add_pairs(found: _Found, pairs: Pairs) -> None:
-    """Samples of images and masks that lie side by side; the pair's name is the id."""
-    found.side_by_side = pairs.convention
-    masks = dict(pairs.masks)
-    for name, file in pairs.images.items():
-        place, mask = show(file, found.root), masks.pop(name, None)
-        if mask is None:
-            expected = f"no such file beside it (names here: {pairs.convention})"
-            found.problems.append(_no_mask(name, place, expected))
-            continue
-        found.records.append(Record(name, "", None, True, group=None, place=place))
-        found.files.append((file, mask))
-        found.mask_places.append(show(mask, found.root))
-    found.problems += [_no_image(show(mask, found.root)) for mask in masks.values()]
-
-
-def _no_mask(identity: str, place: str, expected: str) -> Issue:
+def _no_mask(identity: str, item: Item) -> Issue:
     advice = "Add the mask, or take the image out (images without masks go to test/)."
-    return Issue("error", identity, place, f"has no mask: {expected}", advice=advice)
+    problem = f"has no mask: {item.expected}"
+    return Issue("error", identity, item.path, problem, advice=advice)
 
 
 def _no_image(place: str) -> Issue:
     advice = "Add the image, or delete the mask."
     return Issue("warning", "", place, "a mask without an image of its name", advice=advice)
-
-
-def _list(found: _Found, where: Path, only: Path) -> list[Path]:
-    if where == only and not where.is_dir():
-        return [where]
-    listing = Listing()
-    list_images(where, root=found.root, allow_outside_root=found.allow_outside_root, into=listing)
-    found.listing.hidden += listing.hidden
-    found.listing.others += listing.others
-    found.listing.problems += listing.problems
-    return listing.files
-
-
-def _by_key(found: _Found, where: Path) -> dict[str, Path]:
-    files = _list(found, where, where)
-    paths = {file: show(file, where) for file in files}
-    twice = _report_doubles(found, paths, by_stem=True)
-    return {name_key(stem(paths[file])): file for file in files if file not in twice}
-
-
-def _report_doubles(found: _Found, paths: dict[Path, str], *, by_stem: bool) -> set[Path]:
-    twice, problems = name_doubles(paths, root=found.root, by_stem=by_stem)
-    found.problems += problems
-    return twice
 
 
 def child_folder(path: Path, names: Sequence[str]) -> Path | None:
@@ -279,19 +201,28 @@ def child_folder(path: Path, names: Sequence[str]) -> Path | None:
     return found[0] if found else None
 
 
-def _layout(path: Path, parts: list[Part], found: _Found) -> str:
-    if found.side_by_side:
+def _sentence(path: Path, layout: ImageFolder, records: Sequence[Record]) -> str:
+    """What was recognised, in one line with its counts."""
+    name = path.name or str(path)
+    if layout.side_by_side:
         return (
-            f"{path.name or path}: {len(found.records)} images with masks side by side, told "
-            f"apart by their names ({found.side_by_side})"
+            f"{name}: {len(records)} images with masks side by side, told apart by their names "
+            f"({layout.convention})"
         )
     pieces = []
-    for part in parts:
-        count = sum(record.part == part.name for record in found.records)
-        kind = "images with masks" if part.masks else "images without masks"
-        where = f" in {show(part.images, path)}/" if part.images != path else ""
-        pieces.append(f"{count} {kind}{where}")
-    return f"{path.name or path}: " + "; ".join(pieces)
+    for part in PARTS:
+        items = [item for item in layout.items if item.part == part]
+        count = sum(record.part == part for record in records)
+        if not items:
+            continue
+        labelled = items[0].labelled
+        tops = [items[0].top, *[i.mask_top for i in items if i.mask][:1]]
+        tops = [f"{top}/" if top else "the folder itself" for top in tops if top or any(tops)]
+        where = " and ".join(tops)
+        kind = "images with masks" if labelled else "images without masks"
+        pieces.append(f"{count} {kind}" + (f" in {where}" if where else ""))
+    same = f" ({layout.convention})" if pieces and layout.convention else ""
+    return f"{name}: {'; '.join(pieces) or 'no image'}{same}"
 
 
 def read_class_names(root: Path) -> list[str] | None:

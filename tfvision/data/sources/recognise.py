@@ -8,6 +8,7 @@ good are an error that names both and what to type.
 
 import difflib
 import importlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tfvision.data import SOURCES
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.tree import Tree, list_tree
 from tfvision.data.sources.source import Source
+from tfvision.data.sources.unread import ARCHIVES, COMMANDS, extension, how_to_convert
 from tfvision.data.truth import truth_kind
 from tfvision.errors import InputError
 from tfvision.registry import Spec
@@ -53,6 +55,8 @@ class Layout:
         certain: Whether a file of annotations, or the structure of an export, speaks for itself.
         last: Whether nearly any folder can be read so: holds only where no other reading of
             its truth does, and no certain one of another truth.
+        declared_by: Arguments of the source that only this layout has: where one is given,
+            nothing is left to be recognised.
     """
 
     source: str
@@ -60,6 +64,7 @@ class Layout:
     sees: str
     certain: bool = False
     last: bool = False
+    declared_by: tuple[str, ...] = ()
 
     @property
     def strength(self) -> int:
@@ -68,7 +73,12 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout("folder", "masks", "tfvision.data.sources.mask_folder:sees"),
+    Layout(
+        "folder",
+        "masks",
+        "tfvision.data.sources.mask_folder:sees",
+        declared_by=("images", "masks"),
+    ),
     Layout("manifest", "masks", "tfvision.data.sources.mask_table:sees", certain=True),
     Layout("coco_masks", "masks", "tfvision.data.sources.coco:sees", certain=True),
     Layout("coco_masks", "masks", "tfvision.data.sources.coco:sees_boxes", last=True),
@@ -84,6 +94,7 @@ LAYOUTS = (
     Layout("npz", "masks", "tfvision.data.sources.npz:sees_masks", certain=True),
     Layout("npz", "label", "tfvision.data.sources.npz:sees_labels", certain=True),
     Layout("label_table", "label", "tfvision.data.sources.class_table_images:sees", certain=True),
+    Layout("class_folder", "label", "tfvision.data.sources.class_folder:sees_regions"),
     Layout("class_folder", "label", "tfvision.data.sources.class_folder:sees", last=True),
 )
 ALONE = {"masks": "folder", "label": "class_folder", "boxes": "folder"}
@@ -134,8 +145,8 @@ def open_source(
     path = Path(path)
     given = {key: value for key, value in options.items() if value is not None}
     try:
-        truth = truth or truth_in(path)
-        name = recognise(path, truth=truth, truth_needed=truth_needed)
+        truth = truth or truth_in(path, given=given)
+        name = recognise(path, truth=truth, truth_needed=truth_needed, given=given)
         source = SOURCES.build(Spec(name=name, path=path, **given))
         if not any(record.labelled for record in source.records):
             source.truth = truth  # images alone are read for any
@@ -149,45 +160,80 @@ def open_source(
         ) from error
 
 
-def recognise(path: Path, *, truth: str = "masks", truth_needed: bool = True) -> str:
+def recognise(
+    path: Path, *, truth: str = "masks", truth_needed: bool = True, given: Collection[str] = ()
+) -> str:
     """The name of the source that reads a kind of truth from `path`.
+
+    Args:
+        path, truth, truth_needed: As `open_source` has them.
+        given: Names of the arguments that the source is to have.
 
     Raises:
         OtherTruth: The data set brings another kind of truth, and `truth_needed`.
         InputError: Nothing there, nothing known, or two equally good readings.
     """
     tree = _tree_of(path, truth)
-    own = _look(tree, [layout for layout in LAYOUTS if layout.truth == truth])
-    if not own or own[0].layout.last:
-        others = _look(tree, [layout for layout in LAYOUTS if layout.truth != truth])
+    if declared := [x for x in LAYOUTS if path.is_dir() and set(x.declared_by) & set(given)]:
+        return declared[0].source
+    own = _look(tree, [x for x in LAYOUTS if x.truth == truth], careful=truth_needed)
+    if truth_needed and (not own or own[0].layout.last):
+        others = _look(tree, [x for x in LAYOUTS if x.truth != truth], careful=not own)
         others = [seen for seen in others if not own or seen.layout.certain]
-        if others and truth_needed:
+        if others:
             best = others[0]
             beginning = f"{_looks_like(path, best.layout.truth)} ({best.words})"
             raise OtherTruth(beginning, best.layout.truth)
-    if own and (truth_needed or not own[0].layout.last):
+    if own:
         return _one_of(own, path).layout.source
     return _without_truth(path, truth)
 
 
-def truth_in(path: str | Path) -> str:
+def truth_in(path: str | Path, *, source: str = "auto", given: Collection[str] = ()) -> str:
     """The kind of truth that a data set's layout speaks for; "masks" where it does for none.
+
+    Args:
+        path: The data set.
+        source: The name of its source, where that is declared.
+        given: Names of the arguments that the source is to have.
 
     Raises:
         InputError: The path does not exist, or two kinds are equally likely.
     """
-    seen = _look(_tree_of(Path(path), "masks"), LAYOUTS)
-    return _one_of(seen, Path(path)).layout.truth if seen else "masks"
+    path = Path(path)
+    tree = _tree_of(path, "masks")
+    known = [x for x in LAYOUTS if source == x.source or set(x.declared_by) & set(given)]
+    if len({layout.truth for layout in known}) == 1:
+        return known[0].truth
+    seen = _look(tree, known or LAYOUTS)
+    return _one_of(seen, path).layout.truth if seen else "masks"
 
 
-def _look(tree: Tree, layouts) -> list[Seen]:
-    """What can be seen in a tree, the strongest first."""
-    found = []
+def _look(tree: Tree, layouts: Iterable[Layout], *, careful: bool = True) -> list[Seen]:
+    """What can be seen in a tree, the strongest first.
+
+    Args:
+        tree: What lies below the path.
+        layouts: Those to look for.
+        careful: Whether doubts count.
+
+    Raises:
+        InputError: A layout is in doubt about what it sees, and no stronger one is seen.
+    """
+    found, doubts = [], []
     for layout in layouts:
         module, _, function = layout.sees.partition(":")
-        words = getattr(importlib.import_module(module), function)(tree)
+        try:
+            words = getattr(importlib.import_module(module), function)(tree)
+        except InputError as error:
+            doubts.append((layout.strength, error))
+            continue
         if words is not None:
             found.append(Seen(layout, words))
+    best = max((seen.layout.strength for seen in found), default=-1)
+    for strength, error in doubts:
+        if careful and strength >= best:
+            raise error
     return sorted(found, key=lambda seen: -seen.layout.strength)
 
 
@@ -225,6 +271,8 @@ def _without_truth(path: Path, truth: str) -> str:
         return ALONE[truth]
     if suffix in (".csv", ".tsv"):
         return TABLE[truth]
+    if extension(path.name) in {*ARCHIVES, *COMMANDS}:
+        raise InputError(f"{path} is not read as it is. {how_to_convert([path.name])}")
     with path.open("rb") as file:
         start = file.read(16)
     if suffix == ".npz" or start.startswith(b"PK\x03\x04"):

@@ -82,7 +82,9 @@ def open_images(config: DataConfig, prepared: Prepared, path: Path | None) -> Im
         source, found = prepared.source, prepared.scan
     else:
         own = prepared.source
-        source = open_beside(config, path, mask_values=own.mask_values, white=own.white)
+        source = open_beside(
+            config, path, mask_values=own.mask_values, white=own.white, truth_needed=False
+        )
         found = scan(
             source,
             class_names=prepared.class_names,

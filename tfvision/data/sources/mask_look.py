@@ -1,0 +1,45 @@
+"""Whether files look like masks: few values, in a format that keeps them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+FEW = 48  # values of one file; a mask of 150 classes shows few of them at a time
+_SAMPLED, _MOST_PIXELS = 4, 30_000_000
+
+
+def mask_look(files: Sequence[Path]) -> str:
+    """What some of the files, evenly spaced, look like.
+
+    Returns:
+        "grey" where each has one channel of few values, "colour" where each has few colours,
+        "" where one has many, is a JPEG (which keeps no values), is too small to tell, or
+        cannot be read.
+    """
+    step = max(1, len(files) // _SAMPLED)
+    looks = {_look(path) for path in list(files)[::step][:_SAMPLED]}
+    if not looks or "" in looks:
+        return ""
+    return "colour" if "colour" in looks else "grey"
+
+
+def _look(path: Path) -> str:
+    try:
+        with Image.open(path) as file:
+            if file.format == "JPEG" or file.width * file.height > _MOST_PIXELS:
+                return ""
+            grey = file.mode in ("1", "L", "P", "I") or file.mode.startswith("I;16")
+            pixels = np.asarray(file if grey else file.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return ""
+    if grey:
+        return "grey" if _few(len(np.unique(pixels)), pixels.size) else ""
+    codes = pixels.reshape(-1, 3).astype(np.int32) @ np.array([65536, 256, 1])
+    return "colour" if _few(len(np.unique(codes)), codes.size) else ""
+
+
+def _few(values: int, pixels: int) -> bool:
+    """Few, and each of several pixels: four pixels of noise hold few values too."""
+    return values <= FEW and 4 * values <= pixels
