@@ -55,6 +55,19 @@ def test_splits(tmp_path, parts):
     assert splits[-1] == "test"
 
 
+def test_folders_named_after_the_splits(tmp_path):
+    """CamVid's: train/ beside train_labels/, with a suffix that all masks share."""
+    for part in ("train", "val"):
+        for k in range(3):
+            save(tmp_path / part / f"s{k}.png", image(len(part) + k))
+            save(tmp_path / f"{part}_labels" / f"s{k}_L.png", COLOURS[mask(k)])
+    (tmp_path / "class_dict.csv").write_text(TABLE)
+    source = colour_masks(tmp_path)
+    assert [record.split for record in source.records] == ["train"] * 3 + ["val"] * 3
+    np.testing.assert_array_equal(source.read(1).mask, mask(1))
+    assert not any("csv" in note for note in source.notes)
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [

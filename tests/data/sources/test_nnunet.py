@@ -98,10 +98,11 @@ def test_masks_and_images_without_partner(tmp_path):
     root = raw(tmp_path)
     (root / "labelsTr" / "leaf_001.png").rename(root / "labelsTr" / "leaf_009.png")
     (root / "labelsTr" / "notes.md").write_text("x")
-    text = problems(nnunet(root))
+    source = nnunet(root)
+    text = problems(source)
     assert "leaf_001_0000.png: has no mask: no file leaf_001.* in labelsTr/" in text
     assert "labelsTr/leaf_009.png: a mask without an image of its name" in text
-    assert "labelsTr: files that are not read: 1 .md (notes.md, ...)" in text
+    assert "1 .md file in labelsTr/ is not read" in source.notes
 
 
 def test_volumes_are_refused(tmp_path):

@@ -97,6 +97,7 @@ def cityscapes(
     kind = _kind_to_read(masks, classes, tree.root / truth)
     samples = Samples(tree, allow_outside_root)
     read = masks.pop(kind)
+    samples.leave(truth)
     left = [f"{counted(len(files), 'file')} {ending}" for ending, files in sorted(masks.items())]
     if left:
         samples.notes.append(f"not read of {truth}/: {', '.join(left)}")
@@ -112,7 +113,7 @@ def cityscapes(
         white=white,
         exif=exif,
         max_pixels=max_pixels,
-        reads_also=[tree.root / truth],
+        reads_also=[truth],
     )
 
 

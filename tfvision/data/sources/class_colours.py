@@ -132,6 +132,7 @@ def colour_masks(
     source = folder(
         path,
         mask_palette=palette,
+        reads_also=tables,
         white=white,
         exif=exif,
         max_pixels=max_pixels,
@@ -139,7 +140,6 @@ def colour_masks(
     )
     source.name, source.class_names = "colour_masks", names
     source.layout += f"; colours of {tables[0]} ({numbered(names)})"
-    source.reads_also = [path / tables[0]]
     for label, name in enumerate(names):
         if name.lower() in NO_CLASS:
             source.notes.append(

@@ -122,7 +122,7 @@ def coco_masks(
         white=white,
         exif=exif,
         max_pixels=max_pixels,
-        reads_also=[tree.root / name for name in files],
+        reads_also=list(files),
     )
 
 

@@ -136,7 +136,7 @@ def labelme(
         white=white,
         exif=exif,
         max_pixels=max_pixels,
-        reads_also=[tree.root / one.path for one in files],
+        reads_also=[*(one.path for one in files), *(n for n in LABEL_FILES if n in tree.files[""])],
     )
 
 

@@ -56,6 +56,7 @@ def folder(
     masks: str | None = None,
     mask_values: Sequence[int] | None = None,
     mask_palette: Mapping | Sequence | None = None,
+    reads_also: Sequence[str] = (),
     white: float | None = None,
     exif: str = "apply",
     max_pixels: int = MAX_PIXELS,
@@ -69,6 +70,7 @@ def folder(
             (`gt/`), a pattern of file names (`*_seg.png`), or both (`gt/*_seg.png`).
         mask_values: The values of the masks in class order, where they are not 0, 1, 2, ...
         mask_palette: Label of each colour, where masks are stored as colours.
+        reads_also: Other files that say how it is read, paths below the folder.
         white: The pixel value that means 1.0; by default 255, 65535 or 1.0, by the dtype.
         exif: "apply", "ignore" or "fail" on a declared orientation, of image and mask.
         max_pixels: Larger images are refused.
@@ -91,7 +93,7 @@ def folder(
         found.add([item for item in layout.items if item.part == part])
     found.problems += [_no_image(place) for place in layout.spare if place not in found.doubles]
     if not tree.of_file:
-        found.report_unread(tree, listing)
+        found.report_unread(tree, listing, reads_also)
     return FileSource(
         found.records,
         found.files,
@@ -102,6 +104,7 @@ def folder(
         class_names=read_class_names(root),
         mask_values=mask_values,
         mask_palette=mask_palette,
+        reads_also=[root / file for file in reads_also],
         white=white,
         exif=exif,
         max_pixels=max_pixels,
@@ -161,12 +164,18 @@ class _Found:
         self.doubles |= {show(file, self.root) for file in twice}
         self.problems += problems
 
-    def report_unread(self, tree: Tree, listing: Listing) -> None:
+    def report_unread(self, tree: Tree, listing: Listing, reads_also: Sequence[str]) -> None:
         """What is wrong with the listing, and what nothing reads."""
         layout = self.layout
         masks = [item.mask for item in layout.items if item.mask]
-        read = {item.path for item in layout.items} | {*layout.spare, *masks, "classes.txt"}
-        tops = {path.rpartition("/")[0].split("/")[0] for path in read - {"classes.txt"}}
+        read = {item.path for item in layout.items} | {
+            *layout.spare,
+            *masks,
+            "classes.txt",
+            *reads_also,
+        }
+        beside = {"classes.txt", *reads_also}
+        tops = {path.rpartition("/")[0].split("/")[0] for path in read - beside}
         tops |= set(layout.folders)
         wrong = [i for i in listing.problems if "" in tops or i.place.split("/")[0] in tops]
         unread = unread_issues(tree, read)

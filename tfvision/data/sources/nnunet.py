@@ -30,7 +30,6 @@ from tfvision.data.sources.samples import (
 )
 from tfvision.errors import InputError
 
-KINDS = ("images", "labels")
 _CHANNEL = re.compile(r"(.+)_(\d{4})$")
 
 
@@ -85,7 +84,6 @@ def nnunet(
     samples = Samples(tree, allow_outside_root)
     _add(samples, home, "Tr", values)
     _add(samples, home, "Ts", values)
-    samples.warn_of_unread(*(join(home, f"{what}{of}") for of in ("Tr", "Ts") for what in KINDS))
     channel = _channel_names(content)[:1]
     ignored = ", ignore: no label" if "ignore" in labels else ""
     return samples.source(
@@ -98,7 +96,7 @@ def nnunet(
         white=white,
         exif=exif,
         max_pixels=max_pixels,
-        reads_also=[tree.root / table],
+        reads_also=[table],
     )
 
 

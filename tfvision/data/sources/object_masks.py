@@ -110,7 +110,7 @@ def object_masks(
         white=white,
         exif=exif,
         max_pixels=max_pixels,
-        reads_also=[tree.root / join(folder, MASKS) for folder in folders[:1]],
+        reads_also=[join(folders[0], MASKS)],
     )
 
 
@@ -133,6 +133,7 @@ def _warn_of_others(samples: Samples, folders: list[str]) -> None:
         for name in names
         if (is_image(name) and folder not in used) or (folder in used and not is_image(name))
     ]
+    samples.leave("")
     if left:
         problem = f"{counted(len(left), 'file')} beside the layout, not read (first: {left[0]})"
         advice = "Each image needs a folder of its own with images/ and masks/."

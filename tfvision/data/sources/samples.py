@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from tfvision.data.files.issue import BadSample, Issue
@@ -12,6 +12,7 @@ from tfvision.data.files.tree import Tree, is_image, list_tree
 from tfvision.data.sources.file_source import FileSource, stem
 from tfvision.data.sources.mask_reader import MaskReader
 from tfvision.data.sources.source import Record
+from tfvision.data.sources.unread import unread_issues, unread_notes
 from tfvision.errors import InputError
 
 SPLIT_WORDS = {
@@ -45,6 +46,7 @@ class Samples:
     Attributes:
         tree: The names below the folder.
         allow_outside_root: Whether links may lead out of it.
+        spoken_of: Files that are read, or that notes and problems tell of already.
     """
 
     tree: Tree
@@ -54,6 +56,7 @@ class Samples:
     mask_places: list[str] = field(default_factory=list)
     problems: list[Issue] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    spoken_of: set[str] = field(default_factory=set)
     _ids: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
@@ -84,6 +87,8 @@ class Samples:
             part, split, group: See `Record`.
             mask_place: What messages call the mask; by default its path.
         """
+        place = mask_place or (mask if isinstance(mask, str) else "")
+        self.spoken_of |= {image, place}
         other = self._ids.setdefault((part, identity), image)
         if other != image:
             identity += PurePosixPath(image).suffix
@@ -97,14 +102,20 @@ class Samples:
         except BadSample as error:
             self.problem(identity, error.place, error.problem, error.advice)
             return
-        place = mask_place or (mask if isinstance(mask, str) else "")
         self.records.append(Record(identity, part, split, mask is not None, group, place=image))
         self.files.append((file, truth))
         self.mask_places.append(place)
 
+    def leave(self, folder: str) -> int:
+        """Speaks of all files below a folder that is not read; returns how many these are."""
+        files = {join(folder, path) for path in self.tree.below(folder)}
+        self.spoken_of |= files
+        return len(files)
+
     def problem(
         self, identity: str, place: str, problem: str, advice: str, severity: str = "error"
     ) -> None:
+        self.spoken_of.add(place)
         self.problems.append(Issue(severity, identity, place, problem, advice=advice))
 
     def mask_without_image(self, place: str) -> None:
@@ -114,19 +125,6 @@ class Samples:
             "Add the image, or delete the mask.",
         )
         self.problem("", place, problem, advice, severity="warning")
-
-    def warn_of_unread(self, *folders: str) -> None:
-        """Warns of files in folders of images and masks that are neither by their extension."""
-        for folder in folders:
-            left = [path for path in self.tree.below(folder) if not is_image(path)]
-            if left:
-                ends = Counter("".join(PurePosixPath(path).suffixes[-2:]) for path in left)
-                kinds = ", ".join(
-                    f"{number} {end or 'without ending'}" for end, number in ends.items()
-                )
-                problem = f"files that are not read: {kinds} ({PurePosixPath(left[0]).name}, ...)"
-                advice = "Convert them to PNG where they are images or masks."
-                self.problem("", folder, problem, advice, severity="warning")
 
     def note_unlisted(self) -> None:
         """Warns of images beside those of the samples that no sample has."""
@@ -138,15 +136,27 @@ class Samples:
             for name in self.tree.files.get(folder, ())
             if is_image(name)
         )
-        left = [place for place in there if place not in used]
+        left = [place for place in there if place not in self.spoken_of]
+        self.spoken_of.update(left)
         if left:
             problem = f"{counted(len(left), 'image')} beside the annotated ones are not annotated"
             advice = "They are not used; annotate them where they are meant."
             place = f"{left[0]}{', ...' * (len(left) > 1)}"
             self.problem("", place, problem, advice, severity="warning")
 
-    def source(self, *, name: str, path: Path, layout: str, class_names, **how) -> FileSource:
-        """The source of what was gathered; `how` has what `FileSource` takes."""
+    def source(
+        self, *, name: str, path: Path, layout: str, reads_also: Sequence[str], **how
+    ) -> FileSource:
+        """The source of what was gathered.
+
+        Args:
+            name, path: See `Source`.
+            layout: What was recognised, without the name of the folder.
+            reads_also: Paths below the folder; see `FileSource`.
+            **how: What else `FileSource` takes.
+        """
+        known = {*self.spoken_of, *reads_also}
+        unread = [replace(i, severity="warning") for i in unread_issues(self.tree, known)]
         return FileSource(
             self.records,
             self.files,
@@ -154,9 +164,9 @@ class Samples:
             name=name,
             path=path,
             layout=f"{path.name or path}: {layout}",
-            class_names=class_names,
-            notes=self.notes,
-            problems=self.problems,
+            notes=[*self.notes, *unread_notes(self.tree, known)],
+            problems=[*self.problems, *unread],
+            reads_also=[self.tree.root / file for file in reads_also],
             **how,
         )
 

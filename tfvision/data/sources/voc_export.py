@@ -134,7 +134,7 @@ def voc_masks(
         white=white,
         exif=exif,
         max_pixels=max_pixels,
-        reads_also=[tree.root / name for name in used],
+        reads_also=used,
     )
 
 
@@ -149,7 +149,9 @@ def _lists(samples: Samples, home: str) -> dict[str, list[str]]:
     known = [name for name in there if name[:-4] in LISTS]
     if {"train.txt", "val.txt"} & {*known} and "trainval.txt" in known:
         known.remove("trainval.txt")
-    if left := [name for name in there if name not in known and known]:
+    left = [name for name in there if name not in known and known]
+    samples.spoken_of |= {join(home, folder, name) for name in left}
+    if left:
         samples.notes.append(f"lists in {join(home, folder)}/ that are not read: {listed(left)}")
     return {
         f"{folder}/{name}": [
@@ -195,9 +197,13 @@ def _add(
         problem = f"{counted(len(left), 'mask')} in no list ({listed(left, limit=3)}): not used"
         advice = "Add the names to a list in ImageSets/Segmentation/ where they are meant."
         samples.problem("", folder, problem, advice, severity="warning")
-    spare = sum(name not in masks and name not in seen for name in images)
+    spare = [name for name in images if name not in masks and name not in seen]
+    samples.spoken_of.update(
+        place for name in left for place in (*images.get(name, ()), *masks[name])
+    )
+    samples.spoken_of.update(place for name in spare for place in images[name])
     if spare:
-        samples.notes.append(f"{counted(spare, 'image')} without a mask: not used")
+        samples.notes.append(f"{counted(len(spare), 'image')} without a mask: not used")
 
 
 def _not_usable(
@@ -288,9 +294,8 @@ def _is_voc(tree: Tree, home: str, images: list[str]) -> bool:
 
 
 def _note_what_is_left(samples: Samples, home: str, folder: str) -> None:
-    tree = samples.tree
     kinds = {OBJECTS: "single objects", BOXES: "boxes", **dict.fromkeys(MASKS, "masks")}
-    counts = {name: len([*tree.below(join(home, name))]) for name in kinds if name != folder}
+    counts = {name: samples.leave(join(home, name)) for name in kinds if name != folder}
     left = [
         f"{join(home, name)}/ ({kinds[name]}, {counted(number, 'file')})"
         for name, number in counts.items()
@@ -298,4 +303,3 @@ def _note_what_is_left(samples: Samples, home: str, folder: str) -> None:
     ]
     if left:
         samples.notes.append(f"not read: {', '.join(left)}")
-    samples.warn_of_unread(join(home, IMAGES), join(home, folder))

@@ -116,7 +116,7 @@ def yolo_polygons(
         white=white,
         exif=exif,
         max_pixels=max_pixels,
-        reads_also=[tree.root / text for text in (*yaml_files(tree), *lines)],
+        reads_also=[*yaml_files(tree), *lines, *([named_by] if named_by else [])],
     )
 
 
@@ -140,6 +140,7 @@ def _add_images(
     test = {image: "test" for image in labels.unlabelled if image not in {*left}}
     for image, identity in short_ids(test).items():
         samples.add(identity, image, None, part="test", split="test")
+    samples.spoken_of |= {*left, *labels.lost}
     if left:
         problem = f"{counted(len(left), 'image')} in folders without any label file: not used"
         advice = "Add label files (empty ones where nothing is to see), or move the images away."
