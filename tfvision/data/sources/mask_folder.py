@@ -56,6 +56,7 @@ def folder(
     images: str | None = None,
     masks: str | None = None,
     mask_values: Sequence[int] | None = None,
+    reads_also: Sequence[str] = (),
     white: float | None = None,
     allow_outside_root: bool = False,
     **reading,
@@ -67,6 +68,7 @@ def folder(
         images, masks: Which files are which, where that is not recognised: the name of a folder
             (`gt/`), a pattern of file names (`*_seg.png`), or both (`gt/*_seg.png`).
         mask_values: The values of the masks in class order, where they are not 0, 1, 2, ...
+        reads_also: Other files that say how it is read, paths below the folder.
         white: The pixel value that means 1.0; by default 255, 65535 or 1.0, by the dtype.
         allow_outside_root: Whether links may lead out of the folder.
         **reading: Fields of `tfvision.data.files.reading.Reading`.
@@ -88,7 +90,7 @@ def folder(
         found.add([item for item in layout.items if item.part == part])
     found.problems += [_no_image(place) for place in layout.spare if place not in found.doubles]
     if not tree.of_file:
-        found.report_unread(tree, listing)
+        found.report_unread(tree, listing, reads_also)
     return FileSource(
         found.records,
         found.files,
@@ -98,6 +100,7 @@ def folder(
         layout=_sentence(path, layout, found.records),
         class_names=read_class_names(root),
         mask_values=mask_values,
+        reads_also=[root / file for file in reads_also],
         white=white,
         reading=Reading(**reading),
         notes=found.notes,
@@ -156,12 +159,18 @@ class _Found:
         self.doubles |= {show(file, self.root) for file in twice}
         self.problems += problems
 
-    def report_unread(self, tree: Tree, listing: Listing) -> None:
+    def report_unread(self, tree: Tree, listing: Listing, reads_also: Sequence[str]) -> None:
         """What is wrong with the listing, and what nothing reads."""
         layout = self.layout
         masks = [item.mask for item in layout.items if item.mask]
-        read = {item.path for item in layout.items} | {*layout.spare, *masks, "classes.txt"}
-        tops = {path.rpartition("/")[0].split("/")[0] for path in read - {"classes.txt"}}
+        read = {item.path for item in layout.items} | {
+            *layout.spare,
+            *masks,
+            "classes.txt",
+            *reads_also,
+        }
+        beside = {"classes.txt", *reads_also}
+        tops = {path.rpartition("/")[0].split("/")[0] for path in read - beside}
         tops |= set(layout.folders)
         wrong = [i for i in listing.problems if "" in tops or i.place.split("/")[0] in tops]
         unread = unread_issues(tree, read)

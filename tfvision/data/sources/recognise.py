@@ -26,7 +26,9 @@ from tfvision.registry import Spec
 KNOWN = {
     "masks": (
         "Known: a folder with images/ and masks/; a folder with train/, val/ and test/; a folder "
-        "of img_1.png, mask_1.png, ...; a folder of images, or one image, without masks; an npz "
+        "of img_1.png, mask_1.png, ...; an export of an annotation tool: COCO JSON, LabelMe, YOLO "
+        "polygons, Pascal VOC, nnU-Net, Cityscapes, a folder an image with a mask file an object, "
+        "colour masks with class_dict.csv; a folder of images, or one image, without masks; an npz "
         "file with images and masks, x and y, or training_set and test_set; a CSV file with the "
         "columns image, mask, split, group"
     ),
@@ -84,6 +86,17 @@ LAYOUTS = (
     Layout(
         "run_length_table", "masks", "tfvision.data.sources.run_length_table:sees", certain=True
     ),
+    Layout("coco_masks", "masks", "tfvision.data.sources.coco:sees", certain=True),
+    Layout("coco_masks", "masks", "tfvision.data.sources.coco:sees_boxes", last=True),
+    Layout("labelme", "masks", "tfvision.data.sources.labelme:sees", certain=True),
+    Layout("yolo_polygons", "masks", "tfvision.data.sources.yolo_polygons:sees", certain=True),
+    Layout("yolo_polygons", "masks", "tfvision.data.sources.yolo_polygons:sees_boxes", last=True),
+    Layout("voc_masks", "masks", "tfvision.data.sources.voc_export:sees", certain=True),
+    Layout("voc_masks", "masks", "tfvision.data.sources.voc_export:sees_boxes", last=True),
+    Layout("nnunet", "masks", "tfvision.data.sources.nnunet:sees", certain=True),
+    Layout("cityscapes", "masks", "tfvision.data.sources.cityscapes:sees", certain=True),
+    Layout("object_masks", "masks", "tfvision.data.sources.object_masks:sees", certain=True),
+    Layout("colour_masks", "masks", "tfvision.data.sources.class_colours:sees", certain=True),
     Layout("npz", "masks", "tfvision.data.sources.npz:sees_masks", certain=True),
     Layout("npz", "label", "tfvision.data.sources.npz:sees_labels", certain=True),
     Layout("label_table", "label", "tfvision.data.sources.class_table_images:sees", certain=True),
