@@ -9,7 +9,7 @@ from pathlib import Path
 from tfvision.data.files.images import EXTENSIONS, read_image, read_mask
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import leads_inside, stamp_of
-from tfvision.data.files.reading import Reading, threshold_note
+from tfvision.data.files.reading import Reading, check_threshold
 from tfvision.data.sources.pages import Samples, each_page
 from tfvision.data.sources.source import RawSample, Record, Source
 
@@ -40,6 +40,7 @@ class FileSource(Source):
         **common,
     ):
         self.reading = reading or Reading()
+        check_threshold(self.reading.threshold, common.get("mask_values"))
         samples = Samples(list(records), list(files), list(mask_places))
         if self.reading.pages == "each":
             samples = each_page(samples)
@@ -49,7 +50,7 @@ class FileSource(Source):
         self._listed = samples.listed or list(range(len(samples.files)))
         self.notes += samples.notes
         self.problems += samples.problems
-        self.notes += threshold_note(self.reading.threshold)
+        self.notes += self.reading.notes()
 
     def files(self, index: int) -> tuple[Path, Path | None]:
         """The image file of a sample, and its mask file where it has one."""
