@@ -225,8 +225,8 @@ def _strays(found: MaskValues, ignore_label: int | None) -> Issue | None:
         f"{'s' * (found.pixels[value] > 1)} in all, of {len(places)} mask"
         f"{'s' * (len(places) > 1)} ({where}{', ...' * (len(places) > 3)}): too few for a class"
         f"{also}; the others are {some(rest)}",
-        f"{clean}. If all are classes, list them: --set data.source.mask_values={typed(list(found.pixels))}"
-        f"{beside}.",
+        f"{clean}. If all are classes, list them: --set data.source.mask_values="
+        f"{typed(list(found.pixels))}{beside}.",
     )
 
 
