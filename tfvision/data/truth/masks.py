@@ -239,14 +239,14 @@ def _check_values(
         y, x = first_pixel(index, odd[0])
         advice = (
             "Correct the mask, or declare class_names, mask_values or ignore_label to fit, e.g. "
+            f"--set data.source.mask_values={typed([*raw, *odd])}."
         )
-        advice += f"--set data.source.mask_values={typed([*raw, *odd])}."
         if len(odd) >= MANY:
-            advice = "So many values are not classes: they come from JPEG, or from resizing with "
-            advice += (
+            advice = (
+                "So many values are not classes: they come from JPEG, or from resizing with "
                 "interpolation. Where there is one object, leave mask_values out and type --set "
+                f"data.source.threshold={-(-(min(raw) + max(raw)) // 2)}."
             )
-            advice += f"data.source.threshold={-(-(min(raw) + max(raw)) // 2)}."
         ignored = "" if classes.ignore_label is None else f" or {classes.ignore_label} (no label)"
         classes.issues.append(
             Issue(
