@@ -240,6 +240,17 @@ def test_classes_in_grey_are_no_seam():
     assert "--set data.source.mask_values=[0,25,50,75,100,125,150,175,200,225]" in text
 
 
+def test_thin_lines_of_many_classes_are_no_seam():
+    """No pixel of a line lies between a lower and a higher value."""
+    masks = []
+    for i in range(4):
+        mask = np.zeros((60, 60), np.uint8)
+        for label in range(1, 11):
+            mask[5 * label, i : 30 + i] = label
+        masks.append(mask)
+    assert reading(found(masks)) == "0 to 10 are the classes of these numbers"
+
+
 def test_pictures_in_place_of_masks():
     masks = [image(50 + i, *SIZE, 1) for i in range(3)]
     assert "they look like pictures, not labels" in error(masks)

@@ -135,7 +135,7 @@ def _jpeg(found: MaskValues) -> Issue | None:
 
 
 def _seam(found: MaskValues) -> Issue | None:
-    """Grey values beside one or two that hold most pixels, and hardly ever an area of one value."""
+    """Grey values beside one or two that hold most pixels, mostly between a lower and a higher."""
     common = sorted(found.pixels, key=lambda v: -found.pixels[v])
     low, high = min(found.pixels), max(found.pixels)
     rest = [v for v in common if v not in (common[0], high if high != common[0] else low)]
@@ -143,12 +143,12 @@ def _seam(found: MaskValues) -> Issue | None:
     if len(rest) < MANY or (len(seldom) < len(rest) and len(rest) < VERY_MANY):
         return None
     chosen = set(rest)
-    alike = total = 0
+    between = total = 0
     for mask in found.masks_with(lambda values: not chosen.isdisjoint(values)):
-        inner, flat = _flat(mask)
-        grey = np.isin(inner, rest)
-        alike, total = alike + int((flat & grey).sum()), total + int(grey.sum())
-    if not total or alike > 0.3 * total:
+        grey = np.isin(mask, rest)
+        between += int((_between(mask) & grey).sum())
+        total += int(grey.sum())
+    if 2 * between < total:
         return None
     share = sum(found.pixels[v] for v in rest) / sum(found.pixels.values())
     if share > 0.9:
@@ -289,14 +289,10 @@ def _borders(found: MaskValues) -> bool:
     return total > 0 and min(thin, between) > 0.8 * total
 
 
-def _flat(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The inner pixels of a mask, and which of them are as their four neighbours."""
-    inner = mask[1:-1, 1:-1]
-    around = (mask[:-2, 1:-1], mask[2:, 1:-1], mask[1:-1, :-2], mask[1:-1, 2:])
-    flat = np.ones(inner.shape, bool)
-    for side in around:
-        flat &= side == inner
-    return inner, flat
+def _between(mask: np.ndarray) -> np.ndarray:
+    """Which pixels have a lower and a higher value among their eight neighbours."""
+    values, window = mask.astype(np.float32), np.ones((3, 3), np.uint8)
+    return (cv2.erode(values, window) < values) & (values < cv2.dilate(values, window))
 
 
 def _middle(low: int, high: int) -> str:
