@@ -5,11 +5,13 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.data.make import image, save
+from tfvision.config import DataConfig
 from tfvision.data.files.reading import Reading
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
 from tfvision.data.sources.mask_folder import folder
 from tfvision.errors import InputError
+from tfvision.recipe.dataset import prepare
 
 SIZE = (40, 52)
 
@@ -93,6 +95,16 @@ def test_a_few_pixels_beside_0_and_255_do_not_make_255_no_label(stray):
     listed = found(masks, mask_values=[0, stray, 255])
     assert not listed.errors
     assert listed.class_pixels[2].tolist()[1] == 3
+
+
+def test_masks_with_stray_values_can_be_left_out():
+    masks = [blobs(i) * np.uint8(255) for i in range(5)]
+    masks[2][20, 20:23] = 1
+    typed = "--set data.source.mask_values=[0,255] --set data.on_bad_sample=quarantine"
+    assert f"To leave these masks out: {typed}" in error(masks)
+    scanned = found(masks, mask_values=[0, 255], on_bad_sample="quarantine")
+    assert [left.index for left in scanned.left_out] == [2]
+    assert reading(scanned) == "0 background, 255 object"
 
 
 def test_a_class_of_a_handful_of_pixels_is_asked_and_accepted_when_listed_or_named():
@@ -228,6 +240,17 @@ def test_classes_in_grey_are_no_seam():
     assert "--set data.source.mask_values=[0,25,50,75,100,125,150,175,200,225]" in text
 
 
+def test_thin_lines_of_many_classes_are_no_seam():
+    """No pixel of a line lies between a lower and a higher value."""
+    masks = []
+    for i in range(4):
+        mask = np.zeros((60, 60), np.uint8)
+        for label in range(1, 11):
+            mask[5 * label, i : 30 + i] = label
+        masks.append(mask)
+    assert reading(found(masks)) == "0 to 10 are the classes of these numbers"
+
+
 def test_pictures_in_place_of_masks():
     masks = [image(50 + i, *SIZE, 1) for i in range(3)]
     assert "they look like pictures, not labels" in error(masks)
@@ -277,6 +300,41 @@ def test_a_threshold_is_exact(tmp_path, threshold):
     source = folder(in_files(tmp_path, grey), threshold=threshold)
     for i, mask in enumerate(grey):
         np.testing.assert_array_equal(source.read_raw(i).mask, (mask >= threshold).astype(np.int32))
+
+
+def test_jpeg_masks_with_declared_values_are_told_to_take_a_threshold(tmp_path):
+    root = in_files(tmp_path, [blobs(i) * np.uint8(255) for i in range(3)], ".jpg", quality=60)
+    text = "\n".join(map(str, scan(folder(root, mask_values=[0, 255])).errors))
+    assert "leave mask_values out and type --set data.source.threshold=128" in text
+    with pytest.raises(InputError, match="makes the values of masks 0 and 1, and mask_values"):
+        folder(root, mask_values=[0, 255], threshold=128)
+
+
+def test_shares_in_percent_are_no_classes():
+    """Every value 0..100, without a gap and none of them common."""
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    masks = [np.uint8((3 * y + 2 * x + 9 * i) % 101) for i in range(3)]
+    assert "that change from pixel to pixel: they look like pictures" in error(masks)
+
+
+def test_many_classes_are_classes():
+    """Forty numbers without a gap, each an area of its own."""
+    cells = np.arange(36, dtype=np.uint8).reshape(6, 6)
+    masks = [np.kron((cells + i) % 40, np.ones((8, 8), np.uint8)) for i in range(5)]
+    assert reading(found(masks)) == "0 to 39 are the classes of these numbers"
+
+
+def test_a_saved_config_is_not_asked_again(tmp_path):
+    """A run of before keeps the reading it had; the same data for a new one is a question."""
+    masks = [blobs(i) for i in range(6)]
+    for mask in masks:
+        mask[25:, 10:40] = 255
+    given = {"source": {"name": "folder", "path": str(in_files(tmp_path, masks))}}
+    with pytest.raises(InputError, match="255 fills areas of its own"):
+        prepare(DataConfig(**given), seed=0)
+    saved = DataConfig(**DataConfig(**given).model_dump())
+    prepared = prepare(saved, seed=0)
+    assert (prepared.num_classes, prepared.scan.ignore_label) == (2, 255)
 
 
 def test_a_threshold_that_is_none():

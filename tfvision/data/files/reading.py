@@ -64,6 +64,17 @@ class Reading:
                     "threshold and mask_palette both say what mask values mean. Keep one."
                 )
 
+    def notes(self) -> list[str]:
+        """What is said of options that leave a part of a file out."""
+        lines = []
+        if self.bands is not None:
+            lines.append(f"of each image the bands {list(self.bands)} are read (data.source.bands)")
+        if isinstance(self.pages, int):
+            lines.append(
+                f"of files with several pages page {self.pages} is read (data.source.pages)"
+            )
+        return [*lines, *threshold_note(self.threshold)]
+
     @property
     def text(self) -> str:
         """The options in one line; those that came later are left out where they are not set."""
@@ -97,12 +108,17 @@ def takes_reading(*, without: Sequence[str] = ()) -> Callable[[Callable], Callab
     return declare
 
 
-def check_threshold(threshold: float | None) -> float | None:
-    """A threshold that is a number, or None."""
-    number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-    if threshold is not None and not number:
+def check_threshold(threshold: float | None, mask_values: Sequence[int] | None = None) -> None:
+    """Raises where a threshold is no number, or mask values are declared that it does not leave."""
+    if threshold is None:
+        return
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float):
         raise InputError(f"threshold must be a number, e.g. 128; got {threshold!r}.")
-    return threshold
+    if mask_values is not None and sorted(mask_values) != [0, 1]:
+        raise InputError(
+            f"threshold makes the values of masks 0 and 1, and mask_values lists {mask_values}. "
+            "Leave mask_values out."
+        )
 
 
 def threshold_note(threshold: float | None) -> list[str]:

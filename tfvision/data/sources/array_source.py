@@ -57,7 +57,8 @@ class ArraySource(Source):
         truth: str | None = None,
     ):
         where = f" in {path.name}" if path else ""
-        self._stamp, self._threshold = stamp, check_threshold(threshold)
+        check_threshold(threshold, mask_values)
+        self._stamp, self._threshold = stamp, threshold
         self._rows: list[tuple[dict[str, Any], int]] = []
         records = []
         truth = truth or _truth_in(parts)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tfvision.data.files.images import EXTENSIONS, read_image, read_mask
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import leads_inside, stamp_of
-from tfvision.data.files.reading import Reading, threshold_note
+from tfvision.data.files.reading import Reading, check_threshold
 from tfvision.data.files.tree import is_visible
 from tfvision.data.sources.mask_reader import MaskReader
 from tfvision.data.sources.pages import Samples, each_page
@@ -46,6 +46,7 @@ class FileSource(Source):
         **common,
     ):
         self.reading, self.reads_also = reading or Reading(), list(reads_also)
+        check_threshold(self.reading.threshold, common.get("mask_values"))
         samples = Samples(list(records), list(files), list(mask_places))
         if self.reading.pages == "each":
             samples = each_page(samples)
@@ -55,7 +56,7 @@ class FileSource(Source):
         self._listed = samples.listed or list(range(len(samples.files)))
         self.notes += samples.notes
         self.problems += samples.problems
-        self.notes += threshold_note(self.reading.threshold)
+        self.notes += self.reading.notes()
 
     def files(self, index: int) -> tuple[Path, Path | None]:
         """The image file of a sample, and its mask file where it has one that is not drawn."""

@@ -15,6 +15,7 @@ from tfvision.data.files.issue import Issue
 from tfvision.data.truth.classes import some
 
 MANY = 8  # grey values beside the commonest, from here on they may be a seam
+VERY_MANY = 32  # and from here on however often they are
 LOOKED_AT = 12  # masks that are read again where counts alone do not tell
 FEW_PIXELS, FEW_OF_ALL, FEW_OF_IMAGE = 10, 1e-6, 0.02
 FEWEST_IDS = 4  # numbers of objects, at most, that could as well be classes
@@ -134,20 +135,20 @@ def _jpeg(found: MaskValues) -> Issue | None:
 
 
 def _seam(found: MaskValues) -> Issue | None:
-    """Grey values beside one or two that hold most pixels, and hardly ever an area of one value."""
+    """Grey values beside one or two that hold most pixels, mostly between a lower and a higher."""
     common = sorted(found.pixels, key=lambda v: -found.pixels[v])
     low, high = min(found.pixels), max(found.pixels)
     rest = [v for v in common if v not in (common[0], high if high != common[0] else low)]
     seldom = [v for v in rest if 5 * found.pixels[v] < found.pixels[common[0]]]
-    if len(rest) < MANY or (len(seldom) < len(rest) and len(rest) < 200):
+    if len(rest) < MANY or (len(seldom) < len(rest) and len(rest) < VERY_MANY):
         return None
     chosen = set(rest)
-    alike = total = 0
+    between = total = 0
     for mask in found.masks_with(lambda values: not chosen.isdisjoint(values)):
-        inner, flat = _flat(mask)
-        grey = np.isin(inner, rest)
-        alike, total = alike + int((flat & grey).sum()), total + int(grey.sum())
-    if not total or alike > 0.3 * total:
+        grey = np.isin(mask, rest)
+        between += int((_between(mask) & grey).sum())
+        total += int(grey.sum())
+    if 2 * between < total:
         return None
     share = sum(found.pixels[v] for v in rest) / sum(found.pixels.values())
     if share > 0.9:
@@ -189,14 +190,13 @@ def _object_numbers(found: MaskValues) -> Issue | None:
     if single < 0.9 * total:
         return None
     example = f"1 to {numbers[-1]}" if numbered else some(numbers, limit=4)
-    listed = ",".join(map(str, found.pixels)) if len(found.pixels) <= 16 else "0,1,2,..."
     return _error(
         "masks",
         f"the masks number their objects ({example}): each value is one connected object, and "
         f"masks hold {min(map(len, own))} to {max(map(len, own))} of them. Numbers of objects are "
         "no classes",
         f"For object against background (mask > 0) type {THRESHOLD}1. If the numbers are classes "
-        f"all the same, list them: --set data.source.mask_values=[{listed}].",
+        f"all the same, list them: --set data.source.mask_values={typed(list(found.pixels), 16)}.",
     )
 
 
@@ -213,19 +213,20 @@ def _strays(found: MaskValues, ignore_label: int | None) -> Issue | None:
     if len(rest) == 2:
         middle = -(-(rest[0] + rest[1]) // 2)
         clean += f", or type {THRESHOLD}{middle}: values from there on are the object"
-    listed = ",".join(map(str, found.pixels))
-    beside = ""
-    if 255 in rest and [v for v in found.pixels if v != 255] == list(range(len(found.pixels) - 1)):
-        classes = ",".join(str(v) for v in found.pixels if v != 255)
-        beside = f", and =[{classes}] where 255 means no label"
+    if len(rest) > 1:
+        clean += f". To leave these masks out: --set data.source.mask_values={typed(rest)} --set "
+        clean += "data.on_bad_sample=quarantine"
+    classes, beside = [v for v in found.pixels if v != 255], ""
+    if 255 in rest and classes == list(range(len(classes))) and len(classes) > 1:
+        beside = f", or mask_values={typed(classes)} where 255 means no label"
     return _error(
         found.place(places[0]),
         f"the value {value} stands on {found.pixels[value]} pixel"
         f"{'s' * (found.pixels[value] > 1)} in all, of {len(places)} mask"
         f"{'s' * (len(places) > 1)} ({where}{', ...' * (len(places) > 3)}): too few for a class"
         f"{also}; the others are {some(rest)}",
-        f"{clean}. If all are classes, list them: --set data.source.mask_values=[{listed}]"
-        f"{beside}.",
+        f"{clean}. If all are classes, list them: --set data.source.mask_values="
+        f"{typed(list(found.pixels))}{beside}.",
     )
 
 
@@ -238,8 +239,8 @@ def _no_label(found: MaskValues, *, named: bool) -> Issue | None:
     alone = sum(len(values) == 2 for values in with_255)
     holds = f"the masks hold {some(list(found.pixels))}"
     wanted = "--set data.source.mask_values="
-    no_label = f"{wanted}[{','.join(map(str, classes))}] where 255 means no label"
-    a_class = f"{wanted}[{','.join(map(str, found.pixels))}] where it is a class"
+    no_label = f"{wanted}{typed(classes)} where 255 means no label"
+    a_class = f"{wanted}{typed(list(found.pixels))} where it is a class"
     if len(real) < 2:
         middle = -(-(255 + real[0]) // 2) if real else 128
         return _error(
@@ -288,18 +289,19 @@ def _borders(found: MaskValues) -> bool:
     return total > 0 and min(thin, between) > 0.8 * total
 
 
-def _flat(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The inner pixels of a mask, and which of them are as their four neighbours."""
-    inner = mask[1:-1, 1:-1]
-    around = (mask[:-2, 1:-1], mask[2:, 1:-1], mask[1:-1, :-2], mask[1:-1, 2:])
-    flat = np.ones(inner.shape, bool)
-    for side in around:
-        flat &= side == inner
-    return inner, flat
+def _between(mask: np.ndarray) -> np.ndarray:
+    """Which pixels have a lower and a higher value among their eight neighbours."""
+    values, window = mask.astype(np.float32), np.ones((3, 3), np.uint8)
+    return (cv2.erode(values, window) < values) & (values < cv2.dilate(values, window))
 
 
 def _middle(low: int, high: int) -> str:
     return f"{THRESHOLD}{-(-(low + high) // 2)}"
+
+
+def typed(values: Sequence[int], most: int = 64) -> str:
+    """Numbers as they are typed after `--set key=`: without spaces."""
+    return f"[{','.join(map(str, values[:most]))}{',...' * (len(values) > most)}]"
 
 
 def _error(place: str, problem: str, advice: str) -> Issue:

@@ -14,7 +14,7 @@ from tfvision.data.truth.classes import (
     numbered_names,
     some,
 )
-from tfvision.data.truth.mask_values import MaskValues, doubt
+from tfvision.data.truth.mask_values import MANY, MaskValues, doubt, typed
 from tfvision.errors import InputError
 
 MASK_IS_IMAGE = (
@@ -194,16 +194,11 @@ def _declare(values: list[int]) -> str:
             "data.source.threshold=1 (or another value, from which on it is the object)."
         )
     text = "If all are classes, list them in class order: --set data.source.mask_values="
-    text += f"{_typed(values)}. Else correct the masks"
+    text += f"{typed(values)}. Else correct the masks"
     if len(values) > 2 and values[-1] > 100:
         middle = -(-(values[0] + values[-1]) // 2)
         text += f", or, for one object, type --set data.source.threshold={middle}"
     return f"{text}."
-
-
-def _typed(values: Sequence[int]) -> str:
-    """Numbers as they are typed after `--set key=`: without spaces."""
-    return f"[{','.join(map(str, values[:64]))}{',...' * (len(values) > 64)}]"
 
 
 def _reading(classes: Classes, first: Mapping[int, int]) -> str:
@@ -242,6 +237,16 @@ def _check_values(
         if not odd:
             continue
         y, x = first_pixel(index, odd[0])
+        advice = (
+            "Correct the mask, or declare class_names, mask_values or ignore_label to fit, e.g. "
+            f"--set data.source.mask_values={typed([*raw, *odd])}."
+        )
+        if len(odd) >= MANY:
+            advice = (
+                "So many values are not classes: they come from JPEG, or from resizing with "
+                "interpolation. Where there is one object, leave mask_values out and type --set "
+                f"data.source.threshold={-(-(min(raw) + max(raw)) // 2)}."
+            )
         ignored = "" if classes.ignore_label is None else f" or {classes.ignore_label} (no label)"
         classes.issues.append(
             Issue(
@@ -250,7 +255,6 @@ def _check_values(
                 records[index].place,
                 f"the mask holds {some(odd)}, first at pixel (y, x) = ({y}, {x}); expected: "
                 f"{some(raw)}{ignored}",
-                advice="Correct the mask, or declare class_names, mask_values or ignore_label to "
-                f"fit, e.g. --set data.source.mask_values={_typed([*raw, *odd])}.",
+                advice=advice,
             )
         )
