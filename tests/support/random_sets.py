@@ -238,11 +238,10 @@ def _not_converted(made: RandomSet, draw) -> None:
 
 def _two_kinds_of_mask(made: RandomSet, draw) -> None:
     """Another folder of masks beside the first: which one is meant?"""
-    for seed, (mask, labels) in enumerate(list(made.masks.values())):
-        folder, _, name = mask.rpartition("/")
-        made.images[f"{folder}_2/{name}" if folder else f"masks_2/{name}"] = np.array(
-            made.values, np.uint8
-        )[np.roll(labels, seed + 3, axis=1)]
+    for seed, (mask, labels) in enumerate(made.masks.values()):
+        folder, _, name = mask.partition("/")
+        moved = np.roll(labels, seed + 3, axis=1)
+        made.images[f"{folder}_2/{name}"] = np.array(made.values, np.uint8)[moved]
     made.fault = "which one is meant"
 
 
