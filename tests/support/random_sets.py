@@ -47,6 +47,10 @@ class RandomSet:
     fault: str = ""
     stray: str = ""
 
+    def _repr_pretty_(self, printer, cycle: bool) -> None:
+        """How hypothesis shows it."""
+        printer.text(self.description)
+
     def write(self, root: Path) -> None:
         """Writes the files; a path in `extra` replaces what would stand there."""
         for path, pixels in self.images.items():
@@ -203,6 +207,9 @@ def _mask_of_other_size(made: RandomSet, draw) -> None:
 def _stray_value(made: RandomSet, draw) -> None:
     made.stray = made.masks[_some(made, draw)][0]
     made.fault = "77"
+    if made.stray.endswith(".gif"):  # Pillow writes the place of a grey level among those used
+        made.masks = {i: (m.replace(".gif", ".png"), x) for i, (m, x) in made.masks.items()}
+        made.stray = made.stray.replace(".gif", ".png")
 
 
 def _doubled(made: RandomSet, draw) -> None:
@@ -231,20 +238,19 @@ def _not_converted(made: RandomSet, draw) -> None:
 
 def _two_kinds_of_mask(made: RandomSet, draw) -> None:
     """Another folder of masks beside the first: which one is meant?"""
-    for seed, (mask, labels) in enumerate(list(made.masks.values())):
-        folder, _, name = mask.rpartition("/")
-        other = RandomSet("", "masks")
-        del other
-        made.images[f"{folder}_2/{name}" if folder else f"masks_2/{name}"] = np.array(
-            made.values, np.uint8
-        )[np.roll(labels, seed + 3, axis=1)]
+    for seed, (mask, labels) in enumerate(made.masks.values()):
+        folder, _, name = mask.partition("/")
+        moved = np.roll(labels, seed + 3, axis=1)
+        made.images[f"{folder}_2/{name}"] = np.array(made.values, np.uint8)[moved]
     made.fault = "which one is meant"
 
 
 def _one_class_of_masks(made: RandomSet, draw) -> None:
     """Nothing but masks in the folders of classes."""
-    for seed, path in enumerate(made.images):
-        made.images[path] = 255 * drawn_labels(seed, 2)
+    made.images = {
+        path.rpartition(".")[0] + ".png": 255 * drawn_labels(seed, 2)
+        for seed, path in enumerate(made.images)
+    }
     made.fault = "hold nothing but pictures of one channel|data.source.name=class_folder"
 
 

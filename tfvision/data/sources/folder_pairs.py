@@ -1,15 +1,17 @@
 """Folders of two names, taken for images and masks: what pairs up below them by names."""
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from tfvision.data.files.tree import Tree, is_image
 from tfvision.data.sources.file_source import name_key, stem
 from tfvision.data.sources.folder_names import read_folder_name
-from tfvision.data.sources.name_pairs import Affix, Matched, match_names
+from tfvision.data.sources.name_pairs import Affix, Matched, Name, match_names
 from tfvision.data.sources.unread import convertible
+
+Frames = list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -153,23 +155,41 @@ def _in_test(path: str) -> bool:
 
 def _match(images: Sequence[Place], masks: Sequence[Place]) -> Matched:
     """Pairs by folder and name; where folders differ throughout, by names alone."""
-    by_folder = match_names(_names(images), _names(masks))
-    if 2 * len(by_folder.pairs) >= min(len(images), len(masks)):
-        return by_folder
-    flat = [[(place.part, stem_of(place)) for place in side] for side in (images, masks)]
-    if any(len(set(names)) < len(names) for names in flat):
-        return by_folder
-    by_name = match_names(*flat)
-    return by_name if len(by_name.pairs) > len(by_folder.pairs) else by_folder
+    best = match_names(*(_names(side, _whole) for side in (images, masks)))
+    for folders in (_without_shared, _none):
+        if 2 * len(best.pairs) >= min(len(images), len(masks)):
+            break
+        names = [_names(side, folders) for side in (images, masks)]
+        if folders is _none and any(len(set(side)) < len(side) for side in names):
+            break
+        matched = match_names(*names)
+        best = matched if len(matched.pairs) > len(best.pairs) else best
+    return best
 
 
-def _names(places: Sequence[Place]) -> list[tuple[str, str]]:
-    """(part and folder, stem) of each; folders that all have in common are left out."""
-    frames = [place.frame for place in places]
+def _names(places: Sequence[Place], folders: Callable[[Frames], Frames]) -> list[Name]:
+    """(part and folder, stem) of each."""
+    frames = folders([place.frame for place in places])
+    return [
+        ("/".join((place.part, *frame)), stem_of(place))
+        for place, frame in zip(places, frames, strict=True)
+    ]
+
+
+def _whole(frames: Frames) -> Frames:
+    return frames
+
+
+def _without_shared(frames: Frames) -> Frames:
+    """Without the folders that all have in common: `annotations/trimaps/` is one of masks."""
     shared = 0
     while frames and all(len(f) > shared and f[shared] == frames[0][shared] for f in frames):
         shared += 1
-    return [("/".join((place.part, *place.frame[shared:])), stem_of(place)) for place in places]
+    return [frame[shared:] for frame in frames]
+
+
+def _none(frames: Frames) -> Frames:
+    return [()] * len(frames)
 
 
 def stem_of(place: Place) -> str:
