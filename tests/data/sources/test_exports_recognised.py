@@ -42,7 +42,7 @@ def test_a_folder_is_read_as_what_it_is(tmp_path, name):
     assert source.name == name
     assert source.layout.startswith("data: ")
     assert not scan(source, cache=False).errors
-    with pytest.raises(InputError, match="looks like data with masks|in two ways"):
+    with pytest.raises(InputError, match=r"looks like data with masks|in two ways"):
         open_source(root, truth="label")
 
 
