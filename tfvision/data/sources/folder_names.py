@@ -67,12 +67,15 @@ def read_folder_name(name: str) -> FolderName:
     if role := _role_of_word(plain):
         return FolderName("", role, name.lower())
     for word in sorted(PART_WORDS, key=len, reverse=True):  # glued together: trainannot, imagesTr
-        for found, rest in (
-            (plain.endswith(word), plain[: -len(word)]),
-            (plain.startswith(word) and word not in _SHORT, plain[len(word) :]),
-        ):
-            if found and (role := _role_of_word(rest)):
-                return FolderName(PART_WORDS[word], role, rest)
+        lower = name.lower()
+        rests = [name[: -len(word)]] if lower.endswith(word) else []
+        rests += [name[len(word) :]] if lower.startswith(word) and word not in _SHORT else []
+        for rest in rests:
+            plain = re.sub(r"[\s_.-]+", "", rest.lower())
+            role = _role_of_word(plain)
+            found = FolderName("", role, plain) if role else _read_words(rest)
+            if found.role and not found.part:
+                return FolderName(PART_WORDS[word], found.role, found.kind)
     return _read_words(name)
 
 

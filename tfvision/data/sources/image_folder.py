@@ -1,6 +1,7 @@
 """What a folder of images holds: in which part each lies, and which file is its mask."""
 
 import posixpath
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -189,9 +190,9 @@ def _no_images(tree: Tree) -> str:
     if inside:
         return f"{text}. Or give the path of {inside[0]} itself."
     if unread := [name for name in names if convertible(name)]:
-        return (
-            f"{text}. {len(unread)} files are of a kind that is not read. {how_to_convert(unread)}"
-        )
+        counts = Counter(map(extension, unread))
+        kinds = ", ".join(f"{count} {ending}" for ending, count in counts.items())
+        return f"{text}. It holds {kinds} files, which are not read. {how_to_convert(unread)}"
     if packed := [name for name in names if extension(name) in ARCHIVES]:
         return f"{text}. {how_to_convert(packed[:1])}"
     return f"{text}."

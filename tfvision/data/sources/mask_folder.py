@@ -224,14 +224,22 @@ def _sentence(path: Path, layout: ImageFolder, records: Sequence[Record]) -> str
         count = sum(record.part == part for record in records)
         if not items:
             continue
-        labelled = items[0].labelled
-        tops = [items[0].top, *[i.mask_top for i in items if i.mask][:1]]
-        tops = [f"{top}/" if top else "the folder itself" for top in tops if top or any(tops)]
-        where = " and ".join(tops)
-        kind = "images with masks" if labelled else "images without masks"
+        kind = f"image{'s' * (count != 1)} {'with' if items[0].labelled else 'without'} masks"
+        where = _where(items)
         pieces.append(f"{count} {kind}" + (f" in {where}" if where else ""))
     same = f" ({layout.convention})" if pieces and layout.convention else ""
     return f"{name}: {'; '.join(pieces) or 'no image'}{same}"
+
+
+def _where(items: Sequence[Item]) -> str:
+    """The folders of the images of a part and of their masks, for the layout's line."""
+    pairs = dict.fromkeys((item.top, item.mask_top) for item in items if item.mask)
+    tops = list(next(iter(pairs), (items[0].top, "")))
+    if len(pairs) > 1:
+        tops = [top.rpartition("/")[2] for top in tops]
+        return f"{tops[0]}/ and {tops[1]}/ of {len(pairs)} folders"
+    tops = tops if tops[1] else tops[:1]
+    return " and ".join(f"{top}/" if top else "the folder itself" for top in tops if any(tops))
 
 
 def read_class_names(root: Path) -> list[str] | None:

@@ -6,7 +6,7 @@ the word stands before or behind, and what is left is the name of the pair.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,13 +60,7 @@ def pair(paths: Mapping[Path, str], *, folder: str) -> Pairs | None:
     both = images.keys() & masks.keys()
     if not both:
         return None
-    for what, found in (("image", images), ("mask", masks)):
-        for key, files in found.items():
-            if len(files) > 1:
-                names = " and ".join(paths[file] for file in files[:2])
-                raise InputError(
-                    f"{folder}: {names} both look like the {what} of {key!r}. {_manifest(paths)}"
-                )
+    check_once(images, masks, paths, folder=folder)
     if 2 * len(both) < len(images):
         raise InputError(
             f"{folder} holds {len(masks)} files that are named like masks beside "
@@ -78,6 +72,23 @@ def pair(paths: Mapping[Path, str], *, folder: str) -> Pairs | None:
         {key: file for key, (file,) in masks.items()},
         ", ".join(words),
     )
+
+
+def check_once(
+    images: Mapping[str, Sequence[Path]],
+    masks: Mapping[str, Sequence[Path]],
+    paths: Mapping[Path, str],
+    *,
+    folder: str,
+) -> None:
+    """Raises an `InputError` where two files could be the image, or the mask, of one name."""
+    for what, found in (("image", images), ("mask", masks)):
+        for key, files in found.items():
+            if len(files) > 1:
+                names = " and ".join(paths[file] for file in files[:2])
+                raise InputError(
+                    f"{folder}: {names} both look like the {what} of {key!r}. {_manifest(paths)}"
+                )
 
 
 def read_name(name: str) -> tuple[bool, str, str]:

@@ -13,7 +13,9 @@ from pathlib import Path
 from tfvision.data.sources.file_source import name_key, stem
 from tfvision.data.sources.mask_look import mask_look
 from tfvision.data.sources.name_pairs import Affix, affixes
-from tfvision.data.sources.paired_names import Pairs, pair
+from tfvision.data.sources.paired_names import Pairs, check_once, pair
+
+Files = dict[str, list[Path]]  # name of a pair -> the files that could be meant
 
 _SHARE = 0.25  # of all names, that must have what marks a mask
 
@@ -26,75 +28,80 @@ def pair_beside(paths: Mapping[Path, str], *, folder: str) -> Pairs | None:
         folder: What messages call the folder.
 
     Raises:
-        InputError: See `paired_names.pair`.
+        InputError: Two files could be the image, or the mask, of one name; see
+            `paired_names.pair`.
     """
-    return pair(paths, folder=folder) or _by_affix(paths) or _by_format(paths)
-
-
-def _by_affix(paths: Mapping[Path, str]) -> Pairs | None:
-    """By what masks have before or behind the names of their images."""
-    files = {file: _name(path) for file, path in paths.items()}
-    best: tuple[int, Pairs | None] = (0, None)
-    marks = affixes(list(files.values()), share=_SHARE)
-    for mark in sorted(marks, key=lambda affix: affix.length):
-        if not mark.length:
-            continue
-        masks = _with(files, mark)
-        rest = {file: name for file, name in files.items() if file not in masks.values()}
-        for other in affixes(list(rest.values()), share=0.5):
-            images = _with(rest, other)
-            count = len(images.keys() & masks.keys())
-            if count <= best[0] or 2 * count < max(len(images), len(masks)):
-                continue
-            pairs = _told_apart((mark, masks), (other, images))
-            if pairs is not None:
-                best = count, pairs
-    return best[1]
-
-
-def _by_format(paths: Mapping[Path, str]) -> Pairs | None:
-    """By the extension: `a.jpg` is the image, `a.png` its mask."""
-    by_ending: dict[str, dict[str, Path]] = {}
-    for file, path in paths.items():
-        by_ending.setdefault(posixpath.splitext(path)[1].lower(), {})[name_key(stem(path))] = file
-    if len(by_ending) != 2:
+    by_words = pair(paths, folder=folder)
+    if by_words is not None:
+        return by_words
+    found = _by_affix(paths) or _by_format(paths)
+    if found is None:
         return None
-    (one, first), (other, second) = by_ending.items()
+    images, masks, convention = found
+    check_once(images, masks, paths, folder=folder)
+    first = ({key: files[0] for key, files in side.items()} for side in (images, masks))
+    return Pairs(*first, convention)
+
+
+def _by_affix(paths: Mapping[Path, str]) -> tuple[Files, Files, str] | None:
+    """By what masks have before or behind the names of their images."""
+    names = {file: _name(path) for file, path in paths.items()}
+    best, most = None, 0
+    marks = affixes(list(names.values()), share=_SHARE)
+    for mark in sorted(marks, key=lambda affix: affix.length):
+        masks = _with(names, mark) if mark.length else {}
+        marked = {file for files in masks.values() for file in files}
+        rest = {file: name for file, name in names.items() if file not in marked}
+        for other in affixes(list(rest.values()), share=0.5) if masks else ():
+            images = _with(rest, other)
+            both = images.keys() & masks.keys()
+            count = sum(len(images[key]) == len(masks[key]) == 1 for key in both)
+            if count <= most or 2 * count < max(len(images), len(masks)):
+                continue
+            told = _as_masks(images, masks)
+            if told is not None:
+                order = (other, mark) if told[0] is images else (mark, other)
+                shown = [f"{a}{_ending(side)}" for a, side in zip(order, told, strict=True)]
+                best, most = (*told, ", ".join(shown)), count
+    return best
+
+
+def _by_format(paths: Mapping[Path, str]) -> tuple[Files, Files, str] | None:
+    """By the extension: `a.jpg` is the image, `a.png` its mask."""
+    by_ending: dict[str, Files] = {}
+    for file, path in paths.items():
+        sorted_in = by_ending.setdefault(posixpath.splitext(path)[1].lower(), {})
+        sorted_in.setdefault(name_key(stem(path)), []).append(file)
+    if len(by_ending) < 2:
+        return None
+    one, other, *rare = sorted(by_ending, key=lambda ending: -len(by_ending[ending]))
+    first, second = by_ending[one], by_ending[other]
     if 2 * len(first.keys() & second.keys()) < max(len(first), len(second)):
         return None
-    found = _as_masks(first, second)
-    if found is None:
+    told = _as_masks(first, second)
+    if told is None:
         return None
-    endings = (one, other) if found[0] is first else (other, one)
-    return Pairs(*found, f"*{endings[0]}, *{endings[1]}")
+    for key, files in (item for ending in rare for item in by_ending[ending].items()):
+        told[0].setdefault(key, []).extend(files)
+    endings = (one, other) if told[0] is first else (other, one)
+    return *told, f"*{endings[0]}, *{endings[1]}"
 
 
-def _told_apart(one: tuple[Affix, dict], other: tuple[Affix, dict]) -> Pairs | None:
-    found = _as_masks(other[1], one[1])
-    if found is None:
-        return None
-    shown = {id(files): f"{affix}{_ending(files)}" for affix, files in (one, other)}
-    return Pairs(*found, ", ".join(shown[id(files)] for files in found))
-
-
-def _as_masks(one: dict[str, Path], other: dict[str, Path]) -> tuple[dict, dict] | None:
+def _as_masks(one: Files, other: Files) -> tuple[Files, Files] | None:
     """(images, masks) where just one of the two looks like masks."""
-    looks = [bool(mask_look([files[key] for key in sorted(files)])) for files in (one, other)]
+    looks = [bool(mask_look([files[key][0] for key in sorted(files)])) for files in (one, other)]
     if looks[0] == looks[1]:
         return None
     return (other, one) if looks[0] else (one, other)
 
 
-def _with(files: Mapping[Path, tuple[str, str]], affix: Affix) -> dict[str, Path]:
-    """Name of the pair -> file, of those that have an affix; none where one stands twice."""
-    found: dict[str, Path] = {}
-    for file, (where, name) in files.items():
+def _with(names: Mapping[Path, tuple[str, str]], affix: Affix) -> Files:
+    """Name of the pair -> files, of those that have an affix."""
+    found: Files = {}
+    for file, (where, name) in names.items():
         core = affix.core(name)
         if core is not None:
-            key = f"{where}/{core}".lstrip("/")
-            if key in found:
-                return {}
-            found[key] = file
+            found.setdefault(f"{where}/{core}".lstrip("/"), []).append(file)
     return found
 
 
@@ -103,6 +110,6 @@ def _name(path: str) -> tuple[str, str]:
     return where, name
 
 
-def _ending(files: Mapping[str, Path]) -> str:
-    endings: Sequence[str] = [file.suffix for file in files.values()]
+def _ending(files: Files) -> str:
+    endings: Sequence[str] = [same[0].suffix for same in files.values()]
     return max(endings, key=endings.count)

@@ -175,8 +175,8 @@ def _left(tree: Tree, used: Iterable[str]) -> Counter[tuple[str, str]]:
 
 
 def _some(count: int, ending: str) -> str:
-    kind = f"{ending} file{'s' * (count != 1)}" if ending else "files without extension"
-    return f"{count} {kind}"
+    name = f"{ending} file" if ending else "file"
+    return f"{count} {name}{'s' * (count != 1)}{'' if ending else ' without extension'}"
 
 
 def _shown(folder: str) -> str:
