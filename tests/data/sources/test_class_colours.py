@@ -44,6 +44,18 @@ def test_other_separators_and_headers(tmp_path, table):
     np.testing.assert_array_equal(source.read(0).mask, mask(0))
 
 
+def test_the_list_of_camvid(tmp_path):
+    text = "64 128 64\ttree\n128 0 128\t\tlarge road\n0 0 0 Void\n"
+    root = town(tmp_path, text, "label_colors.txt")
+    assert sees(list_tree(root)) == "colours of classes in label_colors.txt"
+    source = colour_masks(root)
+    assert source.class_names == ["tree", "large road", "Void"]
+    np.testing.assert_array_equal(source.read(2).mask, mask(2))
+    (root / "label_colors.txt").write_text("64 128 64 tree\n128 0 road\n")
+    with pytest.raises(InputError, match="line 2 is '128,0,road'; it must be"):
+        colour_masks(root)
+
+
 @pytest.mark.parametrize("parts", [("train", "val", "test"), ("train", "test")])
 def test_splits(tmp_path, parts):
     for part in parts:

@@ -146,6 +146,22 @@ def test_train_without_val_is_still_to_be_split(tmp_path):
     assert parts == [("test", "test"), ("train", None)]
 
 
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (["crash_test"], [None]),
+        (["instances_val2017"], ["val"]),
+        (["leaves-train", "leaves-val"], ["train", "val"]),
+        (["annotations_test", "annotations_train"], ["test", None]),
+    ],
+)
+def test_what_names_of_files_say_of_splits(tmp_path, names, splits):
+    for k, name in enumerate(names):
+        save(tmp_path / "images" / f"{k}.png", image(k))
+        write(tmp_path / "annotations" / f"{name}.json", table([f"{k}.png"]))
+    assert [record.split for record in coco_masks(tmp_path).records] == splits
+
+
 def test_categories_are_in_the_order_of_their_ids_and_one_may_be_the_background(tmp_path):
     categories = [STEM, {"id": 41, "name": "ring"}, {"id": 0, "name": "Background"}, LEAF]
     source = coco_masks(shop(tmp_path, categories=categories))

@@ -215,6 +215,11 @@ def test_what_lies_beyond_the_picture():
         assert beyond(coordinates(points), (6, 8)) == expected
 
 
+def test_more_classes_than_a_mask_can_tell_apart():
+    with pytest.raises(InputError, match="300 classes are drawn; at most 254 can be"):
+        Rule().classes([str(number) for number in range(300)])
+
+
 @pytest.mark.parametrize("wrong", [{"overlap": "top"}, {"undrawn": "none"}])
 def test_unknown_rules_are_refused(wrong):
     with pytest.raises(InputError, match="must be one of"):

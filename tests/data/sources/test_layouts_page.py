@@ -21,9 +21,9 @@ what is read:
     ```
 
 Indentation is depth. `# masks` behind a folder or file says that these image files are masks of
-0 and 1; all other image files are noise in colour. `prints` is the layout's line; the data lie in
-a folder called `data`. A file that has no `file` block and is no image holds one letter. To add a
-layout, add its blocks to the page.
+0 and 1, `# masks in colours` that they are black and dark red; all other image files are noise in
+colour. `prints` is the layout's line; the data lie in a folder called `data`. A file that
+has no `file` block and is no image holds one letter. To add a layout, add its blocks to the page.
 """
 
 import re
@@ -37,6 +37,7 @@ from tests.data.make import image, save
 from tfvision.data.files.tree import is_image
 from tfvision.data.sources.recognise import open_source
 
+COLOURS = np.array([[0, 0, 0], [128, 0, 0]], np.uint8)
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "layouts.md"
 
 
@@ -68,20 +69,21 @@ def examples(text: str) -> list[Example]:
     return found
 
 
-def paths(tree: str) -> list[tuple[str, bool]]:
-    """Path of each file of a tree, and whether it is a mask."""
-    found: list[tuple[str, bool]] = []
-    above: list[tuple[int, str, bool]] = []
+def paths(tree: str) -> list[tuple[str, str]]:
+    """Path of each file of a tree, and what it is: "masks", "masks in colours" or ""."""
+    found: list[tuple[str, str]] = []
+    above: list[tuple[int, str, str]] = []
     for line in tree.splitlines():
         name, _, comment = line.partition("#")
         depth, name = len(name) - len(name.lstrip()), name.strip()
         above = [step for step in above if step[0] < depth]
-        is_mask = comment.strip() == "masks" or any(step[2] for step in above)
+        of_folder = next((step[2] for step in above if step[2]), "")
+        masks = comment.strip() if comment.strip().startswith("masks") else of_folder
         if name.endswith("/"):
-            above.append((depth, name, is_mask))
+            above.append((depth, name, masks))
             continue
         start = "".join(step[1] for step in above)
-        found += [(start + one, is_mask) for one in numbered(name)]
+        found += [(start + one, masks) for one in numbered(name)]
     return found
 
 
@@ -98,12 +100,13 @@ def numbered(name: str) -> list[str]:
 
 
 def build(example: Example, root: Path) -> Path:
-    for seed, (path, is_mask) in enumerate(paths(example.tree)):
+    for seed, (path, masks) in enumerate(paths(example.tree)):
         file = root / path
         if is_image(path):
             labels = np.zeros((24, 32), np.uint8)
             labels[4 + seed % 5 : 16, 6:20] = 1
-            save(file, labels if is_mask else image(seed, 24, 32))
+            pixels = COLOURS[labels] if masks == "masks in colours" else labels
+            save(file, pixels if masks else image(seed, 24, 32))
         else:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(example.files.get(path, "x"))
@@ -135,4 +138,4 @@ FIELDS = ("source", "truth", "prints")
 def test_the_page_is_understood():
     assert len(EXAMPLES) > 15
     assert numbered("a_08.png ... a_11.png") == ["a_08.png", "a_09.png", "a_10.png", "a_11.png"]
-    assert paths("a/  # masks\n  1.png\nb/\n  2.txt\n") == [("a/1.png", True), ("b/2.txt", False)]
+    assert paths("a/  # masks\n  1.png\nb/\n  2.txt\n") == [("a/1.png", "masks"), ("b/2.txt", "")]

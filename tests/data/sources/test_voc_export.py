@@ -195,6 +195,16 @@ def test_numbers_beside_a_labelmap(tmp_path):
     np.testing.assert_array_equal(source.read(1).mask, with_border(1))
 
 
+def test_white_that_no_class_has_is_never_taken_for_no_label(tmp_path):
+    """Masks of 0 and 255 beside a labelmap.txt of other colours."""
+    root = export(tmp_path)
+    for k in range(4):
+        save(root / "SegmentationClass" / f"f{k}.png", (mask(k) > 0).astype(np.uint8) * 255)
+    errors = scan(voc_masks(root), cache=False).errors
+    assert len(errors) == 4
+    assert "holds the colour #ffffff" in errors[0].problem
+
+
 def test_colours_left_out_and_void(tmp_path):
     """Colours that labelmap.txt leaves out are VOC's, in its order; void is no label."""
     labelmap = "background:::\nleaf:::\nspot:::\nvoid:9,9,9::\n"

@@ -74,6 +74,14 @@ def test_splits_in_either_nesting(tmp_path, nesting):
     assert not source.problems
 
 
+def test_folders_that_have_test_in_their_names_are_no_test_set(tmp_path):
+    plants(tmp_path, "images/road-test", "labels/road-test")
+    plants(tmp_path, "images/farm", "labels/farm")
+    source = yolo_polygons(tmp_path)
+    assert {record.split for record in source.records} == {None}
+    assert [record.id for record in source.records][::4] == ["farm/a0", "road-test/a0"]
+
+
 def test_labels_beside_their_images(tmp_path):
     root = plants(tmp_path, "shots", "shots")
     write(root / "shots" / "classes.txt", "leaf", "stem")

@@ -27,8 +27,8 @@ from tfvision.data.sources.samples import (
     listed,
     numbered,
     open_tree,
+    part_of,
     settle_split,
-    split_of,
     the_one,
 )
 from tfvision.errors import InputError
@@ -155,7 +155,7 @@ def _add(samples: Samples, folder: str, masks: dict[str, str], kind: str, classe
     """Adds images with their masks; a test part whose masks hold no class has none."""
     tree, values = samples.tree, _values(kind, classes)
     names = {stem(path).removesuffix(IMAGE_END): join(folder, path) for path in tree.images(folder)}
-    parts = {name: split_of(name.partition("/")[0]) or "" for name in names}
+    parts = {name: part_of(name.partition("/")[0]) for name in names}
     of_test = [masks[name] for name in names if parts[name] == "test" and name in masks]
     empty = bool(of_test) and _without_classes(samples, of_test[0], kind)
     given = {*parts.values()}

@@ -6,7 +6,8 @@
     road,128,64,128
     sky,70,130,180
 
-Images and masks are found as the source `folder` finds them.
+or `label_colors.txt`, lines `128 64 128 road`, as CamVid has it. Images and masks are found as the
+source `folder` finds them.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ from tfvision.data.files.reading import OF_MASKS, takes_reading
 from tfvision.data.files.tree import Tree
 from tfvision.data.sources.file_source import FileSource
 from tfvision.data.sources.mask_folder import folder
-from tfvision.data.sources.samples import listed, numbered, open_tree
+from tfvision.data.sources.samples import lines_of, listed, numbered, open_tree
 from tfvision.errors import InputError
 
 COLUMNS = {
@@ -27,6 +28,7 @@ COLUMNS = {
     "b": ("b", "blue"),
 }
 NO_CLASS = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "border")
+LISTS = ("label_colors.txt", "label_colours.txt")
 MANY = 20  # tables at the root: none of them is a table of classes
 
 
@@ -37,9 +39,13 @@ def sees(tree: Tree) -> str | None:
 
 
 def class_tables(tree: Tree) -> list[str]:
-    """The CSV files at the root whose header has a name and three colours."""
+    """The CSV files at the root whose header has a name and three colours, `label_colors.txt`."""
+    if tree.of_file:
+        return []
+    lists = [name for name in tree.files[""] if name.lower() in LISTS]
     names = [name for name in tree.files[""] if name.lower().endswith((".csv", ".tsv"))]
-    return [name for name in names[:MANY] if _columns(_header(tree.root / name)) is not None]
+    tables = [name for name in names[:MANY] if _columns(_header(tree.root / name)) is not None]
+    return [*tables, *lists]
 
 
 def _header(path: Path) -> list[str]:
@@ -72,17 +78,13 @@ def read_class_table(path: Path) -> tuple[list[str], dict[Colour, int]]:
         InputError: Names the line with a colour that is none, or a name or colour that is
             there twice.
     """
-    rows = read_cells(path)
-    columns = _columns(rows[0][1]) if rows else None
-    if columns is None:
-        raise InputError(f"{path}: the header must name name, r, g and b.")
     names: list[str] = []
     palette: dict[Colour, int] = {}
-    for line, cells in rows[1:]:
+    for line, cells in _rows(path):
         try:
-            name = cells[columns["name"]]
-            red, green, blue = (int(cells[columns[column]]) for column in "rgb")
-        except (IndexError, ValueError) as error:
+            name, *colours = cells
+            red, green, blue = map(int, colours)
+        except ValueError as error:
             raise InputError(
                 f"{path}, line {line} is {','.join(cells)!r}; it must be a name and three whole "
                 "numbers r, g, b."
@@ -98,6 +100,20 @@ def read_class_table(path: Path) -> tuple[list[str], dict[Colour, int]]:
     if len(names) < 2:
         raise InputError(f"{path} must list two classes or more; found {len(names)}.")
     return names, palette
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Line, and name, r, g, b of each class; fewer cells where a line has fewer."""
+    if path.suffix.lower() == ".txt":
+        lines = enumerate(lines_of(path, path.name), 1)
+        cells = [(line, text.split(maxsplit=3)) for line, text in lines]
+        return [(line, [*found[3:], *found[:3]]) for line, found in cells]
+    rows = read_cells(path)
+    columns = _columns(rows[0][1]) if rows else None
+    if columns is None:
+        raise InputError(f"{path}: the header must name name, r, g and b.")
+    places = [columns[column] for column in ("name", "r", "g", "b")]
+    return [(line, [cells[at] for at in places if at < len(cells)]) for line, cells in rows[1:]]
 
 
 @takes_reading(without=OF_MASKS)

@@ -31,6 +31,7 @@ from tfvision.data.sources.samples import (
     join,
     listed,
     numbered,
+    part_of,
     settle_split,
     split_of,
 )
@@ -142,7 +143,7 @@ def class_names(files: Sequence[CocoFile]) -> tuple[list[str], list[str]]:
 
 
 def _split(path: str) -> str:
-    return split_of(PurePosixPath(path).name) or split_of(path.rpartition("/")[0]) or ""
+    return split_of(PurePosixPath(path).name) or part_of(path.rpartition("/")[0])
 
 
 def _choose(tree: Tree, given: Sequence[str] | None) -> dict[str, str]:
@@ -152,6 +153,8 @@ def _choose(tree: Tree, given: Sequence[str] | None) -> dict[str, str]:
         raise InputError(
             f"{tree.root} holds no COCO annotations (a JSON with images, annotations)."
         )
+    if len(files) == 1:  # alone, `crash_test.json` names no split
+        files = {name: part_of(name.removesuffix(".json")) for name in files}
     of_split: dict[str, list[str]] = {}
     for name, split in files.items():
         of_split.setdefault(split, []).append(name)

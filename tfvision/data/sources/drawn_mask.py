@@ -52,7 +52,15 @@ class Rule:
         """The classes in order, and the label of each name that is drawn.
 
         Where nothing drawn is background, that is class 0; a name that says so is this class.
+
+        Raises:
+            InputError: More classes than a mask can tell apart.
         """
+        if len(names) >= NO_LABEL:
+            raise InputError(
+                f"{len(names)} classes are drawn; at most {NO_LABEL - 1} can be, since the label "
+                f"{NO_LABEL} means no label. Leave some out of the annotations."
+            )
         if self.undrawn == "no_label":
             return list(names), {name: label for label, name in enumerate(names)}
         own = [name for name in names if name.strip("_").lower() != "background"]

@@ -27,9 +27,9 @@ from tfvision.data.sources.samples import (
     listed,
     numbered,
     open_tree,
+    part_of,
     settle_split,
     short_ids,
-    split_of,
 )
 from tfvision.errors import InputError
 
@@ -109,7 +109,7 @@ def labelme(
     samples = Samples(tree, allow_outside_root)
     images = _Images(tree)
     found = {one.path: images.of(one, samples) for one in files}
-    parts = {i: split_of(i.rpartition("/")[0]) or "" for i in found.values() if i}
+    parts = {i: part_of(i.rpartition("/")[0]) for i in found.values() if i}
     given, ids = {*parts.values()}, short_ids(parts)
     for one in files:
         image = found[one.path]

@@ -20,8 +20,8 @@ from tfvision.data.sources.samples import (
     counted,
     join,
     open_tree,
+    part_of,
     settle_split,
-    split_of,
 )
 from tfvision.errors import InputError
 
@@ -78,7 +78,7 @@ def object_masks(
             f"objects in {MASKS}/."
         )
     samples = Samples(tree, allow_outside_root)
-    parts = {folder: split_of(folder.rpartition("/")[0]) or "" for folder in folders}
+    parts = {folder: part_of(folder.rpartition("/")[0]) for folder in folders}
     given = {*parts.values()}
     objects = empty = 0
     for folder in folders:

@@ -20,6 +20,11 @@ SPLIT_WORDS = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+FILLERS = {
+    *("image", "images", "img", "imgs", "mask", "masks", "label", "labels", "annotation"),
+    *("annotations", "instances", "coco", "json", "set", "data", "dataset", "stage", "split"),
+}
+"""Words that say nothing more beside the name of a split."""
 NO_BOXES = (
     "These are boxes, not masks, and no task trains on boxes yet. For a segmentation export "
     "polygons or masks from the annotation tool."
@@ -30,6 +35,17 @@ def split_of(path: str) -> str | None:
     """The split that a path's words name: `annotations/instances_train2017.json` is "train"."""
     found = {SPLIT_WORDS[w] for w in re.findall(r"[a-z]+", path.lower()) if w in SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
+
+
+def part_of(folder: str) -> str:
+    """The part that a folder is of, by one of the names in its path that says nothing else: of
+    `images/train2017` and `stage1_test`, not of `road test`; "" where none or two do."""
+    found = set()
+    for name in folder.split("/"):
+        words = {word for word in re.findall(r"[a-z]+", name.lower()) if word not in FILLERS}
+        if len(words) == 1 and words <= SPLIT_WORDS.keys():
+            found.add(SPLIT_WORDS[words.pop()])
+    return found.pop() if len(found) == 1 else ""
 
 
 def settle_split(part: str, given: set[str]) -> str | None:

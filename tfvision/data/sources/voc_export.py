@@ -12,7 +12,7 @@ the split is made by this toolkit.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -46,7 +46,7 @@ MASKS = (
 )
 LISTS = {"train": "train", "val": "val", "test": "test", "trainval": "", "default": ""}
 NAMES = ("classes.txt", "class_names.txt")
-LOOKED_AT = 20  # files of boxes whose names of classes are looked at
+LOOKED_AT = 20  # masks, and files of boxes, whose classes are looked at
 
 
 def sees(tree: Tree) -> str | None:
@@ -234,16 +234,17 @@ class _Classes:
 
 
 def _classes(tree: Tree, home: str, folder: str, images: list[str]) -> _Classes:
-    mask = tree.root / join(home, folder, tree.images(join(home, folder))[0])
-    numbers, colours = _values(mask)
+    masks = [tree.root / join(home, folder, name) for name in tree.images(join(home, folder))]
+    numbers, colours = _values(masks[:LOOKED_AT])
     if "labelmap.txt" in tree.files[home]:
         labelmap = read_labelmap(tree.root / join(home, "labelmap.txt"), "labelmap.txt")
         known = numbered(labelmap.names)
         without = f", no label: {listed(labelmap.ignored)}" if labelmap.ignored else ""
-        if not colours <= {*labelmap.palette} and numbers <= {*range(len(labelmap.names)), 255}:
+        classes = {*range(len(labelmap.names))}
+        if not colours <= {*labelmap.palette} and {0} < numbers - {255} <= classes:
             if not labelmap.in_order:
                 raise InputError(
-                    f"{mask} holds class numbers, and labelmap.txt does not begin with the "
+                    f"{masks[0]} holds class numbers, and labelmap.txt does not begin with the "
                     "background: it is unclear what the numbers mean. Order its lines so that "
                     "the first is number 0."
                 )
@@ -265,17 +266,21 @@ def _classes(tree: Tree, home: str, folder: str, images: list[str]) -> _Classes:
     return _Classes(None, palette, f"{how}, no names: labelmap.txt or classes.txt would say them")
 
 
-def _values(path: Path) -> tuple[set[int], set[Colour]]:
-    """The numbers (empty where it stores colours) and the colours that a mask file holds."""
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
-            colours = {*map(tuple, np.unique(pixels, axis=0).tolist())}
-            grey = image.mode in ("L", "P", "1")
-            numbers = {*np.unique(np.asarray(image)).tolist()} if grey else set()
-    except OSError:  # the scan says what is wrong with it
-        return set(), set()
-    return numbers, colours
+def _values(paths: Sequence[Path]) -> tuple[set[int], set[Colour]]:
+    """The numbers (none where a file stores colours) and the colours that mask files hold."""
+    numbers: set[int] = set()
+    colours: set[Colour] = set()
+    grey = True
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+                grey &= image.mode in ("L", "P", "1")
+                numbers |= {*np.unique(np.asarray(image)).tolist()} if grey else set()
+        except OSError:  # the scan says what is wrong with it
+            continue
+        colours |= {*map(tuple, np.unique(pixels, axis=0).tolist())}
+    return numbers if grey else set(), colours
 
 
 def _is_voc(tree: Tree, home: str, images: list[str]) -> bool:

@@ -20,9 +20,9 @@ from tfvision.data.sources.samples import (
     counted,
     numbered,
     open_tree,
+    part_of,
     settle_split,
     short_ids,
-    split_of,
 )
 from tfvision.data.sources.yolo_files import (
     BOX,
@@ -128,14 +128,14 @@ def _add_images(
     samples: Samples, labels: YoloLabels, masks: Mapping[str, DrawnMask], nothing: DrawnMask
 ) -> None:
     """Adds images with their masks, and those of a test part that have none."""
-    parts = {image: split_of(image.rpartition("/")[0]) or "" for image in labels.texts}
+    parts = {image: part_of(image.rpartition("/")[0]) for image in labels.texts}
     given, ids = {*parts.values()}, short_ids(parts)
     for image, text in labels.texts.items():
         mask = masks[text] if text else nothing
         place = text or f"{image} (no label file)"
         split = settle_split(parts[image], given)
         samples.add(ids[image], image, mask, part=parts[image], split=split, mask_place=place)
-    left = [i for i in labels.unlabelled if split_of(i.rpartition("/")[0]) != "test"]
+    left = [i for i in labels.unlabelled if part_of(i.rpartition("/")[0]) != "test"]
     test = {image: "test" for image in labels.unlabelled if image not in {*left}}
     for image, identity in short_ids(test).items():
         samples.add(identity, image, None, part="test", split="test")
