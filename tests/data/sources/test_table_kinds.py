@@ -5,7 +5,7 @@ import pytest
 from tests.data.make import image, save
 from tfvision.data.sources.class_table import label_table
 from tfvision.data.sources.mask_table import manifest
-from tfvision.data.sources.recognise import OtherTruth, open_source
+from tfvision.data.sources.recognise import OtherTruth, open_source, truth_in
 from tfvision.data.sources.unlabelled import check_has_truth
 from tfvision.errors import InputError
 
@@ -208,6 +208,9 @@ def test_a_list_of_images_and_masks_under_other_names(tmp_path):
     for i in range(6):
         save(tmp_path / "a" / f"{i}.png", image(i))
         save(tmp_path / "b" / f"{i}.png", image(i, channels=1) % 3)
+    rows = [f"a/{i}.png,b/{i}.png,{'xy'[i % 2]}" for i in range(6)]
+    (tmp_path / "list.csv").write_text(lines("image,mask,remark", rows))
+    assert truth_in(tmp_path / "list.csv") == "masks"
     rows = [f"{i},a/{i}.png,b/{i}.png" for i in range(6)]
     (tmp_path / "list.csv").write_text(lines(",image_path,mask_path", rows))
     source = manifest(tmp_path / "list.csv")

@@ -251,7 +251,7 @@ def _without_label(
         note += f"; no image is of {', '.join(empty)}" if empty else ""
         unused = {place: name for place, name in others.items() if place not in classes}
         return Columns(places, 1, classes, [note, *_notes(header, rows, places, unused)])
-    if len(others) == 1:
+    if len(others) == 1 and "mask" not in places:  # beside masks it may be a remark
         ((place, name),) = others.items()
         if looks_like_labels([cells[place] for cells in rows], name):
             note = f"{path.name}: labels are those of the column {name}, the only one left"
