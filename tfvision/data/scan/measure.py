@@ -12,12 +12,13 @@ from tfvision.data.files.cache import read_json, write_json
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.timeout import map_in_time
 from tfvision.data.scan.mask_fit import Fit
+from tfvision.data.scan.patches import Patch
 from tfvision.data.scan.sketch import Sketch, make_sketch
 from tfvision.data.sources.source import Source
 from tfvision.data.truth import truth_kind
 from tfvision.data.truth.base import sha256_of
 
-FORMAT = 4  # of the kept facts; another number looks again
+FORMAT = 5  # of the kept facts; another number looks again
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,9 @@ def _to_json(
 def _from_json(fact: dict[str, Any]) -> Facts:
     values = {int(value): count for value, count in fact["values"].items()}
     kept = fact["sketch"]
-    sketch = Sketch(**{**kept, "fit": None if kept["fit"] is None else Fit(**kept["fit"])})
+    fit = None if kept["fit"] is None else Fit(**kept["fit"])
+    patches = tuple(Patch(**{**p, "colour": tuple(p["colour"])}) for p in kept["patches"])
+    sketch = Sketch(**{**kept, "fit": fit, "patches": patches})
     warnings = tuple(fact["warnings"])
     boxes, classes = tuple(map(tuple, fact["boxes"])), tuple(fact["box_classes"])
     known = {"values": values, "warnings": warnings, "sketch": sketch}
