@@ -1,12 +1,13 @@
 """The audit of a data set: duplicates, leaks, chains, masks of other images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfvision.data.audit import masks
 from tfvision.data.audit.finding import KINDS, Audit, Finding
 from tfvision.data.audit.labels import exact_conflict, near_conflicts
 from tfvision.data.audit.near_duplicates import compare
+from tfvision.data.audit.odd_patches import Odd, findings_of, odd_patches
 from tfvision.data.audit.regions import by_look
 from tfvision.data.audit.shortcut import Tested, look_behind
 from tfvision.data.audit.similar_images import Pictures, find_pictures
@@ -38,21 +39,23 @@ def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = N
     records, facts = source.records, scan.facts
     splits = [record.split for record in records] if splits is None else list(splits)
     pictures = find_pictures(facts, [record.part for record in records], scan.image_sha256)
+    odd = odd_patches(facts)
     kind = truth_kind(source.truth)
     if kind.drawn == "mask":
         groups = masks.masks_under(facts, [record.labelled for record in records])
     else:
         groups = masks.regions_under(facts)
     usual = masks.settle(facts, groups, pictures.unit)
-    shared = masks.shared(groups, facts, pictures.unit, usual)
+    shared = masks.shared(groups, facts, pictures, usual, ignore=source.ignore_label)
     one_label = kind.names_image
     seen = look_behind(source, scan, pictures, splits) if one_label else Tested()
     findings = [
         *_exact(pictures, facts, records, splits, usual=usual, kind=kind),
-        *_near(pictures, facts, records, splits, kind=kind),
+        *(near := _near(pictures, facts, records, splits, kind=kind, odd=odd)),
+        *findings_of(odd, {i for finding in near for i in finding.members}),
         *_chains(pictures, records, splits),
         *(by_look(shared, source, scan, pictures.unit) if one_label else shared),
-        *masks.misfits(groups, facts, pictures.unit, usual),
+        *masks.misfits(groups, facts, pictures, usual),
         *(near_conflicts(pictures, facts, records) if one_label else ()),
         *seen.findings,
     ]
@@ -138,6 +141,7 @@ def _near(
     records: Sequence[Record],
     splits: Sequence[str | None],
     kind: Truth,
+    odd: Mapping[int, Odd],
 ) -> list[Finding]:
     """A finding for each cluster of near-duplicates that is no chain."""
     findings = []
@@ -145,7 +149,7 @@ def _near(
         if not inside or cluster in pictures.chains:
             continue
         severity, where = _leak(cluster, records, splits)
-        suspects, difference, evidence = _altered(inside, pictures, facts)
+        suspects, difference, evidence = _altered(cluster, inside, pictures, facts, odd=odd)
         truths = {facts[i].truth_sha256 for i in cluster if records[i].labelled} - {""}
         labelled = sum(records[i].labelled for i in cluster)
         reading = f"{len(cluster)} images show nearly the same" * (len(cluster) > 2)
@@ -165,12 +169,17 @@ def _near(
 
 
 def _altered(
-    inside: Sequence[tuple[int, int]], pictures: Pictures, facts: Sequence[Facts | None]
+    cluster: Sequence[int],
+    inside: Sequence[tuple[int, int]],
+    pictures: Pictures,
+    facts: Sequence[Facts | None],
+    odd: Mapping[int, Odd],
 ) -> tuple[list[int], str, dict[str, Any]]:
     """Which members of a cluster hold a stain: suspects, the reading's end, evidence.
 
-    A member is suspected where one pair speaks against it, and no pair for it. A
-    picture whose mask lies on its edges better than on the other's is not the stained one.
+    A member is suspected where one pair speaks against it, and no pair for it, or where it has
+    a patch that no other picture of the set has. A picture whose mask lies on its edges better
+    than on the other's is not the stained one.
     """
     held, cleared, regions = set(), set(), 0
     first, second = min(inside)
@@ -184,22 +193,38 @@ def _altered(
         if same is None or not same.altered.any():
             continue
         regions += 1
+        if _drawn_apart(facts, *pair):
+            continue
         answer, measured = stained(*thumbs, same)
         evidence.update(measured)
         if answer is not None and not _fits_better(facts, pair[answer], pair[1 - answer]):
             held.add(pair[answer])
             cleared.add(pair[1 - answer])
+    patched = [i for i in cluster if i in odd]
+    if patched:  # that is seen in the picture itself, and against the whole set
+        evidence.update(odd[patched[0]].evidence)
+        text = "suspected to be the altered copy, as of one " + odd[patched[0]].reading
+        return patched, text, evidence
     suspects = sorted(held - cleared)
     if suspects:
         text = (
-            "they differ in one region, whose outline is an edge in one of them only: that one "
-            "is suspected to be the altered copy"
+            "they differ in one region, which is an edge all around or covered in one of them "
+            "only: that one is suspected to be the altered copy"
         )
     elif regions:
         text = "they differ in one region; which one is altered is undecided"
     else:
         text = "they may be one picture, saved or cut twice; which came first is undecided"
     return suspects, text, evidence
+
+
+def _drawn_apart(facts: Sequence[Facts | None], i: int, j: int) -> bool:
+    """Whether both have a mask or region, and another one: then neither is a copy."""
+    held = [
+        facts[k].region_sha256 or (facts[k].sketch.borders and facts[k].truth_sha256)
+        for k in (i, j)
+    ]
+    return all(held) and held[0] != held[1]
 
 
 def _fits_better(facts: Sequence[Facts | None], i: int, j: int) -> bool:

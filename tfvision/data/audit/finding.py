@@ -14,6 +14,7 @@ KINDS = {
     "shortcut": "the background alone predicts the class",
     "background_shift": "the background of the test images is not that of the training images",
     "near_duplicates": "nearly the same image more than once",
+    "stained_image": "a patch of one colour that no other picture has",
     "chain": "a run of neighbouring frames or slices, each nearly the one before",
     "shared_mask": "one mask under different images",
     "uniform_masks": "equal masks that are rightly equal: one class throughout",

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from tfvision.data.audit.finding import Finding
+from tfvision.data.audit.similar_images import Pictures
 from tfvision.data.scan.mask_fit import Calibration, Fit, calibrate, measure_fit
 from tfvision.data.scan.measure import Facts
 from tfvision.data.scan.sketch import unpack_map
 
 CONTROLS = 300  # masks laid on images that are not theirs
 OWNER, STRANGER = 3.0, 0.5  # ratios: fits on its own; fits rather worse than own masks do
+SHOWN = 0.9  # probability of being the owner from which it is
 POSSIBLE = 0.02  # probability of being the owner below which a member is suspected
 NO_EDGES = Fit(0.0, 0.0, 0.0, 0.0)
 SLIPPED = 2.0  # pixels that a mask must be off at least
@@ -39,12 +41,13 @@ def _holders(hashes: Sequence[str]) -> dict[str, list[int]]:
     return groups
 
 
-def _only_value(fact: Facts) -> int | None:
-    """The one value a mask or region holds; None where it holds several."""
+def _only_value(fact: Facts, ignore: int | None) -> int | None:
+    """The one value a mask or region holds, "no label" aside; None where it holds several."""
     if fact.region_sha256:
         whole = fact.height * fact.width
         return {0: 0, whole: 1}.get(fact.region_pixels)
-    return next(iter(fact.values)) if len(fact.values) == 1 else None
+    values = set(fact.values) - {ignore} or set(fact.values)
+    return next(iter(values)) if len(values) == 1 else None
 
 
 def settle(
@@ -82,22 +85,32 @@ def _control(facts: AllFacts, alone: Sequence[int], unit: Sequence[int]) -> list
 def shared(
     groups: Mapping[str, Sequence[int]],
     facts: AllFacts,
-    unit: Sequence[int],
+    pictures: Pictures,
     usual: Calibration | None,
+    *,
+    ignore: int | None = None,
 ) -> list[Finding]:
-    """A finding for each mask under several pictures."""
+    """A finding for each mask under several pictures.
+
+    Args:
+        groups: As `masks_under` gives them.
+        facts, pictures: Of all samples.
+        usual: What `settle` found.
+        ignore: The value that means "no label".
+    """
     findings = []
     for members in groups.values():
-        if len({unit[i] for i in members}) > 1:
-            if _only_value(facts[members[0]]) is not None:
-                findings.append(_uniform(members, facts))
+        unit = pictures.apart(members)
+        if len(set(unit.values())) > 1:
+            if _only_value(facts[members[0]], ignore) is not None:
+                findings.append(_uniform(members, facts, ignore))
             else:
                 findings.append(_shared(list(members), facts, unit, usual))
     return findings
 
 
-def _uniform(members: Sequence[int], facts: AllFacts) -> Finding:
-    value = _only_value(facts[members[0]])
+def _uniform(members: Sequence[int], facts: AllFacts, ignore: int | None) -> Finding:
+    value = _only_value(facts[members[0]], ignore)
     reading = (
         f"{len(members)} images have a mask that holds nothing but {value}: such masks are "
         "equal without being copies, and nothing speaks against them"
@@ -108,77 +121,100 @@ def _uniform(members: Sequence[int], facts: AllFacts) -> Finding:
 
 
 def _shared(
-    members: list[int], facts: AllFacts, unit: Sequence[int], usual: Calibration | None
+    members: list[int], facts: AllFacts, unit: Mapping[int, int], usual: Calibration | None
 ) -> Finding:
     fits = {i: facts[i].sketch.fit for i in members}
-    head = f"one mask under {len({unit[i] for i in members})} different images; "
+    number = len(set(unit.values()))
     evidence: dict[str, Any] = {"fit": {i: fit.here for i, fit in fits.items() if fit}}
-    if usual is None or not usual.informative:
-        reading = head + "which of them it belongs to is undecided: " + why_not(usual)
-        return Finding(
-            "shared_mask", "warning", tuple(members), (), reading=reading, evidence=evidence
-        )
-    evidence.update(calibration_evidence(usual))
-    # The borders are the same for all: where some have a fit, the others have no edges.
-    ratio = {i: usual.ratio(fit or NO_EDGES) for i, fit in fits.items()}
-    if not any(fits.values()):
-        reading = head + "which it belongs to is undecided: its borders are too short"
-        return Finding(
-            "shared_mask", "warning", tuple(members), (), reading=reading, evidence=evidence
-        )
-    by_unit: dict[int, float] = {}
-    for i in members:
-        by_unit[unit[i]] = max(by_unit.get(unit[i], 0.0), ratio[i])
-    owners = [u for u, value in by_unit.items() if value >= OWNER]
-    strangers = _strangers(by_unit, usual, owners)
+    ratio: dict[int, float] = {}
+    if usual is None or not any(fits.values()):
+        why = "its borders are too short" if usual is not None else why_not(usual)
+    else:
+        evidence.update(calibration_evidence(usual))
+        why = "the fits are too much alike" if usual.informative else why_not(usual)
+        if usual.informative or number > 2:
+            # The borders are the same for all: where some have a fit, the others have no edges.
+            for i, fit in fits.items():
+                ratio[unit[i]] = max(ratio.get(unit[i], 0.0), usual.ratio(fit or NO_EDGES))
+    fitting = [u for u, value in ratio.items() if value >= OWNER and usual.informative]
+    owners = _owners(ratio)
+    if ratio:
+        chance = _ownership(ratio)
+        evidence["ownership"] = {i: round(chance[unit[i]], 4) for i in members}
+    all_fit = len(fitting) == number
+    if all_fit:
+        strangers = set() if number > 2 or not owners else set(ratio) - owners
+    elif owners or number > 2:
+        strangers = set(unit.values()) - owners
+    else:
+        strangers = _strangers(ratio, usual, fitting) if ratio else set()
     suspects = [i for i in members if unit[i] in strangers]
-    reading = head + _reading(members, suspects, owners, by_unit, unit=unit)
-    severity = "note" if len(owners) == len(by_unit) else "warning"
+    if number > 2 and not all_fit:
+        # At most one of them is not at fault; which one is known with the chance it has.
+        wrong = 1 - max(_ownership(ratio)[u] for u in owners) if owners else 1 / number
+        evidence["false_alarms_at_most"] = round(wrong, 4)
+    reading = f"one mask under {number} different images; "
+    reading += _reading(suspects, fitting, owners, unit, all_fit=all_fit, why=why)
+    severity = "note" if all_fit and not suspects else "warning"
     return Finding(
         "shared_mask", severity, tuple(members), tuple(suspects), reading=reading, evidence=evidence
     )
 
 
-def _strangers(by_unit: Mapping[int, float], usual: Calibration, owners: Sequence[int]) -> set[int]:
-    """The pictures a mask does not belong to.
+def _ownership(ratio: Mapping[int, float]) -> dict[int, float]:
+    """How probably a mask belongs to each of the pictures it lies under.
 
     A mask that is no accident was drawn on one picture, or on none of these; both are equally
-    likely a priori. `by_unit` says how much likelier each fit is for the owner, so Bayes'
-    rule gives the probability of each to be it. Where several fit, the
-    mask may be right for all of them, and only a fit that is far off counts; where none
-    fits, all are suspected only if own masks never fit so badly here.
+    likely a priori. `ratio` says how much likelier each fit is for the owner, so Bayes' rule
+    gives the probability of each to be it.
     """
-    if not owners and not usual.sharp:
+    whole = 1 + np.mean(list(ratio.values()))
+    return {u: float(value / len(ratio) / whole) for u, value in ratio.items()}
+
+
+def _owners(ratio: Mapping[int, float]) -> set[int]:
+    """The picture whose ownership is shown, if there is one."""
+    chance = _ownership(ratio) if ratio else {}
+    return {u for u, value in chance.items() if value >= SHOWN}
+
+
+def _strangers(ratio: Mapping[int, float], usual: Calibration, fitting: Sequence[int]) -> set[int]:
+    """Of two pictures without a shown owner, those that the mask does not belong to.
+
+    Where both fit, the mask may be right for both; where none fits, both are suspected only if
+    own masks never fit so badly here.
+    """
+    if len(fitting) > 1 or (not fitting and not usual.sharp):
         return set()
-    least = STRANGER if len(owners) < 2 else STRANGER / 10
-    whole = 1 + np.mean(list(by_unit.values()))
-    return {
-        u
-        for u, value in by_unit.items()
-        if value < least and value / len(by_unit) / whole < POSSIBLE
-    }
+    chance = _ownership(ratio)
+    return {u for u, value in ratio.items() if value < STRANGER and chance[u] < POSSIBLE}
 
 
-def _reading(members, suspects, owners, by_unit, unit) -> str:
+def _reading(suspects, fitting, owners, unit, *, all_fit: bool, why: str) -> str:
     signal = "judged by how well the mask's borders match edges of the image"
-    if len(owners) == len(by_unit):
-        return f"it fits all of them: it may well be right ({signal})"
-    if not suspects:
-        return "which of them it belongs to is undecided: the fits are too much alike"
-    if not owners:
-        who = "all of them are" if len(suspects) == len(members) else "those named are"
-        return f"it fits none of them, so {who} suspected ({signal})"
-    left = len(by_unit) - len(owners) - len({unit[i] for i in suspects})
-    more = f"; {left} more are undecided" if left else ""
-    count = "one of them" if len(owners) == 1 else f"{len(owners)} of them"
+    number, held = len(set(unit.values())), len({unit[i] for i in suspects})
     verb = "is" if len(suspects) == 1 else "are"
-    return f"it fits {count}; {len(suspects)} {verb} suspected{more} ({signal})"
+    if owners and suspects:
+        return f"it fits one of them; {len(suspects)} {verb} suspected ({signal})"
+    if all_fit:
+        return f"it fits all of them: it may well be right ({signal})"
+    if number == 2 and not suspects:
+        return f"which of them it belongs to is undecided: {why}"
+    if number == 2 and fitting:
+        return f"it fits one of them; {len(suspects)} {verb} suspected ({signal})"
+    who = "all of them are" if held == number else "those named are"
+    if not fitting and not why.startswith(("there are", "in this", "its")):
+        return f"it fits none of them, so {who} suspected ({signal})"
+    return (
+        f"at most one of them can own it, and whose it is cannot be shown: {why}; so {who} "
+        "suspected, and one of these may be genuine"
+    )
 
 
 def misfits(
     groups: Mapping[str, Sequence[int]],
     facts: AllFacts,
-    unit: Sequence[int],
+    pictures: Pictures,
     usual: Calibration | None,
 ) -> list[Finding]:
     """Masks of one picture that fit it only when they are moved, or not at all."""
@@ -186,7 +222,7 @@ def misfits(
         return []
     findings = []
     for members in groups.values():
-        if len({unit[i] for i in members}) > 1:
+        if len(set(pictures.apart(members).values())) > 1:
             continue
         for i in members:
             fit = facts[i].sketch.fit

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -53,6 +54,26 @@ class Pictures:
     unit: list[int] = field(default_factory=list)
     looks: dict[tuple[int, int], Same | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def apart(self, members: Sequence[int]) -> dict[int, int]:
+        """A number of each member's picture. Only what is near to each other among the members
+        is one picture: `unit` has all of a long run of slices as one."""
+        among = set(members)
+        pairs = [(i, j) for i in among for j in self._beside.get(i, ()) if i < j and j in among]
+        for group in self.exact:
+            pairs += pairwise([i for i in group if i in among])
+        number = {i: i for i in members}
+        for group in connected(pairs):
+            number.update(dict.fromkeys(group, group[0]))
+        return number
+
+    @cached_property
+    def _beside(self) -> dict[int, list[int]]:
+        beside: dict[int, list[int]] = {}
+        for i, j in set(self.near) - self.loose:
+            beside.setdefault(i, []).append(j)
+            beside.setdefault(j, []).append(i)
+        return beside
 
     def pairs(self) -> list[tuple[int, int, float]]:
         """(i, j, similarity), sorted; of equal images each with the next, 1.0."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import fft
 
 REACH = 14  # largest shift looked at, in pixels of the map
 CENTRE = 2  # pixels about a peak that belong to it
@@ -84,9 +85,10 @@ def measure_fit(edges: np.ndarray, borders: np.ndarray) -> Fit | None:
     down, right = min(REACH, height // 3), min(REACH, width // 3)
     if min(down, right) < 4 or (borders != 0).sum() < ENOUGH or (edges != 0).sum() < ENOUGH:
         return None
-    shape = height + down, width + right  # the zeros beyond keep the far end from coming round
-    product = np.fft.fft2(edges, shape) * np.conj(np.fft.fft2(borders, shape))
-    heights = np.fft.ifft2(product).real
+    # The zeros beyond keep the far end from coming round.
+    shape = fft.next_fast_len(height + down), fft.next_fast_len(width + right)
+    product = fft.fft2(edges, shape) * np.conj(fft.fft2(borders, shape))
+    heights = fft.ifft2(product, overwrite_x=True).real
     heights = np.roll(heights, (down, right), (0, 1))[: 2 * down + 1, : 2 * right + 1]
     y, x = (int(i) for i in np.unravel_index(heights.argmax(), heights.shape))
     rest = np.ones(heights.shape, bool)

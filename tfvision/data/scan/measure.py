@@ -12,6 +12,7 @@ from tfvision.data.files.cache import read_json, write_json
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.timeout import map_in_time
 from tfvision.data.scan.mask_fit import Fit
+from tfvision.data.scan.patches import Patch
 from tfvision.data.scan.sketch import Sketch, make_sketch
 from tfvision.data.sources.source import Source
 from tfvision.data.truth import truth_kind
@@ -195,7 +196,9 @@ def _to_json(
 def _from_json(fact: dict[str, Any]) -> Facts:
     values = {int(value): count for value, count in fact["values"].items()}
     kept = fact["sketch"]
-    sketch = Sketch(**{**kept, "fit": None if kept["fit"] is None else Fit(**kept["fit"])})
+    fit = None if kept["fit"] is None else Fit(**kept["fit"])
+    patches = tuple(Patch(**{**p, "colour": tuple(p["colour"])}) for p in kept["patches"])
+    sketch = Sketch(**{**kept, "fit": fit, "patches": patches})
     warnings = tuple(fact["warnings"])
     boxes, classes = tuple(map(tuple, fact["boxes"])), tuple(fact["box_classes"])
     colours = {int(value): colour for value, colour in fact["mask_colours"].items()}

@@ -1,18 +1,21 @@
 """What the audit keeps of each sample, made while the scan has it in memory.
 
-About 5 kB a sample: a thumbnail, from which near-duplicates are found, and two small maps,
+About 5 kB a sample: a thumbnail, from which near-duplicates are found; two small maps,
 where edges of the image and borders of the mask run, which show whether a mask
-belongs to its image. Nothing here reads a file.
+belongs to its image; and the regions of one colour, which may be stains. Nothing here reads a
+file.
 """
 
 import base64
 import zlib
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from tfvision.data.scan.mask_fit import Fit, measure_fit
+from tfvision.data.scan.patches import Patch, find_patches
 
 THUMB = 32  # pixels a side
 AREA = 4096  # pixels of a map, at most
@@ -29,6 +32,7 @@ class Sketch:
     edges: Map of the image's edges, "" without a mask; see `unpack_map`.
     borders: Map of the mask's borders, "" without a mask or where it is one class alone.
     fit: How well the borders lie on the edges; None where there is nothing to measure.
+    patches: The regions of one colour; see `patches.find_patches`.
     """
 
     thumb: str
@@ -36,6 +40,7 @@ class Sketch:
     edges: str = ""
     borders: str = ""
     fit: Fit | None = None
+    patches: tuple[Patch, ...] = ()
 
 
 def make_sketch(image: np.ndarray, mask: np.ndarray | None) -> Sketch:
@@ -44,15 +49,17 @@ def make_sketch(image: np.ndarray, mask: np.ndarray | None) -> Sketch:
     thumb = np.asarray(_resize(grey, (THUMB, THUMB)))
     thumb = np.clip(np.rint(thumb), 0, 255).astype(np.uint8)
     text = base64.b64encode(thumb.tobytes()).decode()
+    patches = find_patches(image)
     if mask is None or (mask == mask.flat[0]).all():
-        return Sketch(text, perceptual_hash(thumb))
+        return Sketch(text, perceptual_hash(thumb), patches=patches)
     shape = _map_shape(mask.shape)
     edges = edge_codes(np.asarray(_resize(grey, shape), np.float32))
     borders = border_codes(mask, shape)
     fit = measure_fit(decode(edges), decode(borders))
     if fit is not None:  # from pixels of the map to those of the image
         fit = fit.scaled(mask.shape[0] / shape[0], mask.shape[1] / shape[1])
-    return Sketch(text, perceptual_hash(thumb), pack_map(edges), pack_map(borders), fit=fit)
+    maps = pack_map(edges), pack_map(borders)
+    return Sketch(text, perceptual_hash(thumb), *maps, fit=fit, patches=patches)
 
 
 def read_thumb(text: str) -> np.ndarray:
@@ -91,7 +98,13 @@ def border_codes(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Where borders between values of the mask run and how, (h, w) uint8 codes 0..14."""
     step = max(1, int(np.sqrt(mask.size / 2**18)))  # finer than the map still, and quick
     mask = mask[::step, ::step]
-    values, counts = np.unique(mask, return_counts=True)
+    low = int(mask.min())
+    if int(mask.max()) - low < 2**16:
+        counts = np.bincount((mask - low).ravel())
+        values = np.nonzero(counts)[0]
+        counts, values = counts[values], values + low
+    else:
+        values, counts = np.unique(mask, return_counts=True)
     chosen = values[np.argsort(-counts, kind="stable")][:CLASSES]
     areas = ((mask == value).astype(np.uint8) * np.uint8(255) for value in chosen)
     shares = [np.asarray(_resize(Image.fromarray(area), shape), np.float32) for area in areas]
@@ -146,34 +159,25 @@ def _map_shape(shape: tuple[int, int]) -> tuple[int, int]:
 
 def _smooth(values: np.ndarray) -> np.ndarray:
     """(..., h, w): a binomial over 3x3 pixels."""
-    padded = _padded(values)
-    rows = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
-    return (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 16
+    if values.ndim == 3:
+        return np.stack([_smooth(plane) for plane in values])
+    return cv2.sepFilter2D(values, -1, _BINOMIAL, _BINOMIAL, borderType=cv2.BORDER_REPLICATE)
 
 
 def _gradient(values: np.ndarray) -> np.ndarray:
     """(..., h, w) complex64: real part along x, imaginary part along y; grey levels a pixel."""
-    padded = _padded(values)
-    gradient = np.empty(values.shape, np.complex64)
-    gradient.real = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-    gradient.imag = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    gradient = np.zeros(values.shape, np.complex64)
+    for along, out in ((-1, gradient.real), (-2, gradient.imag)):
+        line, change = np.moveaxis(values, along, 0), np.moveaxis(out, along, 0)
+        change[1:-1] = (line[2:] - line[:-2]) / 2
+        if len(line) > 1:  # beyond the rim it goes on as at the rim
+            change[0], change[-1] = (line[1] - line[0]) / 2, (line[-1] - line[-2]) / 2
     return gradient
-
-
-def _padded(values: np.ndarray) -> np.ndarray:
-    """The border repeated once about the last two axes."""
-    return np.pad(values, [(0, 0)] * (values.ndim - 2) + [(1, 1)] * 2, mode="edge")
 
 
 def _box_mean(values: np.ndarray, radius: int) -> np.ndarray:
     """The mean over (2 radius + 1)^2 pixels, the border repeated."""
-    size = 2 * radius + 1
-    for axis in (0, 1):
-        pad = [(radius + 1, radius) if a == axis else (0, 0) for a in (0, 1)]
-        total = np.cumsum(np.pad(values, pad, mode="edge"), axis=axis, dtype=np.float64)
-        total = np.moveaxis(total, axis, 0)
-        values = np.moveaxis((total[size:] - total[:-size]) / size, 0, axis)
-    return values
+    return cv2.blur(values, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REPLICATE)
 
 
 def _encode(gradient: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -189,5 +193,6 @@ def _code_table() -> np.ndarray:
     return table.astype(np.complex64)
 
 
+_BINOMIAL = np.array([0.25, 0.5, 0.25], np.float32)
 _TABLE = _code_table()
 _DCT = np.cos(np.pi * np.outer(np.arange(8), 2 * np.arange(THUMB) + 1) / (2 * THUMB))

@@ -1,0 +1,139 @@
+"""Regions of a picture that are one colour throughout, as a stain or a pen stroke is.
+
+Two kinds are looked for: *flat* ones, whose pixels are all equal, and *noisy* ones, which are
+constant but for noise: what is left after a mean over 3x3 pixels varies no more than white
+noise would. What is photographed varies at every scale, so it seldom has either, but for what
+is over- or underexposed, or an empty background.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+AREA = 128 * 128  # pixels of the picture that is looked at, at most
+SMALLEST = 16  # pixels a side, below which nothing is looked for
+MOST = 4  # patches of a kind that are kept, the largest ones
+LEAST = 0.01  # share of the picture; half of it for noisy ones, whose rims are not seen
+WINDOW = 5  # pixels a side, over which noise is measured
+WHITE = 0.2  # variance of 3x3 means against that of the rest; white noise has about 0.1
+ROUNDING = 0.15  # variance of 3x3 means that whole grey levels may have by themselves
+NOISE = 12.0  # grey levels; more is no patch
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Attributes:
+    noisy: Whether it is constant but for noise; else all its pixels are equal.
+    share: Of the picture's pixels.
+    colour: Mean red, green, blue, 0..255; three times the grey level where there is one channel.
+    contrast: Median difference of the pixels about it from its colour, in the channel where
+        it is largest: low where the patch fades out, as overexposed places do.
+    row, column: Its centre, in pixels of the image.
+    across: Whether it reaches from one side of the picture to the opposite one.
+    """
+
+    noisy: bool
+    share: float
+    colour: tuple[int, int, int]
+    contrast: float
+    row: int
+    column: int
+    across: bool
+
+
+def find_patches(image: np.ndarray) -> tuple[Patch, ...]:
+    """The largest patches of an image (H, W, C) as it is stored; of C the first three."""
+    picture, exact = _working(image)
+    if min(picture.shape[:2]) < SMALLEST:
+        return ()
+    scale = image.shape[0] / picture.shape[0], image.shape[1] / picture.shape[1]
+    flat = _measured(picture, _flat(exact), noisy=False, scale=scale)
+    noisy = _measured(picture, _noisy(picture), noisy=True, scale=scale)
+    return (*flat, *noisy)
+
+
+def _working(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The picture brought to `AREA`: in 0..255, and in the values it is stored in."""
+    height, width = image.shape[:2]
+    every = max(1, int(np.sqrt(height * width / (16 * AREA))))  # quick, and finer than needed
+    exact = image[::every, ::every, :3]
+    if exact.dtype not in (np.uint8, np.uint16):
+        exact = exact.astype(np.float32)
+    height, width = exact.shape[:2]
+    shrink = np.sqrt(AREA / (height * width))
+    if shrink < 1:
+        size = max(1, round(width * shrink)), max(1, round(height * shrink))
+        exact = cv2.resize(np.ascontiguousarray(exact), size, interpolation=cv2.INTER_AREA)
+    exact = exact.reshape(*exact.shape[:2], -1)
+    if exact.dtype == np.uint8:
+        return exact, exact
+    values = exact.astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    return (values - low) * np.float32(255 / max(high - low, 1e-12)), exact
+
+
+def _flat(picture: np.ndarray) -> np.ndarray:
+    """(h, w) uint8: 1 at the upper left corner of each 2x2 pixels that are equal."""
+    flat = np.ones((picture.shape[0] - 1, picture.shape[1] - 1), bool)
+    for channel in cv2.split(picture):
+        right, down = channel[:, 1:] == channel[:, :-1], channel[1:] == channel[:-1]
+        flat &= right[:-1] & right[1:] & down[:, :-1]
+    return np.pad(flat, (0, 1)).astype(np.uint8)
+
+
+def _noisy(picture: np.ndarray) -> np.ndarray:
+    """(h, w) uint8: 1 where the pixels about are constant but for noise."""
+    channels, size = picture.shape[2], (WINDOW, WINDOW)
+    coarse, fine, between = 0.0, 0.0, 0.0
+    for channel in cv2.split(picture.astype(np.float32)):
+        smooth = cv2.blur(channel, (3, 3))
+        fine = fine + (channel - smooth) ** 2
+        coarse = coarse + smooth**2
+        between = between + cv2.blur(smooth, size) ** 2
+    fine, coarse = cv2.blur(fine, size), cv2.blur(coarse, size) - between
+    constant = (coarse < WHITE * fine + ROUNDING * channels) & (fine < NOISE**2 * channels)
+    return constant.astype(np.uint8)
+
+
+def _measured(picture: np.ndarray, where: np.ndarray, *, noisy: bool, scale) -> list[Patch]:
+    height, width = where.shape
+    reach = WINDOW // 2 if noisy else 1
+    least = (LEAST / 2 if noisy else LEAST) * height * width
+    if cv2.countNonZero(where) < least:
+        return []
+    _, numbers, boxes, centres = cv2.connectedComponentsWithStats(where, connectivity=4)
+    found = []
+    for number in 1 + np.argsort(-boxes[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST]:
+        left, top, wide, high, area = boxes[number]
+        if area < least:
+            break
+        margin = reach + 3
+        rows = slice(max(0, top - margin), top + high + margin)
+        columns = slice(max(0, left - margin), left + wide + margin)
+        inside = (numbers[rows, columns] == number).astype(np.uint8)
+        cut = picture[rows, columns]
+        whole = _grown(inside, reach)
+        about = (_grown(whole, 3) - _grown(whole, 1)) > 0
+        colour = cut[inside > 0].mean(axis=0)
+        apart = np.abs(cut[about] - colour).max(axis=1)
+        contrast = float(np.median(apart)) if len(apart) else 0.0
+        colour = np.resize(np.rint(colour), 3) if len(colour) < 3 else np.rint(colour)
+        share = float(whole.sum() if noisy else area) / (height * width)
+        column, row = centres[number]
+        found.append(
+            Patch(
+                noisy,
+                round(share, 4),
+                tuple(int(value) for value in colour),
+                round(contrast, 1),
+                row=round(float(row * scale[0])),
+                column=round(float(column * scale[1])),
+                across=bool(wide >= width - 2 or high >= height - 2),
+            )
+        )
+    return found
+
+
+def _grown(region: np.ndarray, pixels: int) -> np.ndarray:
+    return cv2.dilate(region, np.ones((2 * pixels + 1,) * 2, np.uint8))
