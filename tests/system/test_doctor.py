@@ -19,6 +19,7 @@ GOOD = {
     "keras": "3.15.1",
     "numpy": "2.4.1",
     "keras-cv": "0.9.0",
+    "hotcoco": "1.3.0",
     "albumentations": "2.0.8",
     "opencv-python-headless": "5.0.0.93",
     "scikit-learn": "1.9.0",

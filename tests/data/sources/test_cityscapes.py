@@ -84,6 +84,15 @@ def test_all_numbers_where_asked_for(tmp_path):
     assert [r.labelled for r in source.records if r.split == "test"] == [False]
 
 
+def test_masks_of_somebodys_own_numbers_are_not_cityscapes(tmp_path):
+    root = city(tmp_path)
+    for file in root.rglob("*_labelIds.png"):
+        save(file, ids() % 3)
+    assert sees(list_tree(root)) is None
+    city(root, train_ids=True)
+    assert sees(list_tree(root)) is not None
+
+
 def test_coarse_masks_one_level_down(tmp_path):
     city(tmp_path / "data", truth="gtCoarse")
     assert "in data/gtCoarse/" in cityscapes(tmp_path).layout

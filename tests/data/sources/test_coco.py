@@ -202,8 +202,8 @@ def test_a_mask_folder_of_the_same_names_does_not_confuse(tmp_path):
     save(root / "frames" / "a1.png", image(9))
     source = coco_masks(root)
     assert "may be frames/a1.png or images/a1.png" in problems(source)
-    assert "data.source.images=FOLDER" in problems(source)
-    assert not coco_masks(root, images="frames").records[0].place.startswith("images")
+    assert "data.source.image_folder=FOLDER" in problems(source)
+    assert not coco_masks(root, image_folder="frames").records[0].place.startswith("images")
 
 
 def test_crowds_are_drawn_and_said(tmp_path):

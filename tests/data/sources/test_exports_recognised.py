@@ -128,6 +128,9 @@ def test_options_of_an_export_are_passed_on(tmp_path):
     source = open_source(root, overlap="first", undrawn="no_label")
     assert source.class_names == ["leaf", "stem"]
     assert source.read(2).mask[3, 3] == 0  # the leaf, which the stem lies over
+    for k in range(6):
+        save(root / "frames" / f"a{k}.png", image(20 + k))
+    assert open_source(root, image_folder="frames").records[1].place == "frames/a1.png"
     city = test_cityscapes.city(tmp_path / "city")
     assert len(open_source(city, classes="ids").class_names) == 34
 

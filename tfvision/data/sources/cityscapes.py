@@ -52,9 +52,28 @@ CLASSES = {
 
 
 def sees(tree: Tree) -> str | None:
-    """What speaks for this layout; None: nothing does."""
+    """What speaks for this layout; None: nothing does.
+
+    Masks called `labelIds` whose numbers all lie below Cityscapes' first class are somebody's own.
+    """
     homes = _homes(tree)
-    return f"Cityscapes' {join(homes[0], IMAGES)}/ and {_truth(tree, homes[0])}/" if homes else None
+    if not homes:
+        return None
+    truth = join(homes[0], _truth(tree, homes[0]))
+    masks = _masks(tree, truth)
+    ids = sorted(masks.get("labelIds", {}).values(), key=lambda place: "/test/" in place)
+    if not masks.get("labelTrainIds") and not (ids and _highest(tree.root / ids[0]) >= TRAINED[0]):
+        return None
+    return f"Cityscapes' {join(homes[0], IMAGES)}/ and {truth}/"
+
+
+def _highest(mask: Path) -> int:
+    """The highest value of a mask file that is no mark for no label."""
+    try:
+        values = read_mask(mask).pixels
+    except BadSample:  # the scan says what is wrong with it
+        return TRAINED[0]
+    return int(values[values != NO_LABEL].max(initial=0))
 
 
 def _homes(tree: Tree) -> list[str]:

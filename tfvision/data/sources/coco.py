@@ -70,7 +70,7 @@ def coco_masks(
     path: str | Path,
     *,
     annotations: str | Sequence[str] | None = None,
-    images: str | None = None,
+    image_folder: str | None = None,
     overlap: str = "last",
     undrawn: str = "background",
     holes: bool = False,
@@ -83,7 +83,7 @@ def coco_masks(
     Args:
         path: The folder, or the JSON file, whose folder it then is.
         annotations: The JSON files, paths below the folder; by default those found there.
-        images: The folder that `file_name` is relative to, below `path`; by default found.
+        image_folder: The folder that `file_name` is relative to, below `path`; by default found.
         overlap, undrawn, holes: See `tfvision.data.sources.drawn_mask.Rule`.
         white, allow_outside_root, **reading: As `folder` has them.
 
@@ -105,7 +105,7 @@ def coco_masks(
         _add_file(
             samples,
             coco,
-            _finder(samples, coco, images, split),
+            _finder(samples, coco, image_folder, split),
             rule,
             labels,
             part=split,
@@ -272,7 +272,7 @@ def _add_file(
 def _not_found(samples: Samples, place: str, found: Sequence[str], annotations: int) -> None:
     if found:
         problem = f"may be {found[0]} or {found[1]}"
-        advice = "Say the folder of the images: --set data.source.images=FOLDER."
+        advice = "Say the folder of the images: --set data.source.image_folder=FOLDER."
     else:
         problem = f"no such image, and {counted(annotations, 'annotation')} of it"
         advice = "Put the image there, or take the entry out of the annotations."
