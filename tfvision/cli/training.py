@@ -15,7 +15,8 @@ from pathlib import Path
 from tfvision.cli.shared import add_common, add_overrides, guarded, import_tensorflow, parsed
 from tfvision.tasks.facts import facts_of
 
-MAY_CHANGE = ("train.epochs: ", "train.sentinel: ")  # when a run is resumed
+# When a run is resumed; of its data only where it lies, which the fingerprint proves.
+MAY_CHANGE = ("train.epochs: ", "train.sentinel: ", "data.source.path: ")
 
 
 def train(task: str, argv: Sequence[str] | None = None) -> int:
@@ -37,7 +38,11 @@ def _train_parser(task: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="any config file, a run's too")
     parser.add_argument(
-        "--data", metavar="PATH", type=Path, help="folder, npz or CSV; its layout is recognised"
+        "--data",
+        metavar="PATH",
+        type=Path,
+        help="folder, npz or CSV; its layout is recognised; with --resume: where the run's data "
+        "lies now",
     )
     parser.add_argument(
         "--on-bad-sample",
@@ -109,6 +114,7 @@ def _train_folds(task, arguments):
     if arguments.resume:
         _check_alone(arguments, ("overrides",))
         config = load_folds_config(arguments.resume, task)
+        config = config.model_copy(update={"data": _at(config.data, arguments.data)})
         check_names(config, facts_of(task).all_tables())
         request = FoldsRequest(config, arguments.resume, config.model.name, resume=True, **flags)
     else:
@@ -202,6 +208,7 @@ def _resume_request(task, arguments, command):
         raise InputError(f"{run.path} is an ensemble: there is nothing to train. Make a new one.")
     before = load_config(facts_of(task).schema(), run.config)
     config = load_config(facts_of(task).schema(), run.config, arguments.overrides)
+    config = config.model_copy(update={"data": _at(config.data, arguments.data)})
     check_names(config, facts_of(task).all_tables())
     changed = differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     longer = any(line.startswith("train.epochs: ") for line in changed)
@@ -223,10 +230,20 @@ def _resume_request(task, arguments, command):
     )
 
 
+def _at(data, path: Path | None):
+    """The section `data` of a run that is there, whose data lies at `path` now."""
+    from tfvision.errors import InputError
+    from tfvision.recipe.recorded import at
+
+    if path is not None and not os.path.exists(path):
+        raise InputError(f"--data {path}: there is no such file or folder.")
+    return at(data, path)
+
+
 def _check_alone(arguments, more: Sequence[str] = ()) -> None:
     from tfvision.errors import InputError
 
-    alone = ("arch", "config", "data", "on_bad_sample", "out", "overwrite", "dry_run", "lr_range")
+    alone = ("arch", "config", "on_bad_sample", "out", "overwrite", "dry_run", "lr_range")
     for flag in (*alone, "folds", "fold", *more):
         value = getattr(arguments, flag)
         if not (value is None or value is False or value == []):  # --fold 0 was given

@@ -13,7 +13,7 @@ from tfvision.runs.build import Built, build
 from tfvision.runs.dry_run import dry_run
 from tfvision.runs.finish import finish, weights_are_kept
 from tfvision.runs.plan import bytes_needed, make_plan, seconds_to_finish
-from tfvision.runs.record import identity_of, record_run
+from tfvision.runs.record import MAY_CHANGE, identity_of, record_run
 from tfvision.runs.request import TrainRequest
 from tfvision.runs.set_up import SetUp, set_up
 from tfvision.runs.watch import make_watch, unscored_stages
@@ -79,6 +79,7 @@ def make_loop(
         plan=make_plan(config, recipe, examples.chosen.per_epoch, setup, reserve=reserve),
         folder=run.request.run.checkpoints,
         identity=identity_of(config, run.prepared),
+        may_change=MAY_CHANGE,
         callbacks=callbacks,
         batch_names=lambda step: built.ids_at(step, examples.train),
         on_epoch=run.request.run.write_history,

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tfvision.recipe.resplit import resplit
 
 from tests.support import runs
 from tfvision.cli import commands
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
-from tfvision.recipe.resplit import resplit
 from tfvision.runs import finish
 from tfvision.runs.load import load_run
 from tfvision.runs.request import EnsembleRequest
