@@ -12,7 +12,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfvision.cli.shared import add_common, add_overrides, guarded, import_tensorflow, parsed
+from tfvision.cli.shared import (
+    add_common,
+    add_overrides,
+    existing,
+    guarded,
+    import_tensorflow,
+    parsed,
+)
 from tfvision.tasks.facts import facts_of
 
 # When a run is resumed; of its data only where it lies, which the fingerprint proves.
@@ -106,15 +113,17 @@ def _train_folds(task, arguments):
     from tfvision.errors import InputError
     from tfvision.runs.request import FoldsRequest
     from tfvision.studies.folds import train as folds
-    from tfvision.studies.folds.folder import load_folds_config
+    from tfvision.studies.folds.folder import load_folds_config, move_data
 
     flags = {"device": arguments.device, "quiet": arguments.quiet}
     if arguments.lr_range:
         raise InputError("--lr-range looks at one training: name its fold, --fold 0.")
     if arguments.resume:
         _check_alone(arguments, ("overrides",))
+        place = existing(arguments.data, "--data")
+        if place is not None:
+            move_data(arguments.resume, place)
         config = load_folds_config(arguments.resume, task)
-        config = config.model_copy(update={"data": _at(config.data, arguments.data)})
         check_names(config, facts_of(task).all_tables())
         request = FoldsRequest(config, arguments.resume, config.model.name, resume=True, **flags)
     else:
@@ -208,7 +217,10 @@ def _resume_request(task, arguments, command):
         raise InputError(f"{run.path} is an ensemble: there is nothing to train. Make a new one.")
     before = load_config(facts_of(task).schema(), run.config)
     config = load_config(facts_of(task).schema(), run.config, arguments.overrides)
-    config = config.model_copy(update={"data": _at(config.data, arguments.data)})
+    if (place := existing(arguments.data, "--data")) is not None:
+        from tfvision.recipe.recorded import at
+
+        config = config.model_copy(update={"data": at(config.data, place)})
     check_names(config, facts_of(task).all_tables())
     changed = differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     longer = any(line.startswith("train.epochs: ") for line in changed)
@@ -228,16 +240,6 @@ def _resume_request(task, arguments, command):
         device=arguments.device,
         quiet=arguments.quiet,
     )
-
-
-def _at(data, path: Path | None):
-    """The section `data` of a run that is there, whose data lies at `path` now."""
-    from tfvision.errors import InputError
-    from tfvision.recipe.recorded import at
-
-    if path is not None and not os.path.exists(path):
-        raise InputError(f"--data {path}: there is no such file or folder.")
-    return at(data, path)
 
 
 def _check_alone(arguments, more: Sequence[str] = ()) -> None:

@@ -4,10 +4,12 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tfvision.config import DataConfig
 from tfvision.data import SOURCES
 from tfvision.data.files.issue import Issue
+from tfvision.data.sources.mask_folder import MASKS
 from tfvision.data.sources.recognise import OtherTruth, recognise
 from tfvision.data.sources.recognise import open_source as open_path
 from tfvision.data.sources.source import Source
@@ -19,6 +21,7 @@ from tfvision.registry import Spec
 from tfvision.tasks.facts import facts_of, task_names
 
 TOLD = "groups told from names"
+IMAGE_OPTIONS = {"white", "exif", "max_pixels", "allow_outside_root"}  # of sources of files
 
 
 def open_source(config: DataConfig) -> Source:
@@ -105,7 +108,12 @@ def _names_and_scripts(truth: str) -> tuple[str, str]:
 
 
 def open_beside(
-    config: DataConfig, path: Path, *, mask_values: list[int] | None, white: float | None
+    config: DataConfig,
+    path: Path,
+    *,
+    mask_values: list[int] | None,
+    white: float | None,
+    to_predict: bool = False,
 ) -> Source:
     """Another data set, read as that of a config is: with its source's options.
 
@@ -113,17 +121,35 @@ def open_beside(
         config: The config's section.
         path: The other data set.
         mask_values, white: What the scan of the config's own data settled.
+        to_predict: A folder without any layout is read as images alone, folders and all.
     """
     truth = facts_of(config.task).truth
     known = inspect.signature(SOURCES[recognise(path, truth=truth)]).parameters
     given = config.source.kwargs
     options = {k: v for k, v in given.items() if k in known and k != "path"}
-    with names_of_tasks():
-        source = open_path(path, truth=truth, **options)
-    source.mask_values = mask_values
+    try:
+        with names_of_tasks():
+            source = open_path(path, truth=truth, **options)
+    except InputError:
+        images = {k: options[k] for k in IMAGE_OPTIONS & options.keys()}
+        source = _images_alone(path, images) if to_predict and path.is_dir() else None
+        if source is None:
+            raise
+    source.mask_values = source.mask_values if mask_values is None else mask_values
     source.white = source.white or white
     source.ignore_label = config.ignore_label
     return source
+
+
+def _images_alone(path: Path, options: dict[str, Any]) -> Source | None:
+    """All images below a folder, under their paths; None where there are none, or masks too."""
+    if any(p.is_dir() and p.name.lower() in MASKS for p in path.rglob("*")):
+        return None
+    source = SOURCES.build(Spec(name="folder", path=path, images_alone=True, **options))
+    source.notes.append(
+        f"{path}: {len(source)} images in folders, predicted under their paths below it"
+    )
+    return source if len(source) else None
 
 
 def resolved_source(config: DataConfig, source: Source) -> Spec:

@@ -131,7 +131,7 @@ def assign_folds(
     assigned = None
     if config.splits is not None:
         assigned = read_folds(config.splits, records, splits, folds=config.folds, truth=found.truth)
-    manner = _manner(near, counted, seed)
+    manner = _manner(records, near, counted, seed)
     if assigned is None:
         assigned = kfold(found, records, folds=config.folds, seed=seed, splits=splits, near=counted)
     else:
@@ -198,11 +198,12 @@ def _held_out(config, records, found, near: Near, seed: int) -> tuple[list[str |
     )
     if any(record.labelled and record.split is not None for record in records):
         return splits, "as the data set gives it"
-    return splits, f"hold-out, {_manner(near, counted, seed)}"
+    return splits, f"hold-out, {_manner(records, near, counted, seed)}"
 
 
-def _manner(near: Near, counted: Near, seed: int) -> str:
+def _manner(records: Sequence[Record], near: Near, counted: Near, seed: int) -> str:
     kept = "equal and nearly equal images" if counted is near else "exact duplicates"
+    kept = f"groups, {kept}" if any(record.group is not None for record in records) else kept
     chains = ", long chains in blocks" if counted.chains else ""
     return f"seed {seed}, stratified by class presence; {kept} stay together{chains}"
 

@@ -184,9 +184,19 @@ def data_path(loaded: LoadedRun) -> Path:
     return Path(loaded.data["path"])
 
 
-def open_like(loaded: LoadedRun, path: Path) -> Source:
-    """A data set read as the run's was: its options, its mask values and its white."""
+def open_like(loaded: LoadedRun, path: Path, *, to_predict: bool = False) -> Source:
+    """A data set read as the run's was: its options, its mask values and its white.
+
+    Args:
+        loaded: The run.
+        path: The data set.
+        to_predict: Its images alone count; folders of them need no layout.
+    """
     data = loaded.data
     return open_beside(
-        loaded.config.data, path, mask_values=data["mask_values"], white=data["white"]
+        loaded.config.data,
+        path,
+        mask_values=data["mask_values"],
+        white=data["white"],
+        to_predict=to_predict,
     )

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfvision.augment import MIXERS, OPS
 from tfvision.config.schema import RunConfig
+from tfvision.data.files.issue import by_kind
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.distribute import make_strategy, resolve_determinism
 from tfvision.engine.progress import Progress
@@ -82,7 +83,11 @@ def set_up(request: TrainRequest, progress: Progress) -> SetUp:
         say(note)
     seed_everything(config)
     surroundings = environment(strategy, request.command)
-    warnings = [f"{i.place}: {i.problem}" for i in prepared.scan.issues if i.severity == "warning"]
+    # What the split gave rise to is among the notes already.
+    found = [issue for issue in prepared.scan.warnings if issue.place != "splits"]
+    for line in by_kind(found):
+        say(f"warning: {line}")
+    warnings = [f"{i.place}: {i.problem}" for i in prepared.scan.warnings]
     if request.resume:
         changed = changed_surroundings(request, surroundings)
         for line in changed:

@@ -12,6 +12,7 @@ from tfvision.engine.signals import StopRequest
 from tfvision.runs.build import Built, build
 from tfvision.runs.dry_run import dry_run
 from tfvision.runs.finish import finish, weights_are_kept
+from tfvision.runs.keep import keep_samples
 from tfvision.runs.plan import bytes_needed, make_plan, seconds_to_finish
 from tfvision.runs.record import MAY_CHANGE, identity_of, record_run
 from tfvision.runs.request import TrainRequest
@@ -45,6 +46,7 @@ def train(
 
     request.run.check_space(bytes_needed(run.recipe, run.prepared, built.step))
     record_run(request, run.config, run.prepared, run.surroundings, architecture=run.architecture)
+    keep_samples(request.run, run.config, run.prepared, run.say)
     setup = time.monotonic() - began
     loop = make_loop(run, built, progress, callbacks, setup=setup)
     if request.resume:

@@ -25,6 +25,7 @@ FILES = {
     "issues.json",
     "checkpoints",
     "predictions",
+    "samples",
     "export",
     ".lock",
 }

@@ -22,6 +22,12 @@ class Row:
     values: dict[str, str]
 
 
+def not_used(names: Sequence[str]) -> list[str]:
+    """A line that names columns which nothing reads; none where there are none."""
+    named = [name.strip() or "one without a name" for name in names]
+    return [f"columns not used: {', '.join(named)}"] if named else []
+
+
 def read_table(
     path: str | Path,
     *,

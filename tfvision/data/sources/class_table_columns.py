@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfvision.data.files.csv_table import read_cells
+from tfvision.data.files.csv_table import not_used, read_cells
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.issue import BadSample
 from tfvision.errors import InputError
@@ -156,7 +156,7 @@ def _places(
     places = _named(path, header)
     if "file" in places and "label" in places:
         unused = [name for i, name in enumerate(header) if i not in places.values()]
-        return places, 1, [f"columns not used: {', '.join(unused)}"] if unused else []
+        return places, 1, not_used(unused)
     if by_place := _by_place(header):
         return by_place, 0, [f"{path.name} has no header: read as {', '.join(by_place)}"]
     by_place = _by_place(lines[1]) if len(lines) > 1 else None

@@ -73,6 +73,7 @@ def folder(
     exif: str = "apply",
     max_pixels: int = MAX_PIXELS,
     allow_outside_root: bool = False,
+    images_alone: bool = False,
 ) -> FileSource:
     """Samples of a folder; see the table in this module's head.
 
@@ -84,13 +85,14 @@ def folder(
         exif: "apply", "ignore" or "fail" on a declared orientation, of image and mask.
         max_pixels: Larger images are refused.
         allow_outside_root: Whether links may lead out of the folder.
+        images_alone: Every image at any depth is a sample without a mask, whatever the layout.
 
     Raises:
         InputError: The folder has none of the layouts; says what it holds.
     """
     path = Path(path)
     root = path if path.is_dir() else path.parent
-    parts = _parts(path)
+    parts = [Part("images", path, None)] if images_alone else _parts(path)
     found = _Found(root, allow_outside_root)
     given = {part.name for part in parts}
     for part in parts:

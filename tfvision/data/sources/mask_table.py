@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tfvision.data.files.csv_table import Row, read_table
+from tfvision.data.files.csv_table import Row, not_used, read_table
 from tfvision.data.files.images import MAX_PIXELS
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import inside
@@ -71,8 +71,7 @@ def manifest(
         problems.append(Issue("error", "", path.name, "lists no image", advice="Add rows."))
     problems += _unlisted(root, kept, allow_outside_root)
     splits, notes = settle_splits([row for row, _, _ in kept])
-    if extra:
-        notes.append(f"columns not used: {', '.join(extra)}")
+    notes += not_used(extra)
     ids = unique_ids([show(image, root) for _, image, _ in kept])
     records = [
         Record(
