@@ -357,7 +357,6 @@ def test_resume_refuses_another_config_with_the_difference(train, requests, run)
     [
         ["--arch", "unetpp"],
         ["--config", "c"],
-        ["--data", "d"],
         ["--out", "o"],
         ["--overwrite"],
         ["--dry-run"],

@@ -126,9 +126,12 @@ def test_a_dry_run_writes_the_picture_and_counts_repeats(data, tmp_path, monkeyp
     assert printed["steps_per_epoch"] == 9  # 9 samples, 4 times, by 4
     path = tmp_path / "run-augmentation.png"
     assert printed["augmentation_picture"] == str(path)
-    assert str(path) in said.out + said.err
     assert Image.open(path).size[0] > 600
-    assert {p.name for p in tmp_path.iterdir()} - {"cache"} == {"c.yaml", path.name}
+    read = tmp_path / "run-samples.png"
+    assert f"No run was written; written: {read}, {path}" in said.out + said.err
+    assert Image.open(read).size[1] > 6 * 128  # six samples, one below the other
+    written = {"c.yaml", path.name, read.name}
+    assert {p.name for p in tmp_path.iterdir()} - {"cache"} == written
 
 
 def test_a_repeated_balanced_run_with_pasting_resumes_to_the_bit(data, tmp_path, monkeypatch):

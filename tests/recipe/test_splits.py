@@ -24,8 +24,9 @@ def made(config, found, records, near=None, *, seed=0, left_out=()):
     """The splits, how they came about, and the notes."""
     notes = []
     found = SimpleNamespace(**{**vars(found), "issues": []})
+    source = SimpleNamespace(records=records)
     splits, how = make_splits(
-        config, records, found, near or Near(), left_out=left_out, seed=seed, notes=notes
+        config, source, found, near or Near(), left_out=left_out, seed=seed, notes=notes
     )
     return splits, how, notes, found.issues
 

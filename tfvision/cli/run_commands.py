@@ -8,7 +8,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tfvision.cli.shared import add_common, add_output, import_tensorflow
+from tfvision.cli.shared import (
+    add_common,
+    add_moved_data,
+    add_output,
+    add_overrides,
+    existing,
+    import_tensorflow,
+)
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -29,7 +36,17 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", metavar="PATH", type=Path, help="another data set")
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        type=Path,
+        help="another data set with its truth; or where the run's own data lies now",
+    )
+    add_overrides(
+        parser,
+        "data.KEY=VALUE",
+        "how another data set is read: data.source.mask_values, data.class_names, ...",
+    )
     parser.add_argument(
         "--labels",
         metavar="FILE",
@@ -54,6 +71,7 @@ def _evaluate(arguments):
     request = _use_request(
         arguments,
         data=arguments.data,
+        overrides=_of_other_data(arguments),
         labels=arguments.labels,
         split=arguments.split,
         out=arguments.out,
@@ -63,6 +81,15 @@ def _evaluate(arguments):
     from tfvision.runs.evaluate import evaluate
 
     return evaluate(request)
+
+
+def _of_other_data(arguments: argparse.Namespace) -> list[str]:
+    """`--set` of evaluate, which says how `--data` is read."""
+    from tfvision.errors import InputError
+
+    if arguments.overrides and arguments.data is None:
+        raise InputError("--set of evaluate says how --data PATH is read; give --data as well.")
+    return arguments.overrides
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +110,7 @@ def _predict(arguments):
     request = _use_request(
         arguments,
         input=arguments.input,
+        data=_own_data(arguments),
         out=arguments.out,
         split=arguments.split,
         probabilities=arguments.probabilities,
@@ -135,6 +163,7 @@ def _submit(arguments):
     request = _use_request(
         arguments,
         input=arguments.input,
+        data=_own_data(arguments),
         split=arguments.split,
         depth=arguments.depth,
         **_prediction_options(arguments),
@@ -145,12 +174,13 @@ def _submit(arguments):
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
+    add_moved_data(parser)
     _add_depth(parser)
     parser.set_defaults(run=_export)
 
 
 def _export(arguments):
-    request = _use_request(arguments, depth=arguments.depth)
+    request = _use_request(arguments, data=arguments.data, depth=arguments.depth)
     from tfvision.runs.export import export
 
     return export(request)
@@ -201,6 +231,19 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="folder, file or data set (default: the run's own test split)",
     )
+    add_moved_data(parser)
+
+
+def _own_data(arguments: argparse.Namespace) -> Path | None:
+    """`--data` of a command that reads the run's own data where no INPUT is named."""
+    from tfvision.errors import InputError
+
+    if arguments.data is not None and arguments.input is not None:
+        raise InputError(
+            f"--data says where the run's own data lies, and INPUT ({arguments.input}) is "
+            "predicted in its place. Leave one of the two out."
+        )
+    return arguments.data
 
 
 def _add_depth(parser: argparse.ArgumentParser) -> None:
@@ -248,13 +291,11 @@ def _add_calibrated(parser: argparse.ArgumentParser) -> None:
 def _use_request(arguments, **options):
     from tfvision.engine.distribute import parse_device
     from tfvision.engine.run_folder import RunFolder
-    from tfvision.errors import InputError
     from tfvision.runs.request import UseRequest
 
     parse_device(arguments.device)
     for key in ("data", "labels", "input"):
-        if options.get(key) is not None and not options[key].exists():
-            raise InputError(f"{options[key]}: there is no such file or folder.")
+        existing(options.get(key))
     run = RunFolder.existing(arguments.run_folder)
     import_tensorflow()
     return UseRequest(run=run, device=arguments.device, quiet=arguments.quiet, **options)

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 OUT_OF_MEMORY = (
     "out of memory; lower data.batch_size or raise train.accumulate, or make data.image_size or "
@@ -35,6 +36,29 @@ def add_overrides(parser: argparse.ArgumentParser, metavar: str, help: str) -> N
     parser.add_argument(
         "--set", metavar=metavar, action="append", default=[], dest="overrides", help=help
     )
+
+
+def add_moved_data(parser: argparse.ArgumentParser) -> None:
+    """`--data` of a command that reads a run's own data."""
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        type=Path,
+        help="where the run's own data lies now, if it has moved; its fingerprint must be the same",
+    )
+
+
+def existing(path: Path | None, flag: str = "") -> Path | None:
+    """A path that a flag names, or None.
+
+    Raises:
+        InputError: Nothing is there.
+    """
+    from tfvision.errors import InputError
+
+    if path is not None and not path.exists():
+        raise InputError(f"{flag} {path}: there is no such file or folder.".lstrip())
+    return path
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from tfvision.cli.shared import add_common, add_output, add_overrides, import_tensorflow
+from tfvision.cli.shared import (
+    add_common,
+    add_moved_data,
+    add_output,
+    add_overrides,
+    existing,
+    import_tensorflow,
+)
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -194,23 +201,28 @@ def _add_calibrate(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="a folder of folds, or a run with val (train_cls.py); temperature.json goes into it",
     )
+    add_moved_data(parser)
     parser.set_defaults(run=_calibrate)
 
 
 def _calibrate(arguments):
     from tfvision.engine.distribute import parse_device
     from tfvision.engine.run_folder import RunFolder
+    from tfvision.errors import InputError
     from tfvision.studies.folds.folder import is_folds, read_folds
 
     parse_device(arguments.device)
+    data = existing(arguments.data, "--data")
     if is_folds(arguments.folder):
         read_folds(arguments.folder)  # complete
+        if data is not None:
+            raise InputError("--data is of a run; of folds: --resume FOLDS --data PATH, once.")
     else:
         RunFolder.existing(arguments.folder)
     import_tensorflow()
     from tfvision.studies.fitted.temperature import calibrate
 
-    return calibrate(arguments.folder, device=arguments.device, quiet=arguments.quiet)
+    return calibrate(arguments.folder, data=data, device=arguments.device, quiet=arguments.quiet)
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:

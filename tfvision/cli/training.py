@@ -12,10 +12,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfvision.cli.shared import add_common, add_overrides, guarded, import_tensorflow, parsed
+from tfvision.cli.shared import (
+    add_common,
+    add_overrides,
+    existing,
+    guarded,
+    import_tensorflow,
+    parsed,
+)
 from tfvision.tasks.facts import facts_of
 
-MAY_CHANGE = ("train.epochs: ", "train.sentinel: ")  # when a run is resumed
+# When a run is resumed; of its data only where it lies, which the fingerprint proves.
+MAY_CHANGE = ("train.epochs: ", "train.sentinel: ", "data.source.path: ")
 
 
 def train(task: str, argv: Sequence[str] | None = None) -> int:
@@ -37,7 +45,11 @@ def _train_parser(task: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="any config file, a run's too")
     parser.add_argument(
-        "--data", metavar="PATH", type=Path, help="folder, npz or CSV; its layout is recognised"
+        "--data",
+        metavar="PATH",
+        type=Path,
+        help="folder, npz or CSV; its layout is recognised; with --resume: where the run's data "
+        "lies now",
     )
     parser.add_argument(
         "--on-bad-sample",
@@ -101,13 +113,16 @@ def _train_folds(task, arguments):
     from tfvision.errors import InputError
     from tfvision.runs.request import FoldsRequest
     from tfvision.studies.folds import train as folds
-    from tfvision.studies.folds.folder import load_folds_config
+    from tfvision.studies.folds.folder import load_folds_config, move_data
 
     flags = {"device": arguments.device, "quiet": arguments.quiet}
     if arguments.lr_range:
         raise InputError("--lr-range looks at one training: name its fold, --fold 0.")
     if arguments.resume:
         _check_alone(arguments, ("overrides",))
+        place = existing(arguments.data, "--data")
+        if place is not None:
+            move_data(arguments.resume, place)
         config = load_folds_config(arguments.resume, task)
         check_names(config, facts_of(task).all_tables())
         request = FoldsRequest(config, arguments.resume, config.model.name, resume=True, **flags)
@@ -202,6 +217,10 @@ def _resume_request(task, arguments, command):
         raise InputError(f"{run.path} is an ensemble: there is nothing to train. Make a new one.")
     before = load_config(facts_of(task).schema(), run.config)
     config = load_config(facts_of(task).schema(), run.config, arguments.overrides)
+    if (place := existing(arguments.data, "--data")) is not None:
+        from tfvision.recipe.recorded import at
+
+        config = config.model_copy(update={"data": at(config.data, place)})
     check_names(config, facts_of(task).all_tables())
     changed = differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     longer = any(line.startswith("train.epochs: ") for line in changed)
@@ -226,7 +245,7 @@ def _resume_request(task, arguments, command):
 def _check_alone(arguments, more: Sequence[str] = ()) -> None:
     from tfvision.errors import InputError
 
-    alone = ("arch", "config", "data", "on_bad_sample", "out", "overwrite", "dry_run", "lr_range")
+    alone = ("arch", "config", "on_bad_sample", "out", "overwrite", "dry_run", "lr_range")
     for flag in (*alone, "folds", "fold", *more):
         value = getattr(arguments, flag)
         if not (value is None or value is False or value == []):  # --fold 0 was given

@@ -44,7 +44,9 @@ class DataConfig(Section):
         default="fail", description="quarantine: leave out samples that cannot be used, and say so."
     )
     groups: str | None = Field(
-        default=None, description="Regular expression that finds a sample's group in its id."
+        default="names",
+        description="names: patients, videos, ... that ids tell of; none: no groups; or a regular "
+        "expression that finds a sample's group in its id.",
     )
     near_duplicates: Literal["together", "ignore"] = Field(
         default="together", description="together: in one split, chains of them in blocks."
@@ -71,6 +73,11 @@ class DataConfig(Section):
         default="none", description="images: those with rare classes are drawn more often."
     )
     workers: int = Field(default=2, gt=0, description="Threads that prepare samples.")
+    keep_samples: Annotated[int, Field(gt=0)] | Literal[False] = Field(
+        default=300,
+        description="Training and validation samples that the run keeps; false: none, as of "
+        "private data.",
+    )
 
     def shown(self) -> str:
         """What the network is shown of an image, and how its answers are put together."""

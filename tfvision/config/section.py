@@ -13,6 +13,8 @@ class Section(BaseModel):
     def _true_is_not_one(cls, value: Any, info: ValidationInfo) -> Any:
         """Python counts True as 1; `epochs: true` is a mistake all the same."""
         kind = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
+        literal = [item for part in get_args(kind) for item in get_args(part)]  # of `int | False`
+        known = bool in (kind, *get_args(kind)) or any(item is value for item in literal)
+        if isinstance(value, bool) and not known:
             raise ValueError(f"write a value, not {str(value).lower()}")
         return value

@@ -8,6 +8,7 @@ from typing import Any
 from tfvision.curation import audit_classes
 from tfvision.curation.audited import Audited
 from tfvision.data.audit.finding import KINDS
+from tfvision.data.files.issue import by_kind
 from tfvision.data.truth import truth_kind
 from tfvision.recipe import audit_findings
 from tfvision.report.tables import percent
@@ -72,9 +73,13 @@ def summary_lines(
     if issues:
         scan = record["scan"]
         lines.append(f"scan: {scan['errors']} errors, {scan['warnings']} warnings")
-        lines += [f"  {i['severity']}: {i['place']}: {i['problem']}" for i in issues[:MAX_LINES]]
-        if len(issues) > MAX_LINES:
-            lines.append(f"  ... and {len(issues) - MAX_LINES} more in {folder / 'audit.json'}")
+        found = audited.scan
+        lines += [f"  error: {issue}" for issue in found.errors[:MAX_LINES]]
+        lines += [f"  warning: {line}" for line in by_kind(found.warnings)]
+        if len(found.errors) > MAX_LINES:
+            lines.append(
+                f"  ... and {len(found.errors) - MAX_LINES} more in {folder / 'audit.json'}"
+            )
     numbers = ", ".join(f"{count} {s}s" for s, count in record["found"].items())
     lines.append(f"findings: {numbers}" if audited.audit.findings else "findings: none")
     lines += _finding_lines(audited, folder)

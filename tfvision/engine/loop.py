@@ -52,6 +52,7 @@ class Loop:
         plan: How long, how fast.
         folder: Where checkpoints go; None keeps none.
         identity: What must be equal when the run is resumed (config, data fingerprint).
+        may_change: Beginnings of lines, as `differences` has them, of what need not be equal.
         batch_names: `step -> ids` of that step's batch, for messages.
         callbacks: Keras callbacks; logs hold `loss`, `learning_rate` and, at the end of
             an epoch, the validation's scores.
@@ -73,6 +74,7 @@ class Loop:
         plan: Plan,
         folder: Path | None = None,
         identity: dict | None = None,
+        may_change: Sequence[str] = (),
         batch_names: Callable[[int], Sequence[str]] = lambda step: [],
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_epoch: Callable[[list[dict]], None] = lambda history: None,
@@ -83,11 +85,10 @@ class Loop:
     ):
         self.train_step, self.model = train_step, train_step.model
         self.plan, self.folder = plan, folder
-        self.state = LoopState(identity=identity or {})
+        self.state, self._may_change = LoopState(identity=identity or {}), tuple(may_change)
         self._batches, self._validate, self._names = batches, validate, batch_names
         self._on_epoch, self._watch, self._stop_on_alarm = on_epoch, watch, stop_on_alarm
-        self._follow = follow
-        self._progress = progress or Progress(quiet=True)
+        self._follow, self._progress = follow, progress or Progress(quiet=True)
         with train_step.strategy.scope():
             self.model.compile(optimizer=train_step.optimizer, loss=None)
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
@@ -114,7 +115,7 @@ class Loop:
         if checkpoint is None:
             return [*notes, "no checkpoint had been written yet: the run starts at step 0"]
         changed = differences(checkpoint.state["identity"], self.state.identity)
-        if changed:
+        if changed := [line for line in changed if not line.startswith(self._may_change)]:
             raise InputError(
                 "The run cannot go on: it was started with another config or data set.\n  "
                 + "\n  ".join(changed)

@@ -33,6 +33,7 @@ KNOWN = (
     "evaluation.json",
     "predictions",
     "export",
+    "samples",
     "ensemble.json",
     ".lock",
 )

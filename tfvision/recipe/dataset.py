@@ -1,6 +1,5 @@
 """Checking and splitting a run's data."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tfvision.engine.files import write_json, write_text
 from tfvision.errors import InputError
 from tfvision.recipe import audit_findings
 from tfvision.recipe.opening import open_source
+from tfvision.recipe.recorded import as_recorded, check_same, recorded_splits
 from tfvision.recipe.splits import make_splits
 from tfvision.tasks.facts import DEFAULT_TASK, task_entry
 
@@ -93,7 +93,7 @@ class Prepared:
 
     def record(self) -> dict[str, Any]:
         """What `data.json` holds."""
-        parts = ("train", "val", "test")
+        parts, hashes = ("train", "val", "test"), self.scan.sample_hashes
         return {
             "source": self.source.name,
             "path": None if self.source.path is None else str(self.source.path),
@@ -121,9 +121,15 @@ class Prepared:
                 for split in parts
             },
             "hashes": {
-                split: [self._hash(i) for i in self.indices(split, labelled=False)]
-                for split in parts
+                split: [hashes[i] for i in self.indices(split, labelled=False)] for split in parts
             },
+            "left_out": [
+                [record.id, content]
+                for record, split, content in zip(
+                    self.source.records, self.splits, hashes, strict=True
+                )
+                if split is None and record.labelled and content
+            ],
             "groups": self._groups(parts),
             "notes": self.notes,
             **({} if self.pseudo is None else {"pseudo": self.pseudo}),
@@ -149,23 +155,29 @@ class Prepared:
             return None
         return {s: [records[i].group for i in self.indices(s, labelled=False)] for s in parts}
 
-    def _hash(self, index: int) -> str:
-        """Tells one sample's image and truth from any others', short."""
-        both = self.scan.image_sha256[index] + self.scan.truth_sha256[index]
-        return hashlib.sha256(both.encode()).hexdigest()[:16]
 
-
-def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Prepared:
+def prepare(
+    config: DataConfig,
+    *,
+    seed: int,
+    issues: Path | None = None,
+    known: dict[str, Any] | None = None,
+) -> Prepared:
     """Opens, scans and splits the data of a config.
 
     Args:
         config: The config's section.
         seed: Of the hold-out split.
         issues: Where to write all that the scan found wrong, or None.
+        known: `data.json` of the run whose data it is: the data must be the same, and is split
+            as that says. None: of a new run.
 
     Raises:
-        InputError: The data cannot be used; the message lists up to 20 problems.
+        InputError: The data cannot be used; the message lists up to 20 problems. Or it is not
+            what the run recorded.
     """
+    if known is not None:
+        config = as_recorded(config, known)
     source = open_source(config)
     check_has_truth(source)
     found = scan(
@@ -175,18 +187,28 @@ def prepare(config: DataConfig, *, seed: int, issues: Path | None = None) -> Pre
         settled=_saved(config),
         on_bad_sample=config.on_bad_sample,
     )
-    exclude = read_exclude(config.exclude, source.records, truth=source.truth)
-    found = audit_findings.without_issues_of(found, source.records, exclude.reasons)
+    records = source.records
+    if known is None:
+        exclude = read_exclude(config.exclude, records, truth=source.truth)
+    else:
+        exclude = check_same(config, known, source, found)
+    found = audit_findings.without_issues_of(found, records, exclude.reasons)
     if issues is not None:
         write_json(issues, found.to_json())
     found.raise_for_errors(full_list=issues)
     left_out = {*exclude.reasons, *(x.index for x in found.left_out if x.index is not None)}
-    audit = _audit(config, source, found, left_out, issues=issues)
+    audit = _audit(config, source, found, left_out, issues=issues, known=known)
     notes = [source.layout, *found.notes, *_quarantine_note(found), *exclude.notes()]
     notes += [*audit.notes, *audit_findings.warning_lines(audit, config)]
-    near = Near(audit.pairs, audit.clusters, audit.chains)
     splits, how = make_splits(
-        config, source.records, found, near, left_out=left_out, seed=seed, notes=notes
+        config,
+        source,
+        found,
+        Near(audit.pairs, audit.clusters, audit.chains),
+        left_out=left_out,
+        seed=seed,
+        notes=notes,
+        known=known,
     )
     if not any(r.labelled and s == "train" for r, s in zip(source.records, splits, strict=True)):
         raise InputError(
@@ -219,10 +241,12 @@ def _saved(config: DataConfig) -> bool:
     return written and config.class_names is None
 
 
-def _audit(config: DataConfig, source: Source, found: Scan, left_out, issues) -> Audit:
+def _audit(config: DataConfig, source: Source, found: Scan, left_out, issues, known) -> Audit:
     """The audit of what is not left out; its findings join what the scan found, on disk."""
     given = [record.split for record in source.records]
-    if config.splits is not None:
+    if config.splits is not None and known is not None:
+        given = recorded_splits(known, source.records, found.sample_hashes)
+    elif config.splits is not None:
         given = read_splits(config.splits, source.records, truth=source.truth)
     audit = audit_findings.find(source, found, splits=given, excluded=left_out)
     if issues is not None:

@@ -1,19 +1,24 @@
 """Opening the data that a config names, as its task needs it."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tfvision.config import DataConfig
 from tfvision.data import SOURCES
+from tfvision.data.files.issue import Issue
 from tfvision.data.sources.recognise import OtherTruth, recognise
 from tfvision.data.sources.recognise import open_source as open_path
 from tfvision.data.sources.source import Source
 from tfvision.data.split.groups import group_by
+from tfvision.data.split.holdout import read_splits
+from tfvision.data.split.named_groups import named_groups
 from tfvision.errors import InputError
 from tfvision.registry import Spec
 from tfvision.tasks.facts import facts_of, task_names
+
+TOLD = "groups told from names"
 
 
 def open_source(config: DataConfig) -> Source:
@@ -32,9 +37,54 @@ def open_source(config: DataConfig) -> Source:
         found = f"that is data of the task {names}" if names else "no task trains on such data yet"
         advice = f"Use {scripts}." if names else "Choose another data.source."
         raise InputError(f"{source.layout}: {found}, and this run is of {config.task}. {advice}")
-    if config.groups is not None:
+    if config.groups == "names":
+        _group_by_names(source, config)
+    elif config.groups not in (None, "none"):
         source.records = group_by(source.records, config.groups)
     return source
+
+
+def _group_by_names(source: Source, config: DataConfig) -> None:
+    """Gives records the groups that their names tell of, and says so; or why it does not.
+
+    Data that names groups itself keeps those. A split that is given is left as it is.
+    """
+    if any(record.group is not None for record in source.records):
+        return
+    found = named_groups(source.records)
+    if found is None:
+        return
+    told = f"{found.count} {TOLD} ({found.example})"
+    refused = found.refused or _parted(found.names, source, config)
+    if not refused:
+        source.records = found.of(source.records)
+        source.notes.append(f"{told}: samples of one stay in one split; data.groups=none declines")
+        return
+    source.problems.append(
+        Issue(
+            "warning",
+            "",
+            "names",
+            f"{told} are not used: {refused}",
+            advice="Where samples of one group are alike, scores are better than on new groups: "
+            "share groups out yourself in a data.splits file. data.groups=none says this no more.",
+        )
+    )
+
+
+def _parted(names: Sequence[str | None], source: Source, config: DataConfig) -> str:
+    """How the split that is given parts groups, for a sentence; "" where it does not."""
+    given = [record.split for record in source.records]
+    by = "the split of the data"
+    if config.splits is not None:
+        given = read_splits(config.splits, source.records, truth=source.truth)
+        by = str(config.splits)
+    splits_of: dict[str, set[str]] = {}
+    for name, split in zip(names, given, strict=True):
+        if name is not None and split is not None:
+            splits_of.setdefault(name, set()).add(split)
+    parted = sum(len(splits) > 1 for splits in splits_of.values())
+    return f"{by} parts {parted} of them" if parted else ""
 
 
 @contextmanager
@@ -79,7 +129,7 @@ def open_beside(
         known = inspect.signature(SOURCES[name]).parameters
         options = {k: v for k, v in given.items() if k in known and k != "path"}
         source = open_path(path, truth=truth, truth_needed=truth_needed, **options)
-    source.mask_values = mask_values
+    source.mask_values = source.mask_values if mask_values is None else mask_values
     source.white = source.white or white
     source.ignore_label = config.ignore_label
     return source

@@ -181,6 +181,21 @@ def native_large(source: Source, index: int, channels: int) -> Native:
     return Native(image.then(lambda part: to_channels(part, channels)), scale)
 
 
+def shrunk(sample: Native, longest: int) -> Native:
+    """A sample whose longer side has at most so many pixels, its truth with it."""
+    size = sample.image.shape[:2]
+    if max(size) <= longest:
+        return sample
+    new = tuple(max(1, round(side * longest / max(size))) for side in size)
+    region, box = sample.region, sample.box
+    if region is not None:
+        region = resize_labels(tf.constant(region[None]), new)[0].numpy()
+    if box is not None:
+        box = (box * np.array([new[1] / size[1], new[0] / size[0]] * 2)).astype(np.float32)
+    targets = resized_targets(sample.targets, size, new)
+    return Native(_resized(sample.image, new), sample.scale, targets, region, box)
+
+
 def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """Grey repeated to three channels, or colour weighed to grey (ITU-R BT.601)."""
     if image.shape[-1] == channels:

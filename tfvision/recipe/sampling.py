@@ -18,8 +18,10 @@ from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import decode
 from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
+from tfvision.report.overlay import colour_labels, palette
 
 SHOWN, DRAWS = 4, 5  # samples in the picture of the augmentation, and draws of each
+READ = 6  # samples in the picture of what is read
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,24 @@ def augmented(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) -> 
         ],
         num_classes=prepared.num_classes,
     )
+
+
+def training_samples(prepared: Prepared) -> Augmented:
+    """Some training samples as they are read: plain, with the borders of their truth, and the
+    truth in the colours of the classes where it is drawn."""
+    indices, kind = prepared.indices("train"), truth_kind(prepared.source.truth)
+    places = np.unique(np.linspace(0, len(indices) - 1, READ).round().astype(int))
+    samples = decode(prepared, [indices[i] for i in places])
+    colours, plain, drawn = palette(prepared.num_classes), [], []
+    for i, image in enumerate(samples.images):
+        image = image.astype(np.float32) * samples.scale
+        targets = {name: values[i] for name, values in samples.targets.items()}
+        truth = kind.drawing(RawSample(image, **targets), prepared.num_classes)
+        blank = np.zeros(image.shape[:2], np.int32)
+        truth = blank if truth is None else truth
+        plain.append((image, blank))
+        drawn.append([(image, truth), (colour_labels(truth, colours) / np.float32(255), blank)])
+    return Augmented(list(samples.ids), plain, drawn, num_classes=prepared.num_classes)
 
 
 def operations(config: RunConfig, chosen: TrainingSet):

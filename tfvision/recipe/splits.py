@@ -2,43 +2,77 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tfvision.config import DataConfig
 from tfvision.data.files.issue import Issue, listing
 from tfvision.data.scan.duplicates import leaks
 from tfvision.data.scan.result import Scan
-from tfvision.data.sources.source import Record
+from tfvision.data.sources.source import Record, Source
 from tfvision.data.split.chain_blocks import Near, straddling
 from tfvision.data.split.holdout import absent_classes, holdout, read_folds, read_splits
 from tfvision.data.split.kfold import fold_splits, kfold
 from tfvision.errors import InputError
+from tfvision.recipe.opening import TOLD
+from tfvision.recipe.recorded import recorded_splits
 
 
 def make_splits(
     config: DataConfig,
-    records: Sequence[Record],
+    source: Source,
     found: Scan,
     near: Near,
     *,
     left_out: Collection[int] = (),
     seed: int,
     notes: list[str],
+    known: dict[str, Any] | None = None,
 ) -> tuple[list[str | None], str]:
     """The split of each record, and how it came about, a sentence.
 
+    Where groups that names tell of cannot be kept whole, the source loses them, with a warning.
+
     Args:
         config: The config's section.
-        records: Those of the source.
+        source: The samples.
         found: The scan. Takes a warning for near-duplicates in two splits.
         near: The near-duplicates among the records.
         left_out: Indices of those that are in no split, whatever is said.
         seed: Of all chance.
         notes: Takes lines to print.
+        known: `data.json` of the run that is there, with its split; None: a split is made.
 
     Raises:
         InputError: The samples cannot be shared out, or equal images or one group stand in
             several splits.
     """
+    if known is not None:
+        splits = recorded_splits(known, source.records, found.sample_hashes)
+        how, records = known["how"], _without(source.records, left_out)
+        if config.folds is not None or config.splits is None:
+            _note_left_out(records, splits, notes)
+    else:
+        groupless = [replace(record, group=None) for record in source.records]
+        said, options = list(notes), {"left_out": left_out, "seed": seed, "notes": notes}
+        try:
+            splits, how, records = _new_splits(config, source.records, found, near, **options)
+        except InputError as error:
+            if not any(TOLD in line for line in said):  # the data or the user names them
+                raise
+            notes[:] = [line for line in said if TOLD not in line]
+            splits, how, records = _new_splits(config, groupless, found, near, **options)
+            source.records = groupless
+            _warn(found, notes, f"the {TOLD} are not used: {error}")
+    for sentence in straddling(records, splits, near.pairs):
+        _warn(found, notes, sentence)
+    _note_absent(records, splits, found, notes)
+    return splits, how
+
+
+def _new_splits(
+    config: DataConfig, records: Sequence[Record], found: Scan, near: Near, *, left_out, seed, notes
+) -> tuple[list[str | None], str, list[Record]]:
+    """The split of a new run, and the records as they take part; else as `make_splits`."""
     if config.folds is not None:
         every, records, how = assign_folds(
             config, records, found, near, left_out=left_out, seed=seed, notes=notes
@@ -55,9 +89,8 @@ def make_splits(
         _check_any_left(records, left_out)
         splits, how = _held_out(config, records, found, near, seed=seed)
         _note_left_out(records, splits, notes)
-    _check(records, splits, found, near, how=how, notes=notes)
-    _note_absent(records, splits, found, notes)
-    return splits, how
+    _check(records, splits, found, how=how)
+    return splits, how, records
 
 
 def assign_folds(
@@ -98,7 +131,7 @@ def assign_folds(
     assigned = None
     if config.splits is not None:
         assigned = read_folds(config.splits, records, splits, folds=config.folds, truth=found.truth)
-    manner = _manner(near, counted, seed)
+    manner = _manner(records, near, counted, seed)
     if assigned is None:
         assigned = kfold(found, records, folds=config.folds, seed=seed, splits=splits, near=counted)
     else:
@@ -165,11 +198,12 @@ def _held_out(config, records, found, near: Near, seed: int) -> tuple[list[str |
     )
     if any(record.labelled and record.split is not None for record in records):
         return splits, "as the data set gives it"
-    return splits, f"hold-out, {_manner(near, counted, seed)}"
+    return splits, f"hold-out, {_manner(records, near, counted, seed)}"
 
 
-def _manner(near: Near, counted: Near, seed: int) -> str:
+def _manner(records: Sequence[Record], near: Near, counted: Near, seed: int) -> str:
     kept = "equal and nearly equal images" if counted is near else "exact duplicates"
+    kept = f"groups, {kept}" if any(record.group is not None for record in records) else kept
     chains = ", long chains in blocks" if counted.chains else ""
     return f"seed {seed}, stratified by class presence; {kept} stay together{chains}"
 
@@ -183,17 +217,20 @@ def _note_left_out(records, splits, notes: list[str]) -> None:
         )
 
 
-def _check(records, splits, found: Scan, near: Near, how: str, notes: list[str]) -> None:
-    """Raises for leaks; near-duplicates in two splits are a warning, printed and on record."""
+def _check(records, splits, found: Scan, how: str) -> None:
+    """Raises for leaks."""
     leaking = [i for i in leaks(records, found.image_sha256, splits) if i.severity == "error"]
     if leaking:
         raise InputError(
             f"The split, {how}, puts what belongs together into different splits; "
             f"{len(leaking)} times:\n{listing(leaking)}"
         )
-    for sentence in straddling(records, splits, near.pairs):
-        found.issues.append(Issue("warning", "", "splits", sentence))
-        notes.append(f"warning: {sentence}")
+
+
+def _warn(found: Scan, notes: list[str], sentence: str) -> None:
+    """A warning on the split, printed and on record."""
+    found.issues.append(Issue("warning", "", "splits", sentence))
+    notes.append(f"warning: {sentence}")
 
 
 def _note_absent(records, splits, found: Scan, notes: list[str]) -> None:

@@ -2,14 +2,23 @@
 
 import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from tfvision.data.scan.scan import scan
 from tfvision.engine.distribute import make_strategy
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.recipe.read import native
-from tfvision.runs.load import LoadedRun, data_path, load_run, open_like, own_data
+from tfvision.runs.load import (
+    LoadedRun,
+    data_path,
+    is_own_data,
+    load_run,
+    open_like,
+    own_data,
+)
+from tfvision.runs.other_data import open_other
 from tfvision.runs.request import UseRequest
 from tfvision.runs.scoring import save_scored, score_splits
 from tfvision.runs.views_and_tiles import as_requested, how
@@ -24,12 +33,13 @@ def evaluate(request: UseRequest) -> dict[str, Any]:
     """
     make_strategy(request.device)
     loaded = as_requested(load_run(request.run, depth=request.depth), request)
+    request, own = _own_data_apart(loaded, request)
     if request.labels is not None:
         scored = {"labels": _score_labels(loaded, request)}
     elif request.data is not None:
         scored = {"data": _score_data(loaded, request)}
     else:
-        scored = _score_splits(loaded, request)
+        scored = _score_splits(loaded, request, own)
     names, task = loaded.data["class_names"], loaded.task
     metrics = {split: task.metrics(loaded.recipe, one, names) for split, one in scored.items()}
     if request.out is not None:
@@ -43,8 +53,24 @@ def evaluate(request: UseRequest) -> dict[str, Any]:
     return summary
 
 
-def _score_splits(loaded: LoadedRun, request: UseRequest) -> dict[str, Scored]:
-    prepared = own_data(loaded)
+def _own_data_apart(loaded: LoadedRun, request: UseRequest) -> tuple[UseRequest, Path | None]:
+    """The request without `--data` where that is the run's own data, which has moved; and its
+    place."""
+    if request.data is None or request.labels is not None or request.overrides:
+        return request, None
+    if not is_own_data(loaded, request.data):
+        return request, None
+    if not request.quiet:
+        print(
+            f"{request.data}: the run's own data (its fingerprint is the same), so val and test of "
+            "the run are scored, not what it trained on",
+            file=sys.stderr,
+        )
+    return replace(request, data=None), request.data
+
+
+def _score_splits(loaded: LoadedRun, request: UseRequest, place: Path | None) -> dict[str, Scored]:
+    prepared = own_data(loaded, place)
     splits = [request.split] if request.split else ["val", "test"]
     scored = score_splits(loaded.task, loaded.recipe, prepared, loaded.predictor, splits=splits)
     if not scored:
@@ -56,13 +82,9 @@ def _score_splits(loaded: LoadedRun, request: UseRequest) -> dict[str, Scored]:
 
 
 def _score_data(loaded: LoadedRun, request: UseRequest) -> Scored:
-    source = open_like(loaded, request.data, truth_needed=True)
-    scanned = scan(
-        source,
-        class_names=loaded.data["class_names"],
-        ignore_label=loaded.config.data.ignore_label,
-    )
-    scanned.raise_for_errors()
+    source, _, notes = open_other(loaded, request.data, request.overrides)
+    for note in () if request.quiet else notes:
+        print(note, file=sys.stderr)
     indices = [
         i
         for i, record in enumerate(source.records)

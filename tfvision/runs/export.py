@@ -1,6 +1,7 @@
 """The export of a run or an ensemble: written, loaded back, compared."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,27 +12,36 @@ from tfvision.engine.export import check_export, write_export
 from tfvision.engine.predict import as_float
 from tfvision.engine.run_folder import RunFolder
 from tfvision.recipe.dataset import Prepared
-from tfvision.recipe.read import native_scanned
+from tfvision.recipe.read import Native, native_scanned
 from tfvision.recipe.recipe import Recipe
-from tfvision.runs.load import LoadedRun, load_run, own_data
+from tfvision.recipe.recorded import DataAway
+from tfvision.runs.keep import kept_samples
+from tfvision.runs.load import LoadedRun, find_member, load_run, own_data
 from tfvision.runs.request import UseRequest
 from tfvision.tasks.facts import task_entry
 from tfvision.tasks.task import Task
 
 
 def export(request: UseRequest) -> dict[str, Any]:
-    """Writes the run's `export/` again and loads all of it back."""
+    """Writes the run's `export/` again and loads all of it back.
+
+    Where the run's data is away, the files are compared on samples that the run keeps.
+
+    Raises:
+        InputError: The data is other data, or away where the run keeps nothing.
+    """
     make_strategy(request.device)
     loaded = load_run(request.run, depth=request.depth)
-    prepared = own_data(loaded)
+    examples = _examples_of_run(loaded, request)
     if request.run.is_ensemble:
-        rows = export_ensemble(loaded, prepared)
+        rows = export_ensemble(loaded, examples)
     else:
         rows = export_run(
             request.run,
             loaded.task,
             loaded.recipe,
-            prepared,
+            loaded.data,
+            examples,
             predictor=loaded.predictor,
             depth=request.depth,
         )
@@ -53,9 +63,10 @@ def export_run(
     run: RunFolder,
     task: Task,
     recipe: Recipe,
-    prepared: Prepared,
-    predictor: Any,
+    data: dict[str, Any],
+    examples: list[Native],
     *,
+    predictor: Any,
     depth: int | None = None,
 ) -> list[dict[str, Any]]:
     """Writes `export/` and loads everything in it back.
@@ -64,7 +75,8 @@ def export_run(
         run: The run folder.
         task: Of the run.
         recipe: What the run's config means.
-        prepared: The run's data; a few of its images are what the files are compared on.
+        data: `data.json` of the run.
+        examples: What the files are compared on, from `examples_of`.
         predictor: The live model.
         depth: Column the live model was pruned to, or None.
 
@@ -82,11 +94,11 @@ def export_run(
         "model": {"name": recipe.model.name, **recipe.model.kwargs},
         "input_shape": list(shape),
         "depth": depth,
-        "class_names": prepared.class_names,
+        "class_names": data["class_names"],
         "image": "serving_default: uint8 in 0..255; serve_float and model.keras: float32 in [0, 1]",
-        **task.describe_export(recipe, prepared, predictor),
+        **task.describe_export(recipe, data, predictor),
     }
-    images = example_images(task, recipe, prepared)
+    images = example_images(task, recipe, examples)
     served = task.served(recipe, predictor)
     write_export(run.export, served, fixed, description)
     scale = 1 / 255 if images[0].dtype == np.uint8 else 1.0
@@ -96,7 +108,7 @@ def export_run(
     return rows
 
 
-def export_ensemble(loaded: LoadedRun, prepared: Prepared) -> list[dict[str, Any]]:
+def export_ensemble(loaded: LoadedRun, examples: list[Native]) -> list[dict[str, Any]]:
     """Writes the whole ensemble as one SavedModel, and loads it back in a fresh process.
 
     Returns:
@@ -108,30 +120,51 @@ def export_ensemble(loaded: LoadedRun, prepared: Prepared) -> list[dict[str, Any
         "members": [{k: entry[k] for k in ("arch", "weight")} for entry in record["members"]],
         "class_names": loaded.data["class_names"],
         "image": "serving_default: uint8 in 0..255; serve_float: float32 in [0, 1]",
-        **task.describe_export(recipe, prepared, loaded.predictor),
+        **task.describe_export(recipe, loaded.data, loaded.predictor),
     }
     folder, served = loaded.folder.export, task.served(recipe, loaded.predictor)
     write_export(folder, served, None, description)
-    rows = check_export(folder, served, None, example_images(task, recipe, prepared))
+    rows = check_export(folder, served, None, example_images(task, recipe, examples))
     loaded.folder.write_json("export/export.json", {**description, "checks": rows})
     return rows
 
 
-def example_images(task: Task, recipe: Recipe, prepared: Prepared) -> list[np.ndarray]:
-    """What a model is given of up to four real images, and an odd-sized piece of the first."""
+def examples_of(prepared: Prepared) -> list[Native]:
+    """Up to four images of a run's data, those that it did not train on where there are any."""
+    indices = [i for i, split in enumerate(prepared.splits) if split in ("val", "test")]
+    indices = indices or prepared.indices("train")
+    return [native_scanned(prepared, i) for i in _some(indices)]
+
+
+def _examples_of_run(loaded: LoadedRun, request: UseRequest) -> list[Native]:
+    """The same of a run that is there, or of what it keeps where its data is away."""
+    try:
+        return examples_of(own_data(loaded, request.data))
+    except DataAway as error:
+        runs = [loaded.folder]
+        if loaded.folder.is_ensemble:
+            members = loaded.folder.read_json("ensemble.json")["members"]
+            runs = [find_member(entry, loaded.folder.path) for entry in members]
+        kept = next(filter(None, map(kept_samples, runs)), [])
+        if not kept:
+            raise
+        if not request.quiet:
+            print(f"{error} Compared on samples that the run keeps.", file=sys.stderr)
+        return _some(kept)
+
+
+def example_images(task: Task, recipe: Recipe, samples: Sequence[Native]) -> list[np.ndarray]:
+    """What a model is given of some images, and an odd-sized piece of the first."""
     images = []
-    for i in _examples(prepared):
-        sample = native_scanned(prepared, i)
+    for sample in samples:
         image = task.example_input(recipe, sample)
         byte = image.dtype == np.uint8 and sample.scale == 1 / 255
         images.append(image if byte else image.astype(np.float32) * np.float32(sample.scale))
     return [*images, _odd_part(images[0])]
 
 
-def _examples(prepared: Prepared) -> list[int]:
-    indices = [i for i, split in enumerate(prepared.splits) if split in ("val", "test")]
-    indices = indices or prepared.indices("train")
-    return indices[:: max(1, len(indices) // 4)][:4]
+def _some(candidates: list) -> list:
+    return candidates[:: max(1, len(candidates) // 4)][:4]
 
 
 def _odd_part(image: np.ndarray) -> np.ndarray:

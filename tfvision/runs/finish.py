@@ -20,7 +20,7 @@ from tfvision.recipe.model import open_model
 from tfvision.report.shared import write_page
 from tfvision.runs.build import Built
 from tfvision.runs.environment import peak_memory
-from tfvision.runs.export import export_run
+from tfvision.runs.export import examples_of, export_run
 from tfvision.runs.scoring import save_scored, score_splits
 from tfvision.runs.set_up import SetUp
 from tfvision.tasks.parts import Outcome
@@ -182,7 +182,9 @@ def try_export(
     """The export's checks, and what kept it from being made: the report is written all the
     same."""
     try:
-        return export_run(run, task, recipe, prepared, predictor=predictor), None
+        examples = examples_of(prepared)
+        record = prepared.record()
+        return export_run(run, task, recipe, record, examples, predictor=predictor), None
     except (EnvironmentFault, OSError):
         raise  # the disk: the report would fare no better
     except Exception as error:

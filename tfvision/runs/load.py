@@ -11,16 +11,16 @@ import numpy as np
 
 from tfvision.config.file import load_any
 from tfvision.config.schema import RunConfig
+from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import Source
 from tfvision.engine.checkpoint import best_weights, newest_checkpoint
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
-from tfvision.recipe.opening import open_beside
+from tfvision.recipe.opening import open_beside, open_source
 from tfvision.recipe.pretrained import outside_architecture
 from tfvision.recipe.recipe import Recipe
-from tfvision.recipe.resplit import resplit
-from tfvision.runs.record import data_differences
+from tfvision.recipe.recorded import as_recorded, at
 from tfvision.tasks.task import Task, task_of
 
 VERSION = 1  # of ensemble.json
@@ -140,24 +140,47 @@ def weights_sha256(model) -> str:
     return digest.hexdigest()
 
 
-def own_data(loaded: LoadedRun) -> Prepared:
-    """The run's own data, which must not have changed."""
-    prepared = prepare(loaded.config.data, seed=loaded.config.seed)
-    if loaded.folder.is_ensemble:
-        prepared = resplit(prepared, loaded.data)
-    changed = data_differences(loaded.data, prepared)
-    if changed:
-        raise InputError(
-            "The run's data set is not what it was:\n  "
-            + "\n  ".join(changed)
-            + "\nScore other data with --data."
+def own_data(loaded: LoadedRun, path: Path | None = None) -> Prepared:
+    """The run's own data, which must not have changed, split as the run recorded it.
+
+    Args:
+        loaded: The run.
+        path: Where the data lies now; None: where it was.
+
+    Raises:
+        InputError: It is not there, or is other data.
+    """
+    config = loaded.config
+    return prepare(at(config.data, path), seed=config.seed, known=loaded.data)
+
+
+def is_own_data(loaded: LoadedRun, path: Path) -> bool:
+    """Whether `path` holds the data that the run was trained on, by its fingerprint."""
+    config = at(loaded.config.data, path)
+    try:
+        source = open_source(as_recorded(config, loaded.data))
+        if len(source) < sum(map(len, loaded.data["splits"].values())):
+            return False
+        found = scan(
+            source,
+            class_names=config.class_names,
+            ignore_label=config.ignore_label,
+            on_bad_sample=config.on_bad_sample,
         )
-    return prepared
+    except InputError:
+        return False
+    return found.fingerprint == loaded.data["fingerprint"]
 
 
 def data_path(loaded: LoadedRun) -> Path:
+    """Where the run's data lies.
+
+    Raises:
+        InputError: It is embedded, or no longer there.
+    """
     if loaded.data["path"] is None:
         raise InputError("The run was trained on embedded data; its images need --data.")
+    as_recorded(loaded.config.data, loaded.data)
     return Path(loaded.data["path"])
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.checkpoint import KEEP
 from tfvision.engine.inference import logits_of
+from tfvision.engine.kept_samples import MAX_BYTES
 from tfvision.engine.loop_state import Plan
 from tfvision.engine.progress import duration
 from tfvision.engine.step import TrainStep
@@ -71,8 +72,9 @@ def bytes_needed(recipe: Recipe, prepared: Prepared, step: TrainStep) -> int:
     counts = 2 * 8 * recipe.num_classes**2 * len(scored)
     exports = 3 * weights + 4_000_000  # three files, the SavedModel's graph
     report = 3_000_000
+    kept = 0 if recipe.config.data.keep_samples is False else MAX_BYTES
     # Labels are compressed, to a tenth or less.
-    return checkpoint_bytes(step) + exports + int(pixels) // 10 + counts + report
+    return checkpoint_bytes(step) + exports + int(pixels) // 10 + counts + report + kept
 
 
 def checkpoint_bytes(step: TrainStep) -> int:

@@ -212,11 +212,13 @@ def to_predict(loaded: LoadedRun, request: UseRequest) -> tuple[Source, list[int
     """
     if request.input is not None:
         source = open_like(loaded, request.input, truth_needed=False)
+        for note in () if request.quiet else source.notes:
+            print(note, file=sys.stderr)
         indices = _predicted_of(source, request.split)
         if not indices:
             raise InputError(f"{source.layout}: it has no images to predict.")
         return source, indices
-    prepared, split = own_data(loaded), request.split or "test"
+    prepared, split = own_data(loaded, request.data), request.split or "test"
     splits = ("train", "val", "test") if split == "all" else (split,)
     gone = {left.index for left in prepared.scan.left_out if left.index is not None}
     gone = [x.id for i, x in enumerate(prepared.source.records) if i in gone and x.split in splits]

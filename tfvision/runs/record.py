@@ -20,15 +20,24 @@ def identity_of(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     return identity
 
 
+# What of the identity may be another when a run is resumed: where its data lies, what it keeps of
+# it, and that names tell of groups by default where an older version knew of none (the split is
+# that of the run).
+MAY_CHANGE = (
+    "config.data.source.path: ",
+    "config.data.keep_samples: ",
+    "config.data.groups: None -> 'names'",
+)
+
+
 def record_run(request, config, prepared: Prepared, surroundings, architecture=None) -> None:
     """Writes what the run is before its first step."""
     run = request.run
     if request.resume:
-        before = run.read_json("data.json")
-        changed = data_differences(before, prepared) + _pseudo_differences(before, prepared)
+        changed = _pseudo_differences(run.read_json("data.json"), prepared)
         if changed:
             raise InputError(
-                "The data set is not the one this run was trained on:\n  "
+                "The pseudo-labels are not those this run was trained on:\n  "
                 + "\n  ".join(changed)
                 + "\nStart a new run instead: --config "
                 + str(run.config)
@@ -41,29 +50,6 @@ def record_run(request, config, prepared: Prepared, surroundings, architecture=N
     write_text(run.config, dump_config(config))  # last: with it the folder is a run
 
 
-def data_differences(before: dict[str, Any], prepared: Prepared) -> list[str]:
-    """What differs between `data.json` of a run and a data set as it is now."""
-    now = prepared.record()
-    if all(before[key] == now[key] for key in ("fingerprint", "splits")):
-        return []
-    lines = differences(
-        {k: before[k] for k in ("class_names", "channels", "image_size", "counts")},
-        {k: now[k] for k in ("class_names", "channels", "image_size", "counts")},
-    )
-    old, new = (_samples_of(record) for record in (before, now))
-    both = old.keys() & new.keys()
-    for what, ids in (
-        ("gone", old.keys() - both),
-        ("new", new.keys() - both),
-        ("in another split", {i for i in both if old[i].keys() != new[i].keys()}),
-        ("changed", {i for i in both if set(old[i].values()) != set(new[i].values())}),
-    ):
-        if ids:
-            shown = ", ".join(sorted(ids)[:10])
-            lines.append(f"{len(ids)} samples are {what}: {shown}{' ...' if len(ids) > 10 else ''}")
-    return lines or ["the fingerprints differ"]
-
-
 def _pseudo_differences(before: dict[str, Any], prepared: Prepared) -> list[str]:
     """What differs between the pseudo-labels of a `data.json` and those there are now."""
     old, new = before.get("pseudo") or {}, prepared.pseudo or {}
@@ -72,15 +58,6 @@ def _pseudo_differences(before: dict[str, Any], prepared: Prepared) -> list[str]
     lines = differences(*({"class_counts": p.get("class_counts", {})} for p in (old, new)))
     lines = lines or ["the same numbers, of other images or in other order"]
     return [f"data.pseudo {new.get('file')}: {line}" for line in lines]
-
-
-def _samples_of(record: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Id -> split -> hash, of a `data.json`; a test row of an npz shares its id with another."""
-    found: dict[str, dict[str, str]] = {}
-    for split, ids in record["splits"].items():
-        for i, content in zip(ids, record["hashes"][split], strict=True):
-            found.setdefault(i, {})[split] = content
-    return found
 
 
 def changed_surroundings(request, now) -> list[str]:

@@ -1,6 +1,7 @@
 """What the command line asks of a task."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,8 @@ class UseRequest:
     Attributes:
         run: The run to use.
         device: Value of `--device`.
-        data: Another data set to score, or None for the run's.
+        data: Another data set to score, or where the run's own lies now; None: where it was.
+        overrides: `data.KEY=VALUE`: how other data is read.
         labels: A file or folder of labels to score against, or None.
         split: Which split, or None for the default.
         input: What to predict, or None for the run's own test split.
@@ -167,6 +169,7 @@ class UseRequest:
     run: RunFolder
     device: str = "auto"
     data: Path | None = None
+    overrides: Sequence[str] = ()
     labels: Path | None = None
     split: str | None = None
     input: Path | None = None

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfvision.augment import MIXERS, OPS
 from tfvision.config.schema import RunConfig
+from tfvision.data.files.issue import by_kind
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.distribute import make_strategy, resolve_determinism
 from tfvision.engine.progress import Progress
@@ -67,17 +68,26 @@ def set_up(request: TrainRequest, progress: Progress) -> SetUp:
     check_arguments(config)
     check_pretrained(config, resume=request.resume)
     architecture = outside_architecture(config.model, request.run if request.resume else None)
-    check_settings(config, strategy.num_replicas_in_sync, architecture)
+    check_settings(
+        _without_split_files(config) if request.resume else config,
+        strategy.num_replicas_in_sync,
+        architecture,
+    )
     open_run(request)
     issues = None if request.dry_run else request.run.path / "issues.json"
-    prepared = prepare(config.data, seed=config.seed, issues=issues)
+    known = request.run.read_json("data.json") if request.resume else None
+    prepared = prepare(config.data, seed=config.seed, issues=issues, known=known)
     config = resolve(config, prepared)
     settled = task.settle(config, prepared, architecture)
     for note in settled.prepared.notes:
         say(note)
     seed_everything(config)
     surroundings = environment(strategy, request.command)
-    warnings = [f"{i.place}: {i.problem}" for i in prepared.scan.issues if i.severity == "warning"]
+    # What the split gave rise to is among the notes already.
+    found = [issue for issue in prepared.scan.warnings if issue.place != "splits"]
+    for line in by_kind(found):
+        say(f"warning: {line}")
+    warnings = [f"{i.place}: {i.problem}" for i in prepared.scan.warnings]
     if request.resume:
         changed = changed_surroundings(request, surroundings)
         for line in changed:
@@ -100,6 +110,12 @@ def set_up(request: TrainRequest, progress: Progress) -> SetUp:
         warnings=warnings,
         say=say,
     )
+
+
+def _without_split_files(config: RunConfig) -> RunConfig:
+    """A run that is there has its split on record: files that it came from may be gone."""
+    data = config.data.model_copy(update={"splits": None, "exclude": None})
+    return config.model_copy(update={"data": data})
 
 
 def check_arguments(config: RunConfig) -> None:

@@ -12,8 +12,9 @@ from tfvision.engine.signals import StopRequest
 from tfvision.runs.build import Built, build
 from tfvision.runs.dry_run import dry_run
 from tfvision.runs.finish import finish, weights_are_kept
+from tfvision.runs.keep import keep_samples
 from tfvision.runs.plan import bytes_needed, make_plan, seconds_to_finish
-from tfvision.runs.record import identity_of, record_run
+from tfvision.runs.record import MAY_CHANGE, identity_of, record_run
 from tfvision.runs.request import TrainRequest
 from tfvision.runs.set_up import SetUp, set_up
 from tfvision.runs.watch import make_watch, unscored_stages
@@ -45,6 +46,7 @@ def train(
 
     request.run.check_space(bytes_needed(run.recipe, run.prepared, built.step))
     record_run(request, run.config, run.prepared, run.surroundings, architecture=run.architecture)
+    keep_samples(request.run, run.config, run.prepared, run.say)
     setup = time.monotonic() - began
     loop = make_loop(run, built, progress, callbacks, setup=setup)
     if request.resume:
@@ -79,6 +81,7 @@ def make_loop(
         plan=make_plan(config, recipe, examples.chosen.per_epoch, setup, reserve=reserve),
         folder=run.request.run.checkpoints,
         identity=identity_of(config, run.prepared),
+        may_change=MAY_CHANGE,
         callbacks=callbacks,
         batch_names=lambda step: built.ids_at(step, examples.train),
         on_epoch=run.request.run.write_history,

@@ -12,7 +12,6 @@ from tfvision.engine.shards import Shards
 from tfvision.postprocess import ON_COMPONENTS
 from tfvision.postprocess.candidates import CANDIDATES
 from tfvision.postprocess.fit_masks import MaskPredictions
-from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.labels import describe_labels
 from tfvision.recipe.loss_terms import RunLoss, loss_of_labels
 from tfvision.recipe.recipe import Recipe
@@ -38,7 +37,7 @@ class LabelTask(Task):
     def never_predicted(self, scored: ScoredLabels, class_names: Sequence[str]) -> list[str]:
         return scored.never_predicted(list(class_names))
 
-    def describe_export(self, recipe: Recipe, prepared: Prepared, predictor) -> dict[str, Any]:
+    def describe_export(self, recipe: Recipe, data: dict[str, Any], predictor) -> dict[str, Any]:
         return describe_labels(recipe, predictor)
 
     def fitting(

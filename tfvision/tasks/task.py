@@ -71,8 +71,10 @@ class Task(TrainingSide, PredictionSide):
         """What the exported module is given of an image."""
         return sample.image
 
-    def describe_export(self, recipe: Recipe, prepared: Prepared, predictor: Any) -> dict[str, Any]:
-        """What `export.json` says besides what it says of every run."""
+    def describe_export(
+        self, recipe: Recipe, data: dict[str, Any], predictor: Any
+    ) -> dict[str, Any]:
+        """What `export.json` says besides what it says of every run; `data` is its `data.json`."""
         return {}
 
 

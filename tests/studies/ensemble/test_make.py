@@ -11,10 +11,11 @@ import pytest
 
 from tests.support import runs
 from tfvision.cli import commands
+from tfvision.data.sources.source import Record
 from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
-from tfvision.recipe.resplit import resplit
+from tfvision.recipe.recorded import recorded_splits
 from tfvision.runs import finish
 from tfvision.runs.load import load_run
 from tfvision.runs.request import EnsembleRequest
@@ -251,7 +252,9 @@ def test_only_what_no_member_trained_on_is_scored(splits_of):
         *("test", "val", "train", "train", None),
     ]
     assert notes == []
-    assert resplit(Data(first), prepared.record() | {"how": "so"}).splits == prepared.splits
+    own = [Record(str(i), "", None, True, group=None, place="") for i in range(9)]
+    hashes = [f"hash {i}" for i in range(9)]
+    assert recorded_splits(prepared.record(), own, hashes) == prepared.splits
 
 
 def test_folds_have_no_validation_part_together(splits_of):

@@ -19,7 +19,7 @@ from tfvision.studies.fitted.temperature import calibrate
 
 FILES = {
     *("config.yaml", "env.json", "data.json", "splits.csv", "metrics.csv", "summary.json"),
-    *("report.html", "log.txt", "issues.json", "checkpoints", "predictions", ".lock"),
+    *("report.html", "log.txt", "issues.json", "checkpoints", "predictions", "samples", ".lock"),
 }
 
 
@@ -294,7 +294,7 @@ def test_a_config_of_classification_is_refused_by_the_other_script(dataset, tmp_
     assert "train_cls.py" in message
 
 
-def test_a_dry_run_writes_nothing_but_the_picture(dataset, tmp_path, monkeypatch, capsys):
+def test_a_dry_run_writes_nothing_but_pictures(dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     config = classes.write_config(
         tmp_path / "c.yaml", dataset, data={"augment": ["flip_lr"], "mix": ["cutmix"]}
@@ -302,7 +302,8 @@ def test_a_dry_run_writes_nothing_but_the_picture(dataset, tmp_path, monkeypatch
     assert classes.train("--config", config, "--out", "run", "--dry-run", "--json") == 0
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (printed["task"], printed["dry_run"]) == ("classification", True)
-    assert {path.name for path in tmp_path.iterdir()} == {"c.yaml", "run-augmentation.png"}
+    pictures = {"run-augmentation.png", "run-samples.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"c.yaml", *pictures}
 
 
 def test_a_temperature_is_fitted_on_val_and_judged_on_test(run, tmp_path):

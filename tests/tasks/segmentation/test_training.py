@@ -25,6 +25,7 @@ FILES = {
     "issues.json",
     "checkpoints",
     "predictions",
+    "samples",
     "export",
     ".lock",
 }
@@ -254,16 +255,19 @@ def test_a_metric_that_stands_twice_is_refused(dataset, tmp_path, capsys):
     assert "metrics names mean_iou, mean_iou: each may stand there once" in capsys.readouterr().err
 
 
-def test_a_dry_run_writes_nothing(dataset, tmp_path, monkeypatch, capsys):
+def test_a_dry_run_writes_a_picture_and_nothing_else(dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     config = runs.write_config(tmp_path / "c.yaml", dataset)
     before = sorted(tmp_path.rglob("*"))
     assert runs.train("--config", config, "--out", tmp_path / "run", "--dry-run", "--json") == 0
-    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    said = capsys.readouterr()
+    printed = json.loads(said.out.splitlines()[-1])
     assert printed["dry_run"] is True
     assert printed["steps_per_epoch"] == 2
     assert printed["num_parameters"] == 1751
-    assert sorted(tmp_path.rglob("*")) == before
+    picture = tmp_path / "run-samples.png"
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, picture])
+    assert f"No run was written; written: {picture}" in said.err
 
 
 def test_a_run_in_use_is_refused(whole, tmp_path, capsys):

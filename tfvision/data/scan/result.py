@@ -1,5 +1,6 @@
 """What a scan of a data set found."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,12 @@ class Scan:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def sample_hashes(self) -> list[str]:
+        """What tells image and truth of each sample from any others', short; "" of one unread."""
+        both = zip(self.image_sha256, self.truth_sha256, strict=True)
+        return [hashlib.sha256((i + t).encode()).hexdigest()[:16] if i else "" for i, t in both]
 
     @property
     def errors(self) -> list[Issue]:

@@ -6,7 +6,14 @@ import numpy as np
 
 from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import Record
-from tfvision.data.split.chain_blocks import Near, crossings, cut, runs
+from tfvision.data.split.chain_blocks import (
+    Near,
+    crossings,
+    cut,
+    parted,
+    runs,
+    within_groups,
+)
 from tfvision.data.split.stratify import chance, make_units, share_out
 
 BLOCKS = (1, 2, 3, 4)  # blocks of which the smallest side is made
@@ -70,12 +77,22 @@ def _cuts(records, free, shares, seed, near: Near) -> Iterator[tuple[str, list[l
     """Seeds of the order, each with a way to cut the chains; the whole ones come first."""
     allowed = set(free)
     yield str(seed), [[i for i in chain if i in allowed] for chain in near.chains]
-    chains = [run for sequence in near.sequences(records) for run in runs(sequence, allowed)]
+    sequences = [run for sequence in near.sequences(records) for run in runs(sequence, allowed)]
+    pairs = np.asarray([pair[:2] for pair in near.pairs], np.int64).reshape(-1, 2)
+    chains = [
+        chain
+        for run in sequences
+        for chain in parted(run, records, crossings(run, pairs, len(records)))
+        if len(chain) > 1
+    ]
     if not chains or len(shares) == 1:
         return
     smallest = min(shares.values()) * len(free)
-    pairs = np.asarray([pair[:2] for pair in near.pairs], np.int64).reshape(-1, 2)
-    weak = [crossings(chain, pairs, len(records)) for chain in chains]
+    # A border is set where the fewest pairs cross it, and within a group only for want of others.
+    weak = [
+        crossings(chain, pairs, len(records)) + within_groups(chain, records) * (len(pairs) + 1)
+        for chain in chains
+    ]
     for draw in range(min(MAX_DRAWS, max(2, SAMPLES // len(free)))):
         order = f"{seed} {draw}"
         phases = [int(chance(order, chain, records)[:8], 16) / 16**8 for chain in chains]

@@ -60,13 +60,46 @@ class Near:
         """(M, 2) indices of labelled records that may not stand in two splits.
 
         They are the near-duplicates, and the neighbours in a sequence: the gap at a border
-        is one sample even where the pictures on its two sides differ.
+        is one sample even where the pictures on its two sides differ, unless one group ends
+        and another begins there.
         """
         neighbours = [pair for members in self.sequences(records) for pair in pairwise(members)]
+        neighbours = [pair for pair in neighbours if not _other_group(records, *pair)]
         pairs = [pair[:2] for pair in self.pairs]
         links = np.asarray([*pairs, *neighbours], np.int64).reshape(-1, 2)
         labelled = np.array([record.labelled for record in records], bool)
         return links[labelled[links].all(axis=1)]
+
+
+def _other_group(records: Sequence[Record], first: int, second: int) -> bool:
+    """Whether two samples are of two groups."""
+    return records[first].group != records[second].group
+
+
+def parted(
+    sequence: Sequence[int], records: Sequence[Record], crossing: np.ndarray
+) -> list[list[int]]:
+    """A sequence in pieces: parted where a group ends and no near-duplicates cross the border.
+
+    Args:
+        sequence: n indices, in order.
+        records: Those of the source.
+        crossing: (n + 1,) as `crossings` counts them.
+    """
+    borders = [
+        place
+        for place, pair in enumerate(pairwise(sequence), 1)
+        if _other_group(records, *pair) and not crossing[place]
+    ]
+    return [list(sequence[a:b]) for a, b in pairwise([0, *borders, len(sequence)])]
+
+
+def within_groups(chain: Sequence[int], records: Sequence[Record]) -> np.ndarray:
+    """(n + 1,) bool: whether a border before each place of a chain would part a group."""
+    inside = [
+        records[i].group is not None and not _other_group(records, i, j) for i, j in pairwise(chain)
+    ]
+    return np.array([False, *inside, False])
 
 
 def runs(sequence: Sequence[int], free: set[int]) -> list[list[int]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfvision.data import SOURCES
 from tfvision.data.files.pixels import white_of
+from tfvision.engine.kept_samples import read_kept
 from tfvision.errors import InputError
 from tfvision.report.overlay import colour_labels, palette, png_uri
 from tfvision.stats.evidence import Evidence
@@ -41,7 +42,10 @@ def pictures(
         return {}, ""
     try:
         drawn = [_labels(run.folder.predictions / split, ids) for run in (first, second)]
-        samples = _samples(first, ids, evidence)
+        try:
+            samples = _samples(first, ids, evidence)
+        except InputError as error:
+            samples = _kept_samples(first, ids, evidence, split, error)
     except (InputError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         # The page is about numbers; pictures are what it can do without.
         return {}, f"There are no pictures: {error}"
@@ -91,6 +95,20 @@ def _samples(run: ScoredRun, ids: list[str], evidence: Evidence) -> dict[str, tu
         if sample is None:
             raise InputError(f"the data has no image {name!r} with the mask that was scored.")
         samples[name] = (_as_bytes(sample.image, source.white), sample.mask)
+    return samples
+
+
+def _kept_samples(
+    run: ScoredRun, ids: list[str], evidence: Evidence, split: str, error: InputError
+) -> dict[str, tuple]:
+    """The same from what the run keeps of its data, where the data itself cannot be read."""
+    kept, digest = {one.id: one for one in read_kept(run.folder.path, split)}, evidence.digest()
+    samples = {}
+    for name in ids:
+        one, truth = kept.get(name), digest[evidence.ids.index(name)]
+        if one is None or not np.array_equal(_pixels(one.targets["mask"], len(truth)), truth):
+            raise error
+        samples[name] = (_as_bytes(one.image, 1 / one.scale), one.targets["mask"])
     return samples
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
-from tfvision.recipe.resplit import PARTS, keys_of, places_of
-from tfvision.runs.record import data_differences
+from tfvision.recipe.recorded import PARTS
 from tfvision.studies.ensemble.members import Member
 
 
@@ -18,14 +17,12 @@ def prepare_unseen(members: Sequence[Member]) -> tuple[Prepared, list[str]]:
     near-duplicates that one of them left out among it, counts as train.
     """
     first = members[0]
-    prepared = prepare(first.config.data, seed=first.config.seed)
-    changed = data_differences(first.data, prepared)
-    if changed:
+    try:
+        prepared = prepare(first.config.data, seed=first.config.seed, known=first.data)
+    except InputError as error:
         raise InputError(
-            f"The data set of {first.path} is not what it was:\n  "
-            + "\n  ".join(changed)
-            + "\nAn ensemble is scored on its members' data."
-        )
+            f"An ensemble is scored on its members' data. {first.path}: {error}"
+        ) from error
     notes = []
     other = next((m for m in members if m.data["fingerprint"] != first.data["fingerprint"]), None)
     if other is not None:
@@ -36,7 +33,7 @@ def prepare_unseen(members: Sequence[Member]) -> tuple[Prepared, list[str]]:
         )
     where = [_splits_by_key(member.data) for member in members]
     new = list(prepared.splits)
-    for key, places in places_of(prepared).items():
+    for key, places in _places_of(prepared).items():
         found = set().union(*(splits.get(key, {"left out"}) for splits in where))
         split = "test" if found == {"test"} else "val" if found <= {"val", "test"} else "train"
         for i in places:
@@ -54,6 +51,22 @@ def _splits_by_key(data: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
     """(id, hash) of a sample -> the splits it is in; equal rows of several parts share a key."""
     found: dict[tuple[str, str], set[str]] = {}
     for split in PARTS:
-        for key in keys_of(data, split):
+        for key in _keys_of(data, split):
             found.setdefault(key, set()).add(split)
+    return found
+
+
+def _keys_of(data: dict[str, Any], split: str) -> list[tuple[str, str]]:
+    """(id, hash of its image and truth) of each sample of a split, as a `data.json` has them."""
+    return list(zip(data["splits"][split], data["hashes"][split], strict=True))
+
+
+def _places_of(prepared: Prepared) -> dict[tuple[str, str], list[int]]:
+    """(id, hash) of a sample -> its places in the source; equal rows of parts share a key."""
+    record = prepared.record()
+    found: dict[tuple[str, str], list[int]] = {}
+    for split in PARTS:
+        rows = zip(prepared.indices(split, labelled=False), _keys_of(record, split), strict=True)
+        for i, key in rows:
+            found.setdefault(key, []).append(i)
     return found

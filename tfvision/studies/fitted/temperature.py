@@ -61,7 +61,9 @@ class Judged:
     units: list[str]
 
 
-def calibrate(folder: Path, *, device: str = "auto", quiet: bool = False) -> dict[str, Any]:
+def calibrate(
+    folder: Path, *, data: Path | None = None, device: str = "auto", quiet: bool = False
+) -> dict[str, Any]:
     """Fits a temperature, judges it on other images, and writes `temperature.json`.
 
     Of folds it is fitted on out-of-fold predictions, and each fold is judged with the one of the
@@ -70,6 +72,7 @@ def calibrate(folder: Path, *, device: str = "auto", quiet: bool = False) -> dic
 
     Args:
         folder: A folder of folds, or a run.
+        data: Where the data of a run lies now; None: where it was.
         device: Value of `--device`.
         quiet: Print nothing.
 
@@ -85,7 +88,7 @@ def calibrate(folder: Path, *, device: str = "auto", quiet: bool = False) -> dic
     if without := facts_of(config.task).supports("calibrate"):
         raise InputError(f"calibrate means nothing to {folder}, a {config.task}. {without}")
     make_strategy(device)
-    found, class_names = _of_folds(folder) if of_folds else _of_run(folder)
+    found, class_names = _of_folds(folder) if of_folds else _of_run(folder, data)
     about = {"of": str(folder), "class_names": class_names, "aggregate": config.data.aggregate}
     result = {**about, **_judgement(found)}
     write_json(folder / FILE, result)
@@ -155,9 +158,9 @@ def _of_folds(folder: Path) -> tuple[Judged, list[str]]:
     return judged, found.store.class_names
 
 
-def _of_run(folder: Path) -> tuple[Judged, list[str]]:
+def _of_run(folder: Path, place: Path | None) -> tuple[Judged, list[str]]:
     loaded = load_run(RunFolder.existing(folder))
-    prepared = own_data(loaded)
+    prepared = own_data(loaded, place)
     data, recipe = prepared.record(), loaded.recipe
 
     def read(split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:

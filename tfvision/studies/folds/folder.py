@@ -21,16 +21,19 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.config import RunConfig, load_any
+from tfvision.config import RunConfig, dump_config, load_any
 from tfvision.data.files.timeout import in_time
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import Source
 from tfvision.data.truth import truth_kind
 from tfvision.data.truth.base import label_map
+from tfvision.engine.files import write_text
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.recipe.opening import open_source
+from tfvision.recipe.recorded import DataAway, as_recorded, at, check_same
 from tfvision.studies.folds.assign import Assignment, names_of
+from tfvision.tasks.facts import facts_of
 
 CONFIG = "folds.yaml"
 
@@ -133,6 +136,12 @@ def open_data(folder: Path) -> tuple[Source, dict[str, int]]:
     """
     record = read_folds(folder)
     config = load_folds_config(folder).data
+    path = config.source.kwargs.get("path")
+    if path is not None and not Path(path).exists():
+        raise DataAway(
+            f"The data of {folder} is no longer at {path}. Say once where it is now: "
+            f"{facts_of(config.task).script} --resume {folder} --data PATH."
+        )
     source = open_source(config)
     found = scan(
         source,
@@ -147,6 +156,31 @@ def open_data(folder: Path) -> tuple[Source, dict[str, int]]:
         )
     places = {name: index for index, name in names_of(source.records).items()}
     return source, {name: places[name] for name in record["samples"]["ids"]}
+
+
+def move_data(folder: Path, path: Path) -> None:
+    """Writes into the configs of folds that their data lies at `path` now.
+
+    Raises:
+        InputError: What lies there is not what a fold was trained on.
+    """
+    runs = [run.parent for run in sorted(Path(folder).glob("fold-*/config.yaml"))]
+    known = [RunFolder(run).read_json("data.json") for run in runs]
+    config = load_folds_config(folder)
+    if known:
+        data = as_recorded(at(config.data, path), known[0])
+        source = open_source(data)
+        found = scan(
+            source,
+            class_names=data.class_names,
+            ignore_label=data.ignore_label,
+            on_bad_sample=data.on_bad_sample,
+        )
+        check_same(data, known[0], source, found)
+    for file in (Path(folder) / CONFIG, *(run / "config.yaml" for run in runs)):
+        own = load_any(file)
+        own = own.model_copy(update={"data": at(own.data, path)})
+        write_text(file, dump_config(own))
 
 
 def check_split(folder: Path, fold: int, assigned: Assignment) -> None:

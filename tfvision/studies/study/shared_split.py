@@ -13,7 +13,7 @@ from tfvision.studies.study.schema import Study, Units
 from tfvision.tasks.task import task_of
 
 # What of data does not change which samples there are.
-_VARYING = ("augment", "mix", "repeat", "batch_size", "balance", "workers")
+_VARYING = ("augment", "mix", "repeat", "batch_size", "balance", "workers", "keep_samples")
 _SHOWN = ("image_size", "channels", "input", "aggregate", "fit")  # nor do these
 
 

@@ -1,7 +1,7 @@
 """Images without labels, and what they are to the samples of a run. No TensorFlow here."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from tfvision.data.audit.similar_images import find_pictures
 from tfvision.data.scan.result import Scan
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import Record, Source
+from tfvision.data.split.named_groups import group_begun
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.opening import open_beside
@@ -120,7 +121,7 @@ def kin_of(
         prepared: The run's data.
         images: The images.
         places: Which of `images.indices`, by their position in it.
-        pattern: `data.groups`, which finds a group in an id, or None.
+        pattern: `data.groups`: `names`, `none`, what finds a group in an id, or None.
     """
     own = [
         i for i, r in enumerate(prepared.source.records) if r.labelled and prepared.scan.facts[i]
@@ -150,15 +151,17 @@ def kin_of(
         Kin(
             of_hash.get(images.scan.image_sha256[i], set()),
             kin,
-            of_group.get(_group(images.source.records[i], pattern), set()),
+            of_group.get(_group(images.source.records[i], pattern, of_group), set()),
         )
         for i, kin in zip(there, near, strict=True)
     ]
 
 
-def _group(record: Record, pattern: str | None) -> str:
+def _group(record: Record, pattern: str | None, groups: Iterable[str]) -> str:
     """The group that an image without a label would be in, or "": `group_by` gives it none."""
-    if pattern is None:
+    if pattern == "names" and record.group is None:
+        return group_begun(record.id, groups) or ""
+    if pattern in (None, "none", "names"):
         return record.group or ""
     expression = re.compile(pattern)
     match = expression.search(record.id)

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from tfvision.metrics import calibration
-from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import native_scanned
 from tfvision.recipe.recipe import Recipe
 from tfvision.report.classification_page import (
@@ -164,12 +163,12 @@ def _temperature(recipe: Recipe, scored: dict[str, Scored]) -> float | None:
     return float(calibration.fit_temperature(probabilities[counted], truth[counted]))
 
 
-def about_classes(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
-    """What `export.json` says of a classifier besides."""
+def about_classes(recipe: Recipe, recorded: dict[str, Any]) -> dict[str, Any]:
+    """What `export.json` says of a classifier besides; `recorded` is its `data.json`."""
     data = recipe.config.data
     whole = data.input.name == "full"
     return {
-        "class_labels": prepared.record()["class_labels"],
+        "class_labels": recorded["class_labels"],
         "input": {"name": data.input.name, **data.input.kwargs},
         "aggregate": data.aggregate,
         "fit": data.fit,

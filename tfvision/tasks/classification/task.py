@@ -180,8 +180,8 @@ class Classification(LabelTask):
     def example_input(self, recipe: ClassRecipe, sample: Native) -> np.ndarray:
         return cut_native(recipe, sample)[0].image
 
-    def describe_export(self, recipe: ClassRecipe, prepared, predictor) -> dict[str, Any]:
-        return {**describe_labels(recipe, predictor), **results.about_classes(recipe, prepared)}
+    def describe_export(self, recipe: ClassRecipe, data, predictor) -> dict[str, Any]:
+        return {**describe_labels(recipe, predictor), **results.about_classes(recipe, data)}
 
     def score(
         self, recipe: ClassRecipe, predictor: Any, samples: Iterable[tuple[str, Native]]

@@ -10,38 +10,54 @@ from tfvision.data.files.images import read_mask
 from tfvision.data.files.reading import Reading
 from tfvision.data.sources.npz import read_headers
 from tfvision.data.sources.source import Source, to_labels
+from tfvision.data.truth.alike import read_alike
 from tfvision.errors import InputError
 from tfvision.recipe.read import Native, native
 
 
 def samples_with_masks(
-    path: Path, source: Source, indices: list[int], channels: int
-) -> Iterator[tuple[str, Native]]:
-    """(id, sample) of those records for which `path` has a mask.
+    path: Path, source: Source, indices: list[int], channels: int, num_classes: int
+) -> tuple[Iterator[tuple[str, Native]], list[str]]:
+    """(id, sample) of those records for which `path` has a mask, and notes for the user.
 
     Raises:
-        InputError: As `read_labels`; or a mask has another size than its image.
+        InputError: As `read_labels`; or, when it is read, a mask of another size than its image.
     """
-    masks = read_labels(path, [source.records[i].id for i in indices], source)
-    for i, mask in zip(indices, masks, strict=True):
-        if mask is None:
-            continue
-        sample, name = native(source, i, channels), source.records[i].id
-        if mask.shape != sample.image.shape[:2]:
-            raise InputError(
-                f"--labels {path}: the mask of {name} is {mask.shape[0]}x{mask.shape[1]}, its "
-                f"image {sample.image.shape[0]}x{sample.image.shape[1]}."
-            )
-        yield name, replace(sample, targets={"mask": mask})
+    notes: list[str] = []
+    ids = [source.records[i].id for i in indices]
+    masks = read_labels(path, ids, source, num_classes=num_classes, notes=notes)
+
+    def samples() -> Iterator[tuple[str, Native]]:
+        for i, mask in zip(indices, masks, strict=True):
+            if mask is None:
+                continue
+            sample, name = native(source, i, channels), source.records[i].id
+            if mask.shape != sample.image.shape[:2]:
+                raise InputError(
+                    f"--labels {path}: the mask of {name} is {mask.shape[0]}x{mask.shape[1]}, its "
+                    f"image {sample.image.shape[0]}x{sample.image.shape[1]}."
+                )
+            yield name, replace(sample, targets={"mask": mask})
+
+    return samples(), notes
 
 
-def read_labels(path: Path, ids: list[str], source: Source) -> list[np.ndarray | None]:
+def read_labels(
+    path: Path,
+    ids: list[str],
+    source: Source,
+    *,
+    num_classes: int = 0,
+    notes: list[str] | None = None,
+) -> list[np.ndarray | None]:
     """Masks by id: an npz (`labels`, `masks` or `y`, with `ids` or in order) or a folder.
 
     Args:
         path: The file, or a folder of mask files named as the images.
         ids: Of the images.
         source: Its `mask_values` and `ignore_label` say what a mask's values mean.
+        num_classes: K of the run: two classes may be 0 and 1, or 0 and 255. 0: not known.
+        notes: Takes a line where these are not what the run's masks held.
 
     Returns:
         One (H, W) int32 an id, None where there is none.
@@ -53,12 +69,18 @@ def read_labels(path: Path, ids: list[str], source: Source) -> list[np.ndarray |
     masks = _masks_of_folder(path, ids, reading) if path.is_dir() else _masks_of_file(path, ids)
     if all(mask is None for mask in masks):
         raise InputError(f"--labels {path} has none of the ids, such as {ids[0]!r}.")
-    if source.mask_values is None:
+    values = source.mask_values
+    if len(values or ()) == 2 or num_classes == 2:
+        seen = {int(value) for mask in masks if mask is not None for value in np.unique(mask)}
+        values, said = read_alike(seen, values, 2)
+        if said and notes is not None:
+            notes.append(f"--labels {path}: {said}")
+    if values is None:
         return masks
     return [
         None
         if mask is None
-        else to_labels(mask, source.mask_values, source.ignore_label, place=f"{path}, id {name}")
+        else to_labels(mask, values, source.ignore_label, place=f"{path}, id {name}")
         for name, mask in zip(ids, masks, strict=True)
     ]
 

@@ -133,7 +133,7 @@ class Segmentation(LabelTask):
         write_predictions(target, scored.ids, scored.answers)
 
     def truth_given_later(self, path, source, indices, recipe, data):
-        return samples_with_masks(path, source, indices, recipe.channels), []
+        return samples_with_masks(path, source, indices, recipe.channels, recipe.num_classes)
 
     def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
         source = prepared.source
