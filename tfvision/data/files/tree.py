@@ -23,6 +23,7 @@ class Tree:
         files: Folder relative to the root ("" is the root, "/" between names) -> names of the
             files in it, sorted; a folder without files is there too.
         of_file: Whether this is one file that was given by its path, alone in the tree.
+        closed: Folders that cannot be read.
 
     Example:
         >>> tree = list_tree(Path("scenes"))
@@ -35,6 +36,7 @@ class Tree:
     root: Path
     files: dict[str, tuple[str, ...]]
     of_file: bool = False
+    closed: tuple[str, ...] = ()
 
     @cached_property
     def _children(self) -> dict[str, tuple[str, ...]]:
@@ -66,9 +68,10 @@ def list_tree(root: Path) -> Tree:
     """The files below a folder. Links are followed; a folder is entered once.
 
     Raises:
-        OSError: A folder cannot be read.
+        OSError: The folder itself cannot be read.
     """
     files: dict[str, tuple[str, ...]] = {}
+    closed: list[str] = []
     seen: set[str] = set()
 
     def enter(place: str, path: str) -> None:
@@ -76,15 +79,21 @@ def list_tree(root: Path) -> Tree:
         if real in seen:
             return
         seen.add(real)
-        with os.scandir(path) as entries:
-            visible = sorted((e for e in entries if is_visible(e.name)), key=lambda e: e.name)
+        try:
+            with os.scandir(path) as entries:
+                visible = sorted((e for e in entries if is_visible(e.name)), key=lambda e: e.name)
+        except OSError:
+            if not place:
+                raise
+            closed.append(place)
+            visible = []
         files[place] = tuple(entry.name for entry in visible if not entry.is_dir())
         for entry in visible:
             if entry.is_dir():
                 enter(f"{place}/{entry.name}" if place else entry.name, entry.path)
 
     enter("", str(root))
-    return Tree(root, files)
+    return Tree(root, files, closed=tuple(closed))
 
 
 def is_visible(name: str) -> bool:

@@ -172,6 +172,7 @@ class _Found:
         beside = {"classes.txt", *reads_also}
         tops = {path.rpartition("/")[0].split("/")[0] for path in read - beside}
         tops |= set(layout.folders)
+        tops |= {place.split("/")[0] for place in tree.closed}
         wrong = [i for i in listing.problems if "" in tops or i.place.split("/")[0] in tops]
         unread = unread_issues(tree, read)
         empty = [

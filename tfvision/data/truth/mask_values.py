@@ -90,7 +90,10 @@ def doubt(found: MaskValues, names: Sequence[str], ignore_label: int | None) -> 
     """
     if not found.of:
         return None
-    for check in (_palettes, _jpeg, _seam, *(() if names else (_object_numbers,))):
+    known = {*range(len(names)), ignore_label}
+    numbered = bool(names) and known.issuperset(found.pixels)
+    of_values = () if numbered else (_seam,) if names else (_seam, _object_numbers)
+    for check in (_palettes, _jpeg, *of_values):
         if (issue := check(found)) is not None:
             return issue
     if not names and (issue := _strays(found, ignore_label)) is not None:
