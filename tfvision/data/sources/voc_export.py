@@ -63,8 +63,13 @@ def sees_boxes(tree: Tree) -> str | None:
 
 
 def _homes(tree: Tree) -> list[str]:
-    """The folders that hold masks as VOC names them."""
-    return [folder for folder in tree.files if _mask_folder(tree, folder)]
+    """The folders that hold masks as VOC names them, and more of VOC than that one name."""
+
+    def more(folder: str) -> bool:
+        children = {*tree.children(folder)}
+        return not children.isdisjoint({IMAGES, "ImageSets"}) or "labelmap.txt" in tree.files[folder]
+
+    return [folder for folder in tree.files if _mask_folder(tree, folder) and more(folder)]
 
 
 def _homes_of_boxes(tree: Tree) -> list[str]:
