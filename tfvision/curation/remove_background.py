@@ -81,7 +81,7 @@ def remove_background(
         EnvironmentFault: The copy cannot be written; nothing is left behind.
     """
     cuts = {channels: asked.cut(channels) for channels in (1, 3)}
-    source = open_source(config)
+    source = open_source(config, truth_needed=False)
     check_target(source, out, flag="--out")
     if not isinstance(source, FileSource):
         raise InputError(

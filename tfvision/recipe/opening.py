@@ -21,15 +21,20 @@ from tfvision.tasks.facts import facts_of, task_names
 TOLD = "groups told from names"
 
 
-def open_source(config: DataConfig) -> Source:
-    """The source a config names, with the groups that `data.groups` finds in the ids."""
+def open_source(config: DataConfig, *, truth_needed: bool = True) -> Source:
+    """The source a config names, with the groups that `data.groups` finds in the ids.
+
+    Args:
+        config: The config's section.
+        truth_needed: Whether data with another kind of truth are refused; else their images are
+            read without truth.
+    """
     facts = facts_of(config.task)
     truth, sources = facts.truth, facts.all_tables()["data.source"]
     with names_of_tasks():
-        if (
-            config.source.name == "auto" and "path" in config.source.kwargs
-        ):  # passes its arguments on to the source in question
-            source = open_path(truth=truth, **config.source.kwargs)
+        if config.source.name == "auto" and "path" in config.source.kwargs:
+            # It passes its arguments on to the source in question.
+            source = open_path(truth=truth, truth_needed=truth_needed, **config.source.kwargs)
         else:
             source = sources.build(config.source)
     if source.truth != truth:
