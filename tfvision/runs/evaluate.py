@@ -56,7 +56,7 @@ def _score_splits(loaded: LoadedRun, request: UseRequest) -> dict[str, Scored]:
 
 
 def _score_data(loaded: LoadedRun, request: UseRequest) -> Scored:
-    source = open_like(loaded, request.data, truth_needed=True)
+    source = open_like(loaded, request.data)
     scanned = scan(
         source,
         class_names=loaded.data["class_names"],

@@ -14,14 +14,15 @@ SYSTEM_NAMES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tree:
-    """The files below a folder; hidden and system files are left out.
+    """The files below a folder; hidden and system files are left out. Equal to itself alone.
 
     Attributes:
         root: The folder.
         files: Folder relative to the root ("" is the root, "/" between names) -> names of the
             files in it, sorted; a folder without files is there too.
+        closed: Folders that cannot be read, which are there without files.
         of_file: Whether this is one file that was given by its path, alone in the tree.
 
     Example:
@@ -34,6 +35,7 @@ class Tree:
 
     root: Path
     files: dict[str, tuple[str, ...]]
+    closed: tuple[str, ...] = ()
     of_file: bool = False
 
     @cached_property
@@ -66,25 +68,32 @@ def list_tree(root: Path) -> Tree:
     """The files below a folder. Links are followed; a folder is entered once.
 
     Raises:
-        OSError: A folder cannot be read.
+        OSError: The folder itself cannot be read.
     """
     files: dict[str, tuple[str, ...]] = {}
     seen: set[str] = set()
+    closed: list[str] = []
 
     def enter(place: str, path: str) -> None:
         real = os.path.realpath(path)
         if real in seen:
             return
         seen.add(real)
-        with os.scandir(path) as entries:
-            visible = sorted((e for e in entries if is_visible(e.name)), key=lambda e: e.name)
+        try:
+            with os.scandir(path) as entries:
+                visible = sorted((e for e in entries if is_visible(e.name)), key=lambda e: e.name)
+        except OSError:
+            if not place:
+                raise
+            closed.append(place)
+            visible = []
         files[place] = tuple(entry.name for entry in visible if not entry.is_dir())
         for entry in visible:
             if entry.is_dir():
                 enter(f"{place}/{entry.name}" if place else entry.name, entry.path)
 
     enter("", str(root))
-    return Tree(root, files)
+    return Tree(root, files, tuple(closed))
 
 
 def is_visible(name: str) -> bool:
