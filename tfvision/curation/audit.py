@@ -234,4 +234,5 @@ def _some_labelled(audited: Audited, most: int = 6) -> list[int]:
     """A few samples with a truth, spread over all."""
     read = [i for i in audited.kept if audited.scan.image_sha256[i]]
     labelled = [i for i in read if audited.source.records[i].labelled] or read
-    return labelled[:: max(1, -(-len(labelled) // most))][:most]
+    shown = min(most, len(labelled))
+    return [labelled[i * len(labelled) // shown] for i in range(shown)]

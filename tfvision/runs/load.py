@@ -184,7 +184,7 @@ def data_path(loaded: LoadedRun) -> Path:
     return Path(loaded.data["path"])
 
 
-def open_like(loaded: LoadedRun, path: Path, *, truth_needed: bool) -> Source:
+def open_like(loaded: LoadedRun, path: Path, *, truth_needed: bool = True) -> Source:
     """A data set read as the run's was: its options, its mask values and its white.
 
     Args:

@@ -1,5 +1,7 @@
 """The listing of a folder's names."""
 
+import os
+
 import pytest
 
 from tfvision.data.files.tree import is_image, is_visible, list_tree
@@ -45,3 +47,19 @@ def test_what_is_an_image_and_what_is_seen():
     assert is_visible("x")
     assert not is_visible(".x")
     assert not is_visible("desktop.INI")
+
+
+def test_a_folder_that_cannot_be_read_is_there_without_files(root, monkeypatch):
+    scandir = os.scandir
+
+    def refuses(path):
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuses)
+    tree = list_tree(root)
+    assert (tree.files["b/deep"], tree.closed) == ((), ("b/deep",))
+    monkeypatch.setattr(os, "scandir", lambda path: refuses("deep"))
+    with pytest.raises(PermissionError):
+        list_tree(root)

@@ -372,8 +372,9 @@ def test_files_of_other_formats_are_named_with_a_command(tmp_path, ending, comma
 
 
 def test_a_folder_of_nothing_else_says_how_to_convert(tmp_path):
-    with pytest.raises(InputError, match=r"2 .mp4 files, which are not read. Convert .*ffmpeg"):
-        open_source(files(tmp_path / "a", "one.mp4", "two.mp4"))
+    for truth in ("masks", "label"):
+        with pytest.raises(InputError, match=r"2 .mp4 files, which are not read. Convert .*ffmpeg"):
+            open_source(files(tmp_path / "a", "one.mp4", "two.mp4"), truth=truth)
     with pytest.raises(InputError, match=r"one.svs is not read as it is. Convert them: vips"):
         open_source(files(tmp_path, "one.svs") / "one.svs")
 

@@ -14,16 +14,16 @@ SYSTEM_NAMES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tree:
-    """The files below a folder; hidden and system files are left out.
+    """The files below a folder; hidden and system files are left out. Equal to itself alone.
 
     Attributes:
         root: The folder.
         files: Folder relative to the root ("" is the root, "/" between names) -> names of the
             files in it, sorted; a folder without files is there too.
+        closed: Folders that cannot be read, which are there without files.
         of_file: Whether this is one file that was given by its path, alone in the tree.
-        closed: Folders that cannot be read.
 
     Example:
         >>> tree = list_tree(Path("scenes"))
@@ -35,8 +35,8 @@ class Tree:
 
     root: Path
     files: dict[str, tuple[str, ...]]
-    of_file: bool = False
     closed: tuple[str, ...] = ()
+    of_file: bool = False
 
     @cached_property
     def _children(self) -> dict[str, tuple[str, ...]]:
@@ -71,8 +71,8 @@ def list_tree(root: Path) -> Tree:
         OSError: The folder itself cannot be read.
     """
     files: dict[str, tuple[str, ...]] = {}
-    closed: list[str] = []
     seen: set[str] = set()
+    closed: list[str] = []
 
     def enter(place: str, path: str) -> None:
         real = os.path.realpath(path)
@@ -93,7 +93,7 @@ def list_tree(root: Path) -> Tree:
                 enter(f"{place}/{entry.name}" if place else entry.name, entry.path)
 
     enter("", str(root))
-    return Tree(root, files, closed=tuple(closed))
+    return Tree(root, files, tuple(closed))
 
 
 def is_visible(name: str) -> bool:

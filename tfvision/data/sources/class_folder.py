@@ -43,7 +43,7 @@ from tfvision.data.sources.mask_folder import (
 )
 from tfvision.data.sources.mask_layout import find_masks
 from tfvision.data.sources.source import Record
-from tfvision.data.sources.unread import convertible, unread_issues, unread_notes
+from tfvision.data.sources.unread import convertible, instead, unread_issues, unread_notes
 from tfvision.errors import InputError
 
 
@@ -209,11 +209,12 @@ def _parts(path: Path) -> list[Part]:
 
 def _unknown_layout(path: Path) -> str:
     entries = sorted(p.name + "/" * p.is_dir() for p in path.iterdir() if p.name[0] != ".")
-    return (
+    text = (
         f"{path} holds {', '.join(entries[:8]) or 'nothing'}{', ...' if len(entries) > 8 else ''}. "
         "Expected: a folder of images for each class; train/, val/ and test/ with these; a CSV "
         "file of file names and labels beside its images; or images alone, for prediction."
     )
+    return " ".join([text, *instead(list_tree(path))])
 
 
 def _add_part(found: _Found, part: Part, *, split: str | None) -> None:

@@ -1,9 +1,9 @@
 """What a folder of images holds: in which part each lies, and which file is its mask."""
 
 import posixpath
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from tfvision.data.files.tree import Tree, is_image
@@ -11,7 +11,7 @@ from tfvision.data.sources.folder_names import read_folder_name
 from tfvision.data.sources.folder_pairs import Place, place_of
 from tfvision.data.sources.mask_layout import MaskLayout, find_masks
 from tfvision.data.sources.side_by_side import pair_beside
-from tfvision.data.sources.unread import ARCHIVES, convertible, extension, how_to_convert
+from tfvision.data.sources.unread import instead
 from tfvision.errors import InputError
 
 PARTS = ("", "train", "val", "test", "images")
@@ -72,8 +72,11 @@ class ImageFolder:
         """A train part without a val part beside it is still to be split."""
         if part in ("val", "test"):
             return part
-        given = {item.part for item in self.items}
-        return "train" if "val" in given and part != "images" else None
+        return "train" if "val" in self._parts and part != "images" else None
+
+    @cached_property
+    def _parts(self) -> set[str]:
+        return {item.part for item in self.items}
 
 
 def recognise_masks(
@@ -111,10 +114,9 @@ def _of_folders(found: MaskLayout) -> ImageFolder:
     for place in sorted(found.images, key=lambda place: Path(place.path)):
         mask = found.masks.get(place.path)
         labelled = place.part not in found.unlabelled
+        expected = found.expected(place) if labelled and mask is None else ""
         top = "" if mask is None else found.top_of(mask)
-        items.append(
-            Item(place.path, place.part, place.name, mask, labelled, found.expected(place), top)
-        )
+        items.append(Item(place.path, place.part, place.name, mask, labelled, expected, top))
     return ImageFolder(
         tuple(items),
         found.spare,
@@ -124,6 +126,7 @@ def _of_folders(found: MaskLayout) -> ImageFolder:
     )
 
 
+@lru_cache(maxsize=4)  # several layouts ask it of the same tree
 def masks_beside(tree: Tree) -> ImageFolder | None:
     """Images and masks in one folder, where there are such.
 
@@ -185,14 +188,7 @@ def _no_images(tree: Tree) -> str:
         f"{', ...' if len(entries) > 8 else ''}. Expected: images/ and masks/ (optionally "
         "test/), or train/, val/ and test/ with images/ and masks/ each, or image files"
     )
-    names: Sequence[str] = list(tree.below(""))
     inside = [name for name in tree.files[""] if name.endswith((".npz", ".csv"))]
     if inside:
         return f"{text}. Or give the path of {inside[0]} itself."
-    if unread := [name for name in names if convertible(name)]:
-        counts = Counter(map(extension, unread))
-        kinds = ", ".join(f"{count} {ending}" for ending, count in counts.items())
-        return f"{text}. It holds {kinds} files, which are not read. {how_to_convert(unread)}"
-    if packed := [name for name in names if extension(name) in ARCHIVES]:
-        return f"{text}. {how_to_convert(packed[:1])}"
-    return f"{text}."
+    return " ".join([f"{text}.", *instead(tree)])

@@ -7,8 +7,10 @@ two must hold what looks like masks. Two answers that are equally good are an er
 """
 
 import posixpath
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import combinations, product
 
 from tfvision.data.files.tree import Tree, is_image
@@ -66,18 +68,20 @@ class MaskLayout:
         )
         return "/".join(steps[: last + 1])
 
-    @property
+    @cached_property
     def _kind(self) -> str:
-        found = read_folder_name(self.mask_kind)
-        return found.kind
+        return read_folder_name(self.mask_kind).kind
+
+    @cached_property
+    def _tops(self) -> dict[str, None]:
+        return dict.fromkeys(map(self.top_of, self.masks.values()))
 
     def expected(self, place: Place) -> str:
         """What would be the mask of an image, for messages."""
         image, mask = self.affixes.get(place.part, self.affixes[""])
         core = image.core(stem_of(place))
-        tops = [self.top_of(path) for path in self.masks.values()]
-        same = [top for top in tops if place.part and read_folder_name(top).part == place.part]
-        folder = next(iter([*same, *tops]), self.mask_kind)
+        same = [top for top in self._tops if place.part and _part_of(top) == place.part]
+        folder = next(iter([*same, *self._tops]), self.mask_kind)
         if core is None:
             return f"its name is not like that of the others ({self.convention})"
         start = place.name.rpartition("/")[0]
@@ -93,6 +97,7 @@ class MaskLayout:
         return f"{kinds} with {pairs}, {self.convention}" if count else kinds
 
 
+@lru_cache(maxsize=4)  # several layouts ask it of the same tree
 def find_masks(tree: Tree, *, images: str | None = None, masks: str | None = None):
     """The images and masks of a tree, in folders of their own.
 
@@ -207,6 +212,11 @@ def _by_look(tree: Tree, found: Sequence[Attempt]) -> Sequence[Attempt]:
     return told if len(told) == 1 else found
 
 
+def _part_of(folder: str) -> str:
+    """The part that one of a folder's names says."""
+    return next((p for step in folder.split("/") if (p := read_folder_name(step).part)), "")
+
+
 def _which(tree: Tree, side: str, shown: Sequence[str]) -> str:
     """The sentence on two answers to what holds the images or masks."""
     typed = " or ".join(f"--set 'data.source.{side}={text}'" for text in shown)
@@ -224,8 +234,10 @@ def _spelled(tree: Tree, kind: str) -> str:
 
 def _pattern(affix: Affix, places: Sequence[Place]) -> str:
     """`*_seg.png`: what stands around names, with the commonest extension."""
-    endings = [posixpath.splitext(place.path)[1] for place in places if affix.core(stem_of(place))]
-    return f"{affix}{max(endings, key=endings.count) if endings else ''}"
+    endings = Counter(
+        posixpath.splitext(place.path)[1] for place in places if affix.core(stem_of(place))
+    )
+    return f"{affix}{endings.most_common(1)[0][0] if endings else ''}"
 
 
 def _settled(tree: Tree, attempt: Attempt) -> MaskLayout:

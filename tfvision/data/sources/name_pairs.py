@@ -161,9 +161,10 @@ def _rival(images, masks, pairs, image: Affix, mask: Affix) -> tuple[Affix, str]
     if not pairs:
         return None
     cores = {(images[i][0], image.core(images[i][1])) for i in pairs}
+    used = set(pairs.values())
     left = {
         "images": [name for i, name in enumerate(images) if i not in pairs],
-        "masks": [name for j, name in enumerate(masks) if j not in set(pairs.values())],
+        "masks": [name for j, name in enumerate(masks) if j not in used],
     }
     for side, names in left.items():
         if 2 * len(names) < len(pairs):

@@ -25,10 +25,11 @@ from tfvision.registry import Spec
 
 KNOWN = {
     "masks": (
-        "Known: a folder with images/ and masks/; a folder with train/, val/ and test/; a folder "
-        "of img_1.png, mask_1.png, ...; an export of an annotation tool: COCO JSON, LabelMe, YOLO "
-        "polygons, Pascal VOC, nnU-Net, Cityscapes, a folder an image with a mask file an object, "
-        "colour masks with class_dict.csv; a folder of images, or one image, without masks; an npz "
+        "Known: a folder with images/ and masks/, or with other folders that pair up by names; a "
+        "folder with train/, val/ and test/; a folder of img_1.png, mask_1.png, ...; an export of "
+        "an annotation tool: COCO JSON, LabelMe, YOLO polygons, Pascal VOC, nnU-Net, Cityscapes, a "
+        "folder an image with a mask file an object, colour masks with class_dict.csv; a folder of "
+        "images, or one image, without masks; an npz "
         "file with images and masks, x and y, or training_set and test_set; a CSV file with the "
         "columns image, mask, split, group"
     ),

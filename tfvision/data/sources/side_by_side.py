@@ -7,7 +7,8 @@ are taken for images must not: a set of photographs and their edited copies stay
 """
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from tfvision.data.sources.file_source import name_key, stem
@@ -111,5 +112,4 @@ def _name(path: str) -> tuple[str, str]:
 
 
 def _ending(files: Files) -> str:
-    endings: Sequence[str] = [same[0].suffix for same in files.values()]
-    return max(endings, key=endings.count)
+    return Counter(same[0].suffix for same in files.values()).most_common(1)[0][0]

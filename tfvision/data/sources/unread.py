@@ -127,6 +127,17 @@ def how_to_convert(names: Iterable[str]) -> str:
     return " ".join(lines)
 
 
+def instead(tree: Tree) -> list[str]:
+    """Sentences on what a folder without any image holds instead, and what to do with it."""
+    names = list(tree.below(""))
+    if unread := [name for name in names if convertible(name)]:
+        counts = Counter(map(extension, unread))
+        kinds = ", ".join(_some(count, ending) for ending, count in counts.items())
+        return [f"It holds {kinds}, which are not read.", how_to_convert(unread)]
+    packed = [name for name in names if extension(name) in ARCHIVES]
+    return [how_to_convert(packed[:1])] if packed else []
+
+
 def unread_notes(tree: Tree, used: Iterable[str]) -> list[str]:
     """Lines on the files below a data set that nothing reads: "12 .txt files in notes/ ...".
 
@@ -139,6 +150,7 @@ def unread_notes(tree: Tree, used: Iterable[str]) -> list[str]:
         for (folder, ending), count in _left(tree, used).items()
         if ending not in COMMANDS  # of which `unread_issues` tells
     ]
+    lines += [f"{folder}/ cannot be read" for folder in tree.closed]
     return first_lines(lines, most=8)
 
 
