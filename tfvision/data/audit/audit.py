@@ -146,7 +146,10 @@ def _near(
     """A finding for each cluster of near-duplicates that is no chain."""
     findings = []
     for cluster, inside in zip(pictures.clusters, pictures.inside, strict=True):
-        if not inside or cluster in pictures.chains:
+        if cluster in pictures.chains:  # copies may lie in it, with the very mask of a frame
+            inside = [p for p in inside if p not in pictures.links and _drawn_alike(facts, *p)]
+            cluster = sorted({i for pair in inside for i in pair})
+        if not inside:
             continue
         severity, where = _leak(cluster, records, splits)
         suspects, difference, evidence = _altered(cluster, inside, pictures, facts, odd=odd)
@@ -218,13 +221,18 @@ def _altered(
     return suspects, text, evidence
 
 
+def _drawn(facts: Sequence[Facts | None], i: int) -> str:
+    """The hash of a mask or region that has borders; "" without one."""
+    return facts[i].sketch.borders and (facts[i].region_sha256 or facts[i].truth_sha256)
+
+
+def _drawn_alike(facts: Sequence[Facts | None], i: int, j: int) -> bool:
+    return _drawn(facts, i) == _drawn(facts, j) != ""
+
+
 def _drawn_apart(facts: Sequence[Facts | None], i: int, j: int) -> bool:
     """Whether both have a mask or region, and another one: then neither is a copy."""
-    held = [
-        facts[k].region_sha256 or (facts[k].sketch.borders and facts[k].truth_sha256)
-        for k in (i, j)
-    ]
-    return all(held) and held[0] != held[1]
+    return "" not in (one := _drawn(facts, i), other := _drawn(facts, j)) and one != other
 
 
 def _fits_better(facts: Sequence[Facts | None], i: int, j: int) -> bool:

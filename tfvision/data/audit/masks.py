@@ -131,31 +131,29 @@ def _shared(
         why = "its borders are too short" if usual is not None else why_not(usual)
     else:
         evidence.update(calibration_evidence(usual))
-        why = "the fits are too much alike" if usual.informative else why_not(usual)
+        why = "" if usual.informative else why_not(usual)
         if usual.informative or number > 2:
             # The borders are the same for all: where some have a fit, the others have no edges.
             for i, fit in fits.items():
                 ratio[unit[i]] = max(ratio.get(unit[i], 0.0), usual.ratio(fit or NO_EDGES))
+    chance = _ownership(ratio)
     fitting = [u for u, value in ratio.items() if value >= OWNER and usual.informative]
-    owners = _owners(ratio)
+    owners = {u for u, value in chance.items() if value >= SHOWN}
     if ratio:
-        chance = _ownership(ratio)
         evidence["ownership"] = {i: round(chance[unit[i]], 4) for i in members}
-    all_fit = len(fitting) == number
-    if all_fit:
-        strangers = set() if number > 2 or not owners else set(ratio) - owners
-    elif owners or number > 2:
+    if len(fitting) == number:
+        strangers = set()
+    elif owners or number > 2:  # at most one owns it
         strangers = set(unit.values()) - owners
     else:
         strangers = _strangers(ratio, usual, fitting) if ratio else set()
     suspects = [i for i in members if unit[i] in strangers]
-    if number > 2 and not all_fit:
-        # At most one of them is not at fault; which one is known with the chance it has.
-        wrong = 1 - max(_ownership(ratio)[u] for u in owners) if owners else 1 / number
+    if number > 2 and suspects:
+        wrong = 1 - max(chance[u] for u in owners) if owners else 1 / number
         evidence["false_alarms_at_most"] = round(wrong, 4)
     reading = f"one mask under {number} different images; "
-    reading += _reading(suspects, fitting, owners, unit, all_fit=all_fit, why=why)
-    severity = "note" if all_fit and not suspects else "warning"
+    reading += _reading(suspects, fitting, owners, number, why=why)
+    severity = "note" if len(fitting) == number else "warning"
     return Finding(
         "shared_mask", severity, tuple(members), tuple(suspects), reading=reading, evidence=evidence
     )
@@ -168,14 +166,8 @@ def _ownership(ratio: Mapping[int, float]) -> dict[int, float]:
     likely a priori. `ratio` says how much likelier each fit is for the owner, so Bayes' rule
     gives the probability of each to be it.
     """
-    whole = 1 + np.mean(list(ratio.values()))
-    return {u: float(value / len(ratio) / whole) for u, value in ratio.items()}
-
-
-def _owners(ratio: Mapping[int, float]) -> set[int]:
-    """The picture whose ownership is shown, if there is one."""
-    chance = _ownership(ratio) if ratio else {}
-    return {u for u, value in chance.items() if value >= SHOWN}
+    whole = len(ratio) + sum(ratio.values())
+    return {u: value / whole for u, value in ratio.items()}
 
 
 def _strangers(ratio: Mapping[int, float], usual: Calibration, fitting: Sequence[int]) -> set[int]:
@@ -190,25 +182,22 @@ def _strangers(ratio: Mapping[int, float], usual: Calibration, fitting: Sequence
     return {u for u, value in ratio.items() if value < STRANGER and chance[u] < POSSIBLE}
 
 
-def _reading(suspects, fitting, owners, unit, *, all_fit: bool, why: str) -> str:
+def _reading(suspects, fitting, owners, number: int, *, why: str) -> str:
     signal = "judged by how well the mask's borders match edges of the image"
-    number, held = len(set(unit.values())), len({unit[i] for i in suspects})
-    verb = "is" if len(suspects) == 1 else "are"
-    if owners and suspects:
-        return f"it fits one of them; {len(suspects)} {verb} suspected ({signal})"
-    if all_fit:
+    why = why or ("" if not fitting else "the fits are too much alike")
+    if len(fitting) == number:
         return f"it fits all of them: it may well be right ({signal})"
-    if number == 2 and not suspects:
-        return f"which of them it belongs to is undecided: {why}"
-    if number == 2 and fitting:
+    if not suspects:
+        return f"which of them it belongs to is undecided: {why or 'the fits are too much alike'}"
+    if owners or (number == 2 and fitting):
+        verb = "is" if len(suspects) == 1 else "are"
         return f"it fits one of them; {len(suspects)} {verb} suspected ({signal})"
-    who = "all of them are" if held == number else "those named are"
-    if not fitting and not why.startswith(("there are", "in this", "its")):
-        return f"it fits none of them, so {who} suspected ({signal})"
-    return (
-        f"at most one of them can own it, and whose it is cannot be shown: {why}; so {who} "
-        "suspected, and one of these may be genuine"
-    )
+    if number == 2:
+        return f"it fits none of them, so those named are suspected ({signal})"
+    who = "all of them are suspected, of which one may be genuine"
+    if not why:
+        return f"it fits none of them, so {who} ({signal})"
+    return f"at most one of them owns it, and which one cannot be shown: {why}; so {who}"
 
 
 def misfits(

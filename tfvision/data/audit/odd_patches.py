@@ -18,8 +18,10 @@ from tfvision.data.scan.patches import Patch
 ENOUGH = 20  # pictures, without which nothing is usual
 LARGER, LARGE = 0.5, 0.02  # of its area, or of the picture, that theirs must have
 MOST = 0.6  # of the picture that a stain covers
+CLIPPED = 2  # grey levels of black or white, that under- or overexposed places have too
+CLIPPED_SHARE = 0.04  # of the picture, that a patch of these must have
 USUAL = 0.04  # of the pictures; where so many have noisy patches, these are no sign
-MANY = 0.2  # of the pictures; where so many have odd patches, these are no sign
+MANY = 0.35  # of the pictures; where so many have odd patches, these are no sign
 PICTURES = 500  # compared at a time
 
 
@@ -42,7 +44,7 @@ class Kind:
 
 
 KINDS = {
-    False: Kind(0.015, 12.0, 4, (0.03, 2), "one flat colour"),
+    False: Kind(0.02, 12.0, 4, (0.03, 2), "one flat colour"),
     True: Kind(0.02, 24.0, 10, (0.03, 2), "one colour but for noise"),
 }
 
@@ -103,6 +105,7 @@ def odd_patches(facts: Sequence[Facts | None]) -> dict[int, Odd]:
         if fact is not None:
             first.setdefault(numbers[fact.image_sha256], fact.sketch.patches)
     rows = [(number, patch) for number, found in first.items() for patch in found]
+    coloured = any(len(set(patch.colour)) > 1 for _, patch in rows)
     odd: dict[int, Odd] = {}
     for noisy, kind in KINDS.items():
         stand_out = [(n, p) for n, p in rows if p.noisy == noisy and _stands_out(p, kind)]
@@ -111,8 +114,8 @@ def odd_patches(facts: Sequence[Facts | None]) -> dict[int, Odd]:
         least = max(kind.others[1], round(kind.others[0] * total))
         like = _like(stand_out, others, kind.alike, least).tolist()
         pairs = [(n, p, m) for (n, p), m in zip(stand_out, like, strict=True) if m < least]
-        # Of grey levels there are few, so that chance has it that no more than one is alike.
-        alone = [(n, p, m) for n, p, m in pairs if not noisy or m == 0 or len(set(p.colour)) > 1]
+        # Of grey levels there are few, and what is photographed has many: not one may be alike.
+        alone = [(n, p, m) for n, p, m in pairs if coloured or not noisy or m == 0]
         usual = {n for n, _ in stand_out} - {n for n, *_ in pairs}
         if noisy and len(usual) > USUAL * total:
             continue
@@ -127,7 +130,9 @@ def odd_patches(facts: Sequence[Facts | None]) -> dict[int, Odd]:
 
 
 def _stands_out(patch: Patch, kind: Kind) -> bool:
-    large = kind.share <= patch.share <= MOST
+    low, high = min(patch.colour), max(patch.colour)
+    clipped = high <= CLIPPED or low >= 255 - CLIPPED
+    large = max(kind.share, CLIPPED_SHARE * clipped) <= patch.share <= MOST
     return large and patch.contrast >= kind.contrast and not patch.across
 
 

@@ -41,7 +41,8 @@ def stained(first: np.ndarray, second: np.ndarray, same: Same) -> tuple[int | No
         "jump_at_outline": [round(jump, 1) for jump in jumps],
         "spread_inside": [round(spread, 1) for spread in spreads],
     }
-    alike = 1.0 if min(spreads) == 0 else float(np.corrcoef(*(p[inside] for p in pair))[0, 1])
+    some = [picture[inside] - picture[inside].mean() for picture in pair]
+    alike = float((some[0] * some[1]).mean()) / max(spreads[0] * spreads[1], 1e-6)
     covered = [
         spreads[i] <= CONSTANT
         or (alike >= ALIKE and (spreads[i] + 1) * FAINTER <= spreads[1 - i] + 1)

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-AREA = 128 * 128  # pixels of the picture that is looked at, at most
+AREA = 160 * 160  # pixels of the picture that is looked at, at most
 SMALLEST = 16  # pixels a side, below which nothing is looked for
 MOST = 4  # patches of a kind that are kept, the largest ones
 LEAST = 0.01  # share of the picture; half of it for noisy ones, whose rims are not seen
 WINDOW = 5  # pixels a side, over which noise is measured
 WHITE = 0.2  # variance of 3x3 means against that of the rest; white noise has about 0.1
 ROUNDING = 0.15  # variance of 3x3 means that whole grey levels may have by themselves
-NOISE = 12.0  # grey levels; more is no patch
+NOISE = 9.0  # grey levels; more is no patch
+FEWEST = 150  # pixels looked at, from which noise is told from fine texture
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,10 @@ def _working(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     exact = image[::every, ::every, :3]
     if exact.dtype not in (np.uint8, np.uint16):
         exact = exact.astype(np.float32)
-    height, width = exact.shape[:2]
-    shrink = np.sqrt(AREA / (height * width))
-    if shrink < 1:
-        size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    shrink = int(np.ceil(np.sqrt(exact[..., 0].size / AREA)))  # whole, as that is quick too
+    if shrink > 1:
+        size = max(1, exact.shape[1] // shrink), max(1, exact.shape[0] // shrink)
+        exact = exact[: size[1] * shrink, : size[0] * shrink]
         exact = cv2.resize(np.ascontiguousarray(exact), size, interpolation=cv2.INTER_AREA)
     exact = exact.reshape(*exact.shape[:2], -1)
     if exact.dtype == np.uint8:
@@ -88,9 +89,8 @@ def _noisy(picture: np.ndarray) -> np.ndarray:
     coarse, fine, between = 0.0, 0.0, 0.0
     for channel in cv2.split(picture.astype(np.float32)):
         smooth = cv2.blur(channel, (3, 3))
-        fine = fine + (channel - smooth) ** 2
-        coarse = coarse + smooth**2
-        between = between + cv2.blur(smooth, size) ** 2
+        rest, mean = channel - smooth, cv2.blur(smooth, size)
+        fine, coarse, between = fine + rest * rest, coarse + smooth * smooth, between + mean * mean
     fine, coarse = cv2.blur(fine, size), cv2.blur(coarse, size) - between
     constant = (coarse < WHITE * fine + ROUNDING * channels) & (fine < NOISE**2 * channels)
     return constant.astype(np.uint8)
@@ -99,7 +99,9 @@ def _noisy(picture: np.ndarray) -> np.ndarray:
 def _measured(picture: np.ndarray, where: np.ndarray, *, noisy: bool, scale) -> list[Patch]:
     height, width = where.shape
     reach = WINDOW // 2 if noisy else 1
-    least = (LEAST / 2 if noisy else LEAST) * height * width
+    least = LEAST * height * width
+    if noisy:
+        least = max(least / 2, FEWEST)
     if cv2.countNonZero(where) < least:
         return []
     _, numbers, boxes, centres = cv2.connectedComponentsWithStats(where, connectivity=4)

@@ -99,14 +99,15 @@ def border_codes(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     step = max(1, int(np.sqrt(mask.size / 2**18)))  # finer than the map still, and quick
     mask = mask[::step, ::step]
     low = int(mask.min())
-    if int(mask.max()) - low < 2**16:
-        counts = np.bincount((mask - low).ravel())
+    if int(mask.max()) - low < 256:  # quicker
+        mask = (mask - low).astype(np.uint8)
+        counts = cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel()
         values = np.nonzero(counts)[0]
-        counts, values = counts[values], values + low
+        counts = counts[values]
     else:
         values, counts = np.unique(mask, return_counts=True)
     chosen = values[np.argsort(-counts, kind="stable")][:CLASSES]
-    areas = ((mask == value).astype(np.uint8) * np.uint8(255) for value in chosen)
+    areas = ((mask == mask.dtype.type(value)).view(np.uint8) * np.uint8(255) for value in chosen)
     shares = [np.asarray(_resize(Image.fromarray(area), shape), np.float32) for area in areas]
     gradient = _gradient(_smooth(np.stack(shares)))
     squared = (gradient * gradient / np.maximum(np.abs(gradient), 1e-6)).sum(axis=0)
