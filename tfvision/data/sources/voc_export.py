@@ -66,8 +66,8 @@ def _homes(tree: Tree) -> list[str]:
     """The folders that hold masks as VOC names them, and more of VOC than that one name."""
 
     def more(folder: str) -> bool:
-        children = {*tree.children(folder)}
-        return not children.isdisjoint({IMAGES, "ImageSets"}) or "labelmap.txt" in tree.files[folder]
+        beside = {*tree.children(folder), *tree.files[folder]}
+        return not beside.isdisjoint({IMAGES, "ImageSets", "labelmap.txt"})
 
     return [folder for folder in tree.files if _mask_folder(tree, folder) and more(folder)]
 
