@@ -20,6 +20,7 @@ GOOD = {
     "numpy": "2.4.1",
     "keras-cv": "0.9.0",
     "hotcoco": "1.3.0",
+    "tifffile": "2026.3.3",
     "albumentations": "2.0.8",
     "opencv-python-headless": "5.0.0.93",
     "scikit-learn": "1.9.0",
