@@ -149,7 +149,7 @@ def test_a_patch_is_measured_whatever_the_dtype(photographs, dtype):
 @pytest.mark.parametrize("shape", [(5, 9, 3), (16, 16, 1), (40, 700, 4), (900, 1100, 2)])
 def test_pictures_of_any_size(shape):
     noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    assert all(patch.across for patch in find_patches(noise))
+    assert not any(patch.contrast > 24 for patch in find_patches(noise))
     flat = find_patches(np.full(shape, 7, np.uint8))
     assert all(patch.across and patch.colour[0] == 7 for patch in flat)
     assert bool(flat) == (min(shape[:2]) >= 16)
