@@ -1,5 +1,6 @@
 """Two logical CPUs for every test, made before anything touches TensorFlow's devices."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -7,13 +8,26 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in what runs in proces
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
-import tensorflow as tf
 
 from tests.support import runs
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
+
+def pytest_configure(config):
+    """Not in the process that only hands the tests to the workers of `-n`."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+
+
+def pytest_collection_finish():
+    """What the imports and the collection made stays to the end: no collection of garbage, of
+    which every new model asks for one, looks at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

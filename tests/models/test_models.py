@@ -13,13 +13,13 @@ SMALL = {name: {"width": 4, "depth": 2} for name in MODELS}
 SMALL["pan"] = {"width": 4, "depth": 1, "levels": 1}
 SMALL["deeplab_v3plus"] = {"width": 4, "depth": 2, "rates": (1, 2), "skip": 1, "features": 8}
 SMALL["segformer"] = {"width": 4, "depth": 2, "first_stride": 2, "decoder_width": 8}
-SHAPE = (16, 24, 1)
+SHAPE, CLASSES = (16, 24, 1), 3  # specialists grow with the classes
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_is_a_segmentation_model(name, tmp_path):
-    model = MODELS[name](SHAPE, 5, **SMALL[name])
-    check_segmentation_model(model, tmp_path, num_classes=5, image_shape=SHAPE)
+    model = MODELS[name](SHAPE, CLASSES, **SMALL[name])
+    check_segmentation_model(model, tmp_path, num_classes=CLASSES, image_shape=SHAPE)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -32,7 +32,7 @@ def test_takes_any_given_size(name, size):
 @pytest.mark.parametrize("name", MODELS)
 def test_open_size_has_the_weights_of_the_fixed_size(name):
     fixed, opened = (
-        MODELS[name]((*size, 1), 5, **SMALL[name]) for size in [(13, 30), (None, None)]
+        MODELS[name]((*size, 1), CLASSES, **SMALL[name]) for size in [(13, 30), (None, None)]
     )
     assert fixed.stride == opened.stride == 4
     opened.set_weights(fixed.get_weights())
@@ -57,7 +57,7 @@ def test_open_size_has_the_weights_of_the_fixed_size(name):
     ],
 )
 def test_normalization(name, normalization, layer):
-    model = MODELS[name](SHAPE, 5, **SMALL[name], normalization=normalization)
+    model = MODELS[name](SHAPE, CLASSES, **SMALL[name], normalization=normalization)
     # A transformer normalises tokens by LayerNormalization, whatever follows convolutions.
     found = [
         y
@@ -73,7 +73,7 @@ def test_normalization(name, normalization, layer):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_dropout_and_activation_reach_every_block(name):
-    model = MODELS[name](SHAPE, 5, **SMALL[name], dropout=0.3, activation="gelu")
+    model = MODELS[name](SHAPE, CLASSES, **SMALL[name], dropout=0.3, activation="gelu")
     drops = [y for y in model.layers if isinstance(y, keras.layers.SpatialDropout2D)]
     blocks = [y for y in model.layers if y.name.endswith("_2_conv") and y.kernel_size == (3, 3)]
     others = {"segformer": 1, "deeplab_v3plus": 1}  # before the logits, behind the pyramid
@@ -90,7 +90,7 @@ def test_dropout_and_activation_reach_every_block(name):
 def test_logits_are_float32_under_mixed_precision(name, shape):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = MODELS[name](shape, 5, **SMALL[name])
+        model = MODELS[name](shape, CLASSES, **SMALL[name])
     finally:
         keras.config.set_dtype_policy("float32")
     assert model(np.zeros((1, *shape), "float32")).dtype == "float32"
@@ -109,7 +109,7 @@ def test_logits_are_float32_under_mixed_precision(name, shape):
 )
 def test_bad_arguments(name, arguments, message):
     with pytest.raises(ValueError, match=message):
-        MODELS[name](SHAPE, 5, **{**SMALL[name], **arguments})
+        MODELS[name](SHAPE, CLASSES, **{**SMALL[name], **arguments})
 
 
 QUICK = ("unet", "unetpp", "pan", "segformer")  # the others take half a minute together
@@ -120,7 +120,7 @@ QUICK = ("unet", "unetpp", "pan", "segformer")  # the others take half a minute 
     [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS],
 )
 def test_trains_in_plain_keras(name):
-    model = MODELS[name](SHAPE, 3, **SMALL[name])
+    model = MODELS[name](SHAPE, CLASSES, **SMALL[name])
     # SGD, since tracing Adam inside `fit` takes most of this test's time
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
     model.compile(optimizer, loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))

@@ -27,12 +27,15 @@ def load_config(schema: type[C], path: Path, overrides: Sequence[str] = ()) -> C
         InputError: The file cannot be read, an override cannot be applied, a key is
             unknown (with the nearest that is), a value has the wrong type.
     """
-    path = Path(path)
-    text = _read(path)
-    raw = _parse(text, str(path))
+    return _load(schema, Path(path), *_parse_tree(_read(Path(path)), str(path)), overrides)
+
+
+def _load(
+    schema: type[C], path: Path, raw: Any, tree: yaml.Node | None, overrides: Sequence[str]
+) -> C:
     if not isinstance(raw, dict):
         raise InputError(f"The config {path} must hold keys and values. Received: {brief(raw)}.")
-    places = _key_places(text)
+    places = _key_places(tree)
     if overrides:
         _fill_specs(schema, raw)
     for override in overrides:
@@ -50,7 +53,8 @@ def load_any(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         InputError: As `load_config`; or there is no such task.
     """
     path = Path(path)
-    return load_config(schema_of(_parse(_read(path), str(path)), str(path)), path, overrides)
+    raw, tree = _parse_tree(_read(path), str(path))
+    return _load(schema_of(raw, str(path)), path, raw, tree, overrides)
 
 
 def schema_of(raw: Any, where: str) -> type[RunConfig]:
@@ -173,10 +177,22 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
 
 
 def _parse(text: str, where: str) -> Any:
+    return _parse_tree(text, where)[0]
+
+
+def _parse_tree(text: str, where: str) -> tuple[Any, yaml.Node | None]:
+    """What a YAML text says, and its tree, which knows the lines; None of an empty text.
+
+    The text is scanned once, which is most of the time that a config takes.
+    """
     try:
-        tree = yaml.compose(text, Loader=_Loader)
-        _check_tree(tree, where)
-        return yaml.load(text, Loader=_Loader)
+        loader = _Loader(text)
+        try:
+            tree = loader.get_single_node()
+            _check_tree(tree, where)
+            return None if tree is None else loader.construct_document(tree), tree
+        finally:
+            loader.dispose()
     except RecursionError as error:
         raise InputError(f"{where} is nested deeper than {MAX_DEPTH} levels.") from error
     except yaml.YAMLError as error:
@@ -209,8 +225,8 @@ def _check_tree(node: Any, where: str, depth: int = 0) -> None:
             _check_tree(value, where, depth + 1)
 
 
-def _key_places(text: str) -> dict[str, str]:
-    """Line and column of every key path of a YAML text; items of a list are numbered from 0."""
+def _key_places(tree: yaml.Node | None) -> dict[str, str]:
+    """Line and column of every key path of a YAML tree; items of a list are numbered from 0."""
     places: dict[str, str] = {}
 
     def walk(node: Any, path: str) -> None:
@@ -226,7 +242,7 @@ def _key_places(text: str) -> dict[str, str]:
             places[name] = f"line {mark.line + 1}, column {mark.column + 1}"
             walk(value, name)
 
-    walk(yaml.compose(text, Loader=_Loader), "")
+    walk(tree, "")
     return places
 
 

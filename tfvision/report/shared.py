@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,12 @@ def write_page(path: str | os.PathLike[str], text: str) -> None:
 
 def render_template(name: str, context: Mapping[str, Any]) -> str:
     """A template of this folder as text, every value escaped."""
+    return _environment().get_template(name).render(context)
+
+
+@cache
+def _environment():
+    """It keeps the templates it has compiled, which takes longer than to fill them."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -96,7 +103,7 @@ def render_template(name: str, context: Mapping[str, Any]) -> str:
     for formatter in (tables.score, tables.percent, tables.count, tables.size, tables.duration):
         environment.filters[formatter.__name__] = formatter
     environment.filters["short"] = lambda value: short(number(value))
-    return environment.get_template(name).render(context)
+    return environment
 
 
 def common(report: RunReport) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def at_least(score: float):
     return rule
 
 
-def heat(input_shape, num_classes: int, *, width: int = 16):
+def heat(input_shape, num_classes: int, *, width: int = 8):
     """(B, H, W, C) -> (B, H / 4, W / 4, 3): logits of a centre, and its place in the cell."""
     import keras
     from keras import layers

@@ -173,19 +173,25 @@ def test_two_runs_are_joined(trained):
 def test_folds_run_in_processes_and_fit_the_threshold(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("TFVISION_CACHE", str(trained / "cache"))
     folds = tmp_path / "folds"
-    config = new_config(tmp_path / "c.yaml", train={"epochs": 3})
+    source = {"name": "scenes", "pool": 24, "test": 4}
+    config = new_config(tmp_path / "c.yaml", data={"source": source}, train={"epochs": 1})
     assert train("--config", config, "--out", folds, "--folds", 2) == 0
     with np.load(folds / "out_of_fold_points.npz") as held:
-        assert len(held["ids"]) == 72
+        assert len(held["ids"]) == 24
     assert use_plain("postprocess", folds) == 0
     fitted = read(folds / "postprocess.json")
     assert "at_least" in json.dumps(fitted)
+    (path,) = (trained / "run-0").rglob("test_points.npz")
+    with np.load(path) as held:
+        found = held["found"]
+    score = round(float(np.nanquantile(found, 0.7)), 4)
     rules = tmp_path / "rules.yaml"
-    rules.write_text(yaml.safe_dump({"postprocess": [{"name": "at_least", "score": 0.3}]}))
+    rules.write_text(yaml.safe_dump({"postprocess": [{"name": "at_least", "score": score}]}))
     out = tmp_path / "above"
     assert use("predict", trained / "run-0", "--postprocess", rules, "--out", out) == 0
     scores = [s for answer in read(out / "predictions.json") for s in answer["scores"]]
-    assert min(scores) >= 0.3
+    assert min(scores) >= score
+    assert len(scores) == (found >= score).sum()
 
 
 def test_it_is_exported_and_predicts_the_same_without_tfvision(trained, tmp_path):
