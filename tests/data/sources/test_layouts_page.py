@@ -13,8 +13,12 @@ what is read:
     ```file labels.csv
     file,label
     ```
+    ```npz data.npz
+    images (5, 24, 32, 3)        (arrays of an npz file; all but images hold 0, 1, 0, 1, ...)
+    ```
     ```read
     path: labels.csv             (what --data names below the folder; left out: the folder)
+    set: label_pattern=^(.)_     (an option of the source; left out: none)
     source: folder
     truth: masks
     prints: data: 5 images with masks in images/ and labels/ (same names)
@@ -48,6 +52,7 @@ class Example:
     title: str
     tree: str
     files: dict[str, str] = field(default_factory=dict)
+    arrays: dict[str, str] = field(default_factory=dict)
     read: dict[str, str] = field(default_factory=dict)
 
 
@@ -56,13 +61,15 @@ def examples(text: str) -> list[Example]:
     found: list[Example] = []
     title = ""
     for heading, fence, argument, body in re.findall(
-        r"^#+ ([^\n]*)$|^```(tree|file|read)[ ]?([^\n]*)\n(.*?)^```$", text, flags=re.M | re.S
+        r"^#+ ([^\n]*)$|^```(tree|file|npz|read)[ ]?([^\n]*)\n(.*?)^```$", text, flags=re.M | re.S
     ):
         title = heading or title
         if fence == "tree":
             found.append(Example(title, body))
         elif fence == "file":
             found[-1].files[argument] = body
+        elif fence == "npz":
+            found[-1].arrays[argument] = body
         elif fence == "read":
             pairs = (line.split(": ", 1) for line in body.splitlines())
             found[-1].read = dict(pairs)
@@ -107,10 +114,25 @@ def build(example: Example, root: Path) -> Path:
             labels[4 + seed % 5 : 16, 6:20] = 1
             pixels = COLOURS[labels] if masks == "masks in colours" else labels
             save(file, pixels if masks else image(seed, 24, 32))
+        elif path in example.arrays:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(file, **arrays(example.arrays[path]))
         else:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(example.files.get(path, "x"))
     return root / example.read.get("path", "")
+
+
+def arrays(text: str) -> dict[str, np.ndarray]:
+    """`name (5, 24, 32)` a line -> the arrays: pictures of noise, or 0, 1, 0, 1, ..."""
+    found = {}
+    for seed, line in enumerate(text.splitlines()):
+        name, _, shape = line.partition(" ")
+        size = tuple(int(n) for n in re.findall(r"\d+", shape))
+        noise = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+        pictures = len(size) == 4
+        found[name] = noise if pictures else np.resize(np.arange(2, dtype=np.uint8), size)
+    return found
 
 
 EXAMPLES = examples(PAGE.read_text(encoding="utf-8"))
@@ -118,13 +140,14 @@ EXAMPLES = examples(PAGE.read_text(encoding="utf-8"))
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
 def test_each_tree_is_read_as_the_page_says(example, tmp_path):
-    assert {"source", "truth", "prints"} <= example.read.keys() <= {"path", *FIELDS}
-    source = open_source(build(example, tmp_path / "data"), truth=None)
+    assert {"source", "truth", "prints"} <= example.read.keys() <= {"path", "set", *FIELDS}
+    options = [text.split("=", 1) for text in [example.read.get("set")] if text]
+    source = open_source(build(example, tmp_path / "data"), truth=None, **dict(options))
     assert (source.name, source.truth) == (example.read["source"], example.read["truth"])
     assert source.layout == example.read["prints"]
     assert not [str(issue) for issue in source.problems if issue.severity == "error"]
-    counts = re.findall(r"(\d+) images?", example.read["prints"])
-    assert sum(map(int, counts)) == len(source)
+    counts = re.findall(r"(\d+) images?|\((\d+), ", example.read["prints"])
+    assert sum(int(files or rows) for files, rows in counts) == len(source)
     truths = [
         (sample.mask is not None) + (sample.label is not None)
         for sample in map(source.read, range(len(source)))
@@ -139,3 +162,11 @@ def test_the_page_is_understood():
     assert len(EXAMPLES) > 15
     assert numbered("a_08.png ... a_11.png") == ["a_08.png", "a_09.png", "a_10.png", "a_11.png"]
     assert paths("a/  # masks\n  1.png\nb/\n  2.txt\n") == [("a/1.png", "masks"), ("b/2.txt", "")]
+
+
+def test_the_page_on_data_lists_every_layout():
+    table = (PAGE.parent / "data.md").read_text(encoding="utf-8")
+    titles = dict.fromkeys(example.title for example in EXAMPLES)
+    for title in titles.keys() - {"Images without truth"}:
+        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        assert f"| [{title}](layouts.md#{anchor}) | " in table

@@ -54,7 +54,7 @@ class Layout:
         truth: The kind of truth it brings.
         sees: `"module:function"`, a function of a `Tree` that says what speaks for this layout,
             in a few words for messages; None where nothing does. It reads no more than names
-            and the beginning of a small file.
+            and the beginning of a small file. "": it must be declared.
         certain: Whether a file of annotations, or the structure of an export, speaks for itself.
         last: Whether nearly any folder can be read so: holds only where no other reading of
             its truth does, and no certain one of another truth.
@@ -103,6 +103,7 @@ LAYOUTS = (
     Layout("label_table", "label", "tfvision.data.sources.class_table_images:sees", certain=True),
     Layout("class_folder", "label", "tfvision.data.sources.class_folder:sees_regions"),
     Layout("class_folder", "label", "tfvision.data.sources.class_folder:sees", last=True),
+    Layout("labelled_names", "label", "", declared_by=("label_pattern",)),
 )
 ALONE = {"masks": "folder", "label": "class_folder", "boxes": "folder"}
 """What reads images without any truth, or one image."""
@@ -152,10 +153,9 @@ def open_source(
     path = Path(path)
     given = {key: value for key, value in options.items() if value is not None}
     try:
-        truth = truth or truth_in(path, given=given)
-        name = _declared(given) or recognise(
-            path, truth=truth, truth_needed=truth_needed, given=given
-        )
+        declared = _by_columns(given)
+        truth = truth or truth_in(path, source=declared or "auto", given=given)
+        name = declared or recognise(path, truth=truth, truth_needed=truth_needed, given=given)
         source = SOURCES.build(Spec(name=name, path=path, **given))
         if not any(record.labelled for record in source.records):
             source.truth = truth  # images alone are read for any
@@ -171,10 +171,8 @@ def open_source(
         ) from error
 
 
-def _declared(options: Mapping) -> str | None:
-    """The source that options speak of, whatever the files look like; None: none."""
-    if "label_pattern" in options:
-        return "labelled_names"
+def _by_columns(options: Mapping) -> str | None:
+    """The table that the option `columns` speaks of, whatever it looks like; None: none."""
     keys = options.get("columns") or {}
     tables = {"runs": "run_length_table", "label": "label_table", "file": "manifest"}
     return next((source for key, source in tables.items() if key in keys), None)
@@ -194,7 +192,7 @@ def recognise(
         InputError: Nothing there, nothing known, or two equally good readings.
     """
     tree = _tree_of(path, truth)
-    if declared := [x for x in LAYOUTS if path.is_dir() and set(x.declared_by) & set(given)]:
+    if declared := [x for x in LAYOUTS if not path.is_file() and {*x.declared_by} & {*given}]:
         return declared[0].source
     own = _look(tree, [x for x in LAYOUTS if x.truth == truth], careful=truth_needed)
     if truth_needed and (not own or own[0].layout.last):
@@ -242,7 +240,7 @@ def _look(tree: Tree, layouts: Iterable[Layout], *, careful: bool = True) -> lis
         InputError: A layout is in doubt about what it sees, and no stronger one is seen.
     """
     found, doubts = [], []
-    for layout in layouts:
+    for layout in (layout for layout in layouts if layout.sees):
         module, _, function = layout.sees.partition(":")
         try:
             words = getattr(importlib.import_module(module), function)(tree)
