@@ -1,6 +1,7 @@
 """Samples that are files: an image file each, and a mask file where there is one."""
 
 import filecmp
+import posixpath
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -162,11 +163,14 @@ def list_images(folder: Path, *, root: Path, allow_outside_root: bool, into: Lis
             advice = "Make the folder readable (chmod u+rx)."
             into.problems.append(Issue("error", "", show(current, root), problem, advice=advice))
             continue
+        inside = leads_inside(root, current)
         for path in entries:
             if not is_visible(path.name):
                 into.hidden += 1
                 continue
-            problem = name_problem(path, root, allow_outside_root)
+            # What is no link lies where its folder lies; to follow each path takes long.
+            allowed = allow_outside_root or (inside and not path.is_symlink())
+            problem = name_problem(path, root, allowed)
             if problem is not None:
                 into.problems.append(Issue("error", "", show(path, root), *problem))
             elif path.is_dir():
@@ -198,8 +202,8 @@ def unique_ids(paths: Sequence[str]) -> list[str]:
 
 def stem(path: str) -> str:
     """`a/b.png` -> `a/b`. Only the extension of an image goes: `a.v2` stays whole."""
-    suffix = Path(path).suffix
-    return path[: -len(suffix)] if suffix.lower() in EXTENSIONS else path
+    start, suffix = posixpath.splitext(path)
+    return start if suffix.lower() in EXTENSIONS else path
 
 
 def name_doubles(

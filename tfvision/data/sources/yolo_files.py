@@ -42,6 +42,8 @@ def pair(tree: Tree) -> YoloLabels:
     found = YoloLabels()
     texts = {path for path in tree.below("") if path.endswith(".txt")}
     texts = {path for path in texts if PurePosixPath(path).name.lower() not in NOT_LABELS}
+    if not texts:
+        return YoloLabels(unlabelled=tree.images(""))
     of_image = {
         image: next((text for text in _label_files(image) if text in texts), "")
         for image in tree.images("")
