@@ -414,3 +414,22 @@ def test_all_of_a_folder_may_be_read_or_not(tmp_path):
         "1 .dcm file in a/, 1 .dcm file in b/ are not read",
     )
     assert not unread_issues(tree, ["a/1.dcm", "b/1.dcm"])
+
+
+def test_class_folders_in_a_folder_of_images_are_named(tmp_path):
+    lay(tmp_path / "a", "images/{}/1.jpg", names=["cat", "dog"])
+    lay(tmp_path / "b", "images/{}/1.jpg", names=["train", "test"])
+    for truth in ("label", None):
+        with pytest.raises(InputError, match=r"class folders cat/, dog/ lie in images/. Give"):
+            open_source(tmp_path / "a", truth=truth)
+    assert len(open_source(tmp_path / "a", truth_needed=False)) == 2  # to predict
+    assert len(open_source(tmp_path / "b", truth=None)) == 2
+
+
+def test_classes_named_like_images_and_masks_can_be_said(tmp_path):
+    """Pairs by names alone send to the other task, and say what to type for classes."""
+    lay(tmp_path, "original/{}.jpg", "annotated/{}.jpg", mask=photo)
+    said = r"train_seg.*If these are classes, .*name=class_folder"
+    with pytest.raises(InputError, match=said), names_of_tasks():
+        open_source(tmp_path, truth="label")
+    assert class_folder(tmp_path).class_names == ["annotated", "original"]
