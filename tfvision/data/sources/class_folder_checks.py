@@ -14,6 +14,7 @@ from tfvision.data.sources.mask_look import mask_look
 from tfvision.data.sources.unread import convertible
 from tfvision.errors import InputError
 
+FEW_OF_MASKS = 16  # values of one file: drawn digits of 28 x 28 pixels have more
 MEANT = "If these are classes, say --set data.source.name=class_folder."
 
 
@@ -38,7 +39,7 @@ def check_classes(tree: Tree, folders: Sequence[str]) -> None:
         for folder in folders
         for path in sorted(tree.images(folder), key=lambda path: path.rpartition("/")[2])[:2]
     ]
-    if len(folders) > 1 and mask_look(files) == "grey":
+    if len(folders) > 1 and mask_look(files, few=FEW_OF_MASKS) == "grey":
         raise InputError(
             f"{tree.root}: {_listed(folders)} hold nothing but pictures of one channel and few "
             "values, as masks are, and no images that pair up with them by names. Put the images "
