@@ -118,6 +118,10 @@ def test_overrides_change_the_mapping_only_where_they_say():
     raw = {"a": {"b": 1, "c": 2}}
     apply_override(raw, "a.b = 3")
     apply_override(raw, "d.e=x=y")
+    for pattern in ("*.jpg", "*_seg.png", "*"):  # in YAML these would be aliases
+        apply_override(raw, f"f.g={pattern}")
+        assert raw["f"].pop("g") == pattern
+    del raw["f"]
     assert raw == {"a": {"b": 3, "c": 2}, "d": {"e": "x=y"}}
 
 

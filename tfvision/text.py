@@ -19,6 +19,12 @@ def some(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(map(repr, names[:most])) + (" ..." if len(names) > most else "")
 
 
+def counted(number: int, word: str) -> str:
+    """`1 image`, `2 images`, `3 classes`, `0 boxes`."""
+    end = "es" if word.endswith(("s", "x")) else "s"
+    return f"{number:,} {word}{end if number != 1 else ''}"
+
+
 def first_lines(lines: Sequence[str], most: int = 20) -> list[str]:
     """The first lines, and one that says how many more there are."""
     more = [f"  ... and {len(lines) - most} more"] if len(lines) > most else []

@@ -159,7 +159,7 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 
 def apply_override(raw: dict[str, Any], override: str) -> None:
-    """Sets one `key.path=value` in the raw mapping; the value is YAML."""
+    """Sets one `key.path=value` in the raw mapping; the value is YAML, or a pattern `*.jpg`."""
     path, equals, value = override.partition("=")
     if not equals or not path.strip():
         raise InputError(f"Overrides are written key.path=value. Received: {override!r}.")
@@ -173,7 +173,8 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
         node = node[key]
         if not isinstance(node, dict):
             raise InputError(f"`{key}` in {override!r} has no named parts. Set it whole: {key}=...")
-    node[leaf] = _parse(value, f"--set {override}")
+    pattern = value.lstrip().startswith("*")  # in YAML an alias, which one value cannot have
+    node[leaf] = value.strip() if pattern else _parse(value, f"--set {override}")
 
 
 def _parse(text: str, where: str) -> Any:

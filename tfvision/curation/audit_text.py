@@ -13,6 +13,7 @@ from tfvision.data.truth import truth_kind
 from tfvision.recipe import audit_findings
 from tfvision.report.tables import percent
 from tfvision.tasks.facts import facts_of
+from tfvision.text import counted
 
 MAX_LINES = 20  # findings, and problems of the scan
 MAX_NOTES = 3  # findings of one kind that are in order, such as the chains of a video
@@ -72,7 +73,8 @@ def summary_lines(
     issues = record["issues"]
     if issues:
         scan = record["scan"]
-        lines.append(f"scan: {scan['errors']} errors, {scan['warnings']} warnings")
+        counts = [counted(scan[f"{severity}s"], severity) for severity in ("error", "warning")]
+        lines.append(f"scan: {', '.join(counts)}")
         found = audited.scan
         lines += [f"  error: {issue}" for issue in found.errors[:MAX_LINES]]
         lines += [f"  warning: {line}" for line in by_kind(found.warnings)]
@@ -80,7 +82,7 @@ def summary_lines(
             lines.append(
                 f"  ... and {len(found.errors) - MAX_LINES} more in {folder / 'audit.json'}"
             )
-    numbers = ", ".join(f"{count} {s}s" for s, count in record["found"].items())
+    numbers = ", ".join(counted(count, severity) for severity, count in record["found"].items())
     lines.append(f"findings: {numbers}" if audited.audit.findings else "findings: none")
     lines += _finding_lines(audited, folder)
     lines.append(f"pictures: {folder / 'audit.html'}")

@@ -102,7 +102,8 @@ def names_of_tasks() -> Iterator[None]:
         if not names:
             raise
         verb = "train" if " or " in scripts else "trains"
-        raise InputError(f"{error.beginning}, for {names}: {scripts} {verb} on that.") from error
+        text = f"{error.beginning}, for {names}: {scripts} {verb} on that. {error.otherwise}"
+        raise InputError(text.rstrip()) from error
 
 
 def _names_and_scripts(truth: str) -> tuple[str, str]:

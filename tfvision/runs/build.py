@@ -21,6 +21,7 @@ from tfvision.recipe.sampling import training_stream
 from tfvision.runs.set_up import SetUp
 from tfvision.runs.watch import start_alarms
 from tfvision.tasks.parts import Validate
+from tfvision.text import counted
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,6 @@ def overview(recipe: Recipe, prepared: Prepared, model, strategy) -> str:
         f"{recipe.num_classes} classes ({', '.join(prepared.class_names)})\n"
         f"labelled train / val / test: {counts}  ({prepared.how})\n"
         f"{'x'.join(map(str, prepared.size))}x{prepared.channels}, batch "
-        f"{recipe.config.data.batch_size}, {devices['replicas']} replica(s) on {where}, "
+        f"{recipe.config.data.batch_size}, {counted(devices['replicas'], 'replica')} on {where}, "
         f"{resolve_precision(recipe.config.train.precision)}"
     )

@@ -10,6 +10,7 @@ from tfvision.runs.build import Built
 from tfvision.runs.environment import peak_memory
 from tfvision.runs.plan import checkpoint_bytes
 from tfvision.runs.set_up import SetUp
+from tfvision.text import counted
 
 
 def dry_run(run: SetUp, built: Built) -> dict[str, Any]:
@@ -44,8 +45,8 @@ def dry_run(run: SetUp, built: Built) -> dict[str, Any]:
     }
     written = ", ".join(path for path in pictures.values() if path)
     run.say(
-        f"dry run: a step takes {seconds:.2f} s, an epoch of {steps} steps with validation about "
-        f"{duration(summary['estimated_epoch_seconds'])}, the run about "
+        f"dry run: a step takes {seconds:.2f} s, an epoch of {counted(steps, 'step')} with "
+        f"validation about {duration(summary['estimated_epoch_seconds'])}, the run about "
         f"{duration(summary['estimated_seconds'])}; peak memory {peak_memory() / 2**30:.1f} GiB, "
         f"checkpoints {disk / 2**20:.0f} MiB. No run was written; written: {written}"
     )

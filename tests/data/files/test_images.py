@@ -1,7 +1,9 @@
 """The image and mask reader: what becomes of each kind of file, and of each kind of damage."""
 
 import io
+import json
 import os
+import re
 import struct
 import threading
 import zlib
@@ -168,6 +170,11 @@ def test_coloured_mask_needs_a_palette(tmp_path):
     with pytest.raises(BadSample, match=r"m.png: is a coloured mask: pixel .* \(0, 1\).*mask_pal"):
         read_mask(path)
     assert first == (0, 1)
+    with pytest.raises(BadSample) as error:
+        read_mask(path)
+    typed = re.search(r"--set 'data.source.mask_palette=(.*?)'", str(error.value))[1]
+    assert sorted(json.loads(typed)) == ["#000000", "#0000ff", "#ff0000"]
+    assert json.loads(typed)[0] == "#" + bytes(colours[np.bincount(labels.ravel()).argmax()]).hex()
     palette = {"#0000ff": 2, "#000000": 0, "#ff0000": 1}
     np.testing.assert_array_equal(read_mask(path, mask_palette=palette).pixels, labels)
     in_order = [[0, 0, 0], [255, 0, 0], "#0000FF"]

@@ -324,7 +324,7 @@ def test_images_that_are_absent_and_images_that_are_not_listed(tmp_path):
     (root / "images" / "a1.png").rename(root / "images" / "b1.png")
     text = problems(coco_masks(root))
     assert "annotations.json, image 77 (a1.png): no such image, and 1 annotation of it" in text
-    assert "1 image beside the annotated ones are not annotated" in text
+    assert "1 image beside the annotated ones is not annotated" in text
 
 
 @pytest.mark.parametrize(

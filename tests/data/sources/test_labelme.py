@@ -123,7 +123,7 @@ def test_images_without_a_file_and_files_without_an_image(tmp_path):
     text = problems(labelme(root))
     assert "a1.json: no image a1.* and no a1.jpg for its 1 shape" in text
     assert "imageData is not read" in text
-    assert "c1.jpg: 1 image beside the annotated ones are not annotated" in text
+    assert "c1.jpg: 1 image beside the annotated ones is not annotated" in text
 
 
 def test_the_size_must_be_that_of_the_image(tmp_path):

@@ -2,6 +2,7 @@
 
 import zipfile
 
+import cv2
 import numpy as np
 import pytest
 
@@ -415,3 +416,64 @@ def test_all_of_a_folder_may_be_read_or_not(tmp_path):
         "1 .dcm file in a/, 1 .dcm file in b/ are not read",
     )
     assert not unread_issues(tree, ["a/1.dcm", "b/1.dcm"])
+
+
+def test_class_folders_in_a_folder_of_images_are_named(tmp_path):
+    lay(tmp_path / "a", "images/{}/1.jpg", names=["cat", "dog"])
+    lay(tmp_path / "b", "images/{}/1.jpg", names=["train", "test"])
+    for truth in ("label", None):
+        with pytest.raises(InputError, match=r"class folders cat/, dog/ lie in images/. Give"):
+            open_source(tmp_path / "a", truth=truth)
+    assert len(open_source(tmp_path / "a", truth_needed=False)) == 2  # to predict
+    assert len(open_source(tmp_path / "b", truth=None)) == 2
+
+
+def test_classes_named_like_images_and_masks_can_be_said(tmp_path):
+    """Pairs by names alone send to the other task, and say what to type for classes."""
+    lay(tmp_path, "original/{}.jpg", "annotated/{}.jpg", mask=photo)
+    said = r"train_seg.*If these are classes, .*name=class_folder"
+    with pytest.raises(InputError, match=said), names_of_tasks():
+        open_source(tmp_path, truth="label")
+    assert class_folder(tmp_path).class_names == ["annotated", "original"]
+
+
+def drawn(seed: int, thick: int) -> np.ndarray:
+    """(28, 28) uint8: a smooth stroke in grey, as of handwriting; thin ones have few values."""
+    canvas = np.zeros((112, 112), np.uint8)
+    canvas[10 + seed : 90, 40 : 40 + 4 * thick] = 255
+    canvas[10 + seed : 22 + seed, 30 : 30 + 13 * thick] = 255
+    canvas = np.roll(canvas, seed, axis=1)
+    if thick > 1:
+        canvas = cv2.GaussianBlur(canvas, (0, 0), 6)
+    return cv2.resize(canvas, (28, 28), interpolation=cv2.INTER_AREA)
+
+
+@pytest.mark.parametrize("names", [("0", "1"), [*map(str, range(10))], ("a", "b", "c", "d")])
+@pytest.mark.parametrize("part", ["", "train/"])
+def test_drawn_characters_are_classes(tmp_path, names, part):
+    """Of some characters the pictures hold few values, of others many; files have equal names."""
+    for number, name in enumerate(names):
+        for seed in range(6):
+            save(tmp_path / part / name / f"{seed}.png", drawn(seed, 1 + number % 3))
+    for truth in ("label", None):
+        source = open_source(tmp_path, truth=truth)
+        assert (source.name, source.class_names) == ("class_folder", sorted(names))
+
+
+@pytest.mark.parametrize("above", ["later", "old/2020"])
+def test_a_set_inside_a_set_is_not_joined_to_it(tmp_path, above):
+    """`images/` and `masks/` are the set; those of another folder beside them are counted."""
+    lay(tmp_path, "images/x{}.png", "masks/x{}.png")
+    lay(tmp_path, above + "/images/y{}.png", above + "/masks/y{}.png", names=range(5, 8))
+    lay(tmp_path, "test/images/z{}.png", names=range(2))
+    source = open_source(tmp_path)
+    assert sum(record.labelled for record in source.records) == 5
+    assert len(source) == 7
+    assert f"3 .png files in {above}/images/" in "\n".join(source.notes)
+    assert len(open_source(tmp_path / above)) == 3
+
+
+def test_sets_of_several_places_are_one(tmp_path):
+    for number, place in enumerate(("north", "south")):
+        lay(tmp_path, place + "/images/x{}.png", place + "/masks/x{}.png", names=range(number, 4))
+    assert len(open_source(tmp_path)) == 7

@@ -281,3 +281,26 @@ def test_stamp_follows_the_file(tmp_path, data):
     assert first.stamp(0) == second.stamp(0) != first.stamp(1)
     write(path, images=data[0][:5], masks=data[1][:5])
     assert npz(path).stamp(0) != first.stamp(0)
+
+
+def test_planes_of_classes_get_the_advice_that_keeps_them(tmp_path, data):
+    """What to store in place of planes gives back the numbers that made them."""
+    images, masks = data
+    planes = {
+        "whole": np.eye(3, dtype=np.uint8)[masks],
+        "bare": np.eye(3, dtype=np.uint8)[masks][..., 1:],
+    }
+    for name, stored in planes.items():
+        np.savez(tmp_path / f"{name}.npz", images=images, masks=stored)
+        with pytest.raises(InputError, match=r"One-hot masks.*: store (.*)[.]$") as error:
+            npz(tmp_path / f"{name}.npz")
+        typed = str(error.value).rpartition("store ")[2].rstrip(".")
+        np.testing.assert_array_equal(eval(typed, {"np": np, "masks": stored}), masks)
+    np.savez(tmp_path / "first.npz", images=images, masks=np.moveaxis(planes["whole"], -1, 1))
+    with pytest.raises(InputError, match=r"last, masks = np.moveaxis\(masks, 1, -1\). One-hot"):
+        npz(tmp_path / "first.npz")
+    overlapping = planes["bare"].copy()
+    overlapping[1, 2, 3] = 1
+    np.savez(tmp_path / "overlap.npz", images=images, masks=overlapping)
+    with pytest.raises(InputError, match=r"2 planes are not 0 at row 1, pixel .* = \(2, 3\)"):
+        npz(tmp_path / "overlap.npz")

@@ -132,3 +132,18 @@ def test_few_masks_among_many_images_ask_for_a_manifest(tmp_path):
         folder(tmp_path)
     (tmp_path / "pairs.csv").write_text("image,mask\n3.png,3_mask.png\n")
     assert [r.id for r in open_source(tmp_path / "pairs.csv").records] == ["3"]
+
+
+@pytest.mark.parametrize("names", [("b", "b_mask", "b_mask_1"), ("b 2", "b 2-seg", "b 2-seg 01")])
+def test_a_second_mask_of_an_image_is_no_image(tmp_path, names):
+    """A further mask of one image, as sets of ultrasound have them, is neither image nor left."""
+    for k, part in enumerate(("benign", "malignant", "normal")):
+        for name in (f"a{k}", f"a{k}_mask", *names):
+            drawn = mask(k) if "mask" in name or "seg" in name else image(k)
+            save(tmp_path / part / f"{name}.png", drawn)
+    for truth in ("masks", "label"):
+        with pytest.raises(InputError, match=r"both look like the mask of .*and 2 more .*Or join"):
+            open_source(tmp_path, truth=truth)
+    for part in ("benign", "malignant", "normal"):
+        (tmp_path / part / f"{names[2]}.png").unlink()
+    assert len(open_source(tmp_path)) == len(open_source(tmp_path, truth="label")) == 6

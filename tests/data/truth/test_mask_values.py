@@ -232,6 +232,20 @@ def test_a_seam_of_smooth_drawing():
     assert "a grey seam" in error(masks)
 
 
+@pytest.mark.parametrize("method", [Image.BILINEAR, Image.BICUBIC])
+@pytest.mark.parametrize("values", [(0, 100, 200), (0, 60, 120, 255)])
+def test_a_seam_between_several_classes(method, values):
+    """Where there are three values or more, no threshold is advised."""
+    masks = [
+        np.uint8(values)[blobs(i, len(values), count=3)].repeat(6, 0).repeat(6, 1) for i in range(4)
+    ]
+    grown = [Image.fromarray(m).resize((500, 400), method) for m in masks]
+    text = error([np.asarray(mask) for mask in grown])
+    assert "stand along borders" in text
+    assert "nearest neighbour" in text
+    assert "--set" not in text
+
+
 def test_classes_in_grey_are_no_seam():
     """Ten greys, each an area of its own."""
     masks = [np.uint8(np.arange(10) * 25)[blobs(i, 10, (90, 90), 1)] for i in range(4)]

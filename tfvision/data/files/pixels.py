@@ -9,6 +9,7 @@ from tfvision.data.files.issue import BadSample
 from tfvision.errors import InputError
 
 Colour = tuple[int, int, int]
+FEW_COLOURS = 24  # that are listed to be copied into mask_palette
 TINT = 48  # grey levels by which the channels of a grey JPEG may differ
 
 
@@ -235,11 +236,25 @@ def grey_of_colours(pixels: np.ndarray, place: str, *, threshold: float | None) 
             place,
             f"is a coloured mask: pixel (y, x) = ({y}, {x}) is "
             f"({', '.join(map(str, pixels[y, x]))}), labels are numbers",
-            'Say what the colours mean, e.g. mask_palette: {"#000000": 0, "#ff0000": 1} or --set '
-            "'data.source.mask_palette=[[0,0,0],[255,0,0]]' (in class order), or save label "
-            "numbers.",
+            _declare_colours(pixels),
         )
     return mask_numbers(pixels[..., 1], place, threshold=threshold)
+
+
+def _declare_colours(pixels: np.ndarray) -> str:
+    """What to type for a mask (H, W, 3) that is drawn in colours: those that it holds."""
+    colours, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
+    if len(colours) > FEW_COLOURS or pixels.dtype != np.uint8:
+        return (
+            f"It holds {len(colours):,} colours: a picture, or a mask with blurred edges? Save "
+            "class numbers, or a colour for each class and say what the colours mean: --set "
+            "'data.source.mask_palette=[[0,0,0],[255,0,0]]' (in class order)."
+        )
+    shown = ",".join(f'"#{r:02x}{g:02x}{b:02x}"' for r, g, b in colours[np.argsort(-counts)])
+    return (
+        f"Say what the colours mean: --set 'data.source.mask_palette=[{shown}]' (in class order; "
+        "these are the colours of this mask, the commonest first), or save label numbers."
+    )
 
 
 def mask_numbers(values: np.ndarray, place: str, *, threshold: float | None) -> np.ndarray:

@@ -242,13 +242,33 @@ def _check_masks(masks, images, key: str, mask_key: str, where: str) -> np.ndarr
     if masks.shape != images.shape[:3]:
         advice = f"They must be {images.shape[:3]}."
         if masks.ndim == 4 and masks.shape[:3] == images.shape[:3]:
-            advice = "One-hot masks: store masks.argmax(-1)."
+            advice = _of_planes(masks)
+        elif masks.ndim == 4 and masks.shape[:1] + masks.shape[2:] == images.shape[:3]:
+            advice = "Planes must come last, masks = np.moveaxis(masks, 1, -1). "
+            advice += _of_planes(np.moveaxis(masks, 1, -1))
         elif masks.ndim == 3 and len(masks) != len(images):
             advice = f"Lengths differ: {len(images)} images, {len(masks)} masks."
         raise InputError(
             f"{mask_key}{where} has the shape {found}, {key} has {images.shape}. {advice}"
         )
     return masks
+
+
+def _of_planes(masks: np.ndarray) -> str:
+    """What to store in place of masks (N, H, W, K), a plane a class."""
+    planes = (masks != 0).sum(-1)
+    if (planes == 1).all():
+        return "One-hot masks: store masks.argmax(-1)."
+    if (planes <= 1).all():
+        return (
+            "One-hot masks without a plane for the background: store "
+            "np.where(masks.any(-1), masks.argmax(-1) + 1, 0)."
+        )
+    row, y, x = (int(i) for i in np.argwhere(planes > 1)[0])
+    return (
+        f"A pixel has one class, and {planes[row, y, x]} planes are not 0 at row {row}, pixel "
+        f"(y, x) = ({y}, {x}). Decide for one, and store its number: masks {masks.shape[:3]}."
+    )
 
 
 def _image_dtype(images: np.ndarray, key: str, where: str) -> np.dtype:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.sources.file_source import FileSource, name_key, stem
-from tfvision.data.sources.paired_names import pair
+from tfvision.data.sources.paired_names import JOIN_MASKS, pair
 from tfvision.data.sources.source import RawSample, Record
 from tfvision.errors import InputError
 
@@ -201,9 +201,10 @@ def regions_beside(paths: Mapping[Path, str], *, folder: str) -> tuple[dict[Path
         pairs = pair(paths, folder=folder)
     except InputError as error:
         text = str(error).split(" Say what belongs together")[0]
+        join = f" {JOIN_MASKS}" if str(error).endswith(JOIN_MASKS) else ""
         raise InputError(
             f"{text} Say what belongs together in a CSV file beside them: a first line "
-            "`file,label,mask`, then a line for each image; and give the path of that file."
+            "`file,label,mask`, then a line for each image; and give the path of that file." + join
         ) from error
     if pairs is None:
         return {}, set()

@@ -14,7 +14,8 @@ from tfvision.data.sources.mask_look import mask_look
 from tfvision.data.sources.unread import convertible
 from tfvision.errors import InputError
 
-_MEANT = "If these are classes, say --set data.source.name=class_folder."
+FEW_OF_MASKS = 16  # values of one file: drawn digits of 28 x 28 pixels have more
+MEANT = "If these are classes, say --set data.source.name=class_folder."
 
 
 def check_classes(tree: Tree, folders: Sequence[str]) -> None:
@@ -38,11 +39,11 @@ def check_classes(tree: Tree, folders: Sequence[str]) -> None:
         for folder in folders
         for path in sorted(tree.images(folder), key=lambda path: path.rpartition("/")[2])[:2]
     ]
-    if len(folders) > 1 and mask_look(files) == "grey":
+    if len(folders) > 1 and mask_look(files, few=FEW_OF_MASKS) == "grey":
         raise InputError(
             f"{tree.root}: {_listed(folders)} hold nothing but pictures of one channel and few "
             "values, as masks are, and no images that pair up with them by names. Put the images "
-            f"beside them (images/ and masks/) for a segmentation. {_MEANT}"
+            f"beside them (images/ and masks/) for a segmentation. {MEANT}"
         )
 
 
@@ -56,7 +57,7 @@ def _check_names(tree: Tree, one: str, other: str) -> None:
         return  # mere numbers, from 1 on, as classes often have them
     raise InputError(
         f"{tree.root} can be read in two ways: {one}/ and {other}/ hold files of the same "
-        f"{len(common)} names, as images and masks do. {_MEANT} If they are images and masks, say "
+        f"{len(common)} names, as images and masks do. {MEANT} If they are images and masks, say "
         f"--set data.source.name=folder --set data.source.images={one}/ "
         f"--set data.source.masks={other}/ (or the other way round)."
     )
@@ -115,8 +116,17 @@ def class_folders(path: Path, *, leave_out=()) -> tuple[Path, ...]:
         if _may_be_class(child)
     ]
     plain = all(folder.name.lower() in (*IMAGES, *MASKS) for folder in folders)
+    plain = plain and not (len(folders) == 1 and _holds_classes(folders[0]))
     beside = len(folders) == 1 and any(is_image_file(child) for child in path.iterdir())
     return () if plain or beside else tuple(folders)
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Whether a folder holds several folders of images, and no image beside them."""
+    children = [child for child in folder.iterdir() if is_visible(child.name)]
+    inner = [child for child in children if child.is_dir() and _may_be_class(child)]
+    parts = [child for child in inner if read_folder_name(child.name).part]
+    return len(inner) > 1 and not parts and not any(map(is_image_file, children))
 
 
 def _may_be_class(folder: Path) -> bool:

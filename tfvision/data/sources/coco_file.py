@@ -9,8 +9,9 @@ from typing import Any
 
 from tfvision.data.files.issue import BadSample
 from tfvision.data.files.paths import read_bytes
-from tfvision.data.sources.samples import counted, listed
+from tfvision.data.sources.samples import listed
 from tfvision.errors import InputError
+from tfvision.text import counted
 
 OUTLINE = "segmentation"  # the key of an annotation's polygons or run lengths
 HEAD = 4096  # bytes of either end of a file that recognition looks at

@@ -107,9 +107,15 @@ def _place(steps: Sequence[str], role: int | None) -> tuple[str, tuple[str, ...]
     return part, tuple(frame)
 
 
+def _says_part(step: str) -> bool:
+    found = read_folder_name(step)
+    return bool(found.part and not found.kind)
+
+
 def take(tree: Tree, image_kind: str, mask_kind: str, images, masks) -> Attempt:
     """Takes files below folders of these names for images and masks, and pairs them."""
     own, other, plain = [], [], []
+    nested: set[Place] = set()  # below folders that say nothing: images of another set
     for folder, names in tree.files.items():
         files = [name for name in names if is_image(name)]
         if not files:
@@ -125,7 +131,12 @@ def take(tree: Tree, image_kind: str, mask_kind: str, images, masks) -> Attempt:
         start = f"{folder}/" if folder else ""
         wanted = "*" if pattern is None else split_pattern(pattern)[1]
         kept = files if wanted == "*" else [name for name in files if fnmatch(name, wanted)]
-        into += [Place(start + name, part, frame) for name in kept]
+        places = [Place(start + name, part, frame) for name in kept]
+        into += places
+        if kind is not None and any(not _says_part(step) for step in steps[:kind]):
+            nested.update(places)
+    if all(any(place not in nested for place in side) for side in (own, other)):
+        own, other = ([p for p in side if p not in nested] for side in (own, other))
     if not image_kind:
         frames = {(place.part, place.frame) for place in other}
         own = [place for place in plain if (place.part, place.frame) in frames]

@@ -129,11 +129,15 @@ def find_masks(tree: Tree, *, images: str | None = None, masks: str | None = Non
     for pairs_of_kinds, by_look in stages:
         found = []
         for image_kind, mask_kind in pairs_of_kinds:
-            if by_look and not looks.tell_apart(image_kind, mask_kind):
+            numbers = image_kind.isdigit() and mask_kind.isdigit()  # of classes
+            if by_look and (numbers or not looks.tell_apart(image_kind, mask_kind)):
                 continue
             attempt = take(tree, image_kind, mask_kind, images, masks)
             if attempt.pairs_up:
                 found.append(attempt)
+        unusual = len({a.image_kind for a in found} - set(listed_images)) > 1
+        if unusual and not listed_masks:
+            break  # folders of one kind, some of which hold simpler pictures: classes
         if found:
             return _settled(tree, _only(tree, found, images))
     for image_kind, mask_kind in product(listed_images, listed_masks):  # nothing pairs up

@@ -10,8 +10,12 @@ FEW = 48  # values of one file; a mask of 150 classes shows few of them at a tim
 _SAMPLED, _MOST_PIXELS = 4, 30_000_000
 
 
-def mask_look(files: Sequence[Path]) -> str:
+def mask_look(files: Sequence[Path], *, few: int = FEW) -> str:
     """What some of the files, evenly spaced, look like.
+
+    Args:
+        files: The files.
+        few: How many values or colours one of them has at most.
 
     Returns:
         "grey" where each has one channel of few values, "colour" where each has few colours,
@@ -19,13 +23,13 @@ def mask_look(files: Sequence[Path]) -> str:
         cannot be read.
     """
     step = max(1, len(files) // _SAMPLED)
-    looks = {_look(path) for path in list(files)[::step][:_SAMPLED]}
+    looks = {_look(path, few) for path in list(files)[::step][:_SAMPLED]}
     if not looks or "" in looks:
         return ""
     return "colour" if "colour" in looks else "grey"
 
 
-def _look(path: Path) -> str:
+def _look(path: Path, few: int) -> str:
     try:
         with Image.open(path) as file:
             if file.format == "JPEG" or file.width * file.height > _MOST_PIXELS:
@@ -35,11 +39,11 @@ def _look(path: Path) -> str:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return ""
     if grey:
-        return "grey" if _few(len(np.unique(pixels)), pixels.size) else ""
+        return "grey" if _few(len(np.unique(pixels)), pixels.size, few) else ""
     codes = pixels.reshape(-1, 3).astype(np.int32) @ np.array([65536, 256, 1])
-    return "colour" if _few(len(np.unique(codes)), codes.size) else ""
+    return "colour" if _few(len(np.unique(codes)), codes.size, few) else ""
 
 
-def _few(values: int, pixels: int) -> bool:
+def _few(values: int, pixels: int, few: int) -> bool:
     """Few, and each of several pixels: four pixels of noise hold few values too."""
-    return values <= FEW and 4 * values <= pixels
+    return values <= few and 4 * values <= pixels

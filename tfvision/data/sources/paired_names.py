@@ -18,6 +18,8 @@ MASK_WORDS = ("masks", "mask", "segmentation", "seg", "labels", "label", "gt", "
 
 # A word is set off by a sign, or by the digit that follows (img0001) or precedes it (0001mask).
 _SIGN = r"[-_. ]+"
+JOIN_MASKS = "Or join the masks of one image to one file."
+_NUMBERED = re.compile(_SIGN + r"\d+$")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ def pair(paths: Mapping[Path, str], *, folder: str) -> Pairs | None:
     both = images.keys() & masks.keys()
     if not both:
         return None
+    for key in [key for key in images if key not in both]:
+        where, _, name = key.rpartition("/")
+        is_mask, rest, _ = read_name(_NUMBERED.sub("", name))
+        owner = f"{where}/{rest}".lstrip("/")
+        if is_mask and owner in both:  # `a_mask_1` beside `a` and `a_mask`
+            masks[owner] += images.pop(key)
     check_once(images, masks, paths, folder=folder)
     if 2 * len(both) < len(images):
         raise InputError(
@@ -83,12 +91,16 @@ def check_once(
 ) -> None:
     """Raises an `InputError` where two files could be the image, or the mask, of one name."""
     for what, found in (("image", images), ("mask", masks)):
-        for key, files in found.items():
-            if len(files) > 1:
-                names = " and ".join(paths[file] for file in files[:2])
-                raise InputError(
-                    f"{folder}: {names} both look like the {what} of {key!r}. {_manifest(paths)}"
-                )
+        several = [key for key, files in found.items() if len(files) > 1]
+        if several:
+            key, more = several[0], len(several) - 1
+            names = " and ".join(paths[file] for file in found[key][:2])
+            also = f" (and {more} more have several)" if more else ""
+            join = f" {JOIN_MASKS}" if what == "mask" else ""
+            raise InputError(
+                f"{folder}: {names} both look like the {what} of {key!r}{also}. "
+                f"{_manifest(paths)}{join}"
+            )
 
 
 def read_name(name: str) -> tuple[bool, str, str]:

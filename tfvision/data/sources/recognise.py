@@ -15,6 +15,7 @@ from pathlib import Path
 from tfvision.data import SOURCES
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.tree import Tree, list_tree
+from tfvision.data.sources.class_folder_checks import MEANT
 from tfvision.data.sources.npz_folder import check_no_npz_folder
 from tfvision.data.sources.source import Source
 from tfvision.data.sources.unlabelled import tables_not_read
@@ -125,11 +126,12 @@ class OtherTruth(InputError):
     Attributes:
         beginning: The message without its full stop: who knows the tasks can say more.
         truth: The kind it brings.
+        otherwise: What to type where it does not; "" where it surely does.
     """
 
-    def __init__(self, beginning: str, truth: str):
-        super().__init__(f"{beginning}.")
-        self.beginning, self.truth = beginning, truth
+    def __init__(self, beginning: str, truth: str, otherwise: str = ""):
+        super().__init__(f"{beginning}. {otherwise}".rstrip())
+        self.beginning, self.truth, self.otherwise = beginning, truth, otherwise
 
 
 def open_source(
@@ -201,7 +203,8 @@ def recognise(
         if others:
             best = others[0]
             beginning = f"{_looks_like(path, best.layout.truth)} ({best.words})"
-            raise OtherTruth(beginning, best.layout.truth)
+            by_names = truth == "label" and best.layout.strength == 1 and path.is_dir()
+            raise OtherTruth(beginning, best.layout.truth, MEANT if by_names else "")
     if own:
         return _one_of(own, path).layout.source
     check_no_npz_folder(tree)

@@ -14,6 +14,7 @@ from tfvision.data.sources.mask_reader import MaskReader
 from tfvision.data.sources.source import Record
 from tfvision.data.sources.unread import unread_issues, unread_notes
 from tfvision.errors import InputError
+from tfvision.text import counted
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -155,8 +156,11 @@ class Samples:
         left = [place for place in there if place not in self.spoken_of]
         self.spoken_of.update(left)
         if left:
-            problem = f"{counted(len(left), 'image')} beside the annotated ones are not annotated"
-            advice = "They are not used; annotate them where they are meant."
+            verb = "is" if len(left) == 1 else "are"
+            problem = (
+                f"{counted(len(left), 'image')} beside the annotated ones {verb} not annotated"
+            )
+            advice = "Only annotated images are used; annotate these where they are meant."
             place = f"{left[0]}{', ...' * (len(left) > 1)}"
             self.problem("", place, problem, advice, severity="warning")
 
@@ -265,12 +269,6 @@ def the_one(candidates: Sequence[str], what: str, root: Path) -> str:
 def join(*parts: str) -> str:
     """A path below the root; "" is the root itself."""
     return "/".join(part for part in parts if part)
-
-
-def counted(number: int, word: str) -> str:
-    """`1 image`, `2 images`, `3 classes`, `0 boxes`."""
-    end = "es" if word.endswith(("s", "x")) else "s"
-    return f"{number:,} {word}{end if number != 1 else ''}"
 
 
 def listed(names: Sequence[str], limit: int = 12) -> str:

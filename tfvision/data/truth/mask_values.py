@@ -146,13 +146,13 @@ def _seam(found: MaskValues) -> Issue | None:
     if len(rest) < MANY or (len(seldom) < len(rest) and len(rest) < VERY_MANY):
         return None
     chosen = set(rest)
-    between = total = 0
+    between, total = Counter(), Counter()
     for mask in found.masks_with(lambda values: not chosen.isdisjoint(values)):
         grey = np.isin(mask, rest)
-        between += int((_between(mask) & grey).sum())
-        total += int(grey.sum())
-    if 2 * between < total:
-        return None
+        between.update(_counts(mask[_between(mask) & grey]))
+        total.update(_counts(mask[grey]))
+    if 2 * between.total() < total.total():
+        return _seam_of_classes(found, [v for v in rest if 2 * between[v] >= total[v] > 0])
     share = sum(found.pixels[v] for v in rest) / sum(found.pixels.values())
     if share > 0.9:
         return _error(
@@ -169,6 +169,21 @@ def _seam(found: MaskValues) -> Issue | None:
         "interpolation or from smooth drawing",
         f"Where there is one object, type {_middle(low, high)}: values from there on are the "
         "object. Else make the masks anew, and resize them by nearest neighbour.",
+    )
+
+
+def _seam_of_classes(found: MaskValues, grey: Sequence[int]) -> Issue | None:
+    """Grey values that lie mostly between others, of masks of several classes in other values."""
+    classes = [v for v in found.pixels if v not in set(grey)]
+    share = sum(found.pixels[v] for v in grey) / sum(found.pixels.values())
+    if len(grey) < max(MANY, 2 * len(classes)) or share > 0.5:
+        return None
+    return _error(
+        "masks",
+        f"the masks hold {len(found.pixels)} values, and {share:.1%} of the pixels hold one of "
+        f"{len(grey)} that stand along borders of others ({some(classes)}): a grey seam, as from "
+        "resizing with interpolation",
+        "Make the masks anew, and resize them by nearest neighbour.",
     )
 
 
@@ -290,6 +305,10 @@ def _borders(found: MaskValues) -> bool:
         thin += int(((void > 0) & (depth <= radius)).sum())
         between += int(((void > 0) & (np.sum(near, axis=0, dtype=np.int32) > 1)).sum())
     return total > 0 and min(thin, between) > 0.8 * total
+
+
+def _counts(values: np.ndarray) -> dict[int, int]:
+    return {int(v): int(n) for v, n in zip(*np.unique(values, return_counts=True), strict=True)}
 
 
 def _between(mask: np.ndarray) -> np.ndarray:
