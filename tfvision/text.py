@@ -25,6 +25,11 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{end if number != 1 else ''}"
 
 
+def verb(number: int, one: str, many: str) -> str:
+    """`has` or `have`, after a count."""
+    return one if number == 1 else many
+
+
 def first_lines(lines: Sequence[str], most: int = 20) -> list[str]:
     """The first lines, and one that says how many more there are."""
     more = [f"  ... and {len(lines) - most} more"] if len(lines) > most else []

@@ -191,8 +191,8 @@ def test_a_good_file_passes_with_windows_line_ends_too(tmp_path, name):
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        ([0, 2], "1 ids are missing: 1"),
-        ([0, 1, 2, 1], "1 ids stand there more than once: 1"),
+        ([0, 2], "1 id missing: 1"),
+        ([0, 1, 2, 1], "1 id twice or more: 1"),
         ([0, 2, 1], "the rows are in another order: row 2 is 2, not 1"),
     ],
 )
@@ -203,7 +203,7 @@ def test_ids_that_differ_are_named(tmp_path, name, order, message):
 
 
 def test_extra_ids_and_only_twenty_of_many_are_shown(tmp_path):
-    with pytest.raises(InputError, match=r"40 ids are none that are .*: 3, .*, 22, [.]{3}"):
+    with pytest.raises(InputError, match=r"40 ids not expected: 3, .*, 22, [.]{3}"):
         check(tmp_path, "labels", [f"{i},1" for i in range(43)], keys=["0", "1", "2"])
     with pytest.raises(InputError, match="there is no row"):
         check(tmp_path, "labels", [])
@@ -286,13 +286,13 @@ def test_a_sample_must_have_the_ids_of_the_input(tmp_path):
     sample, layout = tmp_path / "sample.csv", ImageLabels(5)
     sample.write_text("id,label\nb,0\na,0\n")
     assert check_sample(sample, layout, ["a", "b"]) == ["b", "a"]
-    with pytest.raises(InputError, match=r"1 ids of the sample, not of the input: b\n.*only: c"):
+    with pytest.raises(InputError, match=r"1 id of the sample, not of the input: b\n.*only: c"):
         check_sample(sample, layout, ["a", "c"])
     sample.write_text("Id,label\nb,0\n")
     with pytest.raises(InputError, match="Set --format, --columns and --rows as the sample"):
         check_sample(sample, layout, ["b"])
     sample.write_text("id,label\nb,0\nb,0\n")
-    with pytest.raises(InputError, match="1 ids stand there more than once: b"):
+    with pytest.raises(InputError, match="1 id twice or more: b"):
         check_sample(sample, layout, ["b"])
     with pytest.raises(InputError, match="cannot be read: No such file"):
         check_sample(tmp_path / "none.csv", layout, ["b"])

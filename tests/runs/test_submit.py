@@ -109,7 +109,7 @@ def test_a_sample_of_other_images_is_refused_and_nothing_is_written(mars, tmp_pa
     assert submit(mars, out, "--format", "rle", "--sample", sample) == 2
     said = capsys.readouterr().err
     assert "2 ids of the sample, not of the input: 6, 7" in said
-    assert "1 ids of the input only: 0" in said
+    assert "1 id of the input only: 0" in said
     assert "nothing was written" in said
     sample.write_text("id,0,1\n0,0,0\n")
     assert submit(mars, out, "--format", "mars", "--sample", sample) == 2

@@ -61,7 +61,7 @@ def test_parts_and_a_flat_test_part_without_labels(tmp_path):
     assert not source.records[-1].labelled
     assert source.read(6).label is None
     assert "4 images in 2 class folders in train/" in source.layout
-    assert "1 images without labels in test/" in source.layout
+    assert "1 image without labels in test/" in source.layout
     assert not scan(source).issues
 
 
@@ -162,7 +162,7 @@ def test_images_beside_class_folders_are_left_out_and_said(tmp_path):
     save(tmp_path / "stray.png", image(80))
     source = class_folder(tmp_path)
     assert len(source) == 4
-    assert "1 images beside the class folders have no class (stray.png" in texts(source.problems)
+    assert "1 image beside the class folders has no class (stray.png" in texts(source.problems)
 
 
 def test_names_that_look_alike_and_links_that_leave(tmp_path):

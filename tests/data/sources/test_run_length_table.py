@@ -87,7 +87,7 @@ def test_wrong_rows_are_errors_of_their_line(tmp_path):
     assert "(absent.png): no such file" in text
     assert "(im1.png): '1 x' is no run lengths" in text
     assert "the run 2079 40 lies outside the image of 52 x 40 = 2080 pixels" in text
-    assert "1 images have no row (train_images/new.png, ...): they are left out" in text
+    assert "1 image has no row (train_images/new.png, ...): left out" in text
     assert [(r.id, r.labelled) for r in source.records if r.split == "test"] == [
         ("test_images/t", False)
     ]
@@ -103,7 +103,7 @@ def test_overlaps_sizes_and_other_columns_are_said(tmp_path):
     source = run_length_table(tmp_path / "t.csv", order="columns", base=1)
     assert source.notes == [
         "columns not used: score",
-        "classes overlap in 1 images: the later row is drawn over the earlier one",
+        "classes overlap in 1 image: the later row is drawn over the earlier one",
     ]
     mask = source.read(0).mask
     assert mask[:, 0].tolist() == [1] * 8

@@ -85,7 +85,7 @@ def inside(root: Path, text: str, *, place: str, allow_outside_root: bool = Fals
     path = Path(root, written)
     if allow_outside_root:
         return path
-    advice = f"Write a path below {root}, or set allow_outside_root: true."
+    advice = f"Write a path below {root}, or type --set data.source.allow_outside_root=true."
     if os.path.isabs(written) or _DRIVE.match(text) or PurePosixPath(written).is_absolute():
         raise BadSample(place, f"the path {text!r} is absolute", advice)
     if not leads_inside(root, path):

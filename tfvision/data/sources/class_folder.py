@@ -45,6 +45,7 @@ from tfvision.data.sources.mask_layout import find_masks
 from tfvision.data.sources.source import Record
 from tfvision.data.sources.unread import convertible, instead, unread_issues, unread_notes
 from tfvision.errors import InputError
+from tfvision.text import counted, verb
 
 
 @dataclass(frozen=True)
@@ -235,8 +236,11 @@ def _add_part(found: _Found, part: Part, *, split: str | None) -> None:
     loose = [p for p in sorted(part.folder.iterdir()) if is_image_file(p)]
     if loose:
         names = ", ".join(show(p, found.root) for p in loose[:3])
-        problem = f"{len(loose)} images beside the class folders have no class ({names}, ...)"
-        advice = "Put them into the folder of their class; they are left out."
+        problem = (
+            f"{counted(len(loose), 'image')} beside the class folders "
+            f"{verb(len(loose), 'has', 'have')} no class ({names}, ...)"
+        )
+        advice = "Left out: put each into the folder of its class."
         place = show(part.folder, found.root)
         found.problems.append(Issue("warning", "", place, problem, advice=advice))
     _add_files(
@@ -310,9 +314,9 @@ def _layout(path: Path, parts: Sequence[Part], found: _Found) -> str:
     pieces = []
     for part in parts:
         count = sum(record.part == part.name for record in found.records)
-        kind = "images without labels"
+        kind = "without labels"
         if part.classes is not None:
-            kind = f"images in {len(part.classes)} class folders"
+            kind = f"in {counted(len(part.classes), 'class folder')}"
         where = f" in {show(part.folder, path)}/" if part.folder != path and not part.only else ""
-        pieces.append(f"{count} {kind}{where}")
+        pieces.append(f"{counted(count, 'image')} {kind}{where}")
     return f"{path.name or path}: " + "; ".join(pieces)

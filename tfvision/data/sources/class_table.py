@@ -44,6 +44,7 @@ from tfvision.data.sources.mask_folder import MASKS, child_folder, read_class_na
 from tfvision.data.sources.mask_table import check_split, settle_splits
 from tfvision.data.sources.source import Record
 from tfvision.errors import InputError
+from tfvision.text import counted, verb
 
 Box = tuple[float, ...]
 
@@ -306,7 +307,8 @@ def _report_unlisted(found: _Found, finder: ImageFinder, known: set[Path]) -> No
     missing = [file for file in finder.files if file not in known and file.parent in beside]
     if missing:
         names = ", ".join(show(file, found.root) for file in missing[:3])
-        problem = f"{len(missing)} images have no row ({names}, ...): they are left out"
+        has = verb(len(missing), "has", "have")
+        problem = f"{counted(len(missing), 'image')} {has} no row ({names}, ...): left out"
         advice = "Add rows where they are meant."
         found.problems.append(Issue("warning", "", found.table.name, problem, advice=advice))
 
@@ -332,9 +334,9 @@ def _layout(found: _Found, finder: ImageFinder, classes: int, test: Path | None)
         if any(has)
     ]
     where = _where(found, finder)
-    text = f"{found.table.name}: {len(labelled)} images of {classes} classes{where}"
+    text = f"{found.table.name}: {counted(len(labelled), 'image')} of {classes} classes{where}"
     text += f", with {' and '.join(extras)} each" if extras else ""
     if test is not None:
         count = sum(record.part == "test" for record in found.records)
-        text += f"; {count} images without labels in {show(test, found.root)}/"
+        text += f"; {counted(count, 'image')} without labels in {show(test, found.root)}/"
     return text

@@ -253,6 +253,6 @@ def name_problem(path: Path, root: Path, allow_outside_root: bool) -> tuple[str,
     if not allow_outside_root and path.exists() and not leads_inside(root, path):
         return (
             f"is a link that leaves the data set: {path.resolve()}",
-            "Put the file itself here, or set allow_outside_root: true.",
+            "Put the file itself here, or type --set data.source.allow_outside_root=true.",
         )
     return None

@@ -25,6 +25,7 @@ from tfvision.data.sources.file_source import FileSource, Listing, list_images, 
 from tfvision.data.sources.npz import PARTS
 from tfvision.data.sources.source import SPLITS, Record
 from tfvision.errors import InputError
+from tfvision.text import counted, verb
 
 COLUMNS = {"file": "image", "mask": "mask", "split": "split", "group": "group"}
 
@@ -232,7 +233,8 @@ def _unlisted(root: Path, kept, allow_outside_root: bool) -> list[Issue]:
     if not missing:
         return []
     names = ", ".join(show(path, root) for path in missing[:3])
-    problem = f"{len(missing)} images beside the listed ones are not listed ({names}, ...)"
+    images, are = counted(len(missing), "image"), verb(len(missing), "is", "are")
+    problem = f"{images} beside the listed ones {are} not listed ({names}, ...)"
     return [
         Issue("warning", "", show(root, root), problem, advice="Add rows where they are meant.")
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tfvision.data.sources.file_source import stem
 from tfvision.errors import InputError
+from tfvision.text import counted
 
 IMAGE_WORDS = ("images", "image", "imgs", "img", "photo", "rgb", "raw", "input")
 MASK_WORDS = ("masks", "mask", "segmentation", "seg", "labels", "label", "gt", "target")
@@ -71,7 +72,7 @@ def pair(paths: Mapping[Path, str], *, folder: str) -> Pairs | None:
     check_once(images, masks, paths, folder=folder)
     if 2 * len(both) < len(images):
         raise InputError(
-            f"{folder} holds {len(masks)} files that are named like masks beside "
+            f"{folder} holds {counted(len(masks), 'file')} named like masks beside "
             f"{len(images)} others, of which {len(both)} have such a mask: it is unclear "
             f"what belongs together. {_manifest(paths)}"
         )

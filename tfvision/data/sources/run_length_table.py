@@ -33,6 +33,7 @@ from tfvision.data.sources.run_length_columns import RunColumns, find_run_column
 from tfvision.data.sources.run_length_mask import RunLengthMask, settle_counting
 from tfvision.data.sources.source import Record
 from tfvision.errors import InputError
+from tfvision.text import counted, verb
 
 
 @dataclass
@@ -260,7 +261,8 @@ def _unlisted(table: Path, finder: ImageFinder, known: set[Path]) -> list[Issue]
     if not missing:
         return []
     names = ", ".join(show(file, table.parent) for file in missing[:3])
-    problem = f"{len(missing)} images have no row ({names}, ...): they are left out"
+    has = verb(len(missing), "has", "have")
+    problem = f"{counted(len(missing), 'image')} {has} no row ({names}, ...): left out"
     advice = "Add a row without runs for each that shows no object."
     return [Issue("warning", "", table.name, problem, advice=advice)]
 
@@ -277,5 +279,7 @@ def _overlaps(images: Iterable[_Image]) -> list[str]:
                 break
             if stop > end:
                 end, last = stop, label
-    text = f"classes overlap in {count} images: the later row is drawn over the earlier one"
+    text = (
+        f"classes overlap in {counted(count, 'image')}: the later row is drawn over the earlier one"
+    )
     return [text] if count else []

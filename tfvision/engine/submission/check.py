@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tfvision.engine.submission.layouts import Layout, csv_cells
 from tfvision.errors import InputError
+from tfvision.text import counted
 
 SHOWN = 20  # ids and problems that a message lists
 BOM = b"\xef\xbb\xbf"
@@ -84,16 +85,16 @@ def compare_keys(found: Sequence[str], expected: Sequence[str] | None) -> list[s
     problems = []
     double = [key for key, count in Counter(found).items() if count > 1]
     if double:
-        problems.append(f"{len(double)} ids stand there more than once: {_listed(double)}")
+        problems.append(f"{counted(len(double), 'id')} twice or more: {_listed(double)}")
     if expected is None:
         return problems if found else ["there is no row"]
     here, wanted = set(found), set(expected)
     missing = [key for key in dict.fromkeys(expected) if key not in here]
     extra = [key for key in dict.fromkeys(found) if key not in wanted]
     if missing:
-        problems.append(f"{len(missing)} ids are missing: {_listed(missing)}")
+        problems.append(f"{counted(len(missing), 'id')} missing: {_listed(missing)}")
     if extra:
-        problems.append(f"{len(extra)} ids are none that are expected: {_listed(extra)}")
+        problems.append(f"{counted(len(extra), 'id')} not expected: {_listed(extra)}")
     if not problems and list(found) != list(expected):
         at = next(i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
         problems.append(
@@ -139,7 +140,7 @@ def check_sample(path: Path, layout: Layout, keys: Sequence[str]) -> list[str]:
     extra = [key for key in keys if key not in theirs]
     if missing or extra:
         lines = [
-            f"{len(ids)} ids of the {where}: {_listed(ids)}"
+            f"{counted(len(ids), 'id')} of the {where}: {_listed(ids)}"
             for where, ids in (("sample, not of the input", missing), ("input only", extra))
             if ids
         ]
