@@ -278,9 +278,9 @@ def test_no_code_outside_its_folder_asks_which_task_it_is(path):
 
 # The words of a user's folder names, and what a writer leaves out where it is not given.
 WORDS = {
-    "tfvision/data/sources/coco_file.py": ["'segmentation'"],
-    "tfvision/data/sources/folder_names.py": ["'segmentation'"],
-    "tfvision/data/sources/paired_names.py": ["'segmentation'"],
+    "tfvision/data/sources/exports/coco_file.py": ["'segmentation'"],
+    "tfvision/data/sources/folders/folder_names.py": ["'segmentation'"],
+    "tfvision/data/sources/folders/paired_names.py": ["'segmentation'"],
     "tfvision/engine/predictions.py": ["probabilities is not None"] * 2,
     "tfvision/metrics/classification.py": ["probabilities is not None"],
     "tfvision/report/classification_scores.py": ["probabilities is None"],

@@ -17,8 +17,8 @@ from tfvision.curation import remove_background_files
 from tfvision.curation.remove_background import parse_fill
 from tfvision.data.files.encode import encoded
 from tfvision.data.scan.scan import scan
-from tfvision.data.sources.class_table import label_table
 from tfvision.data.sources.recognise import open_source
+from tfvision.data.sources.tables.class_table import label_table
 from tfvision.errors import InputError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.data.make import arrays
-from tests.data.sources.test_class_folder import texts
+from tests.data.sources.folders.test_class_folder import texts
 from tfvision.data.audit.audit import audit
 from tfvision.data.pipeline import Samples, scoring_batches
 from tfvision.data.scan.scan import scan

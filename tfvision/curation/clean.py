@@ -26,11 +26,11 @@ from tfvision.data.files.csv_table import Row, read_cells
 from tfvision.data.files.paths import inside, leads_inside
 from tfvision.data.scan.result import Scan
 from tfvision.data.sources.array_source import ArraySource
-from tfvision.data.sources.class_table_images import csv_files
 from tfvision.data.sources.file_source import FileSource
-from tfvision.data.sources.mask_table import read_rows
 from tfvision.data.sources.npz import CLASS_NAMES, PARTS
 from tfvision.data.sources.source import Source
+from tfvision.data.sources.tables.class_table_images import csv_files
+from tfvision.data.sources.tables.mask_table import read_rows
 from tfvision.engine.files import whole_folder
 from tfvision.errors import InputError
 

@@ -18,11 +18,11 @@ from tfvision.data.files.csv_table import read_cells
 from tfvision.data.files.encode import encoded
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.timeout import in_time
-from tfvision.data.sources.class_table_columns import label_columns
-from tfvision.data.sources.class_table_header import BOX
-from tfvision.data.sources.class_table_images import find_label_table
 from tfvision.data.sources.file_source import FileSource
 from tfvision.data.sources.source import RawSample
+from tfvision.data.sources.tables.class_table_columns import label_columns
+from tfvision.data.sources.tables.class_table_header import BOX
+from tfvision.data.sources.tables.class_table_images import find_label_table
 from tfvision.errors import InputError
 
 REPORT = "background.csv"

@@ -12,7 +12,7 @@ from tfvision.data.scan.quarantine import left_out_ids, quarantine_csv
 from tfvision.data.scan.result import Scan
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import Source
-from tfvision.data.sources.unlabelled import check_has_truth
+from tfvision.data.sources.tables.unlabelled import check_has_truth
 from tfvision.data.split.chain_blocks import Near
 from tfvision.data.split.exclude import ExcludeList, read_exclude
 from tfvision.data.split.holdout import read_splits

@@ -16,8 +16,8 @@ from tfvision.data.files.issue import BadSample
 from tfvision.data.files.pixels import white_of
 from tfvision.data.files.reading import Reading
 from tfvision.data.scan.scan import scan
-from tfvision.data.sources.class_folder import class_folder
-from tfvision.data.sources.mask_folder import folder
+from tfvision.data.sources.folders.class_folder import class_folder
+from tfvision.data.sources.folders.mask_folder import folder
 from tfvision.data.sources.recognise import open_source
 from tfvision.errors import InputError
 

@@ -73,7 +73,7 @@ def test_a_process_with_a_stalled_read_ends_with_2(tmp_path):
         "import sys, threading, types\n"
         "from tfvision.cli import shared\n"
         "from tfvision.data.files import images, timeout\n"
-        "from tfvision.data.sources.mask_folder import folder\n"
+        "from tfvision.data.sources.folders.mask_folder import folder\n"
         "from tfvision.data.scan.scan import scan\n"
         "timeout.FILE_SECONDS = timeout.GRACE_SECONDS = 0.3\n"
         "read = images.read_bytes\n"

@@ -15,7 +15,7 @@ from tfvision.data.files.images import read_image
 from tfvision.data.files.issue import BadSample
 from tfvision.data.files.reading import Reading
 from tfvision.data.files.windows import Windows, open_windows
-from tfvision.data.sources.mask_folder import folder
+from tfvision.data.sources.folders.mask_folder import folder
 from tfvision.engine.tiles import Tiles
 from tfvision.recipe.read import native, native_large
 

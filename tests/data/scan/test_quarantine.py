@@ -13,8 +13,8 @@ from tests.support import runs
 from tfvision.config import DataConfig
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
-from tfvision.data.sources.mask_folder import folder
-from tfvision.data.sources.mask_table import manifest
+from tfvision.data.sources.folders.mask_folder import folder
+from tfvision.data.sources.tables.mask_table import manifest
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import prepare
 from tfvision.registry import Spec

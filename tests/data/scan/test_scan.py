@@ -12,9 +12,9 @@ from tfvision.data.files.cache import cache_folder, read_json, write_atomic, wri
 from tfvision.data.scan import measure as facts_module
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
-from tfvision.data.sources.mask_folder import folder
-from tfvision.data.sources.mask_table import manifest
+from tfvision.data.sources.folders.mask_folder import folder
 from tfvision.data.sources.npz import npz
+from tfvision.data.sources.tables.mask_table import manifest
 from tfvision.errors import InputError
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from tests.data.make import arrays, image, pairs, save
-from tests.data.sources.test_class_folder import classes, texts
+from tests.data.sources.folders.test_class_folder import classes, texts
 from tfvision.data.scan.scan import scan
 from tfvision.data.scan.subset import subset
 from tfvision.data.sources.array_source import ArraySource
 from tfvision.data.sources.class_files import settle_labels, to_region
-from tfvision.data.sources.class_folder import class_folder
+from tfvision.data.sources.folders.class_folder import class_folder
 from tfvision.data.sources.npz import npz
 from tfvision.data.sources.recognise import open_source, truth_in
 from tfvision.data.sources.source import RawSample, Source

@@ -22,10 +22,10 @@ from tfvision.config import DataConfig
 from tfvision.data.files.csv_table import read_table
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
-from tfvision.data.sources.mask_folder import folder
-from tfvision.data.sources.mask_table import manifest
+from tfvision.data.sources.folders.mask_folder import folder
 from tfvision.data.sources.npz import npz
 from tfvision.data.sources.recognise import open_source
+from tfvision.data.sources.tables.mask_table import manifest
 from tfvision.data.split.holdout import absent_classes, read_splits, write_splits
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import prepare

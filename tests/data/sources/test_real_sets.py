@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tfvision.data.scan.scan import scan
-from tfvision.data.sources.labels_given_later import read_labels_table
 from tfvision.data.sources.recognise import open_source
+from tfvision.data.sources.tables.labels_given_later import read_labels_table
 from tfvision.data.split.holdout import absent_classes, holdout
 from tfvision.recipe.opening import names_of_tasks
 
@@ -77,7 +77,7 @@ def test_a_folder_of_two_npz_files_says_what_to_do(shared):
 def test_signs_of_a_table_with_boxes_and_a_test_folder(shared, path):
     source = open_source(shared / path, truth="label")
     assert source.layout == (
-        "train.csv: 1600 images of 8 classes in train/, with a box each; 800 images without "
+        "train.csv: 1,600 images of 8 classes in train/, with a box each; 800 images without "
         "labels in test/"
     )
     assert not source.problems

@@ -9,7 +9,7 @@ import pytest
 from tests.data.assigned import data, groups_of, random_data, random_near, straddles
 from tests.data.make import pairs, save
 from tfvision.data.scan.scan import scan
-from tfvision.data.sources.mask_folder import folder
+from tfvision.data.sources.folders.mask_folder import folder
 from tfvision.data.sources.source import Record
 from tfvision.data.split.chain_blocks import Near
 from tfvision.data.split.holdout import (

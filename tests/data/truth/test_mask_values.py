@@ -9,7 +9,7 @@ from tfvision.config import DataConfig
 from tfvision.data.files.reading import Reading
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
-from tfvision.data.sources.mask_folder import folder
+from tfvision.data.sources.folders.mask_folder import folder
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import prepare
 

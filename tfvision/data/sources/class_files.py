@@ -9,7 +9,7 @@ import numpy as np
 
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.sources.file_source import FileSource, name_key, stem
-from tfvision.data.sources.paired_names import JOIN_MASKS, pair
+from tfvision.data.sources.folders.paired_names import JOIN_MASKS, pair
 from tfvision.data.sources.source import RawSample, Record
 from tfvision.errors import InputError
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from tfvision.data import SOURCES
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.tree import Tree, list_tree
-from tfvision.data.sources.class_folder_checks import MEANT
+from tfvision.data.sources.folders.class_folder_checks import MEANT
 from tfvision.data.sources.npz_folder import check_no_npz_folder
 from tfvision.data.sources.source import Source
-from tfvision.data.sources.unlabelled import tables_not_read
+from tfvision.data.sources.tables.unlabelled import tables_not_read
 from tfvision.data.sources.unread import ARCHIVES, COMMANDS, extension, how_to_convert
 from tfvision.data.truth import truth_kind
 from tfvision.errors import InputError
@@ -45,6 +45,8 @@ KNOWN = {
     ),
 }
 
+PACKAGE = "tfvision.data.sources"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -53,9 +55,9 @@ class Layout:
     Attributes:
         source: Who reads it, a name in `SOURCES`.
         truth: The kind of truth it brings.
-        sees: `"module:function"`, a function of a `Tree` that says what speaks for this layout,
-            in a few words for messages; None where nothing does. It reads no more than names
-            and the beginning of a small file. "": it must be declared.
+        sees: `"module:function"` below `PACKAGE`, a function of a `Tree` that says what speaks
+            for this layout, in a few words for messages; None where nothing does. It reads no
+            more than names and the beginning of a small file. "": it must be declared.
         certain: Whether a file of annotations, or the structure of an export, speaks for itself.
         last: Whether nearly any folder can be read so: holds only where no other reading of
             its truth does, and no certain one of another truth.
@@ -77,33 +79,26 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout(
-        "folder",
-        "masks",
-        "tfvision.data.sources.mask_folder:sees",
-        declared_by=("images", "masks"),
-    ),
-    Layout("manifest", "masks", "tfvision.data.sources.mask_table:sees", certain=True),
-    Layout("manifest", "masks", "tfvision.data.sources.mask_table:sees_in_folder", last=True),
-    Layout(
-        "run_length_table", "masks", "tfvision.data.sources.run_length_table:sees", certain=True
-    ),
-    Layout("coco_masks", "masks", "tfvision.data.sources.coco:sees", certain=True),
-    Layout("coco_masks", "masks", "tfvision.data.sources.coco:sees_boxes", last=True),
-    Layout("labelme", "masks", "tfvision.data.sources.labelme:sees", certain=True),
-    Layout("yolo_polygons", "masks", "tfvision.data.sources.yolo_polygons:sees", certain=True),
-    Layout("yolo_polygons", "masks", "tfvision.data.sources.yolo_polygons:sees_boxes", last=True),
-    Layout("voc_masks", "masks", "tfvision.data.sources.voc_export:sees", certain=True),
-    Layout("voc_masks", "masks", "tfvision.data.sources.voc_export:sees_boxes", last=True),
-    Layout("nnunet", "masks", "tfvision.data.sources.nnunet:sees", certain=True),
-    Layout("cityscapes", "masks", "tfvision.data.sources.cityscapes:sees", certain=True),
-    Layout("object_masks", "masks", "tfvision.data.sources.object_masks:sees", certain=True),
-    Layout("colour_masks", "masks", "tfvision.data.sources.class_colours:sees", certain=True),
-    Layout("npz", "masks", "tfvision.data.sources.npz:sees_masks", certain=True),
-    Layout("npz", "label", "tfvision.data.sources.npz:sees_labels", certain=True),
-    Layout("label_table", "label", "tfvision.data.sources.class_table_images:sees", certain=True),
-    Layout("class_folder", "label", "tfvision.data.sources.class_folder:sees_regions"),
-    Layout("class_folder", "label", "tfvision.data.sources.class_folder:sees", last=True),
+    Layout("folder", "masks", "folders.mask_folder:sees", declared_by=("images", "masks")),
+    Layout("manifest", "masks", "tables.mask_table:sees", certain=True),
+    Layout("manifest", "masks", "tables.mask_table:sees_in_folder", last=True),
+    Layout("run_length_table", "masks", "tables.run_length_table:sees", certain=True),
+    Layout("coco_masks", "masks", "exports.coco:sees", certain=True),
+    Layout("coco_masks", "masks", "exports.coco:sees_boxes", last=True),
+    Layout("labelme", "masks", "exports.labelme:sees", certain=True),
+    Layout("yolo_polygons", "masks", "exports.yolo_polygons:sees", certain=True),
+    Layout("yolo_polygons", "masks", "exports.yolo_polygons:sees_boxes", last=True),
+    Layout("voc_masks", "masks", "exports.voc_export:sees", certain=True),
+    Layout("voc_masks", "masks", "exports.voc_export:sees_boxes", last=True),
+    Layout("nnunet", "masks", "exports.nnunet:sees", certain=True),
+    Layout("cityscapes", "masks", "exports.cityscapes:sees", certain=True),
+    Layout("object_masks", "masks", "exports.object_masks:sees", certain=True),
+    Layout("colour_masks", "masks", "exports.class_colours:sees", certain=True),
+    Layout("npz", "masks", "npz:sees_masks", certain=True),
+    Layout("npz", "label", "npz:sees_labels", certain=True),
+    Layout("label_table", "label", "tables.class_table_images:sees", certain=True),
+    Layout("class_folder", "label", "folders.class_folder:sees_regions"),
+    Layout("class_folder", "label", "folders.class_folder:sees", last=True),
     Layout("labelled_names", "label", "", declared_by=("label_pattern",)),
 )
 ALONE = {"masks": "folder", "label": "class_folder", "boxes": "folder"}
@@ -246,7 +241,7 @@ def _look(tree: Tree, layouts: Iterable[Layout], *, careful: bool = True) -> lis
     for layout in (layout for layout in layouts if layout.sees):
         module, _, function = layout.sees.partition(":")
         try:
-            words = getattr(importlib.import_module(module), function)(tree)
+            words = getattr(importlib.import_module(f"{PACKAGE}.{module}"), function)(tree)
         except InputError as error:
             doubts.append((layout.strength, error))
             continue

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tfvision.data.sources.labels_given_later import Relabelled, read_labels_table
 from tfvision.data.sources.source import Source
+from tfvision.data.sources.tables.labels_given_later import Relabelled, read_labels_table
 from tfvision.engine.predictions import write_class_predictions
 from tfvision.engine.tta import View
 from tfvision.errors import InputError

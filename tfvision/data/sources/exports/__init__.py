@@ -1,0 +1,1 @@
+"""Exports of annotation tools: one file a format, and what they share."""

@@ -1,0 +1,1 @@
+"""CSV files that list samples: labels, masks, run lengths."""
