@@ -145,3 +145,20 @@ def test_a_second_mask_of_an_image_is_no_image(tmp_path, names):
     for part in ("benign", "malignant", "normal"):
         (tmp_path / part / f"{names[2]}.png").unlink()
     assert len(open_source(tmp_path)) == len(open_source(tmp_path, truth="label")) == 6
+
+
+@pytest.mark.parametrize(("names", "tests"), [("{}_mask", 3), ("{}-seg", 2)])
+def test_a_test_part_beside_pairs_needs_no_masks(tmp_path, names, tests):
+    for number in range(4):
+        save(tmp_path / "train" / f"x{number}.png", image(number))
+        save(tmp_path / "train" / f"{names.format(f'x{number}')}.png", mask(number))
+    for number in range(tests):
+        save(tmp_path / "test" / f"y{number}.png", image(10 + number))
+    source = folder(tmp_path)
+    assert not source.problems
+    assert "4 images with masks side by side" in source.layout
+    assert source.layout.endswith(f"; {tests} without masks in test/")
+    assert [r.id for r in source.records if not r.labelled] == [f"y{i}" for i in range(tests)]
+    assert {r.split for r in source.records if not r.labelled} == {"test"}
+    save(tmp_path / "test" / f"{names.format('y0')}.png", mask(10))
+    assert "has no mask" in str(folder(tmp_path).problems[0])

@@ -141,12 +141,14 @@ def masks_beside(tree: Tree) -> ImageFolder | None:
         return None
     masks = {key: files[file].path for key, file in pairs.masks.items()}
     expected = f"no such file beside it (names here: {pairs.convention})"
+    with_masks = {files[file].part for file in pairs.masks.values()}
     items = []
     for key, file in pairs.images.items():
         place, mask = files[file], masks.pop(key, None)
         part = place.part
         name = key.removeprefix(f"{part}/") if part else key
-        items.append(Item(place.path, part, name, mask, True, expected))
+        labelled = part != "test" or part in with_masks
+        items.append(Item(place.path, part, name, mask, labelled, expected))
     items.sort(key=lambda item: Path(item.path))
     return ImageFolder(tuple(items), tuple(masks.values()), pairs.convention, side_by_side=True)
 

@@ -39,6 +39,7 @@ from tfvision.data.sources.folders.mask_layout import find_masks
 from tfvision.data.sources.source import Record
 from tfvision.data.sources.unread import unread_issues, unread_notes
 from tfvision.errors import InputError
+from tfvision.text import counted
 
 IMAGES = ("images", "image", "imgs")
 MASKS = ("masks", "mask")
@@ -210,9 +211,11 @@ def _sentence(path: Path, layout: ImageFolder, records: Sequence[Record]) -> str
     """What was recognised, in one line with its counts."""
     name = path.name or str(path)
     if layout.side_by_side:
+        labelled = sum(record.labelled for record in records)
+        bare = len(records) - labelled
         return (
-            f"{name}: {len(records)} images with masks side by side, told apart by their names "
-            f"({layout.convention})"
+            f"{name}: {counted(labelled, 'image')} with masks side by side, told apart by their "
+            f"names ({layout.convention})" + f"; {bare} without masks in test/" * (bare > 0)
         )
     pieces = []
     for part in PARTS:
