@@ -105,6 +105,12 @@ def test_a_patient_in_the_folders_of_two_classes_is_one_group():
     assert found.names[0] == found.names[18] == "p0"
 
 
+@pytest.mark.parametrize("name", ["bild {} x", "photo_{:02}_a"])
+def test_files_numbered_alike_in_the_folders_of_all_classes_are_no_groups(name):
+    ids = [f"{label}/{one}" for label in ("red", "green", "blue") for one in named(name, range(10))]
+    assert named_groups(records(ids, [identity.split("/")[0] for identity in ids])) is None
+
+
 def test_one_more_sample_is_of_the_group_its_name_begins_with():
     assert group_begun("p1_slice9", ["p0", "p1", "p10"]) == "p1"
     assert group_begun("p10_slice9", ["p0", "p1"]) is None

@@ -100,10 +100,13 @@ def _without_label(record: Record) -> str:
 
 
 def _tells(keys: Sequence[str], rests: Sequence[str]) -> bool:
-    """Whether beginnings of names are groups, and their rests a numbering within them."""
-    sizes = Counter(keys)
+    """Whether beginnings of names are groups, and their rests a numbering within them.
+
+    Files of one name in the folders of several classes are counted once: they are numbered alike.
+    """
+    sizes = Counter(key for key, _ in {*zip(keys, rests, strict=True)})
     several = sum(size >= LEAST_SAMPLES for size in sizes.values())
-    if len(sizes) < 2 or len(keys) < LEAST_SAMPLES * len(sizes) or several * 2 <= len(sizes):
+    if len(sizes) < 2 or sizes.total() < LEAST_SAMPLES * len(sizes) or several * 2 <= len(sizes):
         return False
     if not all(map(_names_one, sizes)):
         return False
