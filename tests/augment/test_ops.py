@@ -133,8 +133,8 @@ def test_p_is_the_share_of_changed_samples(name):
 @each_op
 def test_shapes_dtypes_and_other_keys_stay(name):
     op, sample = build(name), make_sample(channels=3)
-    (out,) = tf.data.Dataset.from_tensors(sample).map(lambda s: op(s, [3, 4]))
-    spec = tf.data.Dataset.from_tensors(sample).map(lambda s: op(s, [3, 4])).element_spec
+    mapped = tf.data.Dataset.from_tensors(sample).map(lambda s: op(s, [3, 4]))
+    (out,), spec = mapped, mapped.element_spec
     size = (10, 20) if name == "crop" else (HEIGHT, WIDTH)
     assert spec["image"] == tf.TensorSpec([*size, 3], tf.float32)
     assert spec["mask"] == tf.TensorSpec(size, tf.int32)

@@ -1,5 +1,6 @@
 """A step is the same on one device and on two, in one part and in several."""
 
+import functools
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from tfvision.engine.step import batch_loss
 from tfvision.losses import CrossEntropy, Dice
 
 
+@functools.cache  # steps of the same arguments share a graph, see `toy.train_step`
 def two_devices():
     return make_strategy("cpu:2")
 

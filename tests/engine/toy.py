@@ -36,6 +36,7 @@ def train_step(
     **options,
 ):
     """A step with its initial values; the same arguments share one traced graph."""
+    strategy = strategy or tf.distribute.get_strategy()
     key = (
         id(strategy),
         batch_size,
@@ -49,7 +50,6 @@ def train_step(
         for name, variable in step.named_variables().items():
             variable.assign(initial[name])
         return step
-    strategy = strategy or tf.distribute.get_strategy()
     keras.utils.clear_session()  # automatic names start again, as in a fresh process
     keras.utils.set_random_seed(0)
     if deterministic:
