@@ -72,9 +72,12 @@ def bytes_needed(recipe: Recipe, prepared: Prepared, step: TrainStep) -> int:
     counts = 2 * 8 * recipe.num_classes**2 * len(scored)
     exports = 3 * weights + 4_000_000  # three files, the SavedModel's graph
     report = 3_000_000
-    kept = 0 if recipe.config.data.keep_samples is False else MAX_BYTES
+    sizes = [prepared.scan.heights[i] * prepared.scan.widths[i] for i in prepared.indices("train")]
+    largest = sorted(sizes, reverse=True)[: int(recipe.config.data.keep_samples)]
+    # Kept samples, of train and of val: at most four channels of four bytes a pixel, truth included.
+    samples = min(MAX_BYTES, 2 * 4 * 4 * int(sum(largest)))
     # Labels are compressed, to a tenth or less.
-    return checkpoint_bytes(step) + exports + int(pixels) // 10 + counts + report + kept
+    return checkpoint_bytes(step) + exports + int(pixels) // 10 + counts + report + samples
 
 
 def checkpoint_bytes(step: TrainStep) -> int:
