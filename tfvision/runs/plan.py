@@ -74,7 +74,7 @@ def bytes_needed(recipe: Recipe, prepared: Prepared, step: TrainStep) -> int:
     report = 3_000_000
     sizes = [prepared.scan.heights[i] * prepared.scan.widths[i] for i in prepared.indices("train")]
     largest = sorted(sizes, reverse=True)[: int(recipe.config.data.keep_samples)]
-    # Kept samples, of train and of val: at most four channels of four bytes a pixel, truth included.
+    # Kept samples, of train and of val: up to four channels of four bytes a pixel, with the truth.
     samples = min(MAX_BYTES, 2 * 4 * 4 * int(sum(largest)))
     # Labels are compressed, to a tenth or less.
     return checkpoint_bytes(step) + exports + int(pixels) // 10 + counts + report + samples
