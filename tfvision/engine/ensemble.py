@@ -49,10 +49,14 @@ class Ensemble(tf.Module, Predictor):
         self._decode = decode(rules)
         shape = (None, None, None, channels)
         self.serving_default = tf.function(
-            self._serve_uint8, input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")]
+            self._serve_uint8,
+            input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")],
+            autograph=False,
         )
         self.serve_float = tf.function(
-            self._serve_float, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")]
+            self._serve_float,
+            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
+            autograph=False,
         )
 
     @property

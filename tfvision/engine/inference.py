@@ -74,9 +74,12 @@ class ModelPredictor(tf.Module, Predictor):
         self.serving_default = tf.function(
             lambda image: self._serve(tf.cast(image, tf.float32) * (1 / 255)),
             input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")],
+            autograph=False,
         )
         self.serve_float = tf.function(
-            self._serve, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")]
+            self._serve,
+            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
+            autograph=False,
         )
 
     def _serve(self, image):
@@ -118,10 +121,14 @@ class Inference(tf.Module, Predictor):
         self._decode = decode(rules)
         shape = (None, None, None, channels)
         self.serving_default = tf.function(
-            self._serve_uint8, input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")]
+            self._serve_uint8,
+            input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")],
+            autograph=False,
         )
         self.serve_float = tf.function(
-            self._serve_float, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")]
+            self._serve_float,
+            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
+            autograph=False,
         )
 
     def _serve_uint8(self, image):

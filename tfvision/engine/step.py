@@ -164,11 +164,15 @@ class TrainStep:
         return [keras.ops.convert_to_numpy(averages.get(id(v), v)) for v in self.model.variables]
 
     def _graph(self) -> tuple[Callable, Callable]:
-        """Gradients and step, which become graphs when they are called first."""
+        """Gradients and step, which become graphs when they are called first.
+
+        As in the `fit` of Keras no Python code is translated, which costs seconds of a start:
+        what is given here branches on tensors by `tf.cond` and `tf.where` alone.
+        """
         gradients = self._gradients_of
         if self._xla:
-            gradients = tf.function(gradients, jit_compile=True)
-        return gradients, tf.function(self._distributed_step)
+            gradients = tf.function(gradients, jit_compile=True, autograph=False)
+        return gradients, tf.function(self._distributed_step, autograph=False)
 
     def _slots(self) -> list[keras.Variable]:
         """The optimizer's memory: slots and iterations, neither the learning rate, which every

@@ -40,7 +40,9 @@ class ClassInference(tf.Module, Predictor):
         self._decode = decode(rules)
         shape = (None, None, None, channels)
         self.serve_float = tf.function(
-            self._serve_float, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")]
+            self._serve_float,
+            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
+            autograph=False,
         )
 
     def _serve_float(self, image):
@@ -67,10 +69,14 @@ class Served(tf.Module):
         self.predictor = predictor
         shape = (None, None, None, channels)
         self.serving_default = tf.function(
-            self._serve_uint8, input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")]
+            self._serve_uint8,
+            input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")],
+            autograph=False,
         )
         self.serve_float = tf.function(
-            self._serve_float, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")]
+            self._serve_float,
+            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
+            autograph=False,
         )
 
     def _serve_uint8(self, image):

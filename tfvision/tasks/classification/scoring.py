@@ -47,7 +47,9 @@ class ClassValidation:
     ):
         self._model, self._loss, self._strategy = model, loss, strategy
         self._batches = strategy.experimental_distribute_dataset(batches)
-        self._step = tf.function(lambda batch: strategy.run(self._score, args=(batch,)))
+        self._step = tf.function(
+            lambda batch: strategy.run(self._score, args=(batch,)), autograph=False
+        )
 
     def __call__(self) -> tuple[np.ndarray, float]:
         """Returns probabilities (N, 1, 1, K) float32 and the mean loss."""

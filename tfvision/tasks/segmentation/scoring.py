@@ -60,7 +60,9 @@ class Validation:
         self._num_classes, self._ignored = num_classes, tuple(ignore_labels)
         self._decode = decode(rules) if rules else None
         self._batches = strategy.experimental_distribute_dataset(batches)
-        self._step = tf.function(lambda batch: strategy.run(self._score, args=(batch,)))
+        self._step = tf.function(
+            lambda batch: strategy.run(self._score, args=(batch,)), autograph=False
+        )
 
     def __call__(self) -> tuple[np.ndarray, np.ndarray | None, float]:
         """Returns plain (N, K, K) and post-processed (N, K, K) counts, and the mean loss.
