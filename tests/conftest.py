@@ -52,7 +52,7 @@ def whole(dataset, tmp_path_factory):
             folder / "run",
             dataset,
             data={"augment": ["flip_lr(p=0.5)"]},
-            train={"ema": 0.9},
+            train={"ema": 0.9, "optimizer": runs.ADAMW},
         )
 
 

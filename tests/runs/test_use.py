@@ -260,6 +260,7 @@ def deep(dataset, tmp_path_factory):
             dataset,
             model={"name": "unetpp", "depth": 2, "deep_supervision": True},
             metrics=["mean_dice"],
+            train={"optimizer": runs.ADAMW},
         )
     return run, given[0].depths
 

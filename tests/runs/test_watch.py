@@ -19,7 +19,7 @@ def swapped(tmp_path):
     return path
 
 
-LONG = {"train": {"epochs": 8, "optimizer": {"name": "adamw", "learning_rate": 3e-2}}}
+LONG = {"train": {"epochs": 8}}
 
 
 def test_an_alarm_is_said_once_and_stands_in_the_report(tmp_path, swapped, quick, capsys):

@@ -7,6 +7,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from tests.support.runs import SGD
 from tfvision.cli import training
 
 NAMES = ["dark", "grey", "white"]
@@ -50,7 +51,7 @@ def write_config(path: Path, source: Path, /, **sections) -> Path:
         "seed": 1,
         "data": {"source": {"name": "auto", "path": str(source)}, "batch_size": 4},
         "model": {"name": "small_cnn", "filters": [4, 4], "units": 8},
-        "train": {"epochs": 2, "optimizer": {"name": "adamw", "learning_rate": 1e-2}},
+        "train": {"epochs": 2, "optimizer": SGD},
     }
     for key, value in sections.items():
         part = isinstance(value, dict) and "name" not in value and key in config

@@ -331,7 +331,7 @@ def test_two_real_runs_of_one_config(whole, dataset, quick, tmp_path, capsys):
         dataset,
         seed=2,
         data={"augment": ["flip_lr(p=0.5)"]},
-        train={"ema": 0.9},
+        train={"ema": 0.9, "optimizer": runs.ADAMW},
     )
     capsys.readouterr()
     arguments = ["compare", str(whole), str(second), "--out", str(tmp_path / "out"), "--json"]

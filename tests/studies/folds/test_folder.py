@@ -210,7 +210,7 @@ def complete(tmp_path_factory):
         source,
         data={"test_fraction": 0.2},
         postprocess=["drop_class(index=2)"],
-        train={"epochs": 4},
+        train={"epochs": 4, "optimizer": runs.ADAMW},
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFVISION_CACHE", str(folder / "cache"))

@@ -47,7 +47,7 @@ def write_file(path, rungs=THREE, **keys):
         "base": {
             "data": {"batch_size": 4},
             "model": {"name": "unet", "width": 4, "depth": 1},
-            "train": {"optimizer": {"name": "adamw", "learning_rate": 1e-2}, "export": False},
+            "train": {"optimizer": runs.SGD, "export": False},
         },
         "steps": 6,
         "seeds": [0, 1, 2],

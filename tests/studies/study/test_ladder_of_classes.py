@@ -43,7 +43,7 @@ def write_file(path, rungs=THREE, **keys):
             "task": "classification",
             "data": {"batch_size": 4, "test_fraction": 0},
             "model": {"name": "small_cnn", "filters": [4, 4], "units": 8},
-            "train": {"optimizer": {"name": "adamw", "learning_rate": 1e-2}, "export": False},
+            "train": {"optimizer": runs.SGD, "export": False},
         },
         "epochs": 2,
         "seeds": [0, 1],
