@@ -69,7 +69,9 @@ def test_the_live_line_is_drawn_five_times_a_second_at_most(monkeypatch):
 
 
 def test_the_live_line_never_wraps(monkeypatch):
-    monkeypatch.setattr(module.shutil, "get_terminal_size", lambda: os.terminal_size((20, 5)))
+    monkeypatch.setattr(
+        module.shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((20, 5))
+    )
     stream = Terminal()
     Progress(stream=stream).live("x" * 100)
     assert screen(stream.getvalue()) == ["x" * 19]
