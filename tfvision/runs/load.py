@@ -156,6 +156,8 @@ def own_data(loaded: LoadedRun, path: Path | None = None) -> Prepared:
 
 def is_own_data(loaded: LoadedRun, path: Path) -> bool:
     """Whether `path` holds the data that the run was trained on, by its fingerprint."""
+    if not {"splits", "hashes", "fingerprint"} <= loaded.data.keys():
+        return False  # a run of before these were kept: nothing can tell
     config = at(loaded.config.data, path)
     try:
         source = open_source(as_recorded(config, loaded.data))

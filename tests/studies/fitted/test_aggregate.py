@@ -98,8 +98,8 @@ def test_the_command_finds_the_rule_and_predict_uses_it(folder, seen, capsys, tm
     assert runs.use("evaluate", folder / "fold-0", "--data", table, *options) == 0
     (entry,) = json.loads((folder / "fold-0/evaluation.json").read_text())
     assert entry["aggregate"] == "area"
-    assert entry["metrics"]["val"]["accuracy"] == 1  # the run's own data: not what it learnt
-    assert "val (aggregate area)" in capsys.readouterr().out
+    assert entry["metrics"]["data"]["accuracy"] == 1
+    assert "data (aggregate area)" in capsys.readouterr().out
 
 
 def test_scores_are_those_of_the_pieces_that_are_kept(folder, seen):
