@@ -12,6 +12,7 @@ from tfvision.data.files.tree import list_tree
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.exports.voc_export import sees, sees_boxes, voc_masks
 from tfvision.data.sources.exports.voc_palette import VOC_CLASSES, voc_colours
+from tfvision.data.sources.recognise import open_source
 from tfvision.errors import InputError
 from tfvision.registry import Spec
 
@@ -275,3 +276,13 @@ def test_an_export_without_images_and_two_of_them(tmp_path):
         voc_masks(tmp_path)
     with pytest.raises(InputError, match="holds no SegmentationClass/"):
         voc_masks(root / "SegmentationObject")
+
+
+def test_parts_of_one_set_are_not_pascal_voc_twice(tmp_path):
+    for number, part in enumerate(("train", "val")):
+        for name, made in (("JPEGImages/a.jpg", image), ("SegmentationClass/a.png", mask)):
+            save(tmp_path / part / name, made(number))
+    assert sees(list_tree(tmp_path)) is None
+    source = open_source(tmp_path)
+    assert source.name == "folder"
+    assert [record.split for record in source.records] == ["train", "val"]

@@ -33,6 +33,7 @@ from tfvision.data.sources.exports.samples import (
     numbered,
     open_tree,
     settle_split,
+    split_of,
     the_one,
 )
 from tfvision.data.sources.exports.voc_palette import VOC_CLASSES, read_labelmap, voc_colours
@@ -51,7 +52,10 @@ LOOKED_AT = 20  # masks, and files of boxes, whose classes are looked at
 
 def sees(tree: Tree) -> str | None:
     """What speaks for masks in Pascal VOC's folders; None: nothing does."""
-    home = next(iter(_homes(tree)), None)
+    homes = _homes(tree)
+    if len(homes) > 1 and all(split_of(home.rpartition("/")[2]) for home in homes):
+        return None  # one set, in parts: names alone pair it
+    home = next(iter(homes), None)
     return None if home is None else f"Pascal VOC's {join(home, _mask_folder(tree, home))}/"
 
 
