@@ -120,10 +120,13 @@ def _train_folds(task, arguments):
         raise InputError("--lr-range looks at one training: name its fold, --fold 0.")
     if arguments.resume:
         _check_alone(arguments, ("overrides",))
-        place = existing(arguments.data, "--data")
+        place, config = (
+            existing(arguments.data, "--data"),
+            load_folds_config(arguments.resume, task),
+        )
         if place is not None:
             move_data(arguments.resume, place)
-        config = load_folds_config(arguments.resume, task)
+            config = load_folds_config(arguments.resume, task)
         check_names(config, facts_of(task).all_tables())
         request = FoldsRequest(config, arguments.resume, config.model.name, resume=True, **flags)
     else:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfvision.config import RunConfig
-from tfvision.engine.kept_samples import FOLDER, Kept, chosen, counts, read_kept, write_kept
 from tfvision.engine.run_folder import RunFolder
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import Native, native_scanned, shrunk
+from tfvision.runs.kept_samples import FOLDER, Kept, chosen, counts, read_kept, write_kept
 
 LONGEST = 512  # pixels of a longer side that is kept; more where the run trains at more
 READ = 500_000_000  # pixels that are read for it, at most

@@ -9,13 +9,13 @@ import tensorflow as tf
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.checkpoint import KEEP
 from tfvision.engine.inference import logits_of
-from tfvision.engine.kept_samples import MAX_BYTES
 from tfvision.engine.loop_state import Plan
 from tfvision.engine.progress import duration
 from tfvision.engine.step import TrainStep
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.recipe import Recipe
+from tfvision.runs.kept_samples import MAX_BYTES
 from tfvision.tasks.facts import facts_of
 from tfvision.tasks.task import Task
 

@@ -405,6 +405,8 @@ def test_overwriting_removes_what_folds_have_written_and_nothing_else(
     left = {p.name for p in folder.iterdir()} - {".lock", "log.txt"}
     assert left == {"mine.txt", "folds.yaml"}
     assert folds.load_folds_config(folder).data.folds == 3
+    with pytest.raises(InputError, match=r"folds of another task: go on with train_seg\.py"):
+        folds.load_folds_config(folder, "classification")
 
 
 def test_data_that_has_changed_is_no_truth(complete, tmp_path):

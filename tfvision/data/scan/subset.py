@@ -23,19 +23,7 @@ class Subset(Source):
     """
 
     def __init__(self, source: Source, keep: Sequence[int]):
-        super().__init__(
-            [source.records[i] for i in keep],
-            name=source.name,
-            layout=source.layout,
-            path=source.path,
-            class_names=source.class_names,
-            mask_values=source.mask_values,
-            white=source.white,
-            options=source.options,
-            truth=source.truth,
-            class_labels=source.class_labels,
-        )
-        self.ignore_label = source.ignore_label
+        super().__init__([source.records[i] for i in keep], **source.described())
         self._source, self._keep = source, list(keep)
 
     def stamp(self, index: int) -> str:

@@ -34,19 +34,7 @@ class Joined(Source):
             replace(second.records[i], split="train", labelled=True, label=class_names[k])
             for i, k in zip(places, numbers, strict=True)
         ]
-        super().__init__(
-            [*first.records, *added],
-            name=first.name,
-            layout=first.layout,
-            path=first.path,
-            class_names=first.class_names,
-            mask_values=first.mask_values,
-            white=first.white,
-            options=first.options,
-            truth=first.truth,
-            class_labels=first.class_labels,
-        )
-        self.ignore_label = first.ignore_label
+        super().__init__([*first.records, *added], **first.described())
         self._parts, self._own = (first, second), len(first)
         self._places, self._numbers = list(places), list(numbers)
 

@@ -25,21 +25,10 @@ class Renumbered(Source):
         class_names: Sequence[str],
         class_labels: Sequence[str] | None,
     ):
-        super().__init__(
-            source.records,
-            name=source.name,
-            layout=source.layout,
-            path=source.path,
-            class_names=class_names,
-            white=source.white,
-            notes=source.notes,
-            problems=source.problems,
-            options=source.options,
-            truth=source.truth,
-            class_labels=class_labels,
-        )
+        said = {"notes": source.notes, "problems": source.problems, "mask_values": None}
+        described = source.described(class_names=class_names, class_labels=class_labels, **said)
+        super().__init__(source.records, **described)
         self._source, self._numbers = source, np.asarray(numbers, np.int32)
-        self.ignore_label = source.ignore_label
 
     def stamp(self, index: int) -> str:
         own = self._source.stamp(index)

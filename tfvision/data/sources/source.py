@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,15 +103,32 @@ class Source(ABC):
         options: str = "",
         truth: str = "masks",
         class_labels: Sequence[str] | None = None,
+        ignore_label: int | None = 255,
     ):
         self.records, self.truth = list(records), truth
         self.class_labels = None if class_labels is None else list(class_labels)
         self.name, self.layout, self.path, self.options = name, layout, path, options
         self.class_names = None if class_names is None else list(class_names)
         self.mask_values = check_mask_values(mask_values)
-        self.ignore_label: int | None = 255
+        self.ignore_label = ignore_label
         self.white = check_white(white)
         self.notes, self.problems = list(notes), list(problems)
+
+    def described(self, **changed: Any) -> dict[str, Any]:
+        """What another source that reads these samples says of itself, but for `changed`."""
+        return {
+            "name": self.name,
+            "layout": self.layout,
+            "path": self.path,
+            "class_names": self.class_names,
+            "mask_values": self.mask_values,
+            "ignore_label": self.ignore_label,
+            "white": self.white,
+            "options": self.options,
+            "truth": self.truth,
+            "class_labels": self.class_labels,
+            **changed,
+        }
 
     def __len__(self) -> int:
         return len(self.records)

@@ -9,9 +9,9 @@ import numpy as np
 
 from tfvision.data import SOURCES
 from tfvision.data.files.pixels import white_of
-from tfvision.engine.kept_samples import read_kept
 from tfvision.errors import InputError
 from tfvision.report.overlay import colour_labels, palette, png_uri
+from tfvision.runs.kept_samples import read_kept
 from tfvision.stats.evidence import Evidence
 from tfvision.studies.compare.scored_run import ScoredRun
 

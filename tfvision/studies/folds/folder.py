@@ -55,8 +55,9 @@ def load_folds_config(folder: Path, task: str | None = None) -> RunConfig:
         InputError: It is of another task than `task`, where that is given.
     """
     config = load_any(Path(folder) / CONFIG)
-    if task not in (None, config.task):
-        raise InputError(f"{folder} holds folds of the task {config.task}, not {task}.")
+    if task is not None and not isinstance(config, facts_of(task).schema()):
+        script = facts_of(config.task).script
+        raise InputError(f"{folder} holds folds of another task: go on with {script}.")
     return config
 
 

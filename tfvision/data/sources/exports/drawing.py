@@ -1,7 +1,7 @@
 """Drawing of one object: COCO's polygons and run lengths, LabelMe's shapes, YOLO's polygons.
 
 COCO's are drawn by hotcoco, whose pixels are pycocotools' (`annToMask`); the others by Pillow's
-`ImageDraw`, as LabelMe itself does it. hotcoco: https://pypi.org/project/hotcoco.
+`ImageDraw`, as LabelMe itself does it. hotcoco: https://github.com/derekallman/hotcoco.
 """
 
 import base64

@@ -130,18 +130,8 @@ class Relabelled(Source):
             if number >= 0:
                 self._given[index] = number, box
                 records[index] = replace(records[index], labelled=True, label=label)
-        super().__init__(
-            records,
-            name=source.name,
-            layout=source.layout,
-            path=source.path,
-            class_names=class_names,
-            white=source.white,
-            options=source.options,
-            truth="label",
-            class_labels=source.class_labels,
-        )
-        self.ignore_label = source.ignore_label
+        described = source.described(class_names=class_names, truth="label", mask_values=None)
+        super().__init__(records, **described)
 
     def stamp(self, index: int) -> str:
         own = self._source.stamp(index)

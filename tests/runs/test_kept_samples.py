@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfvision.engine import kept_samples as kept
-from tfvision.engine.kept_samples import Kept, chosen, counts, read_kept, write_kept
+from tfvision.runs import kept_samples as kept
+from tfvision.runs.kept_samples import Kept, chosen, counts, read_kept, write_kept
 
 
 def sample(name, seed, size=(8, 12), dtype=np.uint8):
