@@ -265,6 +265,12 @@ def _add_prediction(parser: argparse.ArgumentParser) -> None:
         "--overlap", metavar="N", type=int, help="pixels that tiles share (a quarter of a tile)"
     )
     parser.add_argument(
+        "--threshold",
+        metavar="SCORE",
+        type=float,
+        help="leave out boxes of a detection with a lower score, 0 to 1",
+    )
+    parser.add_argument(
         "--postprocess",
         metavar="FILE",
         type=Path,
@@ -321,7 +327,11 @@ def _prediction_options(arguments: argparse.Namespace) -> dict[str, Any]:
         read_temperature(calibrated)
     if arguments.overlap is not None and arguments.tile is None:
         raise InputError("--overlap says what tiles share; give --tile as well.")
+    threshold = arguments.threshold
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"--threshold is a score from 0 to 1. Received: {threshold}.")
     return {
+        "threshold": threshold,
         "tta": arguments.tta,
         "tile": parse_tile(arguments.tile),
         "overlap": arguments.overlap,
