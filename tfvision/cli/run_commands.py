@@ -128,9 +128,9 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         required=True,
-        choices=["mars", "rle", "labels"],
+        choices=["mars", "rle", "labels", "boxes"],
         help="mars: a row an image, a column a pixel; rle: run-length codes; labels: an image's "
-        "most frequent label",
+        "most frequent label; boxes: a row an image, its boxes in one cell",
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True)
     parser.add_argument(
@@ -149,6 +149,12 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rle-order", choices=["column", "row"], help="of pixels (column)")
     parser.add_argument("--rle-base", choices=[0, 1], type=int, help="of the first pixel (1)")
     parser.add_argument("--rle-empty", metavar="TEXT", help="code of no pixel (nothing)")
+    parser.add_argument(
+        "--box-fields",
+        metavar="TEXT",
+        help='what stands of a box: "label score x1 y1 x2 y2" (so), "score x1 y1 w h", ...',
+    )
+    parser.add_argument("--box-empty", metavar="TEXT", help="what stands for no box (nothing)")
     _add_depth(parser)
     _add_prediction(parser)
     parser.set_defaults(run=_submit)
