@@ -135,7 +135,7 @@ def test_the_size_is_in_multiples_and_at_most_of_the_area_that_are_asked_for():
 @pytest.mark.parametrize("enlarge", [False, True])
 def test_training_arrays(enlarge):
     """8 x 12 pixels into 24 x 24: as they are, or twice as large."""
-    run = prepared("boxes", (24, 24), resize="letterbox", enlarge=enlarge)
+    run = prepared("boxes", (24, 24), fit="pad", enlarge=enlarge)
     samples = decode(run, range(6))
     factor = 2 if enlarge else 1
     assert samples.images.dtype == np.uint8
@@ -150,6 +150,6 @@ def test_training_arrays(enlarge):
 
 
 def test_a_label_stays_and_an_image_of_the_size_is_as_it_was():
-    kept = decode(prepared("label", (8, 12), resize="letterbox"), [1])
+    kept = decode(prepared("label", (8, 12), fit="pad"), [1])
     np.testing.assert_array_equal(kept.images[0, ..., 0], IMAGES[1])
-    assert decode(prepared("label", (9, 9), resize="letterbox"), [1]).targets["label"] == [1]
+    assert decode(prepared("label", (9, 9), fit="pad"), [1]).targets["label"] == [1]

@@ -46,7 +46,7 @@ class Prepared:
         notes: Lines for the user.
         pseudo: What `data.pseudo` adds to the training, for records; None: nothing.
         task: What it was prepared for.
-        resize: How images are brought to `size`: "stretch", each side by itself, or "letterbox",
+        fit: How images are brought to `size`: "stretch", each side by itself, or "pad",
             as `tfvision.recipe.letterbox` has it.
         enlarge: Whether a letterbox enlarges small images.
     """
@@ -63,7 +63,7 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
     pseudo: dict[str, Any] | None = None
     task: str = DEFAULT_TASK
-    resize: Literal["stretch", "letterbox"] = "stretch"
+    fit: Literal["stretch", "pad"] = "stretch"
     enlarge: bool = False
 
     @property

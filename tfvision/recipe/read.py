@@ -55,7 +55,7 @@ def _brought_to_size(
     own, new = sample.image.shape[:2], prepared.size
     if own == new:
         return sample.image, sample.targets
-    if prepared.resize == "stretch":
+    if prepared.fit == "stretch":
         return _resized(sample.image, new), resized_targets(sample.targets, own, new)
     image = letterbox_image(
         tf.constant(sample.image[None], tf.float32),

@@ -9,7 +9,12 @@ import tensorflow as tf
 from tfvision.engine.inference import Predictor, resize_image
 from tfvision.engine.tta import View
 from tfvision.postprocess.boxes import by_score, join_tiles
-from tfvision.recipe.letterbox import PAD_VALUE
+from tfvision.recipe.letterbox import (
+    PAD_VALUE,
+    boxes_from_letterbox,
+    letterbox_image,
+    letterbox_scale,
+)
 
 
 class DetectionPredictor(tf.Module, Predictor):
@@ -23,13 +28,23 @@ class DetectionPredictor(tf.Module, Predictor):
         model: A detector; its height and width are open.
         channels: C of the images.
         size: (height, width) that images were brought to for the training; None: images are
-            taken at their own size.
+            taken at their own size, padded to multiples of the stride.
         stretch: Each side was scaled by itself; else the image as a whole.
+        enlarge: Whether an image smaller than `size` was enlarged.
     """
 
-    def __init__(self, model, *, channels: int, size: tuple[int, int] | None, stretch: bool):
+    def __init__(
+        self,
+        model,
+        *,
+        channels: int,
+        size: tuple[int, int] | None = None,
+        stretch: bool = False,
+        enlarge: bool = False,
+    ):
         super().__init__(name="tfvision_detector")
-        self.model, self.size, self._stretch = model, size, stretch
+        self.model, self.size = model, size
+        self._stretch, self._enlarge = stretch, enlarge
         shape = (None, None, None, channels)
         self.serving_default = tf.function(
             lambda image: self._serve(tf.cast(image, tf.float32) * (1 / 255)),
@@ -49,23 +64,30 @@ class DetectionPredictor(tf.Module, Predictor):
 
     def _serve(self, image):
         own = tf.shape(image)[1:3]
-        new, seen = own, image
-        if self.size is not None:
-            new = self._new_size(tf.cast(own, tf.float32))
-            seen = resize_image(image, new)
-        stride = self.model.stride
-        pads = [[0, 0], [0, -new[0] % stride], [0, -new[1] % stride], [0, 0]]
-        seen = tf.pad(seen, pads, constant_values=PAD_VALUE)
-        found = self.model.detections(self.model(seen, training=False), (new[0], new[1]))
-        scale = tf.cast(own, tf.float32) / tf.cast(new, tf.float32)
-        scale = tf.stack([scale[1], scale[0], scale[1], scale[0]])
-        return {**found, "boxes": found["boxes"] * scale}
-
-    def _new_size(self, own):
+        if self.size is None:
+            return self._found(self._padded(image), own)
         if self._stretch:
-            return tf.constant(self.size)
-        factor = tf.reduce_min(tf.constant(self.size, tf.float32) / own)
-        return tf.maximum(tf.cast(tf.round(own * factor), tf.int32), 1)
+            seen = resize_image(image, self.size)
+            found = self._found(seen, tf.constant(self.size))
+            sides = tf.cast(tf.tile(own[::-1], [2]), tf.float32)
+            scale = sides / tf.constant([*self.size[::-1]] * 2, tf.float32)
+            return {**found, "boxes": found["boxes"] * scale}
+        seen = letterbox_image(image, self.size, enlarge=self._enlarge)
+        factor = letterbox_scale(own, self.size, enlarge=self._enlarge)
+        inside = tf.cast(own, tf.float32) * factor
+        found = self._found(seen, inside)
+        boxes = boxes_from_letterbox(found["boxes"], own, self.size, enlarge=self._enlarge)
+        return {**found, "boxes": boxes}
+
+    def _padded(self, image):
+        height, width = tf.shape(image)[1], tf.shape(image)[2]
+        stride = self.model.stride
+        pads = [[0, 0], [0, -height % stride], [0, -width % stride], [0, 0]]
+        return tf.pad(image, pads, constant_values=PAD_VALUE)
+
+    def _found(self, seen, size):
+        outputs = self.model(seen, training=False)
+        return self.model.detections(outputs, tf.cast(size, tf.float32))
 
 
 def undo(view: View, prediction: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:

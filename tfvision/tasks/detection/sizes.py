@@ -6,14 +6,12 @@ import numpy as np
 
 from tfvision.config import RunConfig
 from tfvision.errors import InputError
-from tfvision.recipe.dataset import LARGEST_SIDE, Prepared
+from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.letterbox import letterbox_size
 
 
 def settled(config: RunConfig, prepared: Prepared, stride: int) -> Prepared:
-    """The data, with a size that the detector's stride divides.
-
-    Images of one size keep it, padded to multiples of the stride. Of several sizes the median
-    is taken, its longer side at most `LARGEST_SIDE`. `data.image_size` sets another.
+    """The data, with a size that the detector's stride divides; see `letterbox_size`.
 
     Raises:
         InputError: `data.image_size` is no multiple of the stride.
@@ -22,22 +20,24 @@ def settled(config: RunConfig, prepared: Prepared, stride: int) -> Prepared:
     own = np.stack([prepared.scan.heights, prepared.scan.widths], -1)[used]
     asked = config.data.image_size
     if asked is not None and any(side % stride for side in asked):
-        near = "x".join(str(-(-side // stride) * stride) for side in asked)
+        near = [-(-side // stride) * stride for side in asked]
         raise InputError(
-            f"data.image_size {asked[0]}x{asked[1]}: {config.model.name} needs multiples of "
-            f"{stride}, its stride. Take {near}."
+            f"data.image_size {list(asked)}: {config.model.name} needs multiples of {stride}, its "
+            f"stride. Take {near}."
         )
-    one_size = bool((own == own[0]).all())
-    median = np.median(own, axis=0)
-    shrink = min(1.0, LARGEST_SIDE / median.max())
-    size = asked or tuple(int(-(-(side * shrink) // stride) * stride) for side in median)
-    notes = list(prepared.notes)
-    if not one_size and asked is None:
-        low, high = own.min(axis=0), own.max(axis=0)
+    size = tuple(asked or letterbox_size(own, multiple=stride))
+    notes, (low, high) = list(prepared.notes), (own.min(axis=0), own.max(axis=0))
+    if asked is None and (low != high).any():
         notes.append(
             f"images have different sizes, {low[0]}x{low[1]} to {high[0]}x{high[1]}: trained at "
-            f"{size[0]}x{size[1]}, made of the median (data.fit: {config.data.fit}), scored and "
-            "predicted at their own; data.image_size sets another"
+            f"{size[0]}x{size[1]} (data.fit: {config.data.fit}), scored and predicted at their "
+            "own; data.image_size sets another"
         )
-    resized = not bool((own == np.array(size)).all())
-    return replace(prepared, size=size, resized=resized, notes=notes)
+    return replace(
+        prepared,
+        size=size,
+        resized=bool((own != size).any()),
+        notes=notes,
+        fit=config.data.fit,
+        enlarge=asked is not None,
+    )

@@ -78,6 +78,7 @@ class Detection(Task):
             channels=self.input_channels(recipe),
             size=recipe.size if recipe.resized else None,
             stretch=recipe.config.data.fit == "stretch",
+            enlarge=recipe.config.data.image_size is not None,
         )
 
     def undo(self, view: View, prediction: Prediction, size: tuple[int, int]) -> Prediction:
