@@ -33,7 +33,7 @@ FLOORS = [  # from the ground up; a module belongs to the longest name that it b
     ["tasks.segmentation.facts", "tasks.classification.facts"],
     ["config"],
     ["tasks.segmentation.schema", "tasks.classification.schema"],
-    ["stats"],  # knows no metric: metrics and postprocess build on it
+    ["stats", "detection"],  # know no metric and no model: the rooms above build on them
     ["models", "losses", "metrics", "augment", "data", "postprocess"],
     ["engine", "report"],
     ["recipe"],
