@@ -1,7 +1,6 @@
 """Detection: any number of boxes an image, each with a class and a score."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
