@@ -25,7 +25,8 @@ from tfvision.tasks.detection import predicting, results, sizes, writing
 from tfvision.tasks.detection.facts import FACTS
 from tfvision.tasks.detection.losses import loss_of_heads
 from tfvision.tasks.detection.validation import validation
-from tfvision.tasks.parts import Examples, Outcome, Prediction, Settled, Validate
+from tfvision.tasks.detection.watch import watch_of
+from tfvision.tasks.parts import Examples, Outcome, Prediction, Settled, Validate, Watch
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.task import Task
 
@@ -70,6 +71,9 @@ class Detection(Task):
         loss: RunLoss,
     ) -> Validate:
         return validation(self, recipe, examples.val, model, loss)
+
+    def watch(self, recipe: Recipe) -> Watch:
+        return watch_of(recipe)
 
     def predictor(self, recipe: Recipe, model: keras.Model) -> predicting.DetectionPredictor:
         return predicting.DetectionPredictor(
