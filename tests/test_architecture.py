@@ -20,7 +20,7 @@ from tfvision.data import INPUTS, SOURCES
 from tfvision.engine import OPTIMIZERS, SCHEDULES, VIEWS
 from tfvision.losses import LOSSES
 from tfvision.metrics import METRICS
-from tfvision.models import CLASSIFIERS, MODELS
+from tfvision.models import BACKBONES, CLASSIFIERS, MODELS
 from tfvision.postprocess import POSTPROCESS
 from tfvision.tasks.facts import facts_of, task_names
 
@@ -49,7 +49,7 @@ LONG_FILES = {  # name: why it is longer than `MOST_LINES`
 }
 MOST_LINES, MOST_OF_A_FUNCTION = 350, 70  # a function is counted without its docstring
 TABLES = {
-    "models": [MODELS, CLASSIFIERS],
+    "models": [MODELS, CLASSIFIERS, BACKBONES],
     "losses": [LOSSES],
     "metrics": [METRICS],
     "augment": [OPS, MIXERS],

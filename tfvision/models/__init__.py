@@ -1,6 +1,7 @@
 """Model builders. Each returns a plain `keras.Model` whose output is logits.
 
-Those of `MODELS` give one vector of logits a pixel, those of `CLASSIFIERS` one an image.
+Those of `MODELS` give one vector of logits a pixel, those of `CLASSIFIERS` one an image. Those of
+`BACKBONES` give feature maps by stride, for detectors.
 """
 
 from tfvision.registry import Registry, lazy_names
@@ -29,6 +30,14 @@ _CLASSIFIERS = {
     "dual_stream": "tfvision.models.dual_stream:DualStream",
 }
 CLASSIFIERS = Registry("classifier", _CLASSIFIERS)
+
+BACKBONES = Registry(
+    "backbone",
+    {
+        "slim_resnet": "tfvision.models.backbones:slim_resnet",
+        "resnet": "tfvision.models.backbones:resnet",
+    },
+)
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
