@@ -268,9 +268,11 @@ def check_gradients(
         weights = [v.value for v in model.trainable_variables]
         reach = _largest(tape, value, weights)
         if not judged:
-            of_terms = {name: tf.reduce_max(_largest(tape, t, weights)) for name, t in named.items()}
-            named.update({name: (named[name], largest) for name, largest in of_terms.items()})
-            return value, value, reach, tf.constant([0.0]), named
+            of_terms = {
+                name: (term, tf.reduce_max(_largest(tape, term, weights)))
+                for name, term in named.items()
+            }
+            return value, value, reach, tf.constant([0.0]), of_terms
         # Embeddings have no value of equal probabilities: the logits alone are judged.
         logits = [y for y, name in zip(outputs, names, strict=True) if not is_embedding(name)]
         return (

@@ -26,7 +26,7 @@ from tfvision.tasks.detection.facts import FACTS
 from tfvision.tasks.detection.losses import loss_of_heads
 from tfvision.tasks.detection.validation import validation
 from tfvision.tasks.detection.watch import watch_of
-from tfvision.tasks.parts import Examples, Outcome, Prediction, Settled, Validate, Watch
+from tfvision.tasks.parts import Examples, Prediction, Settled, Validate, Watch
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.task import Task
 
@@ -131,6 +131,3 @@ class Detection(Task):
             "boxes": "x1 y1 x2 y2 in pixels of the image as given; x2 and y2 exclusive",
             "rows": "in order of falling score; class -1 and score 0: no box",
         }
-
-    def page(self, shared: dict[str, Any], outcome: Outcome, pictures: Any) -> str:
-        return results.page(shared, outcome)
