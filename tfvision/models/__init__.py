@@ -31,11 +31,18 @@ _CLASSIFIERS = {
 }
 CLASSIFIERS = Registry("classifier", _CLASSIFIERS)
 
+_DETECTORS = {
+    "retinanet": "tfvision.models.retinanet:RetinaNet",
+    "ssd": "tfvision.models.ssd:SSD",
+}
+DETECTORS = Registry("detector", _DETECTORS)
+
 BACKBONES = Registry(
     "backbone",
     {
         "slim_resnet": "tfvision.models.backbones:slim_resnet",
         "resnet": "tfvision.models.backbones:resnet",
+        "vgg16": "tfvision.models.backbones:vgg16",
     },
 )
 
@@ -45,6 +52,6 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "is_nested": "tfvision.models.unetpp:is_nested",
         "prune": "tfvision.models.unetpp:prune",
-        **{path.partition(":")[2]: path for path in _CLASSIFIERS.values()},
+        **{path.partition(":")[2]: path for path in (*_CLASSIFIERS.values(), *_DETECTORS.values())},
     },
 )
