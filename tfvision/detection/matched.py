@@ -60,8 +60,7 @@ def matched_of(
 
     Args:
         logits: (B, N, C).
-        deltas: (B, N, 4); (B, N, K, 4) where each class has its own: that of the matched box's
-            class is taken.
+        deltas: (B, N, 4); or (B, N, K or 1, 4): those of the matched box's class are taken.
         references: (N, 4) or (B, N, 4), anchors or proposals.
         match: (B, N), as `matching.match` gives it.
         batch: `boxes` (B, M, 4) and `classes` (B, M).
@@ -88,7 +87,7 @@ def matched_of(
     truths = tf.where(chosen[..., None], truths, UNIT)
     references = tf.where(chosen[..., None], references, UNIT)
     if deltas.shape.rank == 4:
-        own = tf.where(chosen, labels, 0)
+        own = tf.where(chosen & (deltas.shape[2] > 1), labels, 0)
         deltas = tf.gather(deltas, own, batch_dims=2)
     deltas = tf.cast(deltas, tf.float32)
     number = tf.reduce_sum(positive if normalise_by == "positive" else weights, -1)

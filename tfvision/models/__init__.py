@@ -46,6 +46,8 @@ BACKBONES = Registry(
     },
 )
 
+DETECTORS = Registry("detector", {"faster_rcnn": "tfvision.models.faster_rcnn:FasterRCNN"})
+
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     MODELS,
