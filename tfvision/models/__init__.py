@@ -32,6 +32,7 @@ _CLASSIFIERS = {
 CLASSIFIERS = Registry("classifier", _CLASSIFIERS)
 
 _DETECTORS = {
+    "faster_rcnn": "tfvision.models.faster_rcnn:FasterRCNN",
     "retinanet": "tfvision.models.retinanet:RetinaNet",
     "ssd": "tfvision.models.ssd:SSD",
 }
@@ -45,8 +46,6 @@ BACKBONES = Registry(
         "vgg16": "tfvision.models.backbones:vgg16",
     },
 )
-
-DETECTORS = Registry("detector", {"faster_rcnn": "tfvision.models.faster_rcnn:FasterRCNN"})
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,

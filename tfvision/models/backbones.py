@@ -43,20 +43,19 @@ def own_backbone(section: "str | dict[str, Any] | Encoder") -> Spec | None:
 
 
 def strides_of(levels: Sequence[int]) -> tuple[int, ...]:
-    """Stride `2**l` of each level `l`.
+    """2^l of each level l.
 
     Raises:
-        InputError: Levels are not whole numbers from 2 on, one after the other, or none is the
-            backbone's.
+        InputError: Levels that do not follow one another, or do not begin at one that a backbone
+            has, 2 to 5.
     """
-    whole = all(isinstance(level, int) for level in levels)
-    if not levels or not whole or list(levels) != list(range(levels[0], levels[0] + len(levels))):
+    levels = list(levels)
+    whole = levels and all(isinstance(level, int) for level in levels)
+    if not whole or levels != list(range(levels[0], levels[-1] + 1)) or not 2 <= levels[0] <= 5:
         raise InputError(
-            f"levels must be whole numbers, one after the other, such as [3, 4, 5]. Received: "
+            "levels must follow one another and begin at 2 to 5, such as [3, 4, 5]. Received: "
             f"{levels}."
         )
-    if levels[0] < 1 or 2 ** levels[0] > COARSEST:
-        raise InputError(f"The first of levels must be from 1 to 5. Received: {levels[0]}.")
     return tuple(2**level for level in levels)
 
 
