@@ -30,9 +30,9 @@ FLOORS = [  # from the ground up; a module belongs to the longest name that it b
     ["errors"],
     ["registry", "text", "memory", "__version__"],
     ["tasks.facts"],
-    ["tasks.segmentation.facts", "tasks.classification.facts"],
+    ["tasks.segmentation.facts", "tasks.classification.facts", "tasks.detection.facts"],
     ["config"],
-    ["tasks.segmentation.schema", "tasks.classification.schema"],
+    ["tasks.segmentation.schema", "tasks.classification.schema", "tasks.detection.schema"],
     ["stats", "detection"],  # know no metric and no model: the rooms above build on them
     ["models", "losses", "metrics", "augment", "data", "postprocess"],
     ["engine", "report"],

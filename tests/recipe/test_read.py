@@ -10,11 +10,17 @@ from tfvision.data.scan.scan import scan
 from tfvision.recipe.read import decode, native_scanned
 
 
-def prepared(kind, size=(8, 12)):
+def prepared(kind, size=(8, 12), *, fit="stretch", enlarge=False):
     made = source(kind)
     found = scan(made, cache=False)
     return SimpleNamespace(
-        source=made, scan=found, size=size, channels=1, num_classes=found.num_classes
+        source=made,
+        scan=found,
+        size=size,
+        channels=1,
+        num_classes=found.num_classes,
+        fit=fit,
+        enlarge=enlarge,
     )
 
 

@@ -128,9 +128,9 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         required=True,
-        choices=["mars", "rle", "labels"],
+        choices=["mars", "rle", "labels", "boxes"],
         help="mars: a row an image, a column a pixel; rle: run-length codes; labels: an image's "
-        "most frequent label",
+        "most frequent label; boxes: a row an image, its boxes in one cell",
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True)
     parser.add_argument(
@@ -149,6 +149,12 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rle-order", choices=["column", "row"], help="of pixels (column)")
     parser.add_argument("--rle-base", choices=[0, 1], type=int, help="of the first pixel (1)")
     parser.add_argument("--rle-empty", metavar="TEXT", help="code of no pixel (nothing)")
+    parser.add_argument(
+        "--box-fields",
+        metavar="TEXT",
+        help='what stands of a box: "label score x1 y1 x2 y2" (so), "score x1 y1 w h", ...',
+    )
+    parser.add_argument("--box-empty", metavar="TEXT", help="what stands for no box (nothing)")
     _add_depth(parser)
     _add_prediction(parser)
     parser.set_defaults(run=_submit)
@@ -265,6 +271,12 @@ def _add_prediction(parser: argparse.ArgumentParser) -> None:
         "--overlap", metavar="N", type=int, help="pixels that tiles share (a quarter of a tile)"
     )
     parser.add_argument(
+        "--threshold",
+        metavar="SCORE",
+        type=float,
+        help="leave out boxes of a detection with a lower score, 0 to 1",
+    )
+    parser.add_argument(
         "--postprocess",
         metavar="FILE",
         type=Path,
@@ -321,7 +333,11 @@ def _prediction_options(arguments: argparse.Namespace) -> dict[str, Any]:
         read_temperature(calibrated)
     if arguments.overlap is not None and arguments.tile is None:
         raise InputError("--overlap says what tiles share; give --tile as well.")
+    threshold = arguments.threshold
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"--threshold is a score from 0 to 1. Received: {threshold}.")
     return {
+        "threshold": threshold,
         "tta": arguments.tta,
         "tile": parse_tile(arguments.tile),
         "overlap": arguments.overlap,

@@ -9,7 +9,6 @@ Ren, He, Girshick, Sun 2015, https://arxiv.org/abs/1506.01497; Lin et al. 2017,
 https://arxiv.org/abs/1612.03144. Numbers that are no arguments are torchvision's.
 """
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,11 +25,10 @@ from tfvision.detection.roi_align import roi_align
 from tfvision.detection.sampling import sample
 from tfvision.errors import InputError
 from tfvision.models import blocks
-from tfvision.models.backbones import backbone_maps
+from tfvision.models.backbones import COARSEST, backbone_maps, strides_of
 from tfvision.models.detector import DetectionSettings, Detector
 from tfvision.models.fpn import feature_pyramid
 
-COARSEST = 5  # level of a backbone's last map; beyond it the pyramid is subsampled
 CODER = (10.0, 10.0, 5.0, 5.0)  # weights of the box head's deltas
 RPN_SAMPLED = 256
 SIDE = 7  # of a pooled map
@@ -127,7 +125,7 @@ class FasterRCNN(Detector):
         self.anchors = AnchorGrid(
             strides, tuple(anchor_shapes(s, ratios_hw) for s in sizes), anchor_offset
         )
-        self.pooled = tuple(s for s in strides if s <= 2**COARSEST)
+        self.pooled = tuple(s for s in strides if s <= COARSEST)
         self.stride = self.pooled[-1]
         self.proposals, self.test_proposals = proposals, test_proposals
         self.before, self.canonical = proposals_before_nms, canonical
@@ -243,26 +241,6 @@ class FasterRCNN(Detector):
             normalise_by="sampled",
             one_class=True,
         )
-
-
-def strides_of(levels: Sequence[int]) -> tuple[int, ...]:
-    """2^l of each level.
-
-    Raises:
-        InputError: Levels that do not follow one another, from 2 to `COARSEST` at the beginning.
-    """
-    levels = list(levels)
-    if (
-        not levels
-        or not all(isinstance(level, int) for level in levels)
-        or not 2 <= levels[0] <= COARSEST
-        or any(b != a + 1 for a, b in itertools.pairwise(levels))
-    ):
-        raise InputError(
-            f"levels must follow one another and begin at 2 to {COARSEST}, such as [3, 4, 5]. "
-            f"Received: {levels}."
-        )
-    return tuple(2**level for level in levels)
 
 
 def _rpn(channels: int, anchors: int, *, convs: int) -> keras.Model:

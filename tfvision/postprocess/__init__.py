@@ -12,6 +12,14 @@ POSTPROCESS = Registry(
         "smallest_component": "tfvision.postprocess.components:smallest_component",
     },
 )
+BOX_RULES = Registry(
+    "post-processing rule",
+    {
+        "score_threshold": "tfvision.postprocess.boxes:score_threshold",
+        "suppress": "tfvision.postprocess.boxes:suppress",
+        "at_most": "tfvision.postprocess.boxes:at_most",
+    },
+)
 # These map labels (H, W) to labels, on a whole image; the others scores (..., K) to scores.
 ON_COMPONENTS = {"fill_holes", "smallest_component"}
 

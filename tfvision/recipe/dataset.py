@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -46,6 +46,9 @@ class Prepared:
         notes: Lines for the user.
         pseudo: What `data.pseudo` adds to the training, for records; None: nothing.
         task: What it was prepared for.
+        fit: How images are brought to `size`: "stretch", each side by itself, or "pad",
+            as `tfvision.recipe.letterbox` has it.
+        enlarge: Whether a letterbox enlarges small images.
     """
 
     source: Source
@@ -60,6 +63,8 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
     pseudo: dict[str, Any] | None = None
     task: str = DEFAULT_TASK
+    fit: Literal["stretch", "pad"] = "stretch"
+    enlarge: bool = False
 
     @property
     def num_classes(self) -> int:

@@ -16,6 +16,7 @@ from tfvision.data.truth.base import TARGETS, label_map
 from tfvision.engine.inference import resize_image, resize_labels
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.letterbox import PAD_VALUE, boxes_to_letterbox, letterbox_image
 
 
 def decode(prepared: Prepared, indices: list[int]) -> Samples:
@@ -24,10 +25,8 @@ def decode(prepared: Prepared, indices: list[int]) -> Samples:
     targets: dict[str, list[np.ndarray]] = {}
     for i in indices:
         sample = native_scanned(prepared, i)
-        of_sample = sample.targets
-        if sample.image.shape[:2] != prepared.size:
-            of_sample = resized_targets(of_sample, sample.image.shape[:2], prepared.size)
-        images.append(_resized(sample.image, prepared.size))
+        image, of_sample = _brought_to_size(sample, prepared)
+        images.append(image)
         scales.append(sample.scale)
         for name, value in of_sample.items():
             targets.setdefault(name, []).append(value)
@@ -47,6 +46,31 @@ def decode(prepared: Prepared, indices: list[int]) -> Samples:
 def decoded(prepared: Prepared, split: str) -> Samples:
     """The labelled samples of a split, read once, all at `size`."""
     return decode(prepared, prepared.indices(split))
+
+
+def _brought_to_size(
+    sample: "Native", prepared: Prepared
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Image and named targets of a sample at the size of the run."""
+    own, new = sample.image.shape[:2], prepared.size
+    if own == new:
+        return sample.image, sample.targets
+    if prepared.fit == "stretch":
+        return _resized(sample.image, new), resized_targets(sample.targets, own, new)
+    image = letterbox_image(
+        tf.constant(sample.image[None], tf.float32),
+        new,
+        enlarge=prepared.enlarge,
+        pad=PAD_VALUE / sample.scale,
+    )
+    moved = {
+        "scaled": lambda x: boxes_to_letterbox(
+            tf.constant(x, tf.float32), own, new, enlarge=prepared.enlarge
+        ).numpy(),
+        "": lambda x: x,
+    }
+    targets = {name: moved[TARGETS[name].resized](x) for name, x in sample.targets.items()}
+    return _as_stored(image[0].numpy(), sample.image.dtype), targets
 
 
 def resized_targets(
@@ -212,6 +236,11 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if image.shape[:2] == size:
         return image
     resized = resize_image(tf.constant(image[None], tf.float32), size)[0].numpy()
-    if image.dtype.kind in "iu":
-        resized = np.clip(np.rint(resized), 0, np.iinfo(image.dtype).max)
-    return resized.astype(image.dtype)
+    return _as_stored(resized, image.dtype)
+
+
+def _as_stored(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Float pixels as the files have them, rounded where these are whole numbers."""
+    if dtype.kind in "iu":
+        pixels = np.clip(np.rint(pixels), 0, np.iinfo(dtype).max)
+    return pixels.astype(dtype)

@@ -159,6 +159,7 @@ class UseRequest:
         tta: Views to average with the plain image, as `parse_views` reads them, or None.
         tile: (height, width) of the tiles large images are cut into, or None.
         overlap: Pixels that tiles share at least, or None for the default.
+        threshold: Least score of a box of a detection, or None.
         postprocess: File of the rules to use in place of the run's, or None.
         aggregate: File of what joins the pieces of an image in place of the run's rule, or None.
         calibrated: File of a temperature for probabilities; labels stay as they are; or None.
@@ -179,6 +180,7 @@ class UseRequest:
     tta: str | None = None
     tile: tuple[int, int] | None = None
     overlap: int | None = None
+    threshold: float | None = None
     postprocess: Path | None = None
     aggregate: Path | None = None
     calibrated: Path | None = None

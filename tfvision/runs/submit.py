@@ -3,8 +3,11 @@
 import sys
 from typing import Any
 
+import numpy as np
+
 from tfvision.engine.distribute import make_strategy
 from tfvision.engine.progress import Progress
+from tfvision.engine.submission.boxes import PredictionStrings
 from tfvision.engine.submission.check import check_sample
 from tfvision.engine.submission.layouts import ImageLabels, Layout, Pixels, Runs
 from tfvision.engine.submission.options import SubmitOptions
@@ -33,8 +36,8 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
     formats = loaded.task.facts.formats
     if options.format not in formats:
         raise InputError(
-            f"--format {options.format} is of masks, and {request.run.path} is a "
-            f"{loaded.config.task}: one label an image. Use --format {formats[0]}."
+            f"--format {options.format} is none of a {loaded.config.task}, which "
+            f"{request.run.path} is. Use --format {formats[0]}."
         )
     layout = make_layout(
         options,
@@ -56,7 +59,8 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
     def images():
         answers = predictions.answers()
         for done, (name, labels) in enumerate(zip(names, answers, strict=True), 1):
-            sizes.update(dict.fromkeys(layout.keys(name), labels.shape))
+            if isinstance(labels, np.ndarray):
+                sizes.update(dict.fromkeys(layout.keys(name), labels.shape))
             progress.live(f"{done}/{len(names)} images")
             yield name, labels
 
@@ -106,6 +110,10 @@ def make_layout(
         return Pixels(tuple(shape), num_classes, options.columns[0])
     if options.format == "labels":
         return ImageLabels(num_classes, names, options.columns)
+    if options.format == "boxes":
+        return PredictionStrings(
+            num_classes, names, options.columns, options.box_fields, empty=options.box_empty
+        )
     classes = options.classes or tuple(range(1, num_classes))
     if max(classes) >= num_classes:
         raise InputError(

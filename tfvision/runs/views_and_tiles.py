@@ -26,6 +26,9 @@ def as_requested(loaded: LoadedRun, request: UseRequest) -> LoadedRun:
         rules = read_rules(request.postprocess, loaded.config.task)
         recipe = loaded.task.with_rules(loaded.recipe, rules)
         loaded = replace(loaded, recipe=recipe, config=recipe.config)
+    if request.threshold is not None:
+        recipe = loaded.task.with_threshold(loaded.recipe, request.threshold)
+        loaded = replace(loaded, recipe=recipe, config=recipe.config)
     if request.aggregate is not None or request.calibrated is not None:
         recipe = with_fitted(
             loaded.recipe,
@@ -57,6 +60,7 @@ def how(request: UseRequest) -> dict[str, Any]:
         "tta": request.tta,
         "tile": None if request.tile is None else f"{request.tile[0]}x{request.tile[1]}",
         "overlap": request.overlap,
+        "threshold": request.threshold,
         "postprocess": rules,
         "aggregate": request.aggregate and read_aggregate(request.aggregate).aggregate.name,
         "calibrated": request.calibrated and read_temperature(request.calibrated).text,

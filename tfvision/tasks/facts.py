@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the doctor runs where pydantic, which a registry needs, is 
 TASKS = {
     "segmentation": "tfvision.tasks.segmentation.facts:FACTS",
     "classification": "tfvision.tasks.classification.facts:FACTS",
+    "detection": "tfvision.tasks.detection.facts:FACTS",
 }
 DEFAULT_TASK = "segmentation"  # of a config that names none, as of old
 VARIABLE = "TFVISION_TASKS"

@@ -129,6 +129,17 @@ class PredictionSide:
         """
         return OverTiles(predictor, tile=tile, overlap=overlap, merge=self.merge)
 
+    def with_threshold(self, recipe: Recipe, threshold: float) -> Recipe:
+        """A recipe whose answers leave out what has a lower score than `threshold` in [0, 1].
+
+        Raises:
+            InputError: The task's answers have no scores.
+        """
+        raise InputError(
+            f"--threshold is for boxes with scores, as of a detection; this is a "
+            f"{self.facts.name}. Leave it out."
+        )
+
     def ensemble(self, recipe: Recipe, predictors: list, weights: list[float]) -> Any:
         """What predicts with several models as one; `weights` sum to 1."""
         return OverModels(predictors, weights, combine=self.combine)

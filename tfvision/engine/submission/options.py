@@ -7,6 +7,7 @@ from typing import Any
 
 from tfvision.errors import InputError
 
+FIELDS = ("label", "score", "x1", "y1", "x2", "y2", "w", "h")  # of a box in `boxes`
 FORMATS = {  # what can be chosen of each, and what is chosen otherwise
     "mars": {"columns": "id"},
     "rle": {
@@ -20,6 +21,13 @@ FORMATS = {  # what can be chosen of each, and what is chosen otherwise
         "id_suffix": "",
     },
     "labels": {"columns": "id,label", "class_as": None, "id_suffix": ""},
+    "boxes": {
+        "columns": "image_id,PredictionString",
+        "class_as": "number",
+        "id_suffix": "",
+        "box_fields": "label score x1 y1 x2 y2",
+        "box_empty": "",
+    },
 }
 
 
@@ -28,7 +36,7 @@ class SubmitOptions:
     """One call of `python -m tfvision submit`.
 
     Attributes:
-        format: `mars`, `rle` or `labels`.
+        format: `mars`, `rle`, `labels` or `boxes`.
         out: The file.
         sample: The contest's sample file, or None.
         columns: Names of the columns; of `mars` the first.
@@ -38,6 +46,8 @@ class SubmitOptions:
             data writes it, in a classification, else by number.
         rle_order, rle_base: See `encode_rle`.
         rle_empty: What stands where no pixel is set.
+        box_fields: What stands of each box, see `PredictionStrings`.
+        box_empty: What stands where an image has no box.
         id_suffix: Behind every id, `.png` say.
     """
 
@@ -51,6 +61,8 @@ class SubmitOptions:
     rle_order: str = "column"
     rle_base: int = 1
     rle_empty: str = ""
+    box_fields: tuple[str, ...] = ()
+    box_empty: str = ""
     id_suffix: str = ""
 
 
@@ -82,13 +94,15 @@ def make_options(
     chosen["columns"] = _columns(format, chosen)
     if chosen.get("classes") is not None:
         chosen["classes"] = _classes(chosen["classes"])
+    if "box_fields" in chosen:
+        chosen["box_fields"] = _box_fields(chosen["box_fields"])
     _check_files(out, sample)
     return SubmitOptions(format=format, out=out, sample=sample, **chosen)
 
 
 def _columns(format: str, chosen: Mapping[str, Any]) -> tuple[str, ...]:
     names = tuple(name.strip() for name in chosen["columns"].split(","))
-    counts = {"mars": (1,), "labels": (2,), "rle": (2,)}[format]
+    counts = {"mars": (1,)}.get(format, (2,))
     if chosen.get("rows") == "class":
         counts = (2, 3)
     if len(names) not in counts or not all(names) or len(set(names)) < len(names):
@@ -104,6 +118,16 @@ def _classes(text: str) -> tuple[int, ...]:
     if not all(w.isascii() and w.isdigit() for w in words) or len(set(words)) < len(words):
         raise InputError(f"--classes must list different labels, such as 1,2. Received: {text!r}.")
     return tuple(map(int, words))
+
+
+def _box_fields(text: str) -> tuple[str, ...]:
+    fields = tuple(text.split())
+    if not fields or set(fields) - set(FIELDS) or len(set(fields)) < len(fields):
+        raise InputError(
+            f"--box-fields lists what stands of each box, once each, with blanks between, of "
+            f"{', '.join(FIELDS)}. Received: {text!r}."
+        )
+    return fields
 
 
 def _check_files(out: Path, sample: Path | None) -> None:

@@ -1,0 +1,75 @@
+"""Pictures with boxes, for people: what `predict` writes and reports show."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfvision.report.overlay import palette
+
+SMALL, LARGE = 320, 1600  # sides below are enlarged by a whole factor, above reduced
+
+
+def draw_boxes(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    classes: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    scores: np.ndarray | None = None,
+    dashed: bool = False,
+) -> np.ndarray:
+    """An image with boxes in the colours of their classes, each with a name.
+
+    Args:
+        image: (H, W), (H, W, 1) or (H, W, 3) uint8.
+        boxes: (n, 4) `x1 y1 x2 y2` in its pixels.
+        classes: (n,) numbers.
+        class_names: K names.
+        scores: (n,) in [0, 1], written behind the names; None: no number.
+        dashed: Broken lines, as for truth beside predictions.
+
+    Returns:
+        (H', W', 3) uint8; small images are enlarged, so that names can be read.
+
+    Example:
+        `draw_boxes(image, answer["boxes"], answer["classes"], names, scores=answer["scores"])`
+    """
+    from PIL import Image, ImageDraw
+
+    image = np.asarray(image, np.uint8)
+    image = image[..., None] if image.ndim == 2 else image
+    rgb = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
+    factor = max(1, SMALL // max(rgb.shape[:2]))
+    factor = factor if factor > 1 else min(1.0, LARGE / max(rgb.shape[:2]))
+    size = tuple(max(1, round(side * factor)) for side in rgb.shape[1::-1])
+    how = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BOX
+    picture = Image.fromarray(rgb)
+    picture = picture if factor == 1 else picture.resize(size, how)
+    pen, width = ImageDraw.Draw(picture), max(1, round(max(size) / 400))
+    colours = palette(max(len(class_names), 1) + 1)[1:]  # the first is the colour of background
+    for row in range(len(boxes))[::-1]:  # the highest score is drawn last, on top
+        colour = tuple(int(v) for v in colours[classes[row]])
+        x1, y1, x2, y2 = (float(side) * factor for side in boxes[row])
+        _rectangle(pen, (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), colour, width, dashed)
+        text = class_names[classes[row]]
+        text += "" if scores is None else f" {scores[row]:.2f}"
+        left, top, right, bottom = pen.textbbox((x1, y1), text)
+        up = bottom - top + 2 if y1 >= bottom - top + 2 else 0
+        pen.rectangle((left - 1, top - up - 1, right + 1, bottom - up + 1), fill=colour)
+        dark = np.dot(colour, [0.299, 0.587, 0.114]) < 140
+        pen.text((x1, y1 - up), text, fill=(255, 255, 255) if dark else (0, 0, 0))
+    return np.asarray(picture)
+
+
+def _rectangle(pen, corners, colour, width: int, dashed: bool) -> None:
+    if not dashed:
+        pen.rectangle(corners, outline=colour, width=width)
+        return
+    x1, y1, x2, y2 = corners
+    step = 4 * width
+    for x in np.arange(x1, x2, 2 * step):
+        for y in (y1, y2):
+            pen.line((x, y, min(x + step, x2), y), fill=colour, width=width)
+    for y in np.arange(y1, y2, 2 * step):
+        for x in (x1, x2):
+            pen.line((x, y, x, min(y + step, y2)), fill=colour, width=width)

@@ -1,0 +1,1 @@
+"""The task detection: all that no other task needs, and nothing else."""

@@ -1,0 +1,40 @@
+"""What is known of detection without TensorFlow."""
+
+from tfvision.tasks.facts import Score, TaskFacts
+
+FACTS = TaskFacts(
+    name="detection",
+    script="train_det.py",
+    folder="det",
+    arch="faster_rcnn",
+    truth="boxes",
+    truth_word="boxes",
+    unit="boxes",
+    config="tfvision.tasks.detection.schema:DetectionConfig",
+    task="tfvision.tasks.detection.task:Detection",
+    evidence="tfvision.metrics.detections:DetectionEvidence",
+    formats=("boxes",),
+    example=((256, 256, 3), 2),
+    arrays=("boxes", "scores", "classes"),
+    tables={
+        "model": "tfvision.models:DETECTORS",
+        "loss": "tfvision.losses:DETECTION_LOSSES",
+        "metrics": "tfvision.metrics:DETECTION_METRICS",
+        "postprocess": "tfvision.postprocess:BOX_RULES",
+    },
+    scores={
+        "ap": Score("AP", of_class="AP"),
+        "ap50": Score("AP50", of_class="AP50"),
+        "ap75": Score("AP75", of_class="AP75"),
+    },
+    columns=("ap", "ap50"),
+    reasons={
+        "calibrate": "A temperature is for the probabilities of a classification; the calibration "
+        "of a detection's scores is in its report.",
+        "aggregate": "is about the pieces of an image, which classifications have; this is a "
+        "detection.",
+        "calibrated": "is for the probabilities of a classification; this is a detection.",
+        "components": "is about regions of masks; this is a detection.",
+        "pseudo": "pseudo-labels are of a classification (train_cls.py --folds).",
+    },
+)

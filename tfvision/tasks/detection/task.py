@@ -1,0 +1,133 @@
+"""Detection: any number of boxes an image, each with a class and a score."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvision.config import RunConfig
+from tfvision.engine.combine import OverTiles
+from tfvision.engine.step import Batch, TrainStep
+from tfvision.engine.tta import View
+from tfvision.metrics.detections import DetectionEvidence
+from tfvision.postprocess.boxes import fuse
+from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.loss_terms import RunLoss
+from tfvision.recipe.recipe import Recipe
+from tfvision.recipe.sampling import TrainingSet, augmented
+from tfvision.registry import Spec
+from tfvision.report.augment_page import Augmented
+from tfvision.tasks.detection import predicting, results, sizes, writing
+from tfvision.tasks.detection.facts import FACTS
+from tfvision.tasks.detection.losses import loss_of_heads
+from tfvision.tasks.detection.validation import validation
+from tfvision.tasks.detection.watch import watch_of
+from tfvision.tasks.parts import Examples, Prediction, Settled, Validate, Watch
+from tfvision.tasks.scored import Scored
+from tfvision.tasks.task import Task
+
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # tried where rules are fitted
+OVERLAPS = (0.3, 0.4, 0.6)
+
+
+class Detection(Task):
+    """Boxes with classes and scores; see `Task` for what its methods are asked."""
+
+    facts = FACTS
+
+    def settle(self, config: RunConfig, prepared: Prepared, architecture) -> Settled:
+        prepared = sizes.settled(config, prepared, self._stride(config, prepared))
+        recipe = self.recipe(config, **prepared.facts, architecture=architecture)
+        return Settled(recipe, prepared, prepared)
+
+    def _stride(self, config: RunConfig, prepared: Prepared) -> int:
+        table, channels = self.facts.models(), prepared.channels
+        model = table.build(
+            config.model, input_shape=(None, None, channels), num_classes=prepared.num_classes
+        )
+        return model.stride
+
+    def augmented(self, recipe: Recipe, prepared: Prepared) -> Augmented | None:
+        return augmented(recipe.config, prepared, recipe.ignored)
+
+    def forward(self, model: keras.Model, batch: Batch, training: bool) -> dict[str, Any]:
+        return model.training_outputs(batch, training)
+
+    def loss(
+        self, recipe: Recipe, chosen: TrainingSet, strategy: tf.distribute.Strategy
+    ) -> RunLoss:
+        return loss_of_heads(recipe, strategy)
+
+    def validation(
+        self,
+        recipe: Recipe,
+        examples: Examples,
+        model: keras.Model,
+        step: TrainStep,
+        loss: RunLoss,
+    ) -> Validate:
+        return validation(self, recipe, examples.val, model, loss)
+
+    def watch(self, recipe: Recipe) -> Watch:
+        return watch_of(recipe)
+
+    def predictor(self, recipe: Recipe, model: keras.Model) -> predicting.DetectionPredictor:
+        return predicting.DetectionPredictor(
+            model,
+            channels=self.input_channels(recipe),
+            size=recipe.size if recipe.resized else None,
+            stretch=recipe.config.data.fit == "stretch",
+            enlarge=recipe.config.data.image_size is not None,
+        )
+
+    def undo(self, view: View, prediction: Prediction, size: tuple[int, int]) -> Prediction:
+        return predicting.undo(view, prediction, size)
+
+    def combine(self, predictions: Sequence[Prediction], weights: Sequence[float]) -> Prediction:
+        return fuse(predictions, weights)
+
+    def with_tiles(self, recipe, predictor, tile, overlap) -> OverTiles:
+        merge = partial(predicting.joined, tile)
+        return OverTiles(predictor, tile=tile, overlap=overlap, merge=merge)
+
+    def with_threshold(self, recipe: Recipe, threshold: float) -> Recipe:
+        rule = Spec(name="score_threshold", minimum=threshold)
+        return self.with_rules(recipe, [*recipe.config.postprocess, rule])
+
+    def candidates(self, recipe: Recipe) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "score_threshold": [{"name": "score_threshold", "minimum": t} for t in THRESHOLDS],
+            "suppress": [
+                {"name": "suppress", "iou": iou, "over_all": over_all}
+                for iou in OVERLAPS
+                for over_all in (False, True)
+            ],
+        }
+
+    def evidence(self, recipe: Recipe, ids, answers, truths) -> DetectionEvidence:
+        return DetectionEvidence.of(ids, answers, truths, num_classes=recipe.num_classes)
+
+    def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
+        return results.metrics_of(recipe, scored, class_names)
+
+    def never_predicted(self, scored: Scored, class_names: Sequence[str]) -> list[str]:
+        there = scored.evidence.presence().any(axis=0)
+        found = {int(k) for answer in scored.answers for k in answer["classes"]}
+        return [class_names[k] for k in np.flatnonzero(there) if int(k) not in found]
+
+    def write_scored(self, target: Path, scored: Scored, data: dict[str, Any]) -> None:
+        writing.write_detections(target, scored.ids, scored.answers, data["class_names"])
+
+    def write_predictions(self, target, ids, predictions, recipe, data, *, probabilities) -> Path:
+        answers = list(predictions.answers())
+        return writing.write_detections(target, ids, answers, data["class_names"])
+
+    def describe_export(self, recipe: Recipe, data: dict[str, Any], predictor) -> dict[str, Any]:
+        return {
+            "boxes": "x1 y1 x2 y2 in pixels of the image as given; x2 and y2 exclusive",
+            "rows": "in order of falling score; class -1 and score 0: no box",
+        }
