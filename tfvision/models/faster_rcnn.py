@@ -9,7 +9,6 @@ Ren, He, Girshick, Sun 2015, https://arxiv.org/abs/1506.01497; Lin et al. 2017,
 https://arxiv.org/abs/1612.03144. Numbers that are no arguments are torchvision's.
 """
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,11 +25,10 @@ from tfvision.detection.roi_align import roi_align
 from tfvision.detection.sampling import sample
 from tfvision.errors import InputError
 from tfvision.models import blocks
-from tfvision.models.backbones import backbone_maps
+from tfvision.models.backbones import COARSEST, backbone_maps, strides_of
 from tfvision.models.detector import DetectionSettings, Detector
 from tfvision.models.fpn import feature_pyramid
 
-COARSEST = 5  # level of a backbone's last map; beyond it the pyramid is subsampled
 CODER = (10.0, 10.0, 5.0, 5.0)  # weights of the box head's deltas
 RPN_SAMPLED = 256
 SIDE = 7  # of a pooled map
@@ -127,7 +125,7 @@ class FasterRCNN(Detector):
         self.anchors = AnchorGrid(
             strides, tuple(anchor_shapes(s, ratios_hw) for s in sizes), anchor_offset
         )
-        self.pooled = tuple(s for s in strides if s <= 2**COARSEST)
+        self.pooled = tuple(s for s in strides if s <= COARSEST)
         self.stride = self.pooled[-1]
         self.proposals, self.test_proposals = proposals, test_proposals
         self.before, self.canonical = proposals_before_nms, canonical
@@ -213,16 +211,16 @@ class FasterRCNN(Detector):
 
     def _classify(self, maps, boxes, training: bool):
         """Class logits (B, R, K + 1) and deltas (B, R, K or 1, 4) of boxes (B, R, 4)."""
-        count = tf.shape(boxes)[1] if boxes.shape[1] is None else boxes.shape[1]
         own = maps[: len(self.pooled)]
         pooled = roi_align(
             own, self.pooled, boxes, side=SIDE, canonical=self.canonical, xla=self.xla
         )
         pooled = tf.reshape(pooled, [-1, *pooled.shape[2:]])
         logits, deltas = self.box_head(pooled, training=training)
+        shape = [boxes.shape[0] or -1, boxes.shape[1]]
         return (
-            tf.reshape(logits, [-1, count, logits.shape[-1]]),
-            tf.reshape(deltas, [-1, count, deltas.shape[-1] // 4, 4]),
+            tf.reshape(logits, [*shape, logits.shape[-1]]),
+            tf.reshape(deltas, [*shape, deltas.shape[-1] // 4, 4]),
         )
 
     def _matched_anchors(self, logits, deltas, anchors, batch) -> Matched:
@@ -243,26 +241,6 @@ class FasterRCNN(Detector):
             normalise_by="sampled",
             one_class=True,
         )
-
-
-def strides_of(levels: Sequence[int]) -> tuple[int, ...]:
-    """2^l of each level.
-
-    Raises:
-        InputError: Levels that do not follow one another, from 2 to `COARSEST` at the beginning.
-    """
-    levels = list(levels)
-    if (
-        not levels
-        or not all(isinstance(level, int) for level in levels)
-        or not 2 <= levels[0] <= COARSEST
-        or any(b != a + 1 for a, b in itertools.pairwise(levels))
-    ):
-        raise InputError(
-            f"levels must follow one another and begin at 2 to {COARSEST}, such as [3, 4, 5]. "
-            f"Received: {levels}."
-        )
-    return tuple(2**level for level in levels)
 
 
 def _rpn(channels: int, anchors: int, *, convs: int) -> keras.Model:
