@@ -189,6 +189,28 @@ def test_image_stays_in_range(name):
 
 
 @each_op
+def test_boxes_stay_in_the_image_and_have_an_area(name):
+    """Large and small ones, some at the edge; what comes out has its class, which is its own."""
+    boxes = [[0, 0, 16, 12], [0, 0, 1, 1], [15.5, 3, 16, 3.25], [3, 11, 9, 12], [7, 5, 7.5, 9]]
+    sample = {
+        **make_sample(parts=()),
+        "boxes": tf.constant(boxes, tf.float32),
+        "classes": tf.range(5),
+    }
+    op, counts = build(name), set()
+    for seed in seeds(12):
+        out = op(sample, seed)
+        found, (height, width) = out["boxes"].numpy(), out["image"].shape[:2]
+        assert out["boxes"].dtype == tf.float32
+        assert np.all(found >= 0)
+        assert np.all(found <= [width, height, width, height])
+        assert np.all(found[:, 2:] > found[:, :2])
+        assert len(out["classes"]) == len(set(out["classes"].numpy())) == len(found)
+        counts.add(len(found))
+    assert max(counts) > 1
+
+
+@each_op
 def test_the_sample_that_came_in_is_left_alone(name):
     sample, copy = make_sample(), make_sample()
     build(name)(sample, [0, 1])
