@@ -254,8 +254,8 @@ def _unreached(table, ious, record, names) -> list[Finding]:
         reading += (
             f"try {' '.join(proposal['set'])}"
             if proposal
-            else "--set model.levels=[2,3,4,5] has finer places, --set data.image_size larger "
-            "objects, and model.anchor_sizes other anchors"
+            else f"--set data.image_size={json.dumps(_twice(record))} makes objects larger, "
+            "--set model.levels that begin lower makes places finer"
         )
     texts = [
         f"{written(table.boxes[k], names[table.classes[k]])}, IoU {ious[k]:.2f}"
@@ -277,14 +277,18 @@ def _tiny(table, seen, record, scan, stride) -> list[Finding]:
         "{0:.3g} high and {1:.3g} wide".format(*seen.sides[k])
         for k in np.flatnonzero(tiny)
     ]
-    twice = [2 * height, 2 * width]
     reading = (
         f"{counted(int(tiny.sum()), 'box')} of {len(table):,} {verb(int(tiny.sum()), 'is', 'are')} "
         f"below {TINY} pixels (the square root of the area) at {height}x{width}, the smallest "
-        f"{np.sqrt(area.min()):.2g}. A larger input shows more of them: --set data.image_size={json.dumps(twice)}, which "
-        "takes four times as long"
+        f"{np.sqrt(area.min()):.2g}. A larger input shows more of them: --set "
+        f"data.image_size={json.dumps(_twice(record))}, which takes four times as long"
     )
     return [_finding("small_boxes", "warning", table.where(tiny), texts, reading)]
+
+
+def _twice(record: dict[str, Any]) -> list[int]:
+    """The network's input with sides twice as long."""
+    return [2 * side for side in record["input_size"]]
 
 
 def _finding(kind: str, severity: str, table: BoxTable, texts, reading: str) -> Finding:
