@@ -23,6 +23,8 @@ SOURCES = Registry(
         "labelled_names": "tfvision.data.sources.folders.labelled_names:labelled_names",
         "run_length_table": "tfvision.data.sources.tables.run_length_table:run_length_table",
         "embedded_classes": "tfvision.data.sources.embedded_classes:embedded_classes",
+        "box_table": "tfvision.data.sources.boxes.table:box_table",
+        "coco_boxes": "tfvision.data.sources.boxes.coco:coco_boxes",
         "embedded_boxes": "tfvision.data.sources.embedded_boxes:embedded_boxes",
     },
 )
