@@ -11,6 +11,7 @@ import numpy as np
 
 from tfvision.detection.anchors import AnchorGrid, anchor_shapes
 
+LOSS = 0.005  # of one recall, that a proposal may cost where it gains more of the other
 ROUNDS, STARTS = 25, 8  # of k-means
 MOST_BOXES = 3000  # that k-means looks at
 
@@ -89,7 +90,7 @@ def propose(
 
     Returns:
         As many sizes a level and at most as many ratios; None where nothing is better than
-        `grid` at one of the two recalls and as good at the other.
+        `grid`, or only at one of the two IoU and worse at the other.
     """
     rng = np.random.default_rng(seed)
     if len(boxes) > MOST_BOXES:
@@ -118,7 +119,7 @@ def propose(
         for _ in range(ROUNDS):
             made = _rounded(np.sort(log_sizes), log_ratios, a_level)
             reached, chosen = recalls(made.grid(grid))
-            if reached.sum() > highest and (reached >= own).all():
+            if reached.sum() > highest and (reached >= own - LOSS).all():
                 best, highest = made, reached.sum()
             # Shapes are counted by level, then by ratio, then by size.
             level, rest = np.divmod(chosen, a_level * len(made.ratios_hw))

@@ -58,7 +58,9 @@ def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = N
         *(by_look(shared, source, scan, pictures.unit) if one_label else shared),
         *masks.misfits(groups, facts, pictures, usual),
         *(near_conflicts(pictures, facts, records) if one_label else ()),
-        *one_object_twice(facts, scan.class_names),
+        *one_object_twice(
+            facts, scan.class_names, [source.dropped_labels(i) for i in range(len(source))]
+        ),
         *seen.findings,
     ]
     notes = [*pictures.notes, *seen.notes]

@@ -15,7 +15,7 @@ import numpy as np
 from tfvision.data.audit.finding import Finding
 from tfvision.data.scan.measure import Facts
 from tfvision.data.truth.boxes import clipped
-from tfvision.text import counted
+from tfvision.text import counted, verb
 
 CROWDED, SAME = 0.5, 0.9  # IoU above which boxes crowd each other, and are of one object
 SMALL, LARGE = 32**2, 96**2  # square pixels: COCO's bounds of small, medium and large objects
@@ -124,50 +124,82 @@ def sizes(table: BoxTable) -> dict[str, float | int | list[float]]:
     }
 
 
-def one_object_twice(facts: Sequence[Facts | None], class_names: Sequence[str]) -> list[Finding]:
+def one_object_twice(
+    facts: Sequence[Facts | None],
+    class_names: Sequence[str],
+    dropped: Sequence[Sequence[tuple[tuple[float, ...], str]]],
+) -> list[Finding]:
     """Boxes of one image that are the same by IoU > `SAME`: with two labels a warning, which of
-    them is right being undecided; with one label a note. A finding each, at most."""
+    them is right being undecided; with one label a note. A finding each, at most.
+
+    Args:
+        facts: Of all samples.
+        class_names: The classes.
+        dropped: Of each sample the sides and labels of boxes that the source left out, as they
+            have the sides of another one.
+    """
     table = collect(facts, range(len(facts)))
     pairs, ious = overlaps(table, SAME)
     same = table.classes[pairs[:, 0]] == table.classes[pairs[:, 1]]
-    found = []
-    for kind, severity, chosen, text in (
-        (
+    conflicts = _named(table, pairs[~same], ious[~same], class_names)
+    left_out = sum(map(len, dropped))
+    for image, boxes in enumerate(dropped):
+        for sides, label in boxes:
+            rows = [
+                r
+                for r, box in enumerate(facts[image].boxes if facts[image] else ())
+                if box == sides
+            ]
+            labels = [_name(class_names, facts[image].box_classes[r]) for r in rows]
+            text = (
+                f"{written(sides, label)}, left out{''.join(f'; counted as {x}' for x in labels)}"
+            )
+            conflicts.setdefault(image, []).append((rows, text))
+    end = (
+        f"; {counted(left_out, 'box')} of these {verb(left_out, 'is', 'are')} left out of training"
+    )
+    end = f"{end} (data.source.conflicts)" if left_out else ""
+    return [
+        *_finding(
             "conflicting_box_labels",
             "warning",
-            ~same,
-            "lie on one object with two labels; which is right is undecided: a detector learns "
-            "both, and one of them counts as missed. Correct the annotations; audit.json lists "
-            "the boxes",
+            conflicts,
+            f"on one object with two labels{end}. Which label is right is undecided: correct the "
+            "annotations, audit.json lists the boxes",
         ),
-        (
+        *_finding(
             "repeated_boxes",
             "note",
-            same,
-            "lie on one object with one label: one of the two counts as missed, since a detector "
-            "gives one box an object. Leave one out; audit.json lists the boxes",
+            _named(table, pairs[same], ious[same], class_names),
+            "on one object with one label: a detector gives one box an object, so the other "
+            "counts as missed. Leave one out, audit.json lists the boxes",
         ),
-    ):
-        if not chosen.any():
-            continue
-        named = _named(table, pairs[chosen], ious[chosen], class_names)
-        rows = {i: sorted({r for pair in of for r in pair[0]}) for i, of in named.items()}
-        texts = {i: [pair[1] for pair in of] for i, of in named.items()}
-        what = counted(int(chosen.sum()), "pair")
-        reading = f"{what} of boxes, with an IoU above {SAME}, {text}"
-        found.append(
-            Finding(
-                kind,
-                severity,
-                tuple(sorted(named)),
-                reading=reading,
-                evidence={"pairs": int(chosen.sum()), "rows": rows, "boxes": texts},
-            )
+    ]
+
+
+def _finding(
+    kind: str, severity: str, named: dict[int, list[tuple[list[int], str]]], text: str
+) -> list[Finding]:
+    number = sum(map(len, named.values()))
+    if not number:
+        return []
+    rows = {i: sorted({row for pair, _ in of for row in pair}) for i, of in named.items()}
+    return [
+        Finding(
+            kind,
+            severity,
+            tuple(sorted(named)),
+            reading=f"{counted(number, 'pair')} of boxes (IoU above {SAME}) {text}",
+            evidence={
+                "pairs": number,
+                "rows": rows,
+                "boxes": {i: [said for _, said in of] for i, of in named.items()},
+            },
         )
-    return found
+    ]
 
 
-def written(box: np.ndarray, label: str) -> str:
+def written(box: Sequence[float], label: str) -> str:
     """A box for people: `RBC (12, 30.5, 40, 61)`."""
     return f"{label} ({', '.join(f'{side:.5g}' for side in box)})"
 

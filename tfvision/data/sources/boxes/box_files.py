@@ -11,7 +11,7 @@ import numpy as np
 from tfvision.data.files.issue import BadSample
 from tfvision.data.files.tree import Tree, is_image
 from tfvision.data.sources.boxes import faults, frames, told
-from tfvision.data.sources.boxes.faults import ReadBox
+from tfvision.data.sources.boxes.faults import CONFLICT, ReadBox
 from tfvision.data.sources.boxes.written import (
     COORDINATES,
     BoxOptions,
@@ -100,6 +100,10 @@ class BoxFiles(FileSource):
             )
         sides, classes = boxes.arrays()
         return replace(sample, boxes=sides, classes=classes)
+
+    def dropped_labels(self, index: int) -> list[tuple[tuple[float, ...], str]]:
+        boxes = self._boxes[index]
+        return [(b.sides, b.label) for b in (boxes.read if boxes else ()) if CONFLICT in b.done]
 
     def listing(self) -> list[tuple[str, ReadBox]]:
         """Every box that is written: the path of its image below the data, and what was read."""
@@ -249,8 +253,10 @@ def _settle(
         else found.known or "corners"
     )
     corners = corners_of(coordinates)
-    of_image = [corners[rows == i] for i in range(len(images))] if len(images) < 2 else np.split(
-        corners, np.cumsum([len(image.boxes) for image in images])[:-1]
+    of_image = (
+        [corners[rows == i] for i in range(len(images))]
+        if len(images) < 2
+        else np.split(corners, np.cumsum([len(image.boxes) for image in images])[:-1])
     )
     found.samples.notes += frames.fit_turned(in_frames, sizes, images, of_image)
     if units == "pixels" and how.annotated_size is None and len(judged.sides):
@@ -294,9 +300,7 @@ def _add_unlisted(found: Annotations, how: BoxOptions) -> list[str]:
     if choice == "negatives":
         for path in beside:
             sibling = like[path.rpartition("/")[0]]
-            found.images.append(
-                WrittenImage(path, path, part=sibling.part, split=sibling.split)
-            )
+            found.images.append(WrittenImage(path, path, part=sibling.part, split=sibling.split))
         found.samples.notes.append(
             f"{count} that no annotation names count as images without any box (first: "
             f"{beside[0]}); --set data.source.unlisted=left_out leaves them out"
@@ -333,9 +337,7 @@ def settle_parts(images: Sequence[WrittenImage]) -> None:
         image.split = image.split or settle_split(image.part, given)
 
 
-def check_found(
-    found: int, names: Sequence[str], tree: Tree, where: str, option: str = ""
-) -> None:
+def check_found(found: int, names: Sequence[str], tree: Tree, where: str, option: str = "") -> None:
     """Raises an `InputError` where none of the images that annotations name is there."""
     if found or not names:
         return
