@@ -1,6 +1,6 @@
 """`python -m tfvision audit DATA`: what a data set holds, what is doubtful, and a cleaned copy.
 
-Writes `audit.html`, `audit.json` and `exclude.csv`. Nothing here imports TensorFlow.
+Writes `audit.html`, `audit.json`, `exclude.csv`, and `boxes.csv` where there are boxes. Nothing here imports TensorFlow.
 """
 
 from collections import Counter
@@ -12,6 +12,7 @@ import numpy as np
 from tfvision.config import DataConfig
 from tfvision.curation import audit_classes, audit_text, clean
 from tfvision.curation.audited import Audited
+from tfvision.data.audit.boxes_table import boxes_csv
 from tfvision.data.audit.finding import KINDS
 from tfvision.data.files.pixels import white_of
 from tfvision.data.scan.scan import scan
@@ -61,6 +62,8 @@ def audit_data(
     rows = [*audited.excluded.rows, *audited.rows]  # a second look adds to the first one's list
     write_json(folder / "audit.json", record)
     write_text(folder / "exclude.csv", exclude_csv(rows, source.records))
+    if "boxes" in truth_kind(source.truth).targets:
+        write_text(folder / "boxes.csv", boxes_csv(source, audited.scan))
     write_audit_page(folder / "audit.html", _page(audited, record, folder), _pictures(audited))
     if not quiet:
         lines = audit_text.summary_lines(audited, record, folder, copied)

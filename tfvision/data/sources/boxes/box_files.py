@@ -96,10 +96,11 @@ class BoxFiles(FileSource):
         sides, classes = boxes.arrays()
         return replace(sample, boxes=sides, classes=classes)
 
-    def listing(self) -> list[tuple[str, ReadBox]]:
-        """Every box that is written: the path of its image below the data, and what was read."""
+    def listing(self) -> list[tuple[str, int, ReadBox]]:
+        """Every box that is written: the path of its image below the data, the number of its class
+        (-1 where it has none), and what was read."""
         return [
-            (image, box)
+            (image, boxes.classes.get(box.label, -1), box)
             for image, boxes in zip(self._images_listed, self._all, strict=True)
             for box in (boxes.read if boxes else ())
         ]
