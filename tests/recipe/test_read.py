@@ -10,7 +10,7 @@ from tfvision.data.scan.scan import scan
 from tfvision.recipe.read import decode, native_scanned
 
 
-def prepared(kind, size=(8, 12), *, resize="stretch", enlarge=False):
+def prepared(kind, size=(8, 12), *, fit="stretch", enlarge=False):
     made = source(kind)
     found = scan(made, cache=False)
     return SimpleNamespace(
@@ -19,7 +19,7 @@ def prepared(kind, size=(8, 12), *, resize="stretch", enlarge=False):
         size=size,
         channels=1,
         num_classes=found.num_classes,
-        resize=resize,
+        fit=fit,
         enlarge=enlarge,
     )
 

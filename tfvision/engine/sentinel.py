@@ -259,21 +259,28 @@ def check_gradients(
     ]
 
     def probe(batch):
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=not judged) as tape:
             outputs = step.forward(model, batch, True)
-            value = tf.reduce_mean(summed(loss(batch, outputs, names)))
-        # A large multiple, so that half precision does not round small gradients to zero.
-        gradients = tape.gradient(
-            value, [v.value for v in model.trainable_variables], output_gradients=tf.constant(1e4)
-        )
-        reach = [0.0 if g is None else tf.reduce_max(tf.abs(g)) for g in gradients]
+            values = loss(batch, outputs, names)
+            value = tf.reduce_mean(summed(values))
+            named = values if isinstance(values, dict) else {}
+            named = {name: tf.reduce_mean(term) for name, term in named.items()}
+        weights = [v.value for v in model.trainable_variables]
+        reach = _largest(tape, value, weights)
+        if not judged:
+            of_terms = {
+                name: (term, tf.reduce_max(_largest(tape, term, weights)))
+                for name, term in named.items()
+            }
+            return value, value, reach, tf.constant([0.0]), of_terms
         # Embeddings have no value of equal probabilities: the logits alone are judged.
         logits = [y for y, name in zip(outputs, names, strict=True) if not is_embedding(name)]
         return (
             tf.reduce_mean(summed(loss(batch, logits))),
             tf.reduce_mean(summed(loss(batch, [tf.zeros_like(y) for y in logits]))),
-            tf.stack([tf.cast(r, tf.float32) for r in reach]),
+            reach,
             tf.stack([0.0, *(_reach(t, batch, outputs_for(t, outputs, names)) for _, t in terms)]),
+            {},
         )
 
     try:
@@ -281,10 +288,16 @@ def check_gradients(
     finally:
         for variable, value in kept:
             variable.assign(value)
-    start, chance, reach, term_reach = (
-        step.strategy.experimental_local_results(value)[0].numpy() for value in results
+    start, chance, reach, term_reach, named = tf.nest.map_structure(
+        lambda value: step.strategy.experimental_local_results(value)[0].numpy(), results
     )
     alarms = _judge_loss(float(start), float(chance)) if judged else {}
+    for name, (value, largest) in named.items():
+        if value != 0 and largest == 0:
+            alarms[f"term {name}"] = (
+                f"the loss term {name!r} is {value:.3g} on the first batch and gives no gradient: "
+                "it teaches nothing."
+            )
     for (name, _), value in zip(terms, term_reach[1:], strict=True):
         if value == 0:
             alarms[f"term {name}"] = (
@@ -298,6 +311,16 @@ def check_gradients(
             "whether these layers are connected to an output that has a loss."
         )
     return alarms
+
+
+def _largest(tape: tf.GradientTape, value: tf.Tensor, weights: list) -> tf.Tensor:
+    """(n,) float32, the largest gradient of a loss in each weight, 0 where none reaches it."""
+    # A large multiple, so that half precision does not round small gradients to zero.
+    gradients = tape.gradient(value, weights, output_gradients=tf.constant(1e4))
+    none = tf.constant(0.0)
+    return tf.stack(
+        [none if g is None else tf.cast(tf.reduce_max(tf.abs(g)), tf.float32) for g in gradients]
+    )
 
 
 def _reach(term: keras.losses.Loss, batch: Batch, outputs) -> tf.Tensor:

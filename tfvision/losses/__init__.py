@@ -1,6 +1,7 @@
 """Losses: `keras.losses.Loss` on (labels, logits), one value an image.
 
-Those of `ON_EMBEDDINGS` are of a classification, on (labels, embeddings) of a whole batch.
+Those of `ON_EMBEDDINGS` are of a classification, on (labels, embeddings) of a whole batch. Those
+of `DETECTION_LOSSES` are functions of what a detector's head says beside what it should say.
 """
 
 from tfvision.registry import Registry, lazy_names
@@ -20,6 +21,15 @@ LOSSES = Registry(
         "tversky": "tfvision.losses.tversky:Tversky",
     },
 )
+
+DETECTION_LOSSES = Registry(
+    "loss",
+    {
+        name: f"tfvision.losses.detection:{name}"
+        for name in ("cross_entropy", "focal", "smooth_l1", "giou", "diou", "ciou")
+    },
+)
+CLASS_TERMS = {"cross_entropy", "focal"}  # the rest of these is on boxes
 
 ON_EMBEDDINGS = {"supervised_contrastive"}
 

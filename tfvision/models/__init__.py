@@ -1,6 +1,7 @@
 """Model builders. Each returns a plain `keras.Model` whose output is logits.
 
-Those of `MODELS` give one vector of logits a pixel, those of `CLASSIFIERS` one an image.
+Those of `MODELS` give one vector of logits a pixel, those of `CLASSIFIERS` one an image. Those of
+`BACKBONES` give feature maps by stride, for detectors.
 """
 
 from tfvision.registry import Registry, lazy_names
@@ -30,12 +31,28 @@ _CLASSIFIERS = {
 }
 CLASSIFIERS = Registry("classifier", _CLASSIFIERS)
 
+_DETECTORS = {
+    "faster_rcnn": "tfvision.models.faster_rcnn:FasterRCNN",
+    "retinanet": "tfvision.models.retinanet:RetinaNet",
+    "ssd": "tfvision.models.ssd:SSD",
+}
+DETECTORS = Registry("detector", _DETECTORS)
+
+BACKBONES = Registry(
+    "backbone",
+    {
+        "slim_resnet": "tfvision.models.backbones:slim_resnet",
+        "resnet": "tfvision.models.backbones:resnet",
+        "vgg16": "tfvision.models.backbones:vgg16",
+    },
+)
+
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     MODELS,
     {
         "is_nested": "tfvision.models.unetpp:is_nested",
         "prune": "tfvision.models.unetpp:prune",
-        **{path.partition(":")[2]: path for path in _CLASSIFIERS.values()},
+        **{path.partition(":")[2]: path for path in (*_CLASSIFIERS.values(), *_DETECTORS.values())},
     },
 )

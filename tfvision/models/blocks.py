@@ -16,7 +16,7 @@ from keras import layers, ops
 from tfvision.errors import InputError
 from tfvision.registry import unknown
 
-NORMALIZATIONS = ("batch", "sync_batch", "group", "none")
+NORMALIZATIONS = ("batch", "sync_batch", "group", "frozen", "none")
 
 
 def conv_block(
@@ -84,12 +84,16 @@ def normalize(x, kind: str, *, name: str):
 
     `batch` uses the statistics of one replica's part of the batch, `sync_batch` those of
     the whole batch over all replicas, `group` those of one image (Wu and He, 2018,
-    https://arxiv.org/abs/1803.08494), in at most 8 groups of equal size.
+    https://arxiv.org/abs/1803.08494), in at most 8 groups of equal size. `frozen` is batch
+    normalisation whose weights and statistics stay what they began as: for weights from
+    elsewhere, since with initial ones it normalises nothing.
     """
     if kind == "none":
         return x
     if kind == "group":
         return layers.GroupNormalization(math.gcd(8, x.shape[-1]), name=name)(x)
+    if kind == "frozen":
+        return layers.BatchNormalization(trainable=False, name=name)(x)
     if kind in ("batch", "sync_batch"):
         # Keras' momentum of 0.99 needs hundreds of steps, many epochs of a small data set,
         # before the statistics of inference mean anything.

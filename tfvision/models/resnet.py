@@ -5,7 +5,8 @@ https://arxiv.org/abs/1512.03385. As is usual since, the 3x3 convolution of a bo
 stride, not the 1x1 before it; the number of weights is the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -51,8 +52,8 @@ def ResNet18(
     return _resnet(
         input_shape,
         num_classes,
-        _basic,
         (2, 2, 2, 2),
+        bottleneck=False,
         width=width,
         stem=stem,
         dropout=dropout,
@@ -87,8 +88,8 @@ def ResNet50(
     return _resnet(
         input_shape,
         num_classes,
-        _bottleneck,
         (3, 4, 6, 3),
+        bottleneck=True,
         width=width,
         stem=stem,
         dropout=dropout,
@@ -100,9 +101,9 @@ def ResNet50(
 def _resnet(
     input_shape: tuple[int, int, int],
     num_classes: int,
-    block: Callable,
     counts: Sequence[int],
     *,
+    bottleneck: bool,
     width: int,
     stem: str,
     dropout: float,
@@ -116,57 +117,108 @@ def _resnet(
     heads.check_classifier(input_shape, num_classes, dropout, halvings=halvings, name=name)
     image = keras.Input(input_shape, name="image")
     kernel, strides = (7, 2) if stem == "imagenet" else (3, 1)
-    x = _unit(image, width, kernel, strides, **style, name="stem")
+    x = unit(image, width, kernel, strides, **style, name="stem")
     if stem == "imagenet":
         x = layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
-    for i, count in enumerate(counts):
-        for j in range(count):
-            strides = 2 if i and not j else 1
-            x = block(x, width * 2**i, strides, style, name=f"stage{i + 1}_block{j + 1}")
+    x = residual_stages(x, width, counts, bottleneck=bottleneck, **style)[-1]
     logits = heads.logits_from(heads.pool(x), num_classes, dropout=dropout)
     return blocks.as_model(image, logits, stride=1, name=name)
 
 
-def _basic(x, filters: int, strides: int, style: dict[str, str], *, name: str):
+def residual_stages(
+    x,
+    width: int,
+    counts: Sequence[int],
+    *,
+    bottleneck: bool = False,
+    padding: str = "same",
+    normalization: str,
+    activation: str,
+) -> list:
+    """The stages of a ResNet behind its stem. (B, H, W, C) -> maps at H, H/2, H/4, ...
+
+    Args:
+        x: (B, H, W, C).
+        width: Filters of the first stage; doubled at each later one.
+        counts: Blocks of each stage.
+        bottleneck: Three convolutions a block, and four times as many maps.
+        padding, normalization, activation: See `unit`.
+    """
+    block = _bottleneck if bottleneck else _basic
+    style = {"normalization": normalization, "activation": activation, "padding": padding}
+    maps = []
+    for i, count in enumerate(counts):
+        for j in range(count):
+            strides = 2 if i and not j else 1
+            x = block(x, width * 2**i, strides, style, name=f"stage{i + 1}_block{j + 1}")
+        maps.append(x)
+    return maps
+
+
+def _basic(x, filters: int, strides: int, style: dict[str, Any], *, name: str):
     """Two 3x3 convolutions beside a shortcut. (B, H, W, C) -> (B, H/s, W/s, filters)."""
-    y = _unit(x, filters, 3, strides, **style, name=f"{name}_1")
-    y = _normalized(y, filters, 3, 1, normalization=style["normalization"], name=f"{name}_2")
+    linear = {**style, "activation": None}
+    y = unit(x, filters, 3, strides, **style, name=f"{name}_1")
+    y = unit(y, filters, 3, 1, **linear, name=f"{name}_2")
     return _joined(x, y, strides, style, name=name)
 
 
-def _bottleneck(x, filters: int, strides: int, style: dict[str, str], *, name: str):
+def _bottleneck(x, filters: int, strides: int, style: dict[str, Any], *, name: str):
     """1x1, 3x3 and 1x1 beside a shortcut. (B, H, W, C) -> (B, H/s, W/s, 4 * filters)."""
-    y = _unit(x, filters, 1, 1, **style, name=f"{name}_1")
-    y = _unit(y, filters, 3, strides, **style, name=f"{name}_2")
-    y = _normalized(y, 4 * filters, 1, 1, normalization=style["normalization"], name=f"{name}_3")
+    linear = {**style, "activation": None}
+    y = unit(x, filters, 1, 1, **style, name=f"{name}_1")
+    y = unit(y, filters, 3, strides, **style, name=f"{name}_2")
+    y = unit(y, 4 * filters, 1, 1, **linear, name=f"{name}_3")
     return _joined(x, y, strides, style, name=name)
 
 
-def _joined(x, y, strides: int, style: dict[str, str], *, name: str):
+def _joined(x, y, strides: int, style: dict[str, Any], *, name: str):
     """Shortcut plus branch, a projection (option B of the paper) where their shapes differ."""
     if x.shape[-1] != y.shape[-1] or strides > 1:
-        x = _normalized(
-            x, y.shape[-1], 1, strides, normalization=style["normalization"], name=f"{name}_0"
-        )
+        linear = {**style, "activation": None}
+        x = unit(x, y.shape[-1], 1, strides, **linear, name=f"{name}_0")
     x = layers.Add(name=f"{name}_add")([x, y])
     return layers.Activation(style["activation"], name=f"{name}_act")(x)
 
 
-def _unit(
-    x, filters: int, kernel: int, strides: int, *, normalization: str, activation: str, name: str
+def unit(
+    x,
+    filters: int,
+    kernel: int,
+    strides: int,
+    *,
+    normalization: str,
+    activation: str | None,
+    padding: str = "same",
+    dilation: int = 1,
+    kernel_initializer="he_normal",
+    name: str,
 ):
-    x = _normalized(x, filters, kernel, strides, normalization=normalization, name=name)
-    return layers.Activation(activation, name=f"{name}_act")(x)
+    """Convolution, normalisation, activation. (B, H, W, C) -> (B, H/s, W/s, filters).
 
-
-def _normalized(x, filters: int, kernel: int, strides: int, normalization: str, *, name: str):
+    Args:
+        x: (B, H, W, C).
+        filters, kernel, strides: Of the convolution.
+        normalization, activation: As `blocks.conv_unit` has them; no activation: None.
+        padding: `symmetric`, as many zeros before as behind whatever the size of the map, as
+            PyTorch does; Keras' `same`, which at a stride of 2 and an even size pads less before;
+            or `valid`, none.
+        dilation, kernel_initializer: Of the convolution.
+        name: Of the unit.
+    """
+    if padding == "symmetric" and (strides == 1 or kernel == 1):
+        padding = "same"  # is symmetric then
+    if padding == "symmetric":
+        x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     x = layers.Conv2D(
         filters,
         kernel,
         strides=strides,
-        padding="same",
+        padding="valid" if padding == "symmetric" else padding,
+        dilation_rate=dilation,
         use_bias=normalization == "none",
-        kernel_initializer="he_normal",
+        kernel_initializer=kernel_initializer,
         name=f"{name}_conv",
     )(x)
-    return blocks.normalize(x, normalization, name=f"{name}_norm")
+    x = blocks.normalize(x, normalization, name=f"{name}_norm")
+    return x if activation is None else layers.Activation(activation, name=f"{name}_act")(x)

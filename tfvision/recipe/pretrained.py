@@ -8,6 +8,7 @@ import keras
 from tfvision.config import ModelSpec, RunConfig
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
+from tfvision.models.backbones import own_backbone
 from tfvision.models.encoder_json import read_architecture
 from tfvision.models.encoder_weights import check_weights, load_encoder
 from tfvision.models.encoders import Encoder, parse_encoder
@@ -18,10 +19,12 @@ KEPT = "encoder.json"  # in the run folder: a path given today may be gone tomor
 
 
 def encoder_of(model: Spec) -> Encoder | None:
-    """The section `encoder`, or `backbone`, of a model, None where it has none."""
+    """The section `encoder`, or `backbone`, of a model, None where it has none from elsewhere."""
     key = section_of(model)
     section = model.kwargs.get(key)
-    return None if section is None else parse_encoder(section, called=key)
+    if section is None or (key == "backbone" and own_backbone(section) is not None):
+        return None
+    return parse_encoder(section, called=key)
 
 
 def section_of(model: Spec) -> str:

@@ -87,10 +87,10 @@ def make_loop(
         on_epoch=run.request.run.write_history,
         follow=built.loss.follow,
         watch=make_watch(
+            run.task,
             recipe,
             examples.val_labels,
             run.prepared.class_names,
-            facts=run.task.facts,
             unscored=unscored_stages(built.step),
         ),
         stop_on_alarm=config.train.sentinel == "fail",

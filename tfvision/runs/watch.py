@@ -13,7 +13,7 @@ from tfvision.metrics import METRICS
 from tfvision.metrics.baselines import majority
 from tfvision.recipe.loss_terms import RunLoss
 from tfvision.recipe.recipe import Recipe
-from tfvision.tasks.facts import TaskFacts
+from tfvision.tasks.task import Task
 
 
 def start_alarms(
@@ -57,25 +57,28 @@ def start_alarms(
 
 
 def make_watch(
+    task: Task,
     recipe: Recipe,
     labels: np.ndarray | None,
     class_names: Sequence[str],
     *,
-    facts: TaskFacts,
     unscored: Collection[int] = (),
 ) -> Callable[[list[dict], float], dict[str, str]]:
     """The watch over the history of a run.
 
     Args:
+        task: Of the run; it may have a watch of its own.
         recipe: Of the run.
         labels: (N, H, W) of its validation split, or None where there are none.
         class_names: K names.
-        facts: Of its task.
         unscored: Numbers, from 1, of stages that do not teach the output which is scored: their
             epochs are left out.
     """
-    if labels is None or recipe.config.train.sentinel == "off":
+    own = task.watch(recipe)
+    if recipe.config.train.sentinel == "off" or (own is None and labels is None):
         return lambda history, done: {}
+    if own is not None:
+        return own
     void = (*recipe.void, *recipe.contract.ignore_labels)
     counts = np.stack([_class_pixels(m, recipe.num_classes, void) for m in labels])
     metric = METRICS[recipe.config.metrics[0].name]
@@ -90,9 +93,9 @@ def make_watch(
         present=counts.sum(axis=0),
         monitor=recipe.monitor,
         majority=float(metric.from_counts(constant, recipe.contract)),
-        script=facts.script,
-        unit=facts.unit,
-        truth=facts.truth_word,
+        script=task.facts.script,
+        unit=task.facts.unit,
+        truth=task.facts.truth_word,
     )
     return lambda history, done: watch([r for r in history if r.get("stage") not in unscored], done)
 

@@ -82,3 +82,4 @@ class Outcome:
 
 Prediction = dict[str, np.ndarray]  # named arrays of one image
 Validate = Callable[[], dict[str, float]]
+Watch = Callable[[list[dict[str, Any]], float], dict[str, str]]

@@ -23,7 +23,7 @@ from tfvision.recipe.sampling import TrainingSet, training_set
 from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
 from tfvision.tasks.facts import TaskFacts
-from tfvision.tasks.parts import Examples, Settled, Validate
+from tfvision.tasks.parts import Examples, Settled, Validate, Watch
 
 
 class TrainingSide:
@@ -209,6 +209,11 @@ class TrainingSide:
             measure = scored.evidence.measure(spec.name, recipe.contract)
             scores[f"val_{spec.name}"] = measure.value()
         return scores
+
+    def watch(self, recipe: Recipe) -> Watch | None:
+        """`(history, share of the training done) -> alarms by kind`, after every epoch; None:
+        what is said of label maps."""
+        return None
 
     def after_training(
         self, run: RunFolder, recipe: Recipe, model: keras.Model, examples: Examples, say

@@ -17,8 +17,8 @@ class PredictionStrings:
         num_classes: K.
         names: What classes are called, by number; None: by their number.
         columns: Names of the two columns.
-        fields: What stands of each box, in this order, names of `options.FIELDS`; `w` and `h` are the
-            width and the height.
+        fields: What stands of each box, in this order, of `options.FIELDS`; `w` and `h` are its
+            width and height.
         empty: What stands where an image has no box.
 
     Example:

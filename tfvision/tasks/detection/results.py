@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfvision.recipe.recipe import Recipe
-from tfvision.tasks.parts import Outcome
 from tfvision.tasks.scored import Scored
 
 

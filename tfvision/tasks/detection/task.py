@@ -1,7 +1,6 @@
 """Detection: any number of boxes an image, each with a class and a score."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ from tfvision.tasks.detection import predicting, results, sizes, writing
 from tfvision.tasks.detection.facts import FACTS
 from tfvision.tasks.detection.losses import loss_of_heads
 from tfvision.tasks.detection.validation import validation
-from tfvision.tasks.parts import Examples, Outcome, Prediction, Settled, Validate
+from tfvision.tasks.detection.watch import watch_of
+from tfvision.tasks.parts import Examples, Prediction, Settled, Validate, Watch
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.task import Task
 
@@ -71,6 +71,9 @@ class Detection(Task):
         loss: RunLoss,
     ) -> Validate:
         return validation(self, recipe, examples.val, model, loss)
+
+    def watch(self, recipe: Recipe) -> Watch:
+        return watch_of(recipe)
 
     def predictor(self, recipe: Recipe, model: keras.Model) -> predicting.DetectionPredictor:
         return predicting.DetectionPredictor(
@@ -128,6 +131,3 @@ class Detection(Task):
             "boxes": "x1 y1 x2 y2 in pixels of the image as given; x2 and y2 exclusive",
             "rows": "in order of falling score; class -1 and score 0: no box",
         }
-
-    def page(self, shared: dict[str, Any], outcome: Outcome, pictures: Any) -> str:
-        return results.page(shared, outcome)

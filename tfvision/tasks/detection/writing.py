@@ -46,9 +46,7 @@ def write_detections(
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(COLUMNS)
     for entry in listed:
-        for box, label, score in zip(
-            entry["boxes"], entry["labels"], entry["scores"], strict=True
-        ):
+        for box, label, score in zip(entry["boxes"], entry["labels"], entry["scores"], strict=True):
             rows.writerow([entry["id"], *box, label, score])
     write_text(target.with_name(f"{target.name}.csv"), table.getvalue())
     return path

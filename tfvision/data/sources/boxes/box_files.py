@@ -11,7 +11,7 @@ import numpy as np
 from tfvision.data.files.issue import BadSample
 from tfvision.data.sources.boxes import faults, frames
 from tfvision.data.sources.boxes.annotations import Annotations, add_test, add_unlisted
-from tfvision.data.sources.boxes.faults import ReadBox
+from tfvision.data.sources.boxes.faults import CONFLICT, ReadBox
 from tfvision.data.sources.boxes.settle import settle
 from tfvision.data.sources.boxes.written import (
     WrittenImage,
@@ -95,6 +95,10 @@ class BoxFiles(FileSource):
             )
         sides, classes = boxes.arrays()
         return replace(sample, boxes=sides, classes=classes)
+
+    def dropped_labels(self, index: int) -> list[tuple[tuple[float, ...], str]]:
+        boxes = self._boxes[index]
+        return [(b.sides, b.label) for b in (boxes.read if boxes else ()) if CONFLICT in b.done]
 
     def listing(self) -> list[tuple[str, int, ReadBox]]:
         """Every box that is written: the path of its image below the data, the number of its class
