@@ -1,6 +1,7 @@
 """`python -m tfvision audit DATA`: what a data set holds, what is doubtful, and a cleaned copy.
 
-Writes `audit.html`, `audit.json`, `exclude.csv`, and `boxes.csv` where there are boxes. Nothing here imports TensorFlow.
+Writes `audit.html`, `audit.json`, `exclude.csv`, and `boxes.csv` where there are boxes. Nothing
+here imports TensorFlow.
 """
 
 from collections import Counter

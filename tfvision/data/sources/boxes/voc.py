@@ -99,6 +99,7 @@ def voc_boxes(path: str | Path, **options: Any) -> BoxFiles:
             images=[*images.values()],
             known="corners",
             said_by="by tag",
+            others=("sizes", "centres"),
             classes=labels,
             class_names=names,
             samples=samples,
