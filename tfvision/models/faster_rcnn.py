@@ -211,16 +211,16 @@ class FasterRCNN(Detector):
 
     def _classify(self, maps, boxes, training: bool):
         """Class logits (B, R, K + 1) and deltas (B, R, K or 1, 4) of boxes (B, R, 4)."""
-        count = tf.shape(boxes)[1] if boxes.shape[1] is None else boxes.shape[1]
         own = maps[: len(self.pooled)]
         pooled = roi_align(
             own, self.pooled, boxes, side=SIDE, canonical=self.canonical, xla=self.xla
         )
         pooled = tf.reshape(pooled, [-1, *pooled.shape[2:]])
         logits, deltas = self.box_head(pooled, training=training)
+        shape = [boxes.shape[0] or -1, boxes.shape[1]]
         return (
-            tf.reshape(logits, [-1, count, logits.shape[-1]]),
-            tf.reshape(deltas, [-1, count, deltas.shape[-1] // 4, 4]),
+            tf.reshape(logits, [*shape, logits.shape[-1]]),
+            tf.reshape(deltas, [*shape, deltas.shape[-1] // 4, 4]),
         )
 
     def _matched_anchors(self, logits, deltas, anchors, batch) -> Matched:

@@ -106,8 +106,8 @@ def RetinaNet(
     width = head_width or channels
     tower = {"depth": head_depth, "width": width, "normalization": normalization}
     bias = -math.log((1 - prior) / prior)
-    classes = _head(channels, anchors * num_classes, **tower, bias=bias, name="class_head")
-    moves = _head(channels, anchors * 4, **tower, name="box_head")
+    classes = _head(channels, anchors * num_classes, **tower, bias=bias, name="class")
+    moves = _head(channels, anchors * 4, **tower, name="box")
     maps = list(pyramid.values())
     net = keras.Model(image, [*map(classes, maps), *map(moves, maps)], name="net")
     return OneStageDetector(
@@ -144,7 +144,7 @@ def _head(
             normalization=normalization,
             activation="relu",
             kernel_initializer=INITIAL,
-            name=f"tower_{i + 1}",
+            name=f"{name}_tower_{i + 1}",
         )
-    x = head_layer(filters, kernel_initializer=INITIAL, bias=bias, name="last")(x)
-    return keras.Model(level, x, name=name)
+    x = head_layer(filters, kernel_initializer=INITIAL, bias=bias, name=f"{name}_last")(x)
+    return keras.Model(level, x, name=f"{name}_head")

@@ -87,7 +87,9 @@ LAYOUTS = (
     Layout("run_length_table", "masks", "tables.run_length_table:sees", certain=True),
     Layout("coco_masks", "masks", "exports.coco:sees", certain=True),
     Layout("labelme", "masks", "exports.labelme:sees", certain=True),
+    Layout("labelme", "masks", "exports.labelme:sees_rectangles"),
     Layout("yolo_polygons", "masks", "exports.yolo_polygons:sees", certain=True),
+    Layout("yolo_polygons", "masks", "exports.yolo_polygons:sees_mixed"),
     Layout("voc_masks", "masks", "exports.voc_export:sees", certain=True),
     Layout("nnunet", "masks", "exports.nnunet:sees", certain=True),
     Layout("cityscapes", "masks", "exports.cityscapes:sees", certain=True),
@@ -102,6 +104,12 @@ LAYOUTS = (
     Layout("box_table", "boxes", "boxes.table:sees_any"),
     Layout("coco_boxes", "boxes", "boxes.coco:sees", certain=True),
     Layout("coco_boxes", "boxes", "boxes.coco:sees_any"),
+    Layout("voc_boxes", "boxes", "boxes.voc:sees", certain=True),
+    Layout("voc_boxes", "boxes", "boxes.voc:sees_any"),
+    Layout("yolo_boxes", "boxes", "boxes.yolo:sees", certain=True),
+    Layout("yolo_boxes", "boxes", "boxes.yolo:sees_any"),
+    Layout("labelme_boxes", "boxes", "boxes.labelme:sees", certain=True),
+    Layout("labelme_boxes", "boxes", "boxes.labelme:sees_any"),
     Layout("labelled_names", "label", "", declared_by=("label_pattern",)),
 )
 ALONE = {"masks": "folder", "label": "class_folder", "boxes": "folder"}
@@ -228,6 +236,8 @@ def truth_in(path: str | Path, *, source: str = "auto", given: Collection[str] =
     if len({layout.truth for layout in known}) == 1:
         return known[0].truth
     seen = _look(tree, known or LAYOUTS)
+    if any(one.layout.source == ALONE["masks"] for one in seen):  # mask files beside them count
+        seen = [one for one in seen if one.layout.truth != "boxes"]
     return _one_of(seen, path).layout.truth if seen else "masks"
 
 

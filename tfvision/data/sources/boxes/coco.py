@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tfvision.data.files.tree import Tree, list_tree
-from tfvision.data.sources.boxes.box_files import (
+from tfvision.data.sources.boxes.annotations import (
     Annotations,
-    BoxFiles,
-    box_source,
     check_found,
     open_samples,
     settle_parts,
 )
+from tfvision.data.sources.boxes.box_files import BoxFiles, box_source
 from tfvision.data.sources.boxes.written import WrittenBox, WrittenImage, takes_box_options
 from tfvision.data.sources.exports import coco as masks
 from tfvision.data.sources.exports.coco_file import OUTLINE, CocoFile, read_coco
@@ -91,9 +90,7 @@ def coco_boxes(
     )
 
 
-def _images(
-    samples: Samples, coco: CocoFile, folder: str | None, split: str
-) -> list[WrittenImage]:
+def _images(samples: Samples, coco: CocoFile, folder: str | None, split: str) -> list[WrittenImage]:
     """The images of a file that are found."""
     finder = masks.finder_of(samples, coco, folder, split)
     found, missing = [], []

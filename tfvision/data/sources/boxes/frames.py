@@ -78,13 +78,14 @@ class Frame:
         return turned != self.size and self.size == self.size
 
     def to_image(self, corners: np.ndarray) -> np.ndarray:
-        """Corners (n, 4) in these pixels -> in pixels of the image as it is read."""
+        """Corners (n, 4) in these pixels -> in pixels of the image as it is read; where they are
+        scaled, to a thousandth."""
         turned = turn_boxes(corners, self.extent, self.turn)
         if not self.scaled:
             return turned
         height, width = self.extent[::-1] if self.turn in ON_ITS_SIDE else self.extent
         x, y = self.size[1] / width, self.size[0] / height
-        return turned * np.array([x, y, x, y])
+        return np.round(turned * np.array([x, y, x, y]), 3)
 
 
 def turn_boxes(corners: np.ndarray, size: tuple[float, float], orientation: int) -> np.ndarray:
@@ -126,7 +127,7 @@ def find_frames(
     frames: list[Frame] = []
     scaled: list[int] = []
     odd: list[int] = []
-    swapped = turned = 0
+    swapped = 0
     for i, (image, file) in enumerate(zip(images, files, strict=True)):
         if file is None:
             frames.append(Frame((np.nan, np.nan), (np.nan, np.nan)))
@@ -136,7 +137,7 @@ def find_frames(
         frame = Frame(tuple(map(float, said)), tuple(map(float, file.seen)))
         side = file.orientation in ON_ITS_SIDE
         if said != file.seen and side and said == file.stored:
-            frame.turn, turned = file.orientation, turned + 1
+            frame.turn = file.orientation
         elif said != file.seen and annotated_size is None and said == file.seen[::-1]:
             frame.extent, swapped = frame.size, swapped + 1
         elif said != file.seen:
@@ -144,7 +145,7 @@ def find_frames(
         frames.append(frame)
     if odd:
         raise InputError(_other_proportions(images[odd[0]], frames[odd[0]], len(odd), where))
-    return frames, _notes(frames, scaled, swapped, turned, files)
+    return frames, _notes(frames, scaled, swapped)
 
 
 def fit_turned(
@@ -176,8 +177,8 @@ def fit_turned(
         sides = [i for i in turned if files[i].orientation in ON_ITS_SIDE]
 
         def leave(size) -> int:
-            parts = [leaving(corners[i], np.tile(size(files[i]), (len(corners[i]), 1))) for i in sides]
-            return int(np.concatenate(parts).sum()) if parts else 0
+            tiled = {i: np.tile(size(files[i]), (len(corners[i]), 1)) for i in sides}
+            return sum(int(leaving(corners[i], extents).sum()) for i, extents in tiled.items())
 
         as_seen, as_stored = leave(lambda f: f.seen), leave(lambda f: f.stored)
         told = "as they fit into these alone"
@@ -218,7 +219,7 @@ def _other_proportions(image: WrittenImage, frame: Frame, number: int, where: st
     )
 
 
-def _notes(frames: Sequence[Frame], scaled: list[int], swapped: int, turned: int, files) -> list[str]:
+def _notes(frames: Sequence[Frame], scaled: Sequence[int], swapped: int) -> list[str]:
     notes = []
     if scaled:
         frame = frames[scaled[0]]

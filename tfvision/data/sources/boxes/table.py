@@ -15,19 +15,17 @@ from typing import Any
 
 from tfvision.data.files.csv_table import check_lengths, read_cells, to_number, unused_columns
 from tfvision.data.files.tree import Tree, list_tree
-from tfvision.data.sources.boxes.box_files import (
+from tfvision.data.sources.boxes.annotations import (
     Annotations,
-    BoxFiles,
-    box_source,
     check_found,
     open_samples,
+    settle_classes,
     settle_parts,
 )
+from tfvision.data.sources.boxes.box_files import BoxFiles, box_source
 from tfvision.data.sources.boxes.written import WrittenBox, WrittenImage, takes_box_options
-from tfvision.data.sources.class_files import settle_labels
 from tfvision.data.sources.exports.image_finder import ImageFinder
 from tfvision.data.sources.exports.samples import Samples, counted, join, listed, part_of
-from tfvision.data.sources.folders.mask_folder import read_class_names
 from tfvision.data.sources.npz import PARTS
 from tfvision.data.sources.source import SPLITS
 from tfvision.data.sources.tables.box_table_columns import (
@@ -121,22 +119,20 @@ def box_table(
     tree = list_tree(path.parent if path.is_file() else path)
     given = [path.name] if path.is_file() else annotations
     parts = _choose(tree, [given] if isinstance(given, str) else given, columns is not None)
-    samples, names = open_samples(tree, options), image_names(tree.root)
+    samples, named = open_samples(tree, options), image_names(tree.root)
     images: list[WrittenImage] = []
     wanted: list[str] = []
     read: list[BoxColumns] = []
     for file, part in parts.items():
         table = _Table(tree, file, part, samples)
-        found = table.read(names, columns, encoding, image_folder)
+        found = table.read(named, columns, encoding, image_folder)
         images += found
         wanted += table.named
         read.append(table.columns)
     check_found(len(images), wanted, tree, listed([*parts], limit=3))
     settle_parts(images)
     negatives = any(not image.boxes for image in images)
-    labels = {box.label for image in images for box in image.boxes}
-    settled = settle_labels(labels, read_class_names(tree.root), place=next(iter(parts)))
-    samples.problems += [issue for issue in settled.problems if issue.severity != "error"]
+    names, labels = settle_classes(samples, images, tree, next(iter(parts)))
     if any("label" not in one.places and "attributes" not in one.places for one in read):
         samples.notes.append(f"no column is a label: every box is of the class {ONE_CLASS!r}")
     return box_source(
@@ -150,8 +146,8 @@ def box_table(
             known=read[0].known,
             said_by=read[0].said_by,
             others=read[0].others,
-            classes=settled.labels,
-            class_names=settled.names,
+            classes=labels,
+            class_names=names,
             unlisted="left_out" if negatives else "negatives",
             samples=samples,
         ),
@@ -172,9 +168,7 @@ def _choose(tree: Tree, given: Sequence[str] | None, declared: bool) -> dict[str
             "and say which are meant: --set 'data.source.columns={file: NAME, label: NAME, box: "
             "[NAME, NAME, NAME, NAME]}'."
         )
-    twice = next(
-        ([a, b] for a in tables for b in tables if a < b and tables[a] == tables[b]), None
-    )
+    twice = next(([a, b] for a in tables for b in tables if a < b and tables[a] == tables[b]), None)
     if twice is None and "" in tables.values() and len(tables) > 1:
         twice = [*tables][:2]
     if twice:
@@ -275,9 +269,11 @@ class _Table:
         written = [row[at] for at in self.columns.box]
         if is_empty(written):
             return
-        boxes = boxes_in(written[0]) if len(written) == 1 else boxes_in(" ".join(
-            str(to_number(one)) for one in written
-        ))
+        boxes = (
+            boxes_in(written[0])
+            if len(written) == 1
+            else boxes_in(" ".join(str(to_number(one)) for one in written))
+        )
         if boxes is None:
             problem = f"the box ({', '.join(written)}) is not four numbers"
             self._samples.problem("", place, problem, "Correct it, or delete the row.")

@@ -58,25 +58,29 @@ def to_corners(sides: np.ndarray, coordinates: str) -> np.ndarray:
     return np.stack(found, axis=1)
 
 
-def tell_units(boxes: Boxes) -> str:
+def tell_units(sides: np.ndarray, places: Sequence[str], where: str) -> str:
     """Whether boxes are in "pixels" or in "shares" of width and height.
+
+    Args:
+        sides: (n, 4) as they are written.
+        places, where: As `Boxes` has them.
 
     Raises:
         InputError: Some are in pixels, others in shares.
     """
-    if not len(boxes.sides):
+    if not len(sides):
         return "pixels"
-    small = np.abs(boxes.sides).max(axis=1) <= MOST_SHARE
+    small = np.abs(sides).max(axis=1) <= MOST_SHARE
     shares = 2 * small.sum() >= len(small)
-    fractions = small & (boxes.sides != np.rint(boxes.sides)).any(axis=1)
+    fractions = small & (sides != np.rint(sides)).any(axis=1)
     odd = np.flatnonzero(~small if shares else fractions)
     if not len(odd):
         return "shares" if shares else "pixels"
     kinds = ("shares of width and height", "pixels")
     most, few = kinds if shares else kinds[::-1]
     raise InputError(
-        f"{boxes.where}: most boxes are in {most}, {counted(len(odd), 'box')} of {len(small)} in "
-        f"{few}, the first at {boxes.places[odd[0]]} ({_shown(boxes.sides[odd[0]])}). Correct "
+        f"{where}: most boxes are in {most}, {counted(len(odd), 'box')} of {len(small)} in "
+        f"{few}, the first at {places[odd[0]]} ({_shown(sides[odd[0]])}). Correct "
         "them, or say what all are: --set data.source.units=pixels or --set "
         "data.source.units=shares."
     )
@@ -134,7 +138,13 @@ def outside(corners: np.ndarray, extents: np.ndarray) -> np.ndarray:
     return beyond | (np.maximum(x1, x2) <= 0) | (np.maximum(y1, y2) <= 0)
 
 
-def check_extents(corners: np.ndarray, extents: np.ndarray, where: str, places, files) -> None:
+def check_extents(
+    corners: np.ndarray,
+    extents: np.ndarray,
+    where: str,
+    places: Sequence[str],
+    files: Sequence[str],
+) -> None:
     """Raises an `InputError` where boxes are those of images of another size.
 
     Args:

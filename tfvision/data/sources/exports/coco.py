@@ -47,12 +47,6 @@ def sees(tree: Tree) -> str | None:
     return f"COCO annotations in {listed(files, limit=3)}" if outlined else None
 
 
-def sees_boxes(tree: Tree) -> str | None:
-    """What speaks for boxes alone in COCO's format, which are no masks; None: nothing does."""
-    files = list(coco_files(tree))
-    return f"COCO boxes in {listed(files, limit=3)}" if files and not sees(tree) else None
-
-
 def coco_files(tree: Tree) -> dict[str, str]:
     """Path of each COCO file -> the split that its name or its folder says, or ""."""
     found = {}

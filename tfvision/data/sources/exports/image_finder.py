@@ -13,8 +13,8 @@ IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "photos", "fram
 class ImageFinder:
     """Finds the file that a name in a file of annotations stands for.
 
-    The name counts whole, or without the extension of an image where it has none; where no name of that file is found whole, all of them are taken
-    without their first folders, as few as will do. Of several files with one name that in the
+    The name counts whole, or without an extension where it has none; where no name of that file is
+    found whole, all of them are taken without their first folders, as few as will do. Of several files with one name that in the
     annotations' own folder counts, then one of its split, then one in a folder of images.
 
     Args:

@@ -137,7 +137,8 @@ def several_boxes(path: Path, images: Mapping[str, str]) -> bool:
             of_file.setdefault(cells[found.places["file"]], set()).add(box)
     several = sum(len(boxes) > 1 for boxes in of_file.values())
     empty = any(is_empty(box) for boxes in of_file.values() for box in boxes)
-    listed = len(found.box) == 1 and any(len(boxes_in(*b) or ()) > 1 for s in of_file.values() for b in s)
+    in_one = [boxes_in(*box) for boxes in of_file.values() for box in boxes if len(box) == 1]
+    listed = any(len(boxes or ()) > 1 for boxes in in_one)
     return 10 * several >= max(1, len(of_file)) or empty or listed
 
 
@@ -198,7 +199,8 @@ def _named(
         others = ("corners", "sizes", "centres", "corners_by_axis", "corners_y_first")
     places = {}
     for key, spellings in {"file": NAMES["file"], **OTHERS, "label": LABELS}.items():
-        free = [n for n in spellings if n in names and names.index(n) not in (*box, *places.values())]
+        gone = (*box, *places.values())
+        free = [n for n in spellings if n in names and names.index(n) not in gone]
         if free:
             places[key] = names.index(free[0])
     fitting = [i for i in range(len(header)) if i not in box and _column_names(rows, i, images)]
