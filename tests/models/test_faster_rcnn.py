@@ -233,7 +233,7 @@ def test_mixed_precision_keeps_boxes_and_logits_in_float32():
     [
         ({"version": 3}, "version must be 1 or 2. Received: 3"),
         ({"levels": [3, 5]}, "levels must follow one another"),
-        ({"anchor_sizes": [[8]]}, "anchor_sizes must have a list for each of 2 levels"),
+        ({"anchor_sizes": [[8]]}, "anchor_sizes must have one entry for each of the 2 levels"),
         ({"anchor_sizes": [[8], [8, 9]]}, "Every level must have as many anchors .* 3, 6"),
         ({"sampled": 0}, "sampled must be a whole number of at least 1"),
         ({"positive_share": 0}, "positive_share must be above 0"),

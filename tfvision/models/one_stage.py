@@ -10,7 +10,6 @@ from keras import layers
 from tfvision.detection.anchors import AnchorGrid
 from tfvision.detection.boxes import decode
 from tfvision.detection.matched import Matched, matched_of
-from tfvision.errors import InputError
 from tfvision.models import blocks
 from tfvision.models.detector import DetectionSettings, Detector
 
@@ -130,11 +129,3 @@ def head_layer(filters: int, *, kernel_initializer, bias: float = 0.0, name: str
         dtype="float32",
         name=name,
     )
-
-
-def check_levels(word: str, values: Sequence, levels: int) -> None:
-    """Raises an `InputError` unless there is one of `values` for each level."""
-    if len(values) != levels:
-        raise InputError(
-            f"{word} must have one entry for each of the {levels} levels. Received: {values}."
-        )
