@@ -17,6 +17,8 @@ OPS = Registry(
         "brightness": "tfvision.augment.photometric:brightness",
         "contrast": "tfvision.augment.photometric:contrast",
         "gamma": "tfvision.augment.photometric:gamma",
+        "hsv": "tfvision.augment.photometric:hsv",
+        "channel_gain": "tfvision.augment.photometric:channel_gain",
         "noise": "tfvision.augment.photometric:noise",
         "blur": "tfvision.augment.photometric:blur",
         "sharpen": "tfvision.augment.photometric:sharpen",

@@ -1,4 +1,4 @@
-"""Metrics of segmentation and classification, all computed from confusion matrices."""
+"""Metrics: of masks and labels from confusion matrices, of detections from matches."""
 
 from tfvision.registry import Registry, lazy_names
 
@@ -15,6 +15,19 @@ METRICS = Registry(
     },
 )
 
+DETECTION_METRICS = Registry(
+    "metric",
+    dict.fromkeys(
+        [
+            *("ap", *(f"ap{iou}" for iou in range(50, 100, 5))),
+            *("ap_small", "ap_medium", "ap_large"),
+            *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
+            *("f1", "precision", "recall"),
+        ],
+        "tfvision.metrics.detections:DetectionMetric",
+    ),
+)
+
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     METRICS,
@@ -22,5 +35,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Contract": "tfvision.metrics.contract:Contract",
         "conventions": "tfvision.metrics.contract:conventions",
         "confusion_matrix": "tfvision.metrics.confusion:confusion_matrix",
+        "DetectionMetric": "tfvision.metrics.detections:DetectionMetric",
+        "DetectionEvidence": "tfvision.metrics.detections:DetectionEvidence",
+        "coco_numbers": "tfvision.metrics.coco:coco_numbers",
     },
 )

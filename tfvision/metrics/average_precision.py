@@ -22,6 +22,8 @@ differ by at most one in 101 and the steps of recall.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -140,8 +142,14 @@ class _Curves:
         self._between = sparse.csr_matrix(
             (np.ones(len(places)), (places, unit.T[kept.T])), shape=size
         )
-        own = sparse.csr_matrix((np.ones(size[0]), (np.arange(size[0]), self._unit)), shape=size)
-        self._to_units = sparse.hstack([own.T, -self._between.T]).tocsr()
+
+    @cached_property
+    def _to_units(self) -> sparse.csr_matrix:
+        """(U, 2 P): what right detections gain, and counted ones lose, summed by unit."""
+        places = np.arange(len(self))
+        size = (len(self.truths), len(self))
+        own = sparse.csr_matrix((np.ones(len(self)), (self._unit, places)), shape=size)
+        return sparse.hstack([own, -self._between.T]).tocsr()
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -157,7 +165,7 @@ class _Curves:
         return found
 
     def under(self, w, positives, *, influences: bool) -> tuple[np.ndarray, np.ndarray | None]:
-        """Scores (r,) under weights (U, r), whose sums of truths are given, and influences (U, r)."""
+        """Scores (r,) and influences (U, r) under weights (U, r); `positives` (r,): of truths."""
         thresholds = len(self._ends)
         envelope, points, (seen, found, precision) = self._along(w, positives)
         np.multiply(points, envelope, out=points)
@@ -216,8 +224,8 @@ class _Curves:
                 ufunc.accumulate(part, axis=0, out=part)
                 continue
             rows = list(part)  # NumPy's own way down the columns is ten times as slow
-            for above, row in zip(rows, rows[1:], strict=False):
-                ufunc(above, row, row)
+            for above, row in pairwise(rows):
+                ufunc(above, row, out=row)
 
 
 def _differ(one: Ranked, other: Ranked) -> np.ndarray:

@@ -1,13 +1,13 @@
 """Detections matched to annotated boxes as COCO does it, of all images at once. NumPy only.
 
 The rules are those of `pycocotools.cocoeval.COCOeval.evaluateImg`, so that scores computed from
-the matches equal its scores to the last bit. The IoU is of `x y w h` in its order of operations;
-at a threshold t a detection may take a truth whose IoU is at least min(t, 1 - 1e-10). In order of
-falling score, equal scores as they came, each detection of an image and class takes the truth of
-the largest IoU that is left, of equal ones the last; one that counts goes before one that is
-ignored. A crowd is ignored, may be taken again and again, and its IoU divides by the area of the
-detection. Ignored in an area range are truths whose area lies outside (bounds belong to the
-range), the detections that take ignored truths, and those outside that take none.
+the matches equal its scores to the last bit. The IoU is of `x y w h` in its order of operations.
+In order of falling score, equal scores as they came, each detection of an image and class takes,
+of the truths whose IoU reaches the threshold, the one of the largest IoU that is left, of equal
+ones the last; one that counts goes before one that is ignored. A crowd is ignored, may be taken
+again and again, and its IoU divides by the area of the detection. Ignored in an area range are
+truths whose area lies outside (bounds belong to the range), the detections that take ignored
+truths, and those outside that take none.
 """
 
 from collections.abc import Sequence
@@ -141,7 +141,7 @@ def match(detections: Boxes, truths: Boxes, num_classes: int) -> tuple[np.ndarra
     for rows in _rounds(detection, detections, num_classes):
         d, g = detection[rows], truth[rows]
         free = ~taken[g] | truths.crowd[g][:, None, None]
-        free &= (iou[rows, None] >= np.minimum(THRESHOLDS, 1 - 1e-10))[:, :, None]
+        free &= (iou[rows, None] >= THRESHOLDS)[:, :, None]
         value = better[rows, None] + counts * ~ignored[g]
         value = np.where(free, value[:, None], -1)
         starts = np.flatnonzero(np.diff(d, prepend=-1))

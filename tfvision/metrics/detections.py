@@ -295,6 +295,25 @@ class DetectionEvidence(Evidence):
         return Ratios(by_group(above[:, None], groups), by_group(below[:, None], groups))
 
 
+class DetectionMetric:
+    """A score of detections as a config names it; `DetectionEvidence.measure` computes it.
+
+    Attributes:
+        contract: What is counted.
+
+    Args:
+        num_classes: K.
+        exclude_classes: Classes that are left out.
+
+    Raises:
+        InputError: Classes outside 0..K-1, or none left.
+    """
+
+    def __init__(self, *, num_classes: int, exclude_classes: Sequence[int] = ()):
+        self.contract = Contract(exclude_classes=tuple(exclude_classes))
+        self.contract.check_classes(num_classes)
+
+
 _OF_IMAGES = ("thresholds", "truths", "checksum", "number")
 _OF_DETECTIONS = ("label", "score", "matched", "ignored")
 

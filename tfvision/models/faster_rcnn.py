@@ -94,11 +94,8 @@ class FasterRCNN(Detector):
         by_class: bool = True,
         name: str = "faster_rcnn",
     ):
-        super().__init__(
-            num_classes,
-            DetectionSettings(score_threshold, nms, max_detections, by_class),
-            name=name,
-        )
+        settings = DetectionSettings(score_threshold, nms, max_detections, by_class)
+        super().__init__(num_classes, settings, name=name)
         blocks.check_counts(
             num_classes=num_classes,
             channels=channels,
@@ -108,23 +105,9 @@ class FasterRCNN(Detector):
             proposals_before_nms=proposals_before_nms,
             sampled=sampled,
         )
-        if version not in (1, 2):
-            raise InputError(f"version must be 1 or 2. Received: {version!r}.")
-        if not 0 < positive_share <= 1 or not canonical > 0:
-            raise InputError(
-                "positive_share must be above 0 and at most 1, canonical above 0. Received: "
-                f"{positive_share}, {canonical}."
-            )
+        _check_values(version, positive_share, canonical)
         strides = strides_of(levels)
-        sizes = anchor_sizes or [(4.0 * s, 4.0 * 2**0.5 * s) for s in strides]
-        if len(sizes) != len(strides):
-            raise InputError(
-                f"anchor_sizes must have a list for each of {len(strides)} levels. Received: "
-                f"{len(sizes)}."
-            )
-        self.anchors = AnchorGrid(
-            strides, tuple(anchor_shapes(s, ratios_hw) for s in sizes), anchor_offset
-        )
+        self.anchors = _anchor_grid(strides, anchor_sizes, ratios_hw, anchor_offset)
         self.pooled = tuple(s for s in strides if s <= COARSEST)
         self.stride = self.pooled[-1]
         self.proposals, self.test_proposals = proposals, test_proposals
@@ -211,16 +194,16 @@ class FasterRCNN(Detector):
 
     def _classify(self, maps, boxes, training: bool):
         """Class logits (B, R, K + 1) and deltas (B, R, K or 1, 4) of boxes (B, R, 4)."""
-        count = tf.shape(boxes)[1] if boxes.shape[1] is None else boxes.shape[1]
         own = maps[: len(self.pooled)]
         pooled = roi_align(
             own, self.pooled, boxes, side=SIDE, canonical=self.canonical, xla=self.xla
         )
         pooled = tf.reshape(pooled, [-1, *pooled.shape[2:]])
         logits, deltas = self.box_head(pooled, training=training)
+        shape = [boxes.shape[0] or -1, boxes.shape[1]]
         return (
-            tf.reshape(logits, [-1, count, logits.shape[-1]]),
-            tf.reshape(deltas, [-1, count, deltas.shape[-1] // 4, 4]),
+            tf.reshape(logits, [*shape, logits.shape[-1]]),
+            tf.reshape(deltas, [*shape, deltas.shape[-1] // 4, 4]),
         )
 
     def _matched_anchors(self, logits, deltas, anchors, batch) -> Matched:
@@ -241,6 +224,27 @@ class FasterRCNN(Detector):
             normalise_by="sampled",
             one_class=True,
         )
+
+
+def _check_values(version: int, positive_share: float, canonical: float) -> None:
+    if version not in (1, 2):
+        raise InputError(f"version must be 1 or 2. Received: {version!r}.")
+    if not 0 < positive_share <= 1 or not canonical > 0:
+        raise InputError(
+            "positive_share must be above 0 and at most 1, canonical above 0. Received: "
+            f"{positive_share}, {canonical}."
+        )
+
+
+def _anchor_grid(strides, sizes, ratios_hw, offset: float) -> AnchorGrid:
+    """Anchors of these sizes, 4 and 4 * sqrt(2) strides where none are given, in every ratio."""
+    sizes = sizes or [(4.0 * s, 4.0 * 2**0.5 * s) for s in strides]
+    if len(sizes) != len(strides):
+        raise InputError(
+            f"anchor_sizes must have a list for each of {len(strides)} levels. Received: "
+            f"{len(sizes)}."
+        )
+    return AnchorGrid(strides, tuple(anchor_shapes(s, ratios_hw) for s in sizes), offset)
 
 
 def _rpn(channels: int, anchors: int, *, convs: int) -> keras.Model:
