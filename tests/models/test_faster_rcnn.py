@@ -251,3 +251,29 @@ def test_settings_may_be_replaced_at_prediction():
     assert (settings.score_threshold, settings.nms, settings.max_detections) == (0.05, 0.5, 100)
     with pytest.raises(TypeError, match="scores"):
         small().detections([], (8, 8), scores=0.5)
+
+
+@pytest.mark.slow
+def test_xla_gives_the_same_losses_and_gradients():
+    model, batch = small(), batch_of()
+    value, found = gradients(model, batch)
+    model.xla = True
+    compiled = tf.function(lambda b: gradients(model, b), jit_compile=True, autograph=False)
+    again, others = compiled(batch)
+    np.testing.assert_allclose(again, value, rtol=1e-5)
+    for one, other in zip(found, others, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3, rtol=1e-3)
+
+
+def test_one_graph_serves_every_size_and_number_of_images(model):
+    signature = tf.TensorSpec([None, None, None, 1], tf.float32)
+
+    @tf.function(input_signature=[signature], autograph=False)
+    def predict(images):
+        return model.detections(model(images), tf.shape(images)[1:3], score_threshold=0.0)
+
+    for count, size in ((1, (32, 48)), (3, (16, 16))):
+        images = tf.random.stateless_uniform((count, *size, 1), [count, 5])
+        expected = model.detections(model(images), size, score_threshold=0.0)
+        for key, value in predict(images).items():
+            np.testing.assert_allclose(value, expected[key], atol=1e-3, err_msg=key)
