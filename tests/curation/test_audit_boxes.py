@@ -141,10 +141,10 @@ def test_the_page_pictures_boxes_conflicts_and_anchors(tmp_path, data, own):
 
 
 def test_a_letterbox_shrinks_boxes_and_the_audit_says_so(tmp_path, own, capsys):
-    data = write_set(tmp_path / "large", size=(640, 960))
-    assert audit(tmp_path, data, "--config", own, "--set", "data.image_size=[320,480]") == 0
+    data = write_set(tmp_path / "large", size=(160, 240))
+    assert audit(tmp_path, data, "--config", own, "--set", "data.image_size=[80,120]") == 0
     printed = capsys.readouterr().out
-    assert "network input: 320x480 (height x width), images scaled by 0.5" in printed
+    assert "network input: 80x120 (height x width), images scaled by 0.5" in printed
     assert "below 16: 16; before scaling 1 and 1" in printed
     seen = record(tmp_path)["boxes"]["seen"]
     assert seen["size"][0] == pytest.approx(np.sqrt(30) / 2, abs=1e-3)
