@@ -144,6 +144,9 @@ class FasterRCNN(Detector):
         scores = tf.nn.softmax(logits)[..., :-1]
         return boxes, tf.where(objectness[..., None] > 0, scores, 0.0)
 
+    def proposals_of(self, outputs):
+        return outputs[2], outputs[3]
+
     def training_outputs(self, batch, training=True) -> dict[str, Matched]:
         """Heads `rpn` (`sigmoid`, one class) and `head` (`softmax`), each of what was sampled."""
         maps = self.features(batch["image"], training=training)

@@ -1,6 +1,7 @@
 """From images of any size to boxes in their own pixels; views, tiles and several models."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,22 +63,44 @@ class DetectionPredictor(tf.Module, Predictor):
         padded = super().rows(images)
         return [{k: v[one["classes"] >= 0] for k, v in one.items()} for one in padded]
 
+    def proposals(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Boxes (B, R, 4) and scores (B, R) of the first of two stages, in pixels of the images
+        (B, H, W, C) float32; None of a detector of one stage."""
+        seen, _, back = self._seen(tf.constant(images))
+        found = self.model.proposals_of(self.model(seen, training=False))
+        return None if found is None else (back(found[0]).numpy(), found[1].numpy())
+
+    def anchors(self, images: np.ndarray) -> np.ndarray | None:
+        """All anchors (A, 4) in pixels of images (B, H, W, C) of one size, cut at their edges;
+        None where the detector has none."""
+        grid = self.model.anchors
+        if grid is None:
+            return None
+        seen, _, back = self._seen(tf.constant(images))
+        height, width = seen.shape[1:3]
+        levels = grid.of([(-(-height // s), -(-width // s)) for s in grid.strides])
+        return np.asarray(back(tf.constant(np.concatenate(levels))))
+
     def _serve(self, image):
+        seen, size, back = self._seen(image)
+        found = self._found(seen, size)
+        return {**found, "boxes": back(found["boxes"])}
+
+    def _seen(self, image):
+        """Images as the detector sees them, their (height, width) in it without padding, and
+        what brings boxes back to pixels of the images as they came."""
         own = tf.shape(image)[1:3]
         if self.size is None:
-            return self._found(self._padded(image), own)
+            return self._padded(image), own, lambda boxes: boxes
         if self._stretch:
-            seen = resize_image(image, self.size)
-            found = self._found(seen, tf.constant(self.size))
             sides = tf.cast(tf.tile(own[::-1], [2]), tf.float32)
             scale = sides / tf.constant([*self.size[::-1]] * 2, tf.float32)
-            return {**found, "boxes": found["boxes"] * scale}
+            seen = resize_image(image, self.size)
+            return seen, tf.constant(self.size), lambda boxes: boxes * scale
         seen = letterbox_image(image, self.size, enlarge=self._enlarge)
         factor = letterbox_scale(own, self.size, enlarge=self._enlarge)
-        inside = tf.cast(own, tf.float32) * factor
-        found = self._found(seen, inside)
-        boxes = boxes_from_letterbox(found["boxes"], own, self.size, enlarge=self._enlarge)
-        return {**found, "boxes": boxes}
+        back = partial(boxes_from_letterbox, own_size=own, size=self.size, enlarge=self._enlarge)
+        return seen, tf.cast(own, tf.float32) * factor, back
 
     def _padded(self, image):
         height, width = tf.shape(image)[1], tf.shape(image)[2]
