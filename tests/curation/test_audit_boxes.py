@@ -127,6 +127,21 @@ def test_findings_name_images_and_boxes_and_what_to_type(tmp_path, data, own):
     assert "Recall at 0.5 is below 0.9 for dog 0.25: try --set 'model." in unreached["reading"]
 
 
+def test_a_label_that_is_left_out_is_a_conflict_too_and_an_exclude_list_counts(tmp_path, data, own):
+    with open(data / "boxes.csv", "a") as file:
+        file.write("images/07.png,11,6,31,26,dog\nimages/08.png,12,6,32,26,dog\n")
+    (tmp_path / "no.csv").write_text("id,reason,evidence\n08,,\n")
+    assert audit(tmp_path, data, "--config", own, "--exclude", tmp_path / "no.csv") == 0
+    (found,) = (f for f in record(tmp_path)["findings"] if f["kind"] == "conflicting_box_labels")
+    assert [member["id"] for member in found["members"]] == ["04", "07"]
+    left_out = "dog (11, 6, 31, 26), left out; counted as cat"
+    assert found["evidence"]["boxes"]["07"] == [left_out]
+    assert left_out in (tmp_path / "out" / "audit.html").read_text()
+    sets = ("--config", own, "--set", "data.source.conflicts=none")
+    assert audit(tmp_path, data, *sets, out="none") == 0
+    assert "images/07.png,11.0,6.0,31.0,26.0" in (tmp_path / "none" / "boxes.csv").read_text()
+
+
 def test_the_page_pictures_boxes_conflicts_and_anchors(tmp_path, data, own):
     audit(tmp_path, data, "--config", own)
     text = (tmp_path / "out" / "audit.html").read_text()
@@ -141,10 +156,10 @@ def test_the_page_pictures_boxes_conflicts_and_anchors(tmp_path, data, own):
 
 
 def test_a_letterbox_shrinks_boxes_and_the_audit_says_so(tmp_path, own, capsys):
-    data = write_set(tmp_path / "large", size=(640, 960))
-    assert audit(tmp_path, data, "--config", own, "--set", "data.image_size=[320,480]") == 0
+    data = write_set(tmp_path / "large", size=(160, 240))
+    assert audit(tmp_path, data, "--config", own, "--set", "data.image_size=[80,120]") == 0
     printed = capsys.readouterr().out
-    assert "network input: 320x480 (height x width), images scaled by 0.5" in printed
+    assert "network input: 80x120 (height x width), images scaled by 0.5" in printed
     assert "below 16: 16; before scaling 1 and 1" in printed
     seen = record(tmp_path)["boxes"]["seen"]
     assert seen["size"][0] == pytest.approx(np.sqrt(30) / 2, abs=1e-3)

@@ -110,7 +110,7 @@ def test_one_label_twice_is_a_note_and_a_little_overlap_is_nothing():
 
 def test_a_label_that_the_reader_left_out_contradicts_the_one_it_kept():
     kept = fact((5, 5, 9, 9, 1), (1, 1, 4, 4, 0))
-    (conflict,) = one_object_twice([kept], NAMES, [[((5.0, 5.0, 9.0, 9.0), "cat")]])
+    (conflict,) = one_object_twice([kept], NAMES, [[((5.0, 5.0, 9.0, 9.0), 0)]])
     assert conflict.evidence["rows"] == {0: [0]}
     assert conflict.evidence["boxes"][0] == ["cat (5, 5, 9, 9), left out; counted as dog"]
     assert "1 box of these is left out of training (data.source.conflicts)" in conflict.reading
