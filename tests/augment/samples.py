@@ -28,6 +28,26 @@ def make_region(shape, seed=0):
     return tf.constant(np.random.default_rng([seed, 1]).integers(0, 2, shape), tf.uint8)
 
 
+def round_sample(top, left, bottom, right, size=(40, 48)):
+    """One bright ellipse with its label, its box and its class."""
+    y, x = np.ogrid[: size[0], : size[1]]
+    away = ((2 * y + 1 - top - bottom) / (bottom - top)) ** 2
+    away = away + ((2 * x + 1 - left - right) / (right - left)) ** 2
+    mask = np.where(away <= 1, 3, 0).astype(np.int32)
+    return {
+        "image": tf.constant(mask[..., None] / 3, tf.float32),
+        "mask": tf.constant(mask),
+        "boxes": tf.constant([[left, top, right, bottom]], tf.float32),
+        "classes": tf.constant([5]),
+    }
+
+
+def hull_of(marked):
+    """(4,) `x1 y1 x2 y2` of the pixels (H, W) that are true."""
+    rows, columns = np.nonzero(marked)
+    return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+
+
 def column_sample(height=5, width=8):
     """Image and mask hold 10 * row + column (the image 0.01 of it), so any move shows."""
     places = 10 * np.arange(height)[:, None] + np.arange(width)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.augment.samples import assert_same, make_sample
+from tests.augment.samples import assert_same, hull_of, make_sample, round_sample
 from tfvision.augment import albumentations, flip_lr
 from tfvision.errors import InputError
 
@@ -69,6 +69,14 @@ def test_boxes_follow_and_leave_with_their_classes():
     assert out["boxes"].shape == (0, 4)
     assert out["classes"].shape == (0,)
     assert out["classes"].dtype == tf.int32
+
+
+def test_the_box_of_a_turned_round_object_is_its_box():
+    sample = round_sample(40, 60, 104, 124, size=(160, 160))
+    turn = {"name": "Affine", "rotate": (30, 30), "p": 1.0}
+    out = albumentations([turn])(sample, [0, 0])
+    drawn = hull_of(out["mask"].numpy() == 3)
+    np.testing.assert_allclose(out["boxes"][0], drawn, atol=1.01)
 
 
 def test_boxes_need_classes():

@@ -5,7 +5,13 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from tests.augment.samples import assert_same, column_sample, make_sample
+from tests.augment.samples import (
+    assert_same,
+    column_sample,
+    hull_of,
+    make_sample,
+    round_sample,
+)
 from tfvision.augment import flip_lr, flip_ud, rotate, scale, translate
 from tfvision.augment.affine import Affine, apply_run, make_border
 
@@ -84,18 +90,6 @@ def test_resampling_against_scipy(mode, height, width):
     np.testing.assert_array_equal(out["mask"], expected)
 
 
-def blob_sample():
-    """One bright block with its label and its box."""
-    image, mask = np.zeros((40, 48, 1), np.float32), np.zeros((40, 48), np.int32)
-    image[14:22, 25:35], mask[14:22, 25:35] = 1.0, 3
-    return {
-        "image": tf.constant(image),
-        "mask": tf.constant(mask),
-        "boxes": tf.constant([[25.0, 14.0, 35.0, 22.0]]),
-        "classes": tf.constant([5]),
-    }
-
-
 @pytest.mark.parametrize(
     "op",
     [
@@ -110,17 +104,17 @@ def blob_sample():
 def test_image_mask_and_box_move_together(op):
     moved = 0
     for s in range(12):
-        out = op(blob_sample(), [s, 1])
+        sample = round_sample(14, 25, 22, 35)
+        out = op(sample, [s, 1])
         marked = out["mask"].numpy() == 3
         bright = out["image"].numpy()[..., 0]
-        moved += not marked[14:22, 25:35].all()
+        moved += not np.array_equal(out["mask"], sample["mask"])
         rows, columns = np.nonzero(marked)
         weights = bright / bright.sum()
         # A nearest mask rounds each edge by up to half a pixel, so its middle too.
         assert (weights.sum(axis=1) @ np.arange(40)) == pytest.approx(rows.mean(), abs=0.5)
         assert (weights.sum(axis=0) @ np.arange(48)) == pytest.approx(columns.mean(), abs=0.5)
-        hull = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-        np.testing.assert_allclose(out["boxes"][0], hull, atol=1.01)
+        np.testing.assert_allclose(out["boxes"][0], hull_of(marked), atol=1.01)
         np.testing.assert_array_equal(out["classes"], [5])
     assert moved > 2
 
@@ -139,20 +133,85 @@ def test_boxes_of_a_flip_and_of_a_shift_are_exact():
     )
 
 
-def test_a_turned_box_is_the_hull_of_its_corners():
+def turn(degrees, **border):
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return fixed([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], **border)
+
+
+def test_a_quarter_turn_takes_the_sides_with_it():
     """A quarter turn of a square image takes a w x h box to a h x w box."""
     sample = {"image": tf.zeros([10, 10, 1]), "boxes": tf.constant([[1.0, 2.0, 4.0, 3.0]])}
-    out = fixed([[0, -1, 0], [1, 0, 0], [0, 0, 1]])(sample, [0, 0])
     # Output (x, y) reads input (-y, x) about (5, 5): x in 1..4 -> y out 9..6, y 2..3 -> x 2..3.
-    np.testing.assert_allclose(out["boxes"], [[2, 6, 3, 9]], atol=1e-6)
-    eighth = math.sqrt(0.5)
-    out = fixed([[eighth, -eighth, 0], [eighth, eighth, 0], [0, 0, 1]])(
-        {"image": tf.zeros([10, 10, 1]), "boxes": tf.constant([[4.0, 4.0, 6.0, 6.0]])}, [0, 0]
-    )
-    reach = math.sqrt(2)
-    np.testing.assert_allclose(
-        out["boxes"], [[5 - reach, 5 - reach, 5 + reach, 5 + reach]], atol=1e-5
-    )
+    np.testing.assert_allclose(turn(90)(sample, [0, 0])["boxes"], [[2, 6, 3, 9]], atol=1e-6)
+
+
+def iou(one, other):
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    inner = np.prod(np.maximum(sides, 0))
+    return inner / (np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - inner)
+
+
+@pytest.mark.parametrize("degrees", [10, -25, 45])
+def test_the_box_of_a_turned_round_object_is_its_box(degrees):
+    sample = round_sample(40, 60, 104, 124, size=(160, 160))
+    out = turn(degrees, fill_label=0)(sample, [0, 0])
+    drawn = hull_of(out["mask"].numpy() == 3)
+    assert iou(out["boxes"].numpy()[0], drawn) > 0.95
+    np.testing.assert_allclose(out["boxes"][0, 2:] - out["boxes"][0, :2], [64, 64], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[0.8, -0.3, 2], [0.25, 1.2, -5], [0, 0, 1]],  # a turn, a shear, a stretch
+        [[1.05, 0.1, 3], [-0.1, 0.9, 1], [2e-3, -1e-3, 1]],
+        [[0.9, 0.0, 0], [0.0, 0.9, 0], [-3e-3, 2e-3, 1]],
+    ],
+    ids=["affine", "perspective", "slant"],
+)
+def test_a_box_becomes_the_hull_of_its_ellipse_point_by_point(matrix):
+    boxes = np.float32([[20, 15, 60, 35], [90, 40, 94, 80], [70.5, 50.25, 73, 52]])
+    sample = {
+        "image": tf.zeros([100, 120, 1]),
+        "boxes": tf.constant(boxes),
+        "classes": tf.constant([4, 5, 6]),
+    }
+    op = Affine(fixed(matrix).matrix, fixed(matrix).border, projective=True)
+    out = op(sample, [0, 0])
+    turns = np.linspace(0, 2 * np.pi, 20001)
+    circle = np.stack([np.cos(turns), np.sin(turns)], -1)
+    for box, found in zip(boxes, out["boxes"].numpy(), strict=True):
+        points = (box[:2] + box[2:]) / 2 + circle * (box[2:] - box[:2]) / 2 - [60, 50]
+        moved = np.c_[points, np.ones(len(points))] @ np.linalg.inv(matrix).T
+        moved = moved[:, :2] / moved[:, 2:] + [60, 50]
+        hull = np.r_[moved.min(0), moved.max(0)]
+        np.testing.assert_allclose(found, np.clip(hull, 0, [120, 100, 120, 100]), atol=1e-4)
+    np.testing.assert_array_equal(out["classes"], [4, 5, 6])
+
+
+def test_a_box_that_reaches_the_horizon_is_dropped():
+    """Of w = 1 - x / 30 the inverse has 1 + x / 30: 30 pixels left of the middle is no place."""
+    matrix = [[1, 0, 0], [0, 1, 0], [-1 / 30, 0, 1]]
+    sample = {
+        "image": tf.zeros([40, 100, 1]),
+        "boxes": tf.constant([[0.0, 10, 15, 30], [15.0, 10, 25, 30], [50.0, 10, 60, 30]]),
+        "classes": tf.constant([1, 2, 3]),
+    }
+    op = Affine(fixed(matrix).matrix, fixed(matrix).border, projective=True)
+    out = op(sample, [0, 0])
+    np.testing.assert_array_equal(out["classes"], [3])
+    assert np.all(np.isfinite(out["boxes"]))
+
+
+def test_a_box_is_never_of_no_area_even_where_any_share_may_be_seen():
+    """In view are 4e-6 pixels, fewer than a float32 tells at 500 from none."""
+    sample = {
+        "image": tf.zeros([6, 504, 1]),
+        "boxes": tf.constant([[0.0, 1, 4, 3], [2.0, 1, 6, 3]]),
+        "classes": tf.constant([1, 2]),
+    }
+    out = shift(504 - 4e-6, 0, min_visibility=0)(sample, [0, 0])
+    assert len(out["boxes"]) == len(out["classes"]) == 0
 
 
 @pytest.mark.parametrize(("right", "kept"), [(2, 2), (5, 2), (6, 1), (9, 1), (10, 0), (20, 0)])

@@ -54,7 +54,7 @@ def test_merged_draws_are_those_of_each_op_alone():
     for s in range(4):
         merged = compose(ops)(sample, [s, 3])["boxes"]
         apart = one_by_one(ops, sample, [s, 3])["boxes"]
-        # Hulls of hulls are larger, but share their middle.
+        # The ellipse in the hull of an ellipse is another one, but shares its middle.
         np.testing.assert_allclose(
             merged[:, :2] + merged[:, 2:], apart[:, :2] + apart[:, 2:], atol=1e-3
         )

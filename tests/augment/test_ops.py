@@ -24,6 +24,8 @@ ARGUMENTS = {
     "brightness": ({}, ()),
     "contrast": ({}, ()),
     "gamma": ({}, ()),
+    "hsv": ({"max_hue": 0.5, "max_saturation": 1.0, "max_value": 1.0}, ()),
+    "channel_gain": ({"minimum": 0.5, "maximum": 2.0}, ()),
     "noise": ({}, ()),
     "blur": ({"max_sigma": 8}, ()),  # a small sigma changes no bit, and would blur `p`
     "sharpen": ({}, ()),
@@ -56,6 +58,11 @@ SPECS = {
 }
 
 
+def sample_for(name, **options):
+    """What the op takes: of colours if it needs them."""
+    return make_sample(**({"channels": 3} if name == "hsv" else {}) | options)
+
+
 def build(name, p=1.0, **changes):
     return OPS[name](**{**ARGUMENTS[name][0], **changes}, p=p)
 
@@ -71,6 +78,8 @@ def test_every_op_is_tested():
 @each_op
 @pytest.mark.parametrize("channels", [1, 3])
 def test_eager_and_tf_data_agree(name, channels):
+    if (name, channels) == ("hsv", 1):
+        pytest.skip("grey has no colours: test_photometric.py")
     op, sample = build(name, p=0.7), make_sample(channels=channels)
     piped = tf.data.Dataset.from_tensor_slices(seeds(6)).map(
         lambda seed: op(sample, seed), num_parallel_calls=2
@@ -92,7 +101,7 @@ def test_a_size_known_only_at_run_time_changes_nothing(name):
 
 @each_op
 def test_same_seed_same_sample_other_seed_other_sample(name):
-    op, sample = build(name), make_sample()
+    op, sample = build(name), sample_for(name)
     first = [op(sample, seed) for seed in seeds(8)]
     for out, seed in zip(first, seeds(8), strict=True):
         assert_same(out, op(sample, seed))
@@ -116,7 +125,7 @@ def test_p_0_is_the_identity(name):
 def test_p_is_the_share_of_changed_samples(name):
     if name == "crop":
         pytest.skip("p of crop chooses between a random place and the middle: test_crop.py")
-    sample = make_sample(parts=())
+    sample = sample_for(name, parts=())
 
     def share(p, count):
         op = build(name, p=p)
@@ -151,8 +160,8 @@ def test_shapes_dtypes_and_other_keys_stay(name):
 @each_op
 @pytest.mark.parametrize("parts", [(), ("mask",), ("boxes",)])
 def test_works_without_mask_or_boxes_and_draws_the_same(name, parts):
-    op, whole = build(name), make_sample()
-    sample = make_sample(parts=parts)
+    op, whole = build(name), sample_for(name)
+    sample = sample_for(name, parts=parts)
     for seed in seeds(3):
         out, full = op(sample, seed), op(whole, seed)
         assert_same(out, {key: full[key] for key in sample})
@@ -161,7 +170,7 @@ def test_works_without_mask_or_boxes_and_draws_the_same(name, parts):
 @each_op
 def test_labels_stay_labels(name):
     """Never a label that was not there, save the declared fill: masks are not blended."""
-    op, sample = build(name), make_sample()
+    op, sample = build(name), sample_for(name)
     sample["mask"] = tf.where(sample["mask"] > 1, 40, 2)
     allowed = {2, 40, *ARGUMENTS[name][1]}
     for seed in seeds(20):
@@ -170,7 +179,7 @@ def test_labels_stay_labels(name):
 
 @each_op
 def test_a_region_moves_with_the_mask_and_0_comes_in(name):
-    sample = make_sample()
+    sample = sample_for(name)
     sample["region"] = tf.cast(sample["mask"] == 3, tf.uint8)
     # What hides pixels of the mask does not move them: the object is still there.
     op = build(name, **({"fill_label": None} if ARGUMENTS[name][1] == (7,) else {}))
@@ -189,8 +198,30 @@ def test_image_stays_in_range(name):
 
 
 @each_op
+def test_boxes_stay_in_the_image_and_have_an_area(name):
+    """Large and small ones, some at the edge; what comes out has its class, which is its own."""
+    boxes = [[0, 0, 16, 12], [0, 0, 1, 1], [15.5, 3, 16, 3.25], [3, 11, 9, 12], [7, 5, 7.5, 9]]
+    sample = {
+        **sample_for(name, parts=()),
+        "boxes": tf.constant(boxes, tf.float32),
+        "classes": tf.range(5),
+    }
+    op, counts = build(name), set()
+    for seed in seeds(12):
+        out = op(sample, seed)
+        found, (height, width) = out["boxes"].numpy(), out["image"].shape[:2]
+        assert out["boxes"].dtype == tf.float32
+        assert np.all(found >= 0)
+        assert np.all(found <= [width, height, width, height])
+        assert np.all(found[:, 2:] > found[:, :2])
+        assert len(out["classes"]) == len(set(out["classes"].numpy())) == len(found)
+        counts.add(len(found))
+    assert max(counts) > 1
+
+
+@each_op
 def test_the_sample_that_came_in_is_left_alone(name):
-    sample, copy = make_sample(), make_sample()
+    sample, copy = sample_for(name), sample_for(name)
     build(name)(sample, [0, 1])
     assert_same(sample, copy)
 
@@ -231,6 +262,13 @@ def test_p_must_be_a_probability(name, p):
         ("gamma", {"maximum": "2"}, "maximum must be a number"),
         ("noise", {"stddev": -1}, "stddev must be a number from 0 to 1"),
         ("blur", {"max_sigma": 0}, "max_sigma must be a number from 0.001 to 100"),
+        ("blur", {"min_sigma": 9}, "min_sigma must be a number from 0 to 8, got 9"),
+        ("blur", {"kernel": 4}, "kernel must be odd, so that it has a middle, got 4"),
+        ("blur", {"kernel": 1}, "kernel must be a whole number from 3 up, got 1"),
+        ("hsv", {"max_hue": 30}, "max_hue must be a number from 0 to 0.5, got 30"),
+        ("hsv", {"max_saturation": -1}, "max_saturation must be a number from 0 to 10"),
+        ("hsv", {"max_value": "1"}, "max_value must be a number from 0 to 10, got '1'"),
+        ("channel_gain", {"minimum": 0}, "channel_gain: minimum and maximum are factors"),
         ("sharpen", {"max_amount": 0}, "max_amount must be a number from 0.001 to 10"),
         ("sharpen", {"sigma": 0}, "sigma must be a number from 0.1 to 100"),
         ("jpeg_quality", {"minimum": 0}, "minimum must be a whole number from 1 up, got 0"),

@@ -1,3 +1,4 @@
+import colorsys
 import io
 
 import cv2
@@ -10,8 +11,10 @@ from tests.augment.samples import make_sample
 from tfvision.augment import (
     blur,
     brightness,
+    channel_gain,
     contrast,
     gamma,
+    hsv,
     jpeg_quality,
     negative,
     noise,
@@ -72,6 +75,78 @@ def test_gamma_is_a_power_and_keeps_black_and_white():
         assert np.all(images(gamma(), grey(value), 5) == value)
 
 
+def colours():
+    """(8, 9, 3): random colours, and black, white, grey, the primaries, one with equal channels."""
+    image = np.random.default_rng(4).random((8, 9, 3), dtype=np.float32)
+    image[0, :8] = [[0, 0, 0], [1, 1, 1], [0.5] * 3, *np.eye(3), [0.4, 0.4, 0.1], [0.2, 0.9, 0.9]]
+    return image
+
+
+def drawn_hsv(before, after):
+    """Turn and factors that a seed drew, read off the random colours by colorsys."""
+    one, other = (
+        np.array([colorsys.rgb_to_hsv(*pixel) for pixel in image[1:].reshape(-1, 3).tolist()])
+        for image in (before, after)
+    )
+    inside = (other[:, 1:] < 0.999).all(1) & (one[:, 1:] > 0.1).all(1)
+    turn = (other[inside, 0] - one[inside, 0] + 0.5) % 1 - 0.5
+    return np.median(turn), *np.median(other[inside, 1:] / one[inside, 1:], axis=0)
+
+
+def test_hsv_against_colorsys_pixel_by_pixel():
+    image = colours()
+    out = images(hsv(max_hue=0.1, max_saturation=0.5, max_value=0.4), {"image": image}, 60)
+    drawn = np.array([drawn_hsv(image, each) for each in out])
+    for each, (turn, more, brighter) in zip(out[:12], drawn, strict=False):
+        for pixel, found in zip(image.reshape(-1, 3), each.reshape(-1, 3), strict=True):
+            h, s, v = colorsys.rgb_to_hsv(*pixel.tolist())
+            wanted = colorsys.hsv_to_rgb((h + turn) % 1, min(s * more, 1), min(v * brighter, 1))
+            np.testing.assert_allclose(found, wanted, atol=2e-5)
+    for column, (least, most) in zip(
+        drawn.T, ((-0.1, 0.1), (1 / 1.5, 1.5), (1 / 1.4, 1.4)), strict=True
+    ):
+        spread = most - least
+        assert least - 1e-4 <= column.min() < least + 0.2 * spread
+        assert most - 0.2 * spread < column.max() <= most + 1e-4
+    assert np.all((out >= 0) & (out <= 1))
+
+
+@pytest.mark.parametrize(
+    ("argument", "moved"), [("max_hue", 0), ("max_saturation", 1), ("max_value", 2)]
+)
+def test_each_argument_of_hsv_moves_its_own_part(argument, moved):
+    still = {"max_hue": 0, "max_saturation": 0, "max_value": 0}
+    image = colours()
+    out = images(hsv(**{**still, argument: 0.3}), {"image": image}, 5)
+    for each in out:
+        drawn = np.array(drawn_hsv(image, each)) - [0, 1, 1]
+        assert abs(drawn[moved]) > 1e-3
+        np.testing.assert_allclose(np.delete(drawn, moved), 0, atol=1e-5)
+
+
+def test_grey_pixels_have_no_hue_and_grey_images_are_refused():
+    image = np.repeat(colours()[..., :1], 3, -1)
+    out = images(hsv(max_hue=0.5, max_saturation=1.0, max_value=0), {"image": image}, 5)
+    np.testing.assert_allclose(out, np.broadcast_to(image, out.shape), atol=1e-6)
+    with pytest.raises(InputError, match=r"hsv: changes colours, .* 3 channels, this one has 1"):
+        hsv()(make_sample(channels=1), [0, 0])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channel_gain_multiplies_each_channel_by_one_factor(channels):
+    image = 0.1 + 0.3 * colours()[..., :channels]
+    out = images(channel_gain(minimum=0.5, maximum=2.0), {"image": image})
+    factors = out / image
+    np.testing.assert_allclose(factors, factors[:, :1, :1] + 0 * factors, rtol=1e-5)
+    factors = factors[:, 0, 0]
+    assert 0.5 - 1e-5 <= factors.min() < 0.53
+    assert 1.9 < factors.max() <= 2.0 + 1e-5
+    if channels == 3:
+        assert abs(np.corrcoef(np.log(factors).T)[0, 1]) < 0.2
+    bright = channel_gain(2.0, 2.0)({"image": colours()}, [0, 0])["image"]
+    np.testing.assert_array_equal(bright, np.minimum(2 * colours(), 1))
+
+
 def test_noise_has_its_deviation_and_is_fresh_for_every_pixel_and_seed():
     added = images(noise(stddev=0.1), grey()) - 0.5
     assert added.std() == pytest.approx(0.1, rel=0.05)
@@ -96,6 +171,25 @@ def test_blur_against_opencv(channels):
         expected = cv2.GaussianBlur(image, (11, 11), sigma, borderType=cv2.BORDER_REFLECT_101)
         out = op(sample, tf.constant([s, 11]))["image"]
         np.testing.assert_allclose(out, expected.reshape(image.shape), atol=2e-5)
+
+
+def test_blur_of_a_fixed_kernel_against_opencv():
+    """The kernel of digit readers: 3 pixels, a deviation of 0.3 to 0.8."""
+    op = blur(max_sigma=0.8, min_sigma=0.3, kernel=3)
+    impulse = np.zeros([5, 5, 1], np.float32)
+    impulse[2, 2] = 1.0
+    spread = images(op, {"image": tf.constant(impulse)}, 200)[..., 0]
+    assert np.all(spread[:, [0, 4]] == 0)
+    sigmas = np.sqrt(0.5 / np.log(spread[:, 2, 2] / spread[:, 2, 1]))
+    assert 0.3 - 1e-4 <= sigmas.min() < 0.31
+    assert 0.79 < sigmas.max() <= 0.8 + 1e-4
+    sample = make_sample(13, 17, channels=3)
+    for s, sigma in enumerate(sigmas[:5]):
+        expected = cv2.GaussianBlur(
+            sample["image"].numpy(), (3, 3), float(sigma), borderType=cv2.BORDER_REFLECT_101
+        )
+        out = op(sample, tf.constant([s, 11], tf.int64))["image"]
+        np.testing.assert_allclose(out, expected, atol=2e-5)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 6), (2, 3), (7, 5)])

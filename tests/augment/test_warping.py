@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from tests.augment.samples import column_sample, make_sample
+from tests.augment.samples import column_sample, hull_of, make_sample, round_sample
 from tfvision.augment import compose, elastic, grid_distortion, perspective, rotate, scale
 from tfvision.augment.affine import Affine, make_border
 from tfvision.augment.warping import elastic_shifts, warp
@@ -132,18 +132,6 @@ def test_perspective_is_the_homography_of_opencv():
         np.testing.assert_array_equal(out["mask"].numpy()[clear], expected[clear])
 
 
-def blob(top, left, bottom, right, size=(40, 48)):
-    """One bright block with its label and its box."""
-    mask = np.zeros(size, np.int32)
-    mask[top:bottom, left:right] = 3
-    return {
-        "image": tf.constant(mask[..., None] / 3, tf.float32),
-        "mask": tf.constant(mask),
-        "boxes": tf.constant([[left, top, right, bottom]], tf.float32),
-        "classes": tf.constant([5]),
-    }
-
-
 @pytest.mark.parametrize(
     "op",
     [
@@ -157,14 +145,14 @@ def blob(top, left, bottom, right, size=(40, 48)):
 def test_image_mask_and_box_move_together(op):
     moved = 0
     for s in range(10):
-        out = op(blob(14, 20, 22, 32), tf.constant([s, 1], tf.int64))
+        sample = round_sample(14, 20, 22, 32)
+        out = op(sample, tf.constant([s, 1], tf.int64))
         marked = out["mask"].numpy() == 3
-        moved += not marked[14:22, 20:32].all()
-        rows, columns = np.nonzero(marked)
-        hull = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-        np.testing.assert_allclose(out["boxes"][0], hull, atol=1.01)
+        moved += not np.array_equal(out["mask"], sample["mask"])
+        np.testing.assert_allclose(out["boxes"][0], hull_of(marked), atol=1.01)
         weights = out["image"].numpy()[..., 0] / out["image"].numpy().sum()
-        assert (weights.sum(axis=1) @ np.arange(40)) == pytest.approx(rows.mean(), abs=0.5)
+        middle = np.nonzero(marked)[0].mean()
+        assert (weights.sum(axis=1) @ np.arange(40)) == pytest.approx(middle, abs=0.5)
         np.testing.assert_array_equal(out["classes"], [5])
     assert moved > 4
 
@@ -173,8 +161,9 @@ def test_image_mask_and_box_move_together(op):
 def test_boxes_that_leave_the_image_are_dropped_with_their_class(op):
     counts = set()
     for s in range(25):
-        out = op(blob(0, 0, 4, 5), [s, 7])
-        shown = (out["mask"].numpy() == 3).sum() / 20
+        sample = round_sample(0, 0, 4, 5)
+        out = op(sample, [s, 7])
+        shown = np.sum(out["mask"] == 3) / np.sum(sample["mask"] == 3)
         assert len(out["boxes"]) == len(out["classes"])
         if shown == 0:
             assert len(out["boxes"]) == 0

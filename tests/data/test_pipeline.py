@@ -9,15 +9,18 @@ import tensorflow as tf
 from tfvision.augment import (
     brightness,
     compose,
+    copy_paste,
     crop,
     cutmix,
     flip_lr,
     flip_ud,
+    hsv,
     mixup,
     noise,
     rotate,
 )
 from tfvision.data.pipeline import Samples, fold_in, scoring_batches, training_batches
+from tfvision.errors import InputError
 
 COUNT = 10
 AUGMENT = compose([flip_lr(p=0.5), rotate(max_degrees=20), brightness(max_delta=0.3), noise()])
@@ -407,6 +410,14 @@ def test_boxes_follow_what_they_surround_through_flips_and_crops():
                 assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
                 seen += 1
     assert seen > 30
+
+
+def test_what_an_op_refuses_is_said_in_its_own_words():
+    samples = make(boxes=True)
+    with pytest.raises(InputError, match=r"^hsv: changes colours"):
+        training_batches(samples, batch_size=2, seed=0, augment=compose([hsv()]))
+    with pytest.raises(InputError, match=r"^copy_paste: the batch has boxes"):
+        training_batches(samples, batch_size=2, seed=0, mix=copy_paste(classes=[1]))
 
 
 def test_take_and_other_names_than_the_known_ones():

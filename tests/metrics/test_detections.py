@@ -252,6 +252,15 @@ def test_images_are_taken_joined_and_scored_alone():
     assert np.array_equal(found.image_scores("ap", None), alone, equal_nan=True)
 
 
+def test_no_images_have_no_score():
+    found = evidence(*random_case(5)).take([])
+    assert (len(found), found.num_classes) == (0, 3)
+    assert {key for key, value in found.summary(None).items() if value is not None} == {
+        "num_images",
+        "per_class_ap",
+    }
+
+
 @pytest.mark.parametrize("ruled", [False, True])
 def test_a_file_gives_back_what_was_written(tmp_path, ruled):
     found = evidence(*random_case(7))

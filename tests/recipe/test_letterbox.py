@@ -7,13 +7,13 @@ from PIL import Image
 
 from tests.data.test_truth import BOXES, IMAGES
 from tests.recipe.test_read import prepared
+from tfvision.recipe.input_size import letterbox_size, scale_factors
 from tfvision.recipe.letterbox import (
     PAD_VALUE,
     boxes_from_letterbox,
     boxes_to_letterbox,
     letterbox_image,
     letterbox_scale,
-    letterbox_size,
 )
 from tfvision.recipe.read import decode
 
@@ -38,6 +38,11 @@ def noise(height, width, channels=3):
 def test_the_factor_is_the_largest_that_fits(own, size, factor, enlarged):
     assert float(letterbox_scale(own, size)) == pytest.approx(factor, abs=1e-7)
     assert float(letterbox_scale(own, size, enlarge=True)) == pytest.approx(enlarged, abs=1e-7)
+    for grow, expected in ((False, factor), (True, enlarged)):  # without TensorFlow
+        found = scale_factors(np.array([own]), size, fit="pad", enlarge=grow)
+        np.testing.assert_allclose(found, [[expected] * 2], atol=1e-7)
+    stretched = scale_factors(np.array([own]), size, fit="stretch")
+    np.testing.assert_allclose(stretched, [[size[0] / own[0], size[1] / own[1]]])
 
 
 def test_an_image_that_fits_is_copied_and_grey_is_added_right_and_below():

@@ -73,7 +73,12 @@ def random_case(seed: int, *, images: int = 5, classes: int = 3, ties: bool | No
 
 
 def pycoco(answers, truths, num_classes: int) -> COCOeval:
-    """pycocotools' evaluation, accumulated and summarised; annotations are numbered from 1."""
+    """pycocotools' evaluation, accumulated and summarised."""
+    return evaluated(*coco_rows(answers, truths), len(truths), num_classes)
+
+
+def coco_rows(answers, truths) -> tuple[list[dict], list[dict]]:
+    """Annotations, numbered from 1, and results as COCO's files have them."""
     annotations, results = [], []
     for i, one in enumerate(truths):
         for j, (box, label) in enumerate(zip(xywh(one["boxes"]), one["classes"], strict=True)):
@@ -82,14 +87,18 @@ def pycoco(answers, truths, num_classes: int) -> COCOeval:
             row = {"id": len(annotations) + 1, "image_id": i, "category_id": int(label)}
             annotations.append({**row, "bbox": box, "area": area, "iscrowd": crowd})
     for i, one in enumerate(answers):
-        for box, label, score in zip(
-            xywh(one["boxes"]), one["classes"], one["scores"], strict=True
-        ):
+        columns = (xywh(one["boxes"]), one["classes"], one["scores"])
+        for box, label, score in zip(*columns, strict=True):
             row = {"image_id": i, "category_id": int(label), "bbox": box, "score": float(score)}
             results.append(row)
+    return annotations, results
+
+
+def evaluated(annotations, results, num_images: int, num_classes: int) -> COCOeval:
+    """pycocotools' evaluation of rows, accumulated and summarised, without its prints."""
     with contextlib.redirect_stdout(io.StringIO()):
         real, found = COCO(), COCO()
-        shared = {"images": [{"id": i} for i in range(len(truths))]}
+        shared = {"images": [{"id": i} for i in range(num_images)]}
         shared["categories"] = [{"id": k, "name": str(k)} for k in range(num_classes)]
         real.dataset = {**shared, "annotations": annotations}
         real.createIndex()

@@ -138,6 +138,8 @@ def _build(library: Any, spec: Mapping[str, Any]) -> Any:
     for key in arguments:
         if key not in options:
             raise InputError(unknown(f"argument of albumentations {name}", key, options))
+    if "rotate_method" in options:  # a turned box, as `affine` has it
+        arguments.setdefault("rotate_method", "ellipse")
     if "transforms" in arguments:
         arguments["transforms"] = [_build(library, inner) for inner in arguments["transforms"]]
     try:

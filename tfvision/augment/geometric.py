@@ -6,8 +6,9 @@ What they share:
 - `mode`, `fill`, `fill_label`: what comes in from beyond the border. "constant" brings in
   the image value `fill` (in [0, 1]) and the mask label `fill_label` (255: ignored);
   "reflect" mirrors image and mask at their edge and does not use the two.
-- `min_visibility`: boxes are clipped to the image; one of which less than this share of
-  the (moved) area stays in view is dropped, with its class.
+- `min_visibility`: a box becomes the upright hull of the ellipse inscribed in it, clipped to
+  the image; one of which less than this share of the (moved) area stays in view is dropped,
+  with its class.
 
 `compose` merges neighbours among them into one resampling. What leaves the image in one
 of them and comes back in the next is then still there, unlike one after the other.

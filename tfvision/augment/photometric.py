@@ -84,6 +84,77 @@ def gamma(minimum: float = 0.8, maximum: float = 1.25, p: float = 1.0) -> Op:
     return op
 
 
+def hsv(
+    max_hue: float = 0.02, max_saturation: float = 0.3, max_value: float = 0.2, p: float = 1.0
+) -> Op:
+    """Turns the hue, and scales saturation and value: the colour under another light.
+
+    One draw of each for all pixels, in the colour space HSV; saturation and value are clipped
+    to [0, 1]. An argument of 0 leaves its part alone. Grey pixels have no hue and no
+    saturation, so that their value alone changes.
+
+    Args:
+        max_hue: Greatest turn in either direction, as a share of the circle of hues, 0 to 0.5;
+            uniform. 1/6 makes yellow of red.
+        max_saturation: Factors lie between 1 / (1 + it) and 1 + it, uniform on a log scale;
+            0 to 10.
+        max_value: The same of the value, the largest of a pixel's three channels.
+        p: Probability that the op happens.
+
+    Raises:
+        InputError: When called, where the image has not 3 channels.
+    """
+    max_hue = check_number("hsv", "max_hue", max_hue, 0.0, high=0.5)
+    saturation = 1 + check_number("hsv", "max_saturation", max_saturation, 0.0, high=10.0)
+    value = 1 + check_number("hsv", "max_value", max_value, 0.0, high=10.0)
+    p = check_probability("hsv", p)
+
+    def op(sample: Sample, seed: tf.Tensor) -> Sample:
+        image = sample["image"]
+        if image.shape[-1] != 3:
+            raise InputError(
+                "hsv: changes colours, so an image must have 3 channels, this one has "
+                f"{image.shape[-1]}. Leave the op out; brightness, contrast and gamma act on grey."
+            )
+        u_hit, u_hue, u_saturation, u_value = draw(seed, 4)
+
+        def changed() -> tf.Tensor:
+            h, s, v = tf.unstack(tf.image.rgb_to_hsv(image), axis=-1)
+            h = tf.math.floormod(h + between(u_hue, -max_hue, max_hue), 1.0)
+            s = _clip(s * factor_between(u_saturation, 1 / saturation, saturation))
+            v = _clip(v * factor_between(u_value, 1 / value, value))
+            return tf.image.hsv_to_rgb(tf.stack([h, s, v], axis=-1))
+
+        return {**sample, "image": tf.cond(u_hit < p, changed, lambda: tf.identity(image))}
+
+    return op
+
+
+def channel_gain(minimum: float = 0.9, maximum: float = 1.1, p: float = 1.0) -> Op:
+    """Multiplies each channel by a factor of its own, then clips: another white balance.
+
+    Of a grey image this is a change of brightness.
+
+    Args:
+        minimum: Least factor, above 0. Factors are uniform on a log scale.
+        maximum: Greatest factor.
+        p: Probability that the op happens.
+    """
+    minimum, maximum = check_factors("channel_gain", minimum, maximum)
+    p = check_probability("channel_gain", p)
+
+    def op(sample: Sample, seed: tf.Tensor) -> Sample:
+        image = sample["image"]
+        own = tf.random.experimental.stateless_fold_in(seed, 1)
+        factors = factor_between(
+            tf.random.stateless_uniform([image.shape[-1]], own), minimum, maximum
+        )
+        hit = draw(seed, 1)[0] < p
+        return {**sample, "image": tf.where(hit, _clip(image * factors), image)}
+
+    return op
+
+
 def noise(stddev: float = 0.05, p: float = 1.0) -> Op:
     """Adds Gaussian noise, of its own for every pixel and channel, then clips.
 
@@ -104,22 +175,30 @@ def noise(stddev: float = 0.05, p: float = 1.0) -> Op:
     return op
 
 
-def blur(max_sigma: float = 1.0, p: float = 1.0) -> Op:
+def blur(
+    max_sigma: float = 1.0, p: float = 1.0, *, min_sigma: float = 0.0, kernel: int | None = None
+) -> Op:
     """Gaussian blur; beyond its edge the image is mirrored (c b | a b c).
 
     Args:
-        max_sigma: Greatest standard deviation in pixels, above 0; they are uniform from 0.
-            The kernel reaches three of it to each side, whatever is drawn.
+        max_sigma: Greatest standard deviation in pixels, above 0; they are uniform.
         p: Probability that the op happens.
+        min_sigma: Least standard deviation.
+        kernel: Side of the kernel in pixels, an odd number from 3 up; None: it reaches three
+            of the greatest deviation to each side, whatever is drawn.
     """
     max_sigma = check_number("blur", "max_sigma", max_sigma, 1e-3, high=100.0)
+    min_sigma = check_number("blur", "min_sigma", min_sigma, 0.0, high=max_sigma)
     p = check_probability("blur", p)
-    reach = math.ceil(3 * max_sigma)
+    if kernel is not None and check_integer("blur", "kernel", kernel, 3) % 2 == 0:
+        raise InputError(f"blur: kernel must be odd, so that it has a middle, got {kernel}.")
+    reach = math.ceil(3 * max_sigma) if kernel is None else kernel // 2
 
     def op(sample: Sample, seed: tf.Tensor) -> Sample:
         u_hit, u = draw(seed, 2)
         # At 0.001 every weight beside the middle one is 0: an exact copy, and no tf.cond.
-        sigma = tf.maximum(tf.where(u_hit < p, u * max_sigma, 0.0), 1e-3)
+        drawn = between(u, min_sigma, max_sigma)
+        sigma = tf.maximum(tf.where(u_hit < p, drawn, 0.0), 1e-3)
         blurred = smooth_image(sample["image"], gaussian_weights(sigma, reach))
         return {**sample, "image": _clip(blurred)}
 

@@ -41,8 +41,8 @@ def elastic(
     bare factor; here the shifts have a standard deviation in pixels, whatever the
     smoothing. With `stddev` up to about sigma / 3 the image hardly ever folds over itself.
 
-    A box becomes the hull of the pixels that show it, in whole pixels; it is dropped, with
-    its class, where these are fewer than `min_visibility` of its area.
+    A box becomes the hull of the pixels that show the ellipse inscribed in it, in whole pixels;
+    it is dropped, with its class, where these are fewer than `min_visibility` of the ellipse.
 
     Args:
         stddev: Of the shift along each axis, in pixels, 0 to 100.
@@ -193,19 +193,28 @@ def _reflected(index: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 def _boxes_by_pixels(
     boxes: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, min_visibility: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Hull of the pixels that read from within each box (N, 4), and whether to keep it (N,)."""
-    x1, y1, x2, y2 = (side[:, None, None] for side in tf.unstack(boxes, axis=-1))
+    """Hull of the pixels that read from within each box's ellipse (N, 4); whether to keep it (N,).
+
+    Box by box, as (N, H, W) would be much memory where there are hundreds.
+    """
     y, x = rows + 0.5, columns + 0.5  # the middle of a pixel, in the boxes' coordinates
-    shown = (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
-    top, bottom = _first_and_last(tf.reduce_any(shown, axis=2))
-    left, right = _first_and_last(tf.reduce_any(shown, axis=1))
-    hull = tf.cast(tf.stack([left, top, right, bottom], axis=-1), tf.float32)
-    count = tf.reduce_sum(tf.cast(shown, tf.float32), axis=[1, 2])
-    return hull, (count > 0) & (count >= min_visibility * area(boxes))
+
+    def hull_and_count(box: tf.Tensor) -> tf.Tensor:
+        middle, half = (box[:2] + box[2:]) / 2, tf.maximum((box[2:] - box[:2]) / 2, 1e-6)
+        away = tf.square((x - middle[0]) / half[0]) + tf.square((y - middle[1]) / half[1])
+        shown = away <= 1.0
+        top, bottom = _first_and_last(tf.reduce_any(shown, axis=1))
+        left, right = _first_and_last(tf.reduce_any(shown, axis=0))
+        count = tf.reduce_sum(tf.cast(shown, tf.int32))
+        return tf.cast(tf.stack([left, top, right, bottom, count]), tf.float32)
+
+    found = tf.map_fn(hull_and_count, boxes)
+    count = found[:, 4]
+    return found[:, :4], (count > 0) & (count >= min_visibility * (math.pi / 4) * area(boxes))
 
 
 def _first_and_last(held: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Index of the first, and one past the last, True along the last axis (N, S)."""
+    """Index of the first, and one past the last, True of (S,)."""
     held = tf.cast(held, tf.int32)
     first = tf.argmax(held, axis=-1, output_type=tf.int32)
     behind = tf.argmax(tf.reverse(held, [-1]), axis=-1, output_type=tf.int32)

@@ -1,6 +1,7 @@
 """Commands that look at data or copy it, without a run: one pair a command."""
 
 import argparse
+import json
 from pathlib import Path
 
 from tfvision.cli.shared import add_output, add_overrides
@@ -24,7 +25,16 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task",
         choices=task_names(),
-        help="default: recognised by the layout, masks or labels",
+        help="default: recognised by the layout: masks, labels or boxes",
+    )
+    parser.add_argument(
+        "--arch",
+        metavar="NAME",
+        help="of data with boxes: the config of configs/det/ whose size and anchors are held "
+        "against the boxes",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="the same from any config file, a run's too"
     )
     parser.add_argument(
         "--out",
@@ -45,7 +55,8 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     add_overrides(
         parser,
         "data.KEY=VALUE",
-        "how the data is read, as a training has it: data.class_names, data.source.exif, ...",
+        "how the data is read, as a training has it: data.class_names, data.source.exif, ...; of "
+        "data with boxes model.KEY, too: model.anchor_sizes, ...",
     )
     parser.add_argument("--quiet", action="store_true", help="print less")
     parser.set_defaults(run=_audit)
@@ -56,23 +67,49 @@ def _audit(arguments):
     from tfvision.curation import audit
     from tfvision.data.sources.recognise import truth_in
     from tfvision.errors import InputError
-    from tfvision.tasks.facts import task_with
+    from tfvision.tasks.facts import facts_of
 
     raw = {"data": {"source": {"name": "auto", "path": str(arguments.data)}}}
     for key in ("exclude", "splits"):
         if getattr(arguments, key) is not None:
             raw["data"][key] = str(getattr(arguments, key))
+    of_model = [text for text in arguments.overrides if text.strip().startswith("model.")]
     for override in arguments.overrides:
-        if not override.strip().startswith("data."):
+        if not override.strip().startswith(("data.", "model.")):
             raise InputError(f"--set of an audit sets keys of data. Received: {override!r}.")
-        apply_override(raw, override)
+        if override not in of_model:
+            apply_override(raw, override)
     source = raw["data"]["source"]
     declared = source if isinstance(source, dict) else {"name": str(source)}
     task = arguments.task or task_with(
         truth_in(arguments.data, source=declared["name"], given=declared)
     )
-    config = validate(audit_schema(task), raw, where="--set").data
-    return audit.audit_data(config, out=arguments.out, copy=arguments.clean, quiet=arguments.quiet)
+    flags = {"out": arguments.out, "copy": arguments.clean, "quiet": arguments.quiet}
+    facts = facts_of(task)
+    if facts.audit:
+        config = _as_trained(arguments, facts, raw["data"], of_model)
+        return audit.audit_data(config.data, model=config.model, **flags)
+    if arguments.arch or arguments.config or of_model:
+        raise InputError(
+            "--arch, --config and --set model.KEY are for an audit that looks at the model, too, "
+            f"and that of a {task} does not. Leave them out."
+        )
+    return audit.audit_data(validate(audit_schema(task), raw, where="--set").data, **flags)
+
+
+def _as_trained(arguments, facts, data: dict, of_model: list[str]):
+    """The config that a training on the data would have."""
+    from tfvision.cli.training import config_of
+    from tfvision.config import check_names, load_config
+    from tfvision.errors import InputError
+
+    if arguments.arch and arguments.config:
+        raise InputError("Give --arch or --config, not both.")
+    path = arguments.config or config_of(arguments.arch or facts.arch, facts.folder)
+    given = [f"data.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in data.items()]
+    config = load_config(facts.schema(), path, [*given, *of_model])
+    check_names(config, facts.all_tables())
+    return config
 
 
 def _add_remove_background(parser: argparse.ArgumentParser) -> None:

@@ -160,7 +160,7 @@ def _load(task, arguments):
         raise InputError("Give --arch or --config, not both.")
     facts = facts_of(task)
     default = facts.arch
-    path = arguments.config or _config_of(arguments.arch or default, facts.folder)
+    path = arguments.config or config_of(arguments.arch or default, facts.folder)
     overrides = list(arguments.overrides)
     if arguments.data is not None:
         if not os.path.exists(arguments.data):
@@ -256,7 +256,8 @@ def _check_alone(arguments, more: Sequence[str] = ()) -> None:
             raise InputError(f"--resume takes everything from the run; leave out --{word}.")
 
 
-def _config_of(arch: str, folder: str) -> Path:
+def config_of(arch: str, folder: str) -> Path:
+    """The config of an architecture; an `InputError` names the nearest where there is none."""
     from tfvision.errors import InputError
     from tfvision.registry import unknown
 

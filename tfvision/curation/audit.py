@@ -1,9 +1,12 @@
 """`python -m tfvision audit DATA`: what a data set holds, what is doubtful, and a cleaned copy.
 
-Writes `audit.html`, `audit.json` and `exclude.csv`. Nothing here imports TensorFlow.
+Writes `audit.html`, `audit.json`, `exclude.csv`, and `boxes.csv` where there are boxes. Nothing
+here imports TensorFlow.
 """
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ import numpy as np
 from tfvision.config import DataConfig
 from tfvision.curation import audit_classes, audit_text, clean
 from tfvision.curation.audited import Audited
+from tfvision.data.audit.audit import worst_first
+from tfvision.data.audit.boxes_table import boxes_csv
 from tfvision.data.audit.finding import KINDS
 from tfvision.data.files.pixels import white_of
 from tfvision.data.scan.scan import scan
@@ -24,16 +29,25 @@ from tfvision.engine.run_folder import free_folder
 from tfvision.errors import EnvironmentFault, InputError
 from tfvision.recipe import audit_findings
 from tfvision.recipe.opening import open_source
+from tfvision.registry import Spec
+from tfvision.report.audit_boxes import BoxPicture
 from tfvision.report.audit_page import AuditPage, Member, Picture, Shown, write_audit_page
+from tfvision.tasks.facts import facts_of, load
 
 
 def audit_data(
-    config: DataConfig, *, out: Path | None = None, copy: Path | None = None, quiet: bool = False
+    config: DataConfig,
+    *,
+    model: Spec | None = None,
+    out: Path | None = None,
+    copy: Path | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Looks through a data set, prints a summary, writes the files. Returns the summary.
 
     Args:
         config: Names the data, and says how it is read; `exclude` and `splits` count too.
+        model: The model that the data are for, where the task looks at both (`TaskFacts.audit`).
         out: A new or empty folder for the files; None: the next free one below `runs/audit`.
         copy: Where a cleaned copy goes, or None: without what `config.exclude` names; where
             that is not given, without the suspects.
@@ -50,7 +64,7 @@ def audit_data(
         clean.check_target(source, copy)
         if out is not None and out.resolve() == copy.resolve():
             raise InputError(f"--out and --clean both name {out}. Name two folders.")
-    audited = look_through(config, source)
+    audited = look_through(config, source, model)
     folder = out or free_folder(Path("runs") / "audit", Path(audited.name).stem)
     copied = None if copy is None else _copy(audited, copy, config)
     record = to_json(audited)
@@ -61,7 +75,12 @@ def audit_data(
     rows = [*audited.excluded.rows, *audited.rows]  # a second look adds to the first one's list
     write_json(folder / "audit.json", record)
     write_text(folder / "exclude.csv", exclude_csv(rows, source.records))
-    write_audit_page(folder / "audit.html", _page(audited, record, folder), _pictures(audited))
+    if "boxes" in truth_kind(source.truth).targets:
+        write_text(folder / "boxes.csv", boxes_csv(source, audited.scan))
+    picture = _pictures(audited)
+    section = audited.task_audit.html(picture) if audited.task_audit else ""
+    page = replace(_page(audited, record, folder), section=section)
+    write_audit_page(folder / "audit.html", page, picture)
     if not quiet:
         lines = audit_text.summary_lines(audited, record, folder, copied)
         print("\n".join(map(audit_findings.printable, lines)))
@@ -75,7 +94,7 @@ def audit_data(
     }
 
 
-def look_through(config: DataConfig, source: Source) -> Audited:
+def look_through(config: DataConfig, source: Source, model: Spec | None = None) -> Audited:
     """Scan and audit of a source, as `open_source` opens it.
 
     Raises:
@@ -96,7 +115,29 @@ def look_through(config: DataConfig, source: Source) -> Audited:
     )
     audit = audit_findings.find(source, found, splits=splits, excluded=excluded.reasons)
     rows = audit_findings.exclude_rows(audit, source.records, splits)
-    return Audited(config, source, found, splits, excluded=excluded, audit=audit, rows=rows)
+    audited = Audited(config, source, found, splits, excluded=excluded, audit=audit, rows=rows)
+    return audited if model is None else _with_task_audit(audited, model)
+
+
+def _with_task_audit(audited: Audited, model: Spec) -> Audited:
+    """What the task says besides, its findings among the others."""
+    look = facts_of(audited.config.task).audit
+    if not look:
+        return audited
+    kept = audited.kept
+    used = kept if audited.config.splits is None else [i for i in kept if audited.splits[i]]
+    said = load(look)(
+        audited.config,
+        model,
+        audited.scan,
+        used=used,
+        labelled=[i for i in used if audited.source.records[i].labelled],
+        splits=audited.splits,
+    )
+    if said is None:
+        return audited
+    findings = worst_first([*audited.audit.findings, *said.findings])
+    return replace(audited, audit=replace(audited.audit, findings=findings), task_audit=said)
 
 
 def to_json(audited: Audited) -> dict[str, Any]:
@@ -140,6 +181,7 @@ def to_json(audited: Audited) -> dict[str, Any]:
             {s: audited.class_rows(s) for s in pixels},
             task=audited.config.task,
         ),
+        **({source.truth: audited.task_audit.record} if audited.task_audit else {}),
         "found": audit_findings.counts(audited.audit),
         "kinds": dict(Counter(f.kind for f in audited.audit.findings)),
         "findings": audit_findings.to_json(audited.audit, records, audited.splits),
@@ -172,7 +214,7 @@ def _copy(audited: Audited, target: Path, config: DataConfig) -> dict[str, Any]:
 
 
 def _pictures(audited: Audited):
-    """Reads a sample for the page: image uint8, and mask of class numbers."""
+    """Reads a sample for the page: image uint8, and mask of class numbers or boxes."""
 
     def picture(index: int) -> Picture | None:
         try:
@@ -183,8 +225,10 @@ def _pictures(audited: Audited):
         white = white_of(image.dtype, audited.source.white)
         if image.dtype != np.uint8 or white != 255:
             image = np.clip(np.rint(image.astype(np.float64) * (255 / white)), 0, 255)
-        kind = truth_kind(audited.source.truth)
-        return image.astype(np.uint8), kind.drawing(sample, audited.scan.num_classes)
+        kind, image = truth_kind(audited.source.truth), image.astype(np.uint8)
+        if kind.counted == "boxes" and sample.boxes is not None:
+            return BoxPicture(image, sample.boxes, sample.classes, audited.scan.class_names)
+        return image, kind.drawing(sample, audited.scan.num_classes)
 
     return picture
 
@@ -192,14 +236,19 @@ def _pictures(audited: Audited):
 def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
     records, kind = audited.source.records, truth_kind(audited.source.truth)
 
-    def member(i: int, suspect: bool = False) -> Member:
+    def member(i: int, suspect: bool = False, rows=(), label: str = "") -> Member:
         record, split = records[i], audited.splits[i] or ""
-        label = record.label or ""
-        return Member(i, record.id, record.part, split, suspect=suspect, label=label)
+        label = label or record.label or ""
+        return Member(
+            i, record.id, record.part, split, suspect=suspect, label=label, rows=tuple(rows)
+        )
 
     def members(finding) -> list[Member]:
-        held = set(finding.suspects)
-        found = [member(i, i in held) for i in finding.members]
+        held, rows = set(finding.suspects), finding.evidence.get("rows", {})
+        boxes = finding.evidence.get("boxes", {})
+        found = [
+            member(i, i in held, rows.get(i, ()), _first(boxes.get(i, ()))) for i in finding.members
+        ]
         # Of a finding on a whole data set its examples stand first: these are pictured.
         examples = finding.evidence.get("examples", {})
         return sorted(found, key=lambda m: (not m.suspect, m.index not in examples))
@@ -227,7 +276,13 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
         class_pieces=record.get("class_pieces", {}),
         samples=[member(i) for i in _some_labelled(audited)],
         command=audit_text.train_command(audited, folder) if audited.rows else "",
+        counted=kind.counted,
     )
+
+
+def _first(texts: Sequence[str]) -> str:
+    """The first of what is said of a sample, and how much more there is."""
+    return "".join(texts[:1]) + (f" and {len(texts) - 1} more" if len(texts) > 1 else "")
 
 
 def _some_labelled(audited: Audited, most: int = 6) -> list[int]:

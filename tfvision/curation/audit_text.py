@@ -68,7 +68,8 @@ def summary_lines(
     if kind.names_image:
         lines += audit_classes.class_lines(record)
     else:
-        lines += _class_lines(record)
+        lines += _class_lines(record, kind.counted)
+    lines += audited.task_audit.lines() if audited.task_audit else []
     lines += audited.excluded.notes()
     issues = record["issues"]
     if issues:
@@ -117,13 +118,13 @@ def _finding_lines(audited: Audited, folder: Path) -> list[str]:
     ]
 
 
-def _class_lines(record: dict[str, Any]) -> list[str]:
-    """A table: share of each class in pixels, and in images, by split."""
+def _class_lines(record: dict[str, Any], counted: str) -> list[str]:
+    """A table: share of each class in pixels or boxes, and in images, by split."""
     splits = list(record["class_pixels"])
     if not splits or not record["class_names"]:
         return []
     width = max(5, *(min(30, len(name)) for name in record["class_names"]))
-    lines = [f"{'class':{width}}" + "".join(f"  {s + ': pixels, images':>27}" for s in splits)]
+    lines = [f"{'class':{width}}" + "".join(f"  {s + f': {counted}, images':>27}" for s in splits)]
     for k, name in enumerate(record["class_names"]):
         line = f"{name[:30]:{width}}"
         for split in splits:

@@ -1,6 +1,7 @@
 """A data set that has been looked through: what every part of an audit's report is made of."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from tfvision.config import DataConfig
 from tfvision.data.audit.finding import Audit
@@ -20,6 +21,7 @@ class Audited:
         excluded: What a list leaves out; the audit did not look at it.
         audit: The findings.
         rows: Who is proposed to be left out too: (index, reason, evidence).
+        task_audit: What the task says besides (`TaskFacts.audit`), or None.
     """
 
     config: DataConfig
@@ -29,6 +31,7 @@ class Audited:
     excluded: ExcludeList
     audit: Audit
     rows: list[tuple[int, str, str]]
+    task_audit: Any = None
 
     @property
     def kept(self) -> list[int]:

@@ -23,6 +23,12 @@ SOURCES = Registry(
         "labelled_names": "tfvision.data.sources.folders.labelled_names:labelled_names",
         "run_length_table": "tfvision.data.sources.tables.run_length_table:run_length_table",
         "embedded_classes": "tfvision.data.sources.embedded_classes:embedded_classes",
+        "box_table": "tfvision.data.sources.boxes.table:box_table",
+        "coco_boxes": "tfvision.data.sources.boxes.coco:coco_boxes",
+        "voc_boxes": "tfvision.data.sources.boxes.voc:voc_boxes",
+        "yolo_boxes": "tfvision.data.sources.boxes.yolo:yolo_boxes",
+        "labelme_boxes": "tfvision.data.sources.boxes.labelme:labelme_boxes",
+        "tool_boxes": "tfvision.data.sources.boxes.tools:tool_boxes",
         "embedded_boxes": "tfvision.data.sources.embedded_boxes:embedded_boxes",
     },
 )

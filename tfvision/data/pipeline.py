@@ -19,6 +19,8 @@ import tensorflow as tf
 from tfvision.data.truth.base import TARGETS
 
 Batch = dict[str, tf.Tensor]
+# By AutoGraph, which would make another error of the one that an op raises.
+_untranslated = tf.autograph.experimental.do_not_convert
 CARRIED = -3  # apart from the numbers of ops, which count from 0, and from those used below
 
 
@@ -105,6 +107,7 @@ def training_batches(
     pad = _padder(samples, room=getattr(augment, "adds", 0))
     drawn = None if weights is None else _drawn_by(weights, total)
 
+    @_untranslated
     def prepare(place: tf.Tensor) -> Batch:
         view, place = place % views, place // views
         epoch, position = place // total, place % total
@@ -123,7 +126,8 @@ def training_batches(
     if mix is not None:
         steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
         stream = tf.data.Dataset.zip(stream, steps).map(
-            lambda batch, step: mix(batch, fold_in(seed, step, -1)), num_parallel_calls=1
+            _untranslated(lambda batch, step: mix(batch, fold_in(seed, step, -1))),
+            num_parallel_calls=1,
         )
     return _enriched(stream, enrich, workers).prefetch(4).with_options(_options(workers))
 

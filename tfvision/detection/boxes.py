@@ -38,8 +38,8 @@ def clip(boxes: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """The part of (B, ..., 4) that lies within the images of `size`."""
     size = tf.cast(size, tf.float32)
     bounds = tf.stack([size[..., 1], size[..., 0]] * 2, -1)
-    if bounds.shape.rank == 2:  # one an image
-        middle = [1] * (boxes.shape.rank - 2)
+    if len(bounds.shape) == 2:  # one an image
+        middle = [1] * (len(boxes.shape) - 2)
         bounds = tf.reshape(bounds, [-1, *middle, 4])
     return tf.maximum(tf.minimum(boxes, bounds), 0.0)
 
@@ -55,8 +55,8 @@ def encode(boxes: tf.Tensor, references: tf.Tensor, weights=(1.0, 1.0, 1.0, 1.0)
     Ren et al. 2015, arXiv 1506.01497, equation 2: shift of the centre in sides of the reference,
     logarithm of the sides' ratio; each times its weight.
     """
-    centre, sides = _centre_and_sides(boxes)
-    start, lengths = _centre_and_sides(references)
+    centre, sides = centre_and_sides(boxes)
+    start, lengths = centre_and_sides(references)
     sides, lengths = tf.maximum(sides, LEAST_SIDE), tf.maximum(lengths, LEAST_SIDE)
     shift = (centre - start) / lengths
     return tf.concat([shift, tf.math.log(sides / lengths)], -1) * tf.constant(weights)
@@ -68,12 +68,12 @@ def decode(deltas: tf.Tensor, references: tf.Tensor, weights=(1.0, 1.0, 1.0, 1.0
     No side is more than 62.5 times its reference's: an exponent is not left to overflow.
     """
     deltas = tf.cast(deltas, tf.float32) / tf.constant(weights)
-    start, lengths = _centre_and_sides(references)
+    start, lengths = centre_and_sides(references)
     centre = start + deltas[..., :2] * lengths
     half = lengths * tf.exp(tf.minimum(deltas[..., 2:], MOST_LOG)) / 2
     return tf.concat([centre - half, centre + half], -1)
 
 
-def _centre_and_sides(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def centre_and_sides(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """(..., 4) -> `x y` and `width height`, (..., 2) each."""
     return (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]

@@ -86,7 +86,7 @@ def matched_of(
     truths = tf.gather(batch["boxes"], row, batch_dims=1)
     truths = tf.where(chosen[..., None], truths, UNIT)
     references = tf.where(chosen[..., None], references, UNIT)
-    if deltas.shape.rank == 4:
+    if len(deltas.shape) == 4:
         own = tf.where(chosen & (deltas.shape[2] > 1), labels, 0)
         deltas = tf.gather(deltas, own, batch_dims=2)
     deltas = tf.cast(deltas, tf.float32)
@@ -108,5 +108,5 @@ def matched_of(
 
 def _padded(rows: tf.Tensor, value) -> tf.Tensor:
     """(B, 0, ...) -> (B, 1, ...) of padding."""
-    paddings = [[0, 0], [0, 1], *[[0, 0]] * (rows.shape.rank - 2)]
+    paddings = [[0, 0], [0, 1], *[[0, 0]] * (len(rows.shape) - 2)]
     return tf.pad(rows, paddings, constant_values=value)

@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Contract": "tfvision.metrics.contract:Contract",
         "conventions": "tfvision.metrics.contract:conventions",
         "confusion_matrix": "tfvision.metrics.confusion:confusion_matrix",
+        "DetectionMetric": "tfvision.metrics.detections:DetectionMetric",
         "DetectionEvidence": "tfvision.metrics.detections:DetectionEvidence",
         "coco_numbers": "tfvision.metrics.coco:coco_numbers",
     },

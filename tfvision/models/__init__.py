@@ -31,15 +31,21 @@ _CLASSIFIERS = {
 }
 CLASSIFIERS = Registry("classifier", _CLASSIFIERS)
 
+_DETECTORS = {
+    "faster_rcnn": "tfvision.models.faster_rcnn:FasterRCNN",
+    "retinanet": "tfvision.models.retinanet:RetinaNet",
+    "ssd": "tfvision.models.ssd:SSD",
+}
+DETECTORS = Registry("detector", _DETECTORS)
+
 BACKBONES = Registry(
     "backbone",
     {
         "slim_resnet": "tfvision.models.backbones:slim_resnet",
         "resnet": "tfvision.models.backbones:resnet",
+        "vgg16": "tfvision.models.backbones:vgg16",
     },
 )
-
-DETECTORS = Registry("detector", {"faster_rcnn": "tfvision.models.faster_rcnn:FasterRCNN"})
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
@@ -47,6 +53,6 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "is_nested": "tfvision.models.unetpp:is_nested",
         "prune": "tfvision.models.unetpp:prune",
-        **{path.partition(":")[2]: path for path in _CLASSIFIERS.values()},
+        **{path.partition(":")[2]: path for path in (*_CLASSIFIERS.values(), *_DETECTORS.values())},
     },
 )

@@ -9,6 +9,7 @@ A backbone is named in the argument `backbone` of a detector:
 The last two are what `models.encoders.Encoder` describes, and get their weights as it says.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import layers
@@ -41,7 +42,7 @@ def own_backbone(section: "str | dict[str, Any] | Encoder") -> Spec | None:
 
 
 def backbone_maps(
-    image, backbone: "str | dict[str, Any] | Encoder", strides: tuple[int, ...]
+    image, backbone: "str | dict[str, Any] | Encoder", strides: Sequence[int]
 ) -> dict[int, Any]:
     """Feature maps of an image by stride.
 
@@ -99,7 +100,7 @@ def slim_resnet(
         Maps of `width`, 2, 4 and 8 times as many channels at strides 4, 8, 16, 32.
     """
     blocks.check_counts(width=width)
-    style = {"normalization": normalization, "activation": activation, "symmetric": True}
+    style = {"normalization": normalization, "activation": activation, "padding": "symmetric"}
     x = prepare(image, preprocessing=preprocessing or {}, channels=None)
     x = unit(x, max(1, width // 2), 3, 2, **style, name="stem_1")
     x = unit(x, width, 3, 2, **style, name="stem_2")
@@ -140,10 +141,46 @@ def resnet(
             f"resnet: depth must be one of {', '.join(map(str, DEPTHS))}. Received: {depth!r}."
         )
     blocks.check_counts(width=width)
-    style = {"normalization": normalization, "activation": activation, "symmetric": True}
+    style = {"normalization": normalization, "activation": activation, "padding": "symmetric"}
     x = prepare(image, preprocessing=preprocessing or {}, channels=None)
     x = unit(x, width, 7, 2, **style, name="stem")
     x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
     maps = residual_stages(x, width, DEPTHS[depth], bottleneck=depth >= 50, **style)
     return dict(zip(STRIDES, maps, strict=True))
+
+
+def vgg16(
+    image,
+    *,
+    normalization: str = "group",
+    activation: str = "relu",
+    preprocessing: str | dict[str, Any] | None = None,
+) -> dict[int, Any]:
+    """VGG-16 as SSD has it: its fully connected layers are convolutions, the first dilated.
+
+    Simonyan, Zisserman 2014, arXiv 1409.1556, configuration D; Liu et al. 2016, arXiv 1512.02325,
+    section 3.1. Sizes are rounded up at each stride.
+
+    Args:
+        image: (B, H, W, C) in [0, 1].
+        normalization: `none` as in the paper, which from scratch learns badly; `group`, ...
+        activation: Name of a Keras activation.
+        preprocessing: As `Encoder` has it; None leaves [0, 1].
+
+    Returns:
+        Maps of 64, 128, 256, 512, 1024 channels at strides 1, 2, 4, 8, 16.
+    """
+    style = {"normalization": normalization, "activation": activation}
+    x = prepare(image, preprocessing=preprocessing or {}, channels=None)
+    maps = []
+    for i, (filters, count) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]):
+        if i:
+            x = layers.MaxPooling2D(2, padding="same", name=f"pool_{i}")(x)
+        for j in range(count):
+            x = unit(x, filters, 3, 1, **style, name=f"conv{i + 1}_{j + 1}")
+        maps.append(x)
+    x = layers.MaxPooling2D(3, strides=1, padding="same", name="pool_5")(x)
+    x = unit(x, 1024, 3, 1, **style, dilation=6, name="fc6")
+    maps[-1] = unit(x, 1024, 1, 1, **style, name="fc7")
+    return {2**i: x for i, x in enumerate(maps)}

@@ -9,7 +9,6 @@ Ren, He, Girshick, Sun 2015, https://arxiv.org/abs/1506.01497; Lin et al. 2017,
 https://arxiv.org/abs/1612.03144. Numbers that are no arguments are torchvision's.
 """
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from tfvision.detection.anchors import AnchorGrid, anchor_shapes
+from tfvision.detection import grids
 from tfvision.detection.boxes import decode
 from tfvision.detection.matched import Matched, matched_of
 from tfvision.detection.matching import IGNORED, match
@@ -30,7 +29,6 @@ from tfvision.models.backbones import backbone_maps
 from tfvision.models.detector import DetectionSettings, Detector
 from tfvision.models.fpn import feature_pyramid
 
-COARSEST = 5  # level of a backbone's last map; beyond it the pyramid is subsampled
 CODER = (10.0, 10.0, 5.0, 5.0)  # weights of the box head's deltas
 RPN_SAMPLED = 256
 SIDE = 7  # of a pooled map
@@ -96,11 +94,8 @@ class FasterRCNN(Detector):
         by_class: bool = True,
         name: str = "faster_rcnn",
     ):
-        super().__init__(
-            num_classes,
-            DetectionSettings(score_threshold, nms, max_detections, by_class),
-            name=name,
-        )
+        settings = DetectionSettings(score_threshold, nms, max_detections, by_class)
+        super().__init__(num_classes, settings, name=name)
         blocks.check_counts(
             num_classes=num_classes,
             channels=channels,
@@ -110,25 +105,12 @@ class FasterRCNN(Detector):
             proposals_before_nms=proposals_before_nms,
             sampled=sampled,
         )
-        if version not in (1, 2):
-            raise InputError(f"version must be 1 or 2. Received: {version!r}.")
-        if not 0 < positive_share <= 1 or not canonical > 0:
-            raise InputError(
-                "positive_share must be above 0 and at most 1, canonical above 0. Received: "
-                f"{positive_share}, {canonical}."
-            )
-        strides = strides_of(levels)
-        sizes = anchor_sizes or [(4.0 * s, 4.0 * 2**0.5 * s) for s in strides]
-        if len(sizes) != len(strides):
-            raise InputError(
-                f"anchor_sizes must have a list for each of {len(strides)} levels. Received: "
-                f"{len(sizes)}."
-            )
-        self.anchors = AnchorGrid(
-            strides, tuple(anchor_shapes(s, ratios_hw) for s in sizes), anchor_offset
+        _check_values(version, positive_share, canonical)
+        self.anchors, self.stride = grids.faster_rcnn(
+            levels, anchor_sizes, ratios_hw, anchor_offset
         )
-        self.pooled = tuple(s for s in strides if s <= 2**COARSEST)
-        self.stride = self.pooled[-1]
+        strides = self.anchors.strides
+        self.pooled = tuple(s for s in strides if s <= self.stride)
         self.proposals, self.test_proposals = proposals, test_proposals
         self.before, self.canonical = proposals_before_nms, canonical
         self.sampled, self.positive_share = sampled, positive_share
@@ -216,16 +198,16 @@ class FasterRCNN(Detector):
 
     def _classify(self, maps, boxes, training: bool):
         """Class logits (B, R, K + 1) and deltas (B, R, K or 1, 4) of boxes (B, R, 4)."""
-        count = tf.shape(boxes)[1] if boxes.shape[1] is None else boxes.shape[1]
         own = maps[: len(self.pooled)]
         pooled = roi_align(
             own, self.pooled, boxes, side=SIDE, canonical=self.canonical, xla=self.xla
         )
         pooled = tf.reshape(pooled, [-1, *pooled.shape[2:]])
         logits, deltas = self.box_head(pooled, training=training)
+        shape = [boxes.shape[0] or -1, boxes.shape[1]]
         return (
-            tf.reshape(logits, [-1, count, logits.shape[-1]]),
-            tf.reshape(deltas, [-1, count, deltas.shape[-1] // 4, 4]),
+            tf.reshape(logits, [*shape, logits.shape[-1]]),
+            tf.reshape(deltas, [*shape, deltas.shape[-1] // 4, 4]),
         )
 
     def _matched_anchors(self, logits, deltas, anchors, batch) -> Matched:
@@ -248,24 +230,14 @@ class FasterRCNN(Detector):
         )
 
 
-def strides_of(levels: Sequence[int]) -> tuple[int, ...]:
-    """2^l of each level.
-
-    Raises:
-        InputError: Levels that do not follow one another, from 2 to `COARSEST` at the beginning.
-    """
-    levels = list(levels)
-    if (
-        not levels
-        or not all(isinstance(level, int) for level in levels)
-        or not 2 <= levels[0] <= COARSEST
-        or any(b != a + 1 for a, b in itertools.pairwise(levels))
-    ):
+def _check_values(version: int, positive_share: float, canonical: float) -> None:
+    if version not in (1, 2):
+        raise InputError(f"version must be 1 or 2. Received: {version!r}.")
+    if not 0 < positive_share <= 1 or not canonical > 0:
         raise InputError(
-            f"levels must follow one another and begin at 2 to {COARSEST}, such as [3, 4, 5]. "
-            f"Received: {levels}."
+            "positive_share must be above 0 and at most 1, canonical above 0. Received: "
+            f"{positive_share}, {canonical}."
         )
-    return tuple(2**level for level in levels)
 
 
 def _rpn(channels: int, anchors: int, *, convs: int) -> keras.Model:

@@ -131,7 +131,7 @@ def residual_stages(
     counts: Sequence[int],
     *,
     bottleneck: bool = False,
-    symmetric: bool = False,
+    padding: str = "same",
     normalization: str,
     activation: str,
 ) -> list:
@@ -142,11 +142,10 @@ def residual_stages(
         width: Filters of the first stage; doubled at each later one.
         counts: Blocks of each stage.
         bottleneck: Three convolutions a block, and four times as many maps.
-        symmetric: See `unit`.
-        normalization, activation: As `blocks.conv_unit` has them.
+        padding, normalization, activation: See `unit`.
     """
     block = _bottleneck if bottleneck else _basic
-    style = {"normalization": normalization, "activation": activation, "symmetric": symmetric}
+    style = {"normalization": normalization, "activation": activation, "padding": padding}
     maps = []
     for i, count in enumerate(counts):
         for j in range(count):
@@ -190,7 +189,9 @@ def unit(
     *,
     normalization: str,
     activation: str | None,
-    symmetric: bool = False,
+    padding: str = "same",
+    dilation: int = 1,
+    kernel_initializer="he_normal",
     name: str,
 ):
     """Convolution, normalisation, activation. (B, H, W, C) -> (B, H/s, W/s, filters).
@@ -199,20 +200,24 @@ def unit(
         x: (B, H, W, C).
         filters, kernel, strides: Of the convolution.
         normalization, activation: As `blocks.conv_unit` has them; no activation: None.
-        symmetric: Pads as many zeros before as behind, whatever the size of the map, as PyTorch
-            does; else as Keras' `same`, which at a stride of 2 and an even size pads less before.
+        padding: `symmetric`, as many zeros before as behind whatever the size of the map, as
+            PyTorch does; Keras' `same`, which at a stride of 2 and an even size pads less before;
+            or `valid`, none.
+        dilation, kernel_initializer: Of the convolution.
         name: Of the unit.
     """
-    around = symmetric and strides > 1 and kernel > 1
-    if around:
+    if padding == "symmetric" and (strides == 1 or kernel == 1):
+        padding = "same"  # is symmetric then
+    if padding == "symmetric":
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     x = layers.Conv2D(
         filters,
         kernel,
         strides=strides,
-        padding="valid" if around else "same",
+        padding="valid" if padding == "symmetric" else padding,
+        dilation_rate=dilation,
         use_bias=normalization == "none",
-        kernel_initializer="he_normal",
+        kernel_initializer=kernel_initializer,
         name=f"{name}_conv",
     )(x)
     x = blocks.normalize(x, normalization, name=f"{name}_norm")

@@ -6,33 +6,9 @@ times the factor. Training arrays and predictors have it from here. Boxes are `x
 pixels; an own size is (height, width), in numbers or in an int32 tensor (2,).
 """
 
-import math
-
-import numpy as np
 import tensorflow as tf
 
 PAD_VALUE = 114 / 255  # of pixels in [0, 1]; near the mean of photographs, and a level of 8 bits
-
-
-def letterbox_size(
-    sizes: np.ndarray, *, multiple: int = 32, largest_area: int = 512 * 512
-) -> tuple[int, int]:
-    """(height, width) for images of these sizes: nine of ten go in without being shrunk.
-
-    Args:
-        sizes: (N, 2) heights and widths.
-        multiple: Both sides are multiples of it, as a stride asks for.
-        largest_area: Pixels that it has at most, whatever the images have.
-    """
-    sides = np.percentile(sizes, 90, axis=0, method="inverted_cdf")
-    height, width = (multiple * math.ceil(side / multiple) for side in sides)
-    if height * width > largest_area:
-        shrink = min(1.0, math.sqrt(largest_area / math.prod(sides)))
-        # 1e-9: 720 of a shrunk 720 x 1280 are 384 pixels, and not a bit less.
-        height, width = (multiple * max(1, int(s * shrink / multiple + 1e-9)) for s in sides)
-        most = largest_area // min(height, width) // multiple * multiple  # of a thin one
-        height, width = min(height, most), min(width, most)
-    return height, width
 
 
 def letterbox_scale(own_size, size: tuple[int, int], *, enlarge: bool = False) -> tf.Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfvision.engine.files import write_bytes
 from tfvision.report import tables
+from tfvision.report.audit_boxes import BoxPicture, box_colours
 from tfvision.report.overlay import HATCH, hex_colours, palette, png_uri
 
 MAX_SHOWN = 12  # pictures of one finding
@@ -26,7 +27,8 @@ _SIDES = (256, 192, 128, 96)  # longer side of a picture, in pixels
 @dataclass
 class Member:
     """One sample of a finding: `id`, `part` and `split` as texts, whether it is
-    suspected, and the label of a classification."""
+    suspected, the label of a classification or what else is said of it, and the rows of the
+    boxes that are meant, () for all."""
 
     index: int
     id: str
@@ -34,6 +36,12 @@ class Member:
     split: str
     suspect: bool
     label: str = ""
+    rows: tuple[int, ...] = ()
+
+    @property
+    def picture(self) -> tuple[int, tuple[int, ...]]:
+        """What tells its picture from others."""
+        return self.index, self.rows
 
 
 @dataclass
@@ -65,7 +73,8 @@ class AuditPage:
         facts: Name -> text, such as sizes and storage modes.
         parts: {part, split, samples, labelled} each.
         class_names: The classes.
-        class_pixels, class_images: Of each split, K counts over the labelled samples.
+        class_pixels, class_images: Of each split, K counts over the labelled samples; pixels, or
+            what `counted` says.
         labelled: Labelled samples of each split.
         findings: Worst first.
         issues: {severity, id, place, problem, advice} of the scan.
@@ -76,6 +85,8 @@ class AuditPage:
         of_images: Whether a class is of the whole image.
         class_pieces: Of each split, K counts of the components of the images' regions.
         samples: A few, to show how the data are read.
+        counted: "pixels", "images" or "boxes".
+        section: A section more, as HTML, or "".
     """
 
     name: str
@@ -95,9 +106,11 @@ class AuditPage:
     of_images: bool = False
     class_pieces: dict[str, list[int]] = field(default_factory=dict)
     samples: list[Member] = field(default_factory=list)
+    counted: str = "pixels"
+    section: str = ""
 
 
-Picture = tuple[np.ndarray, np.ndarray | None]
+Picture = tuple[np.ndarray, np.ndarray | None] | BoxPicture
 
 
 def write_audit_page(path: Path, page: AuditPage, picture: Callable[[int], Picture | None]) -> None:
@@ -107,7 +120,8 @@ def write_audit_page(path: Path, page: AuditPage, picture: Callable[[int], Pictu
         path: The file.
         page: What it says.
         picture: Index of a sample -> its image (H, W, 1 or 3) uint8 and its mask (H, W) of
-            class numbers, or None without one; None where it cannot be read.
+            class numbers, or None without one, or it with its boxes; None where it cannot be
+            read.
 
     Raises:
         EnvironmentFault: The file can't be written.
@@ -128,15 +142,17 @@ def render(page: AuditPage, picture: Callable[[int], Picture | None]) -> str:
     for formatter in (tables.percent, tables.count):
         environment.filters[formatter.__name__] = formatter
     shown = [_choose(finding, share) for finding, share in _shares(page.findings)]
-    wanted = dict.fromkeys(m.index for members in (page.samples, *shown) for m in members)
-    uris = _draw({index: picture(index) for index in wanted}, len(page.class_names))
+    wanted = dict.fromkeys(m.picture for members in (page.samples, *shown) for m in members)
+    read = {index: picture(index) for index, _ in wanted}
     number = len(page.class_names)
+    uris = _draw({(i, rows): _around(read[i], rows) for i, rows in wanted}, number)
+    colours = (box_colours if page.counted == "boxes" else hex_colours)(number) if number else []
     return environment.get_template("audit.html").render(
         page=page,
         findings=[
             {
                 "finding": finding,
-                "pictures": [(member, uris[member.index]) for member in members],
+                "pictures": [(member, uris[member.picture]) for member in members],
                 "ids": finding.members[:MAX_IDS],
                 "evidence": tables.flatten(_short(finding.evidence)),
             }
@@ -144,16 +160,19 @@ def render(page: AuditPage, picture: Callable[[int], Picture | None]) -> str:
         ],
         classes=[
             {"index": index, "name": name, "colour": colour}
-            for index, (name, colour) in enumerate(
-                zip(page.class_names, hex_colours(number) if number else [], strict=True)
-            )
+            for index, (name, colour) in enumerate(zip(page.class_names, colours, strict=True))
         ],
         shares=tables.pixel_shares(page.class_pixels),
         pieces=tables.pixel_shares(page.class_pieces),
         truth=page.truth,
         issues=page.issues[:MAX_ISSUES],
-        samples=[(member, uris[member.index]) for member in page.samples],
+        samples=[(member, uris[member.picture]) for member in page.samples],
     )
+
+
+def _around(picture: Picture | None, rows: Sequence[int]) -> Picture | None:
+    """What a finding on some of the boxes shows of a picture."""
+    return picture.of(rows) if rows and isinstance(picture, BoxPicture) else picture
 
 
 def outlined(image: np.ndarray, mask: np.ndarray | None, num_classes: int, side: int) -> np.ndarray:
@@ -222,21 +241,22 @@ def _choose(finding: Shown, share: int) -> list[Member]:
     return [*others[: share - len(chosen)], *chosen]
 
 
-def _draw(pictures: dict[int, Picture | None], num_classes: int) -> dict[int, dict | None]:
+def _draw(pictures: dict[Any, Picture | None], num_classes: int) -> dict[Any, dict | None]:
     """`uri`, `width`, `height` of each; all as large as the budget allows."""
-    drawn: dict[int, dict | None] = {}
+    drawn: dict[Any, dict | None] = {}
     for side in _SIDES:
         drawn = {}
         for index, picture in pictures.items():
             if picture is None:
                 drawn[index] = None
                 continue
-            made = outlined(*picture, num_classes, side)
+            boxed = isinstance(picture, BoxPicture)
+            made = picture.drawn(side) if boxed else outlined(*picture, num_classes, side)
             drawn[index] = {
                 "uri": png_uri(made),
                 "width": made.shape[1],
                 "height": made.shape[0],
-                "pixels": made.shape[0] >= picture[0].shape[0],
+                "pixels": not boxed and made.shape[0] >= picture[0].shape[0],
             }
         if sum(len(item["uri"]) for item in drawn.values() if item) <= BUDGET:
             break

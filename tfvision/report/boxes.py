@@ -17,6 +17,7 @@ def draw_boxes(
     *,
     scores: np.ndarray | None = None,
     dashed: bool = False,
+    smallest: int = SMALL,
 ) -> np.ndarray:
     """An image with boxes in the colours of their classes, each with a name.
 
@@ -27,6 +28,7 @@ def draw_boxes(
         class_names: K names.
         scores: (n,) in [0, 1], written behind the names; None: no number.
         dashed: Broken lines, as for truth beside predictions.
+        smallest: A longer side below it is enlarged.
 
     Returns:
         (H', W', 3) uint8; small images are enlarged, so that names can be read.
@@ -39,7 +41,7 @@ def draw_boxes(
     image = np.asarray(image, np.uint8)
     image = image[..., None] if image.ndim == 2 else image
     rgb = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
-    factor = max(1, SMALL // max(rgb.shape[:2]))
+    factor = max(1, smallest // max(rgb.shape[:2]))
     factor = factor if factor > 1 else min(1.0, LARGE / max(rgb.shape[:2]))
     size = tuple(max(1, round(side * factor)) for side in rgb.shape[1::-1])
     how = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BOX
@@ -53,6 +55,8 @@ def draw_boxes(
         _rectangle(pen, (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), colour, width, dashed)
         text = class_names[classes[row]]
         text += "" if scores is None else f" {scores[row]:.2f}"
+        if not text:
+            continue
         left, top, right, bottom = pen.textbbox((x1, y1), text)
         up = bottom - top + 2 if y1 >= bottom - top + 2 else 0
         pen.rectangle((left - 1, top - up - 1, right + 1, bottom - up + 1), fill=colour)

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 OPTIONAL = {  # a run without them is a whole run, unless it uses what they are for
     "albumentations": "the op `albumentations` needs it",
     "opencv-python-headless": "albumentations needs it",
-    "keras-cv": "nothing needs it yet",
+    "keras-cv": "the tests need it",
     "pytest": "the tests need it",
 }
 GIB = 2**30

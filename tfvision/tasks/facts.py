@@ -82,6 +82,8 @@ class TaskFacts:
         columns: Scores that the table of folds shows beside the one that a run declares.
         arrays: Names of the arrays of a prediction, as they are stored; (): `probabilities`
             (H, W, K) alone.
+        audit: What the audit of a data set says besides, `module:function`, without TensorFlow;
+            see `tfvision.tasks.detection.audit:audit_boxes`. "": nothing.
         reasons: Option -> the reason why it means nothing to this task.
     """
 
@@ -103,6 +105,7 @@ class TaskFacts:
     reasons: Mapping[str, str] = field(default_factory=dict)
     classes_by_name: bool = False
     arrays: tuple[str, ...] = ()
+    audit: str = ""
 
     def supports(self, option: str) -> str | None:
         """None, or why `option` (`tile`, `scaled views`, `calibrate`, ...) means nothing here."""

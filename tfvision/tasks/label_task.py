@@ -16,6 +16,7 @@ from tfvision.recipe.labels import describe_labels
 from tfvision.recipe.loss_terms import RunLoss, loss_of_labels
 from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.sampling import TrainingSet
+from tfvision.tasks.blends import LabelBlends, Truths
 from tfvision.tasks.parts import Prediction
 from tfvision.tasks.scored import ScoredLabels
 from tfvision.tasks.task import Task
@@ -39,6 +40,9 @@ class LabelTask(Task):
 
     def describe_export(self, recipe: Recipe, data: dict[str, Any], predictor) -> dict[str, Any]:
         return describe_labels(recipe, predictor)
+
+    def blends(self, recipe: Recipe, stores: Sequence[Shards], truths: Truths) -> LabelBlends:
+        return LabelBlends(self, recipe, stores, truths)
 
     def fitting(
         self,

@@ -25,6 +25,7 @@ from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
 from tfvision.registry import Spec
 from tfvision.stats.evidence import Evidence
+from tfvision.tasks.blends import AnswerBlends, Blends, Truths
 from tfvision.tasks.facts import TaskFacts
 from tfvision.tasks.parts import Prediction
 from tfvision.tasks.scored import Scored
@@ -173,6 +174,11 @@ class PredictionSide:
             return self.evidence(recipe, ids, answers, [truths[i] for i in rows])
 
         return ArrayPredictions(len(store), self.candidates(recipe), evidence)
+
+    def blends(self, recipe: Recipe, stores: Sequence[Shards], truths: Truths) -> Blends:
+        """Out-of-fold predictions of several models, as ensembles weigh them; arguments as
+        `AnswerBlends` has them."""
+        return AnswerBlends(self, recipe, stores, truths)
 
     def undo(self, view: View, prediction: Prediction, size: tuple[int, int]) -> Prediction:
         """A prediction of a view as one of the image of (height, width) pixels."""

@@ -308,8 +308,8 @@ def folds(whole, other, tmp_path_factory):
 def truth(monkeypatch):
     """The truth of `folds`: masks are assigned from two parts of its file, not from one."""
     _, masks = runs.arrays(14)
-    named = [(str(i), mask.astype(np.int32)) for i, mask in enumerate(masks)]
-    monkeypatch.setattr(blending, "truth_of", lambda folder: iter(named))
+    named = [(str(i), {"mask": mask.astype(np.int32)}) for i, mask in enumerate(masks)]
+    monkeypatch.setattr(blending, "targets_of", lambda folder: iter(named))
 
 
 def test_a_folds_folder_is_the_mean_of_its_runs(folds, tmp_path):

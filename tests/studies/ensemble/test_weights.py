@@ -53,7 +53,7 @@ def out_of_fold(folder, masks, models, *, folds=None, units=None):
         stores,
         np.arange(COUNT) % 4 if folds is None else folds,
         [f"unit {i}" for i in range(COUNT)] if units is None else units,
-        lambda: zip(stores[0].ids, masks, strict=True),
+        lambda: ((name, {"mask": m}) for name, m in zip(stores[0].ids, masks, strict=True)),
     )
 
 
@@ -125,7 +125,7 @@ def test_what_is_scored_in_a_fold_was_fitted_without_it(tmp_path, method):
 def test_the_interval_is_over_units(unlike):
     found = unlike[0]
     pairs = OutOfFold(
-        found.names, found.stores, found.folds, [f"u{i // 2}" for i in range(COUNT)], found.truth
+        found.names, found.stores, found.folds, [f"u{i // 2}" for i in range(COUNT)], found.truths
     )
     assert weigh(found, "fitted", recipe())["gain"]["num_units"] == COUNT
     assert weigh(pairs, "fitted", recipe())["gain"]["num_units"] == COUNT // 2
@@ -148,7 +148,7 @@ def test_truth_that_does_not_fit_the_predictions_is_refused(tmp_path):
     models = [predictions(masks, skill=0.3, seed=i) for i in range(2)]
     cut = [m[:, :5] if i == 5 else m for i, m in enumerate(masks)]
     found = out_of_fold(tmp_path, cut, models)
-    with pytest.raises(InputError, match=r"the truth of 'scene 05' does not fit.*\(6, 5\)"):
+    with pytest.raises(InputError, match=r"The truth of 'scene 05' does not fit.*\(6, 5\)"):
         weigh(found, "fitted", recipe())
 
 

@@ -253,7 +253,7 @@ def test_scores_are_those_of_the_predictions(complete):
     summary = runs.summary(complete)
     metrics = summary["metrics"]
     assert metrics == folds.read_folds(complete)["metrics"]
-    truth = dict(folds.truth_of(complete))
+    truth = {name: targets["mask"] for name, targets in folds.targets_of(complete)}
     assert list(truth) == Shards.open(complete / "out_of_fold").ids
     predicted, each = {}, []
     for fold in range(2):
@@ -286,7 +286,8 @@ def test_the_other_files_of_a_folds_folder(complete):
         assert file["fold"].tolist() == record["samples"]["folds"]
         plain = file["plain"]
     store = Shards.open(complete / "out_of_fold")
-    for cm, (name, mask) in zip(plain, folds.truth_of(complete), strict=True):
+    for cm, (name, targets) in zip(plain, folds.targets_of(complete), strict=True):
+        mask = targets["mask"]
         first, second = np.sort(store[name], axis=-1)[..., :0:-1].transpose(2, 0, 1)
         ties = (first - second <= 2**-11).sum()
         labels = store[name].argmax(-1)
@@ -416,7 +417,7 @@ def test_data_that_has_changed_is_no_truth(complete, tmp_path):
     text = (folder / "folds.yaml").read_text()
     (folder / "folds.yaml").write_text(text.replace(str(complete.parent / "d.npz"), str(other)))
     with pytest.raises(InputError, match="is not what the folds were trained on"):
-        folds.truth_of(folder)
+        folds.targets_of(folder)
 
 
 def test_a_damaged_record_is_named(complete, tmp_path):

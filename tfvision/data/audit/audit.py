@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfvision.data.audit import masks
+from tfvision.data.audit.boxes import one_object_twice
 from tfvision.data.audit.finding import KINDS, Audit, Finding
 from tfvision.data.audit.labels import exact_conflict, near_conflicts
 from tfvision.data.audit.near_duplicates import compare
@@ -57,12 +58,23 @@ def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = N
         *(by_look(shared, source, scan, pictures.unit) if one_label else shared),
         *masks.misfits(groups, facts, pictures, usual),
         *(near_conflicts(pictures, facts, records) if one_label else ()),
+        *one_object_twice(
+            facts, scan.class_names, [source.dropped_labels(i) for i in range(len(source))]
+        ),
         *seen.findings,
     ]
-    kinds = list(KINDS)
-    findings.sort(key=lambda f: (SEVERITIES.index(f.severity), kinds.index(f.kind), f.members))
     notes = [*pictures.notes, *seen.notes]
-    return Audit(findings, pictures.pairs(), pictures.clusters, pictures.chains, notes=notes)
+    return Audit(
+        worst_first(findings), pictures.pairs(), pictures.clusters, pictures.chains, notes=notes
+    )
+
+
+def worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """By severity, then in the order of `KINDS`."""
+    kinds = list(KINDS)
+    return sorted(
+        findings, key=lambda f: (SEVERITIES.index(f.severity), kinds.index(f.kind), f.members)
+    )
 
 
 def _exact(

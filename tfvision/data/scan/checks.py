@@ -65,7 +65,8 @@ def settle_white(
 def find_warnings(source: Source, facts: Sequence[Facts | None], result: Scan) -> list[Issue]:
     """Warnings of the reader, and what the counts show once there is no error."""
     records = source.records
-    issues = _turned_boxes(records, facts)
+    kind = truth_kind(source.truth)
+    issues = _turned_boxes(records, facts) if kind.names_image else []
     for record, fact in zip(records, facts, strict=True):
         for text in fact.warnings if fact else ():
             if not text.startswith("EXIF orientation") and "mask EXIF" not in text:

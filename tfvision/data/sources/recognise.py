@@ -40,8 +40,10 @@ KNOWN = {
         "labels, x and y; a folder of images, or one image, without labels"
     ),
     "boxes": (
-        "Known: a folder of images, or one image, without boxes; an npz file with images, x. Boxes "
-        "come from a source of their own, such as embedded_boxes"
+        "Known: a CSV file of boxes beside its images, a row a box; COCO JSON; Pascal VOC's XML; "
+        "YOLO's text files; exports of LabelMe, CreateML, Label Studio, VIA, VoTT, BDD100K, "
+        "Supervisely, CVAT and KITTI; the folder that holds any of these with the images; a folder "
+        "of images, or one image, without boxes"
     ),
 }
 
@@ -84,12 +86,11 @@ LAYOUTS = (
     Layout("manifest", "masks", "tables.mask_table:sees_in_folder", last=True),
     Layout("run_length_table", "masks", "tables.run_length_table:sees", certain=True),
     Layout("coco_masks", "masks", "exports.coco:sees", certain=True),
-    Layout("coco_masks", "masks", "exports.coco:sees_boxes", last=True),
     Layout("labelme", "masks", "exports.labelme:sees", certain=True),
+    Layout("labelme", "masks", "exports.labelme:sees_rectangles"),
     Layout("yolo_polygons", "masks", "exports.yolo_polygons:sees", certain=True),
-    Layout("yolo_polygons", "masks", "exports.yolo_polygons:sees_boxes", last=True),
+    Layout("yolo_polygons", "masks", "exports.yolo_polygons:sees_mixed"),
     Layout("voc_masks", "masks", "exports.voc_export:sees", certain=True),
-    Layout("voc_masks", "masks", "exports.voc_export:sees_boxes", last=True),
     Layout("nnunet", "masks", "exports.nnunet:sees", certain=True),
     Layout("cityscapes", "masks", "exports.cityscapes:sees", certain=True),
     Layout("object_masks", "masks", "exports.object_masks:sees", certain=True),
@@ -99,11 +100,22 @@ LAYOUTS = (
     Layout("label_table", "label", "tables.class_table_images:sees", certain=True),
     Layout("class_folder", "label", "folders.class_folder:sees_regions"),
     Layout("class_folder", "label", "folders.class_folder:sees", last=True),
+    Layout("box_table", "boxes", "boxes.table:sees", certain=True),
+    Layout("box_table", "boxes", "boxes.table:sees_any"),
+    Layout("coco_boxes", "boxes", "boxes.coco:sees", certain=True),
+    Layout("coco_boxes", "boxes", "boxes.coco:sees_any"),
+    Layout("voc_boxes", "boxes", "boxes.voc:sees", certain=True),
+    Layout("voc_boxes", "boxes", "boxes.voc:sees_any"),
+    Layout("yolo_boxes", "boxes", "boxes.yolo:sees", certain=True),
+    Layout("yolo_boxes", "boxes", "boxes.yolo:sees_any"),
+    Layout("labelme_boxes", "boxes", "boxes.labelme:sees", certain=True),
+    Layout("labelme_boxes", "boxes", "boxes.labelme:sees_any"),
+    Layout("tool_boxes", "boxes", "boxes.tools:sees", certain=True),
     Layout("labelled_names", "label", "", declared_by=("label_pattern",)),
 )
 ALONE = {"masks": "folder", "label": "class_folder", "boxes": "folder"}
 """What reads images without any truth, or one image."""
-TABLE = {"masks": "manifest", "label": "label_table", "boxes": "manifest"}
+TABLE = {"masks": "manifest", "label": "label_table", "boxes": "box_table"}
 """Whose words tell what is wrong with a table that no layout knows."""
 
 
@@ -150,7 +162,7 @@ def open_source(
     path = Path(path)
     given = {key: value for key, value in options.items() if value is not None}
     try:
-        declared = _by_columns(given)
+        declared = _by_columns(given, truth)
         truth = truth or truth_in(path, source=declared or "auto", given=given)
         name = declared or recognise(path, truth=truth, truth_needed=truth_needed, given=given)
         source = SOURCES.build(Spec(name=name, path=path, **given))
@@ -168,9 +180,11 @@ def open_source(
         ) from error
 
 
-def _by_columns(options: Mapping) -> str | None:
+def _by_columns(options: Mapping, truth: str | None) -> str | None:
     """The table that the option `columns` speaks of, whatever it looks like; None: none."""
     keys = options.get("columns") or {}
+    if keys and truth == "boxes":
+        return TABLE[truth]
     tables = {"runs": "run_length_table", "label": "label_table", "file": "manifest"}
     return next((source for key, source in tables.items() if key in keys), None)
 
@@ -223,6 +237,8 @@ def truth_in(path: str | Path, *, source: str = "auto", given: Collection[str] =
     if len({layout.truth for layout in known}) == 1:
         return known[0].truth
     seen = _look(tree, known or LAYOUTS)
+    if any(one.layout.source == ALONE["masks"] for one in seen):  # mask files beside them count
+        seen = [one for one in seen if one.layout.truth != "boxes"]
     return _one_of(seen, path).layout.truth if seen else "masks"
 
 

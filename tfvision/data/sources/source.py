@@ -153,6 +153,11 @@ class Source(ABC):
     def stamp(self, index: int) -> str:
         """Differs where the sample was written again since. "" where that is unknown."""
 
+    def dropped_labels(self, index: int) -> list[tuple[tuple[float, ...], str]]:
+        """Of boxes that are annotated with several labels, those that do not count: their sides
+        and label."""
+        return []
+
     def white_of(self, index: int) -> float | None:
         """The pixel value of a sample that means 1.0; as `white`, which most have in common."""
         return self.white

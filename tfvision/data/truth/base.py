@@ -71,6 +71,7 @@ class Truth(ABC):
         targets: Names of the fields of a sample, and keys of `TARGETS`, that are its truth.
         drawn: The field of a sample that follows the edges of what the image shows, so that
             they show whose it is; "" where there is none.
+        counted: What `counts` counts of a class: "pixels", "images", "boxes".
         names_image: Whether it is one class for the whole image. Then what surrounds the
             objects should not tell the class, and class names are what the data writes.
     """
@@ -83,6 +84,7 @@ class Truth(ABC):
     of_data: str
     targets: tuple[str, ...]
     drawn: str = ""
+    counted: str = "pixels"
     names_image: bool = False
 
     def arrays(self, sample: Any) -> dict[str, np.ndarray]:

@@ -27,6 +27,7 @@ class Boxes(Truth):
     name = "boxes"
     word, one, many, other, of_data = "boxes", "boxes", "boxes", "other boxes", "boxes"
     targets = ("boxes", "classes")
+    counted = "boxes"
 
     def arrays(self, sample: Any) -> dict[str, np.ndarray]:
         """The targets, boxes cut at the edges of the image."""

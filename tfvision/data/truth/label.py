@@ -19,7 +19,7 @@ class Label(Truth):
     of_data = "a label for each image"
     targets = ("label",)
     drawn = "region"
-    names_image = True
+    names_image, counted = True, "images"
 
     def check(self, sample: Any, place: str) -> None:
         check_size(sample.image, sample.region, place)

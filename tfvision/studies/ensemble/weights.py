@@ -1,32 +1,20 @@
 """Weights of folds folders in an ensemble: fitted out of fold, used only where they earn it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfvision.engine.ensemble_weights import (
-    OBJECTIVES,
-    PIXELS,
-    Pixels,
-    blend,
-    draw,
-    fit_log_loss,
-    join,
-    select_greedily,
-)
+from tfvision.engine.ensemble_weights import OBJECTIVES
 from tfvision.engine.shards import Shards
 from tfvision.errors import InputError
-from tfvision.metrics.confusion import confusion_matrix
-from tfvision.postprocess.components import decode_images
-from tfvision.postprocess.pixelwise import decode
 from tfvision.recipe.recipe import Recipe
 from tfvision.stats.bootstrap import Difference, compare
-from tfvision.stats.evidence import Evidence
-from tfvision.studies.folds.folder import read_folds, truth_of, units_of
-from tfvision.tasks.facts import facts_of
+from tfvision.studies.folds.folder import read_folds, targets_of, units_of
+from tfvision.tasks.blends import Truths
+from tfvision.tasks.task import task_of
 from tfvision.text import finite, some
 
 
@@ -36,30 +24,17 @@ class OutOfFold:
 
     Attributes:
         names: J, of the folders.
-        stores: J stores of probabilities.
+        stores: J stores of predictions.
         folds: (N,) which fold each sample of the first store validates in.
         units: N names; samples that belong together have one.
-        truth: Gives (id, mask (H, W)) of all samples, in the order of the first store.
+        truths: Gives (id, truth by name) of all samples, in the order of the first store.
     """
 
     names: list[str]
     stores: list[Shards]
     folds: np.ndarray
     units: list[str]
-    truth: Callable[[], Iterator[tuple[str, np.ndarray]]]
-
-    def __iter__(self) -> Iterator[tuple[str, np.ndarray, list[np.ndarray]]]:
-        """(id, mask, J probabilities (H, W, K)) of each sample."""
-        ids = self.stores[0].ids
-        for name, (other, mask) in zip(ids, self.truth(), strict=True):
-            found = [store[name] for store in self.stores]
-            if name != other or any(p.shape[:2] != mask.shape for p in found):
-                raise InputError(
-                    f"{self.names[0]}: the truth of {name!r} does not fit what was predicted of it "
-                    f"({other!r}, {mask.shape} against {[p.shape[:2] for p in found]}). The data "
-                    "is not what it was; train the folds again."
-                )
-            yield name, mask, found
+    truths: Truths
 
 
 def read_out_of_fold(folders: Sequence[Path]) -> OutOfFold:
@@ -78,7 +53,7 @@ def read_out_of_fold(folders: Sequence[Path]) -> OutOfFold:
         stores,
         np.array([assigned[0][name] for name in stores[0].ids]),
         units_of(folders[0]),
-        truth=lambda: truth_of(folders[0]),
+        truths=lambda: targets_of(folders[0]),
     )
 
 
@@ -148,15 +123,15 @@ def weigh(found: OutOfFold, method: str, recipe: Recipe) -> dict[str, Any]:
             f"fitted on one part and scored on another; there are {len(set(folds.tolist()))} and "
             f"{len(set(found.units))}. Use --weights mean."
         )
-    pixels = _pixels(found, recipe)
-    fitted = fit(pixels, method, recipe)
+    blends = task_of(recipe.config.task).blends(recipe, found.stores, found.truths)
+    fitted = blends.fit(method)
     nested = {
-        fold: fit(pixels.of(np.flatnonzero(folds != fold)), method, recipe)
+        fold: blends.fit(method, np.flatnonzero(folds != fold))
         for fold in sorted(set(folds.tolist()))
     }
     mean = np.full(num_models, 1 / num_models)
     plans = [[mean, nested[fold], *np.eye(num_models)] for fold in folds.tolist()]
-    evidence = _evidence(found, plans, recipe)
+    evidence = blends.evidence(plans)
     metric = recipe.config.metrics[0].name
     scores = [one.over_folds(metric, recipe.contract, folds=folds).value() for one in evidence]
     plain, weighted = (
@@ -189,28 +164,12 @@ def score_mean(found: OutOfFold, weights: Sequence[float], recipe: Recipe) -> di
     num_models = len(found.stores)
     plans = [[np.asarray(weights), *np.eye(num_models)]] * len(found.folds)
     metric = recipe.config.metrics[0].name
+    blends = task_of(recipe.config.task).blends(recipe, found.stores, found.truths)
     scores = [
         finite(one.over_folds(metric, recipe.contract, folds=found.folds).value())
-        for one in _evidence(found, plans, recipe)
+        for one in blends.evidence(plans)
     ]
     return {"metric": metric, "mean": scores[0], "alone": scores[1:]}
-
-
-def fit(pixels: Pixels, method: str, recipe: Recipe) -> np.ndarray:
-    """(J,) weights by a method of `OBJECTIVES`; component rules do not act on single pixels."""
-    if not len(pixels.truth):
-        raise InputError(
-            "There are no counted pixels to fit weights on: the metric contract ignores all true "
-            "labels of these samples. Use --weights mean."
-        )
-    if method == "fitted":
-        return fit_log_loss(pixels)
-    return select_greedily(
-        pixels,
-        labels_of=decode(recipe.rules),
-        contract=recipe.contract,
-        metric=recipe.config.metrics[0].name,
-    )
 
 
 def gain_text(gain: Difference, method: str, metric: str, used: bool) -> str:
@@ -225,36 +184,6 @@ def gain_text(gain: Difference, method: str, metric: str, used: bool) -> str:
         f"({gain.first:.4f} -> {gain.second:.4f}), 95 % interval [{gain.low:+.4f}, "
         f"{gain.high:+.4f}] over {gain.num_units} units; {verdict}"
     )
-
-
-def _pixels(found: OutOfFold, recipe: Recipe) -> Pixels:
-    most = -(-PIXELS // len(found.stores[0].ids))
-    return join(
-        [
-            draw(probabilities, mask, image=i, most=most, ignored=recipe.ignored)
-            for i, (_, mask, probabilities) in enumerate(found)
-        ]
-    )
-
-
-def _evidence(
-    found: OutOfFold, plans: Sequence[Sequence[np.ndarray]], recipe: Recipe
-) -> list[Evidence]:
-    """One a plan: of the samples, blended with the plan's row of weights of each.
-
-    Args:
-        found: N samples.
-        plans: For each sample its rows of weights, one a plan.
-        recipe: Contract and rules.
-    """
-    final = decode_images(recipe.rules, recipe.component_rules)
-    rows = []
-    for (_, mask, probabilities), weights in zip(found, plans, strict=True):
-        labels = final(np.stack([blend(probabilities, row) for row in weights]))
-        masks = [mask] * len(labels)
-        rows.append(confusion_matrix(masks, list(labels), recipe.num_classes, recipe.void))
-    kind = facts_of(recipe.config.task).evidence_class()
-    return [kind.of(found.stores[0].ids, counts) for counts in np.stack(rows, axis=1)]
 
 
 def _gain_json(gain: Difference) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from tfvision.data.files.timeout import in_time
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import Source
 from tfvision.data.truth import truth_kind
-from tfvision.data.truth.base import label_map
 from tfvision.engine.files import write_text
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
@@ -123,17 +122,11 @@ def targets_of(folder: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     return read()
 
 
-def truth_of(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """(id, label map (H, W) int32) of each out-of-fold sample; see `targets_of`."""
-    truths = targets_of(folder)  # raises now, not when the first is read
-    return ((name, label_map(targets)) for name, targets in truths)
-
-
 def open_data(folder: Path) -> tuple[Source, dict[str, int]]:
     """The data of a folder of folds, and the place in it of each out-of-fold sample, by its id.
 
     Raises:
-        InputError: As `truth_of`.
+        InputError: As `targets_of`.
     """
     record = read_folds(folder)
     config = load_folds_config(folder).data

@@ -13,6 +13,7 @@ FACTS = TaskFacts(
     config="tfvision.tasks.detection.schema:DetectionConfig",
     task="tfvision.tasks.detection.task:Detection",
     evidence="tfvision.metrics.detections:DetectionEvidence",
+    audit="tfvision.tasks.detection.audit:audit_boxes",
     formats=("boxes",),
     example=((256, 256, 3), 2),
     arrays=("boxes", "scores", "classes"),

@@ -40,6 +40,7 @@ class Detection(Task):
     """Boxes with classes and scores; see `Task` for what its methods are asked."""
 
     facts = FACTS
+    plain_keras = False  # proposals and pooling are no layers of Keras
 
     def settle(self, config: RunConfig, prepared: Prepared, architecture) -> Settled:
         prepared = sizes.settled(config, prepared, self._stride(config, prepared))

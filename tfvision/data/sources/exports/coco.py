@@ -47,12 +47,6 @@ def sees(tree: Tree) -> str | None:
     return f"COCO annotations in {listed(files, limit=3)}" if outlined else None
 
 
-def sees_boxes(tree: Tree) -> str | None:
-    """What speaks for boxes alone in COCO's format, which are no masks; None: nothing does."""
-    files = list(coco_files(tree))
-    return f"COCO boxes in {listed(files, limit=3)}" if files and not sees(tree) else None
-
-
 def coco_files(tree: Tree) -> dict[str, str]:
     """Path of each COCO file -> the split that its name or its folder says, or ""."""
     found = {}
@@ -94,7 +88,7 @@ def coco_masks(
     path, rule = Path(path), Rule(overlap, undrawn, holes)
     tree = list_tree(path.parent if path.is_file() else path)
     given = [path.name] if path.is_file() else annotations
-    splits = _choose(tree, [given] if isinstance(given, str) else given)
+    splits = choose_files(tree, given, "coco_masks")
     files = {name: read_coco(tree.root / name, name) for name in splits}
     found = _survey(files)
     names, groups = class_names(files.values())
@@ -105,7 +99,7 @@ def coco_masks(
         _add_file(
             samples,
             coco,
-            _finder(samples, coco, image_folder, split),
+            finder_of(samples, coco, image_folder, split),
             rule,
             labels,
             part=split,
@@ -127,8 +121,8 @@ def coco_masks(
 
 
 def class_names(files: Sequence[CocoFile]) -> tuple[list[str], list[str]]:
-    """Names of the categories in order, and those that only group others: they are named as a
-    supercategory, and no annotation has them."""
+    """Names of the categories in order, and those that only group others: no annotation has them,
+    and they are named as a supercategory, or have none where others have one."""
     files = list(files)
     used = {
         coco.categories[str(entry["category_id"])]
@@ -136,7 +130,7 @@ def class_names(files: Sequence[CocoFile]) -> tuple[list[str], list[str]]:
         for entries in coco.annotations.values()
         for entry in entries
     }
-    parents = {name for coco in files for name in coco.parents}
+    parents = {name for coco in files for name in (*coco.parents, *coco.tops)}
     names = list(dict.fromkeys(name for coco in files for name in coco.categories.values()))
     groups = [name for name in names if name in parents and name not in used]
     return [name for name in names if name not in groups], groups
@@ -146,8 +140,18 @@ def _split(path: str) -> str:
     return split_of(PurePosixPath(path).name) or part_of(path.rpartition("/")[0])
 
 
-def _choose(tree: Tree, given: Sequence[str] | None) -> dict[str, str]:
-    """The files that are read -> the split of each, or ""."""
+def choose_files(tree: Tree, given: Sequence[str] | str | None, source: str) -> dict[str, str]:
+    """The files that are read -> the split of each, or "".
+
+    Args:
+        tree: What lies below the data set's folder.
+        given: Those that are declared, or None.
+        source: The name of the source, for messages.
+
+    Raises:
+        InputError: There is none, or two may be meant.
+    """
+    given = [given] if isinstance(given, str) else given
     files = coco_files(tree) if given is None else {name: _split(name) for name in given}
     if not files:
         raise InputError(
@@ -164,7 +168,7 @@ def _choose(tree: Tree, given: Sequence[str] | None) -> dict[str, str]:
     if twice:
         raise InputError(
             f"{tree.root} holds {' and '.join(twice[:2])}: which one is meant? Write --set "
-            f"data.source.name=coco_masks --set 'data.source.annotations=[{twice[0]}]', with a "
+            f"data.source.name={source} --set 'data.source.annotations=[{twice[0]}]', with a "
             "file a split where there are several."
         )
     return files
@@ -229,7 +233,8 @@ def _count(found: _Survey, entry: Mapping, image: CocoImage, name: str) -> None:
         found.first_clipped = found.first_clipped or f"annotation {entry.get('id')} of {name}"
 
 
-def _finder(samples: Samples, coco: CocoFile, folder: str | None, split: str) -> ImageFinder:
+def finder_of(samples: Samples, coco: CocoFile, folder: str | None, split: str) -> ImageFinder:
+    """What finds the images of a file; a note where folders of their names are left out."""
     names = [image.file_name for image in coco.images]
     finder = ImageFinder(samples.tree, names, folder, annotations=coco.name, split=split)
     if finder.dropped:
@@ -256,7 +261,7 @@ def _add_file(
         place = f"{coco.name}, image {image.id} ({image.file_name})"
         found = finder.find(image.file_name)
         if len(found) != 1:
-            _not_found(samples, place, found, len(entries))
+            image_not_found(samples, place, found, len(entries))
             continue
         shapes = tuple(_shape(entry, coco, labels) for entry in entries)
         samples.add(
@@ -269,7 +274,8 @@ def _add_file(
         )
 
 
-def _not_found(samples: Samples, place: str, found: Sequence[str], annotations: int) -> None:
+def image_not_found(samples: Samples, place: str, found: Sequence[str], annotations: int) -> None:
+    """Adds the problem of an image of which no file is found, or several."""
     if found:
         problem = f"may be {found[0]} or {found[1]}"
         advice = "Say the folder of the images: --set data.source.image_folder=FOLDER."

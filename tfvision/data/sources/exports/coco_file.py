@@ -38,6 +38,7 @@ class CocoFile:
     images: In the order of the file.
     categories: Id -> name, by id.
     parents: Names of categories that others give as their supercategory.
+    tops: Names of categories whose supercategory is "none" where others have another.
     annotations: Id of the image -> its entries of `annotations`, in the order of the file.
     """
 
@@ -45,6 +46,7 @@ class CocoFile:
     images: list[CocoImage]
     categories: dict[str, str]
     parents: set[str]
+    tops: set[str]
     annotations: dict[str, list[dict[str, Any]]] = field(repr=False)
 
 
@@ -143,7 +145,10 @@ def read_coco(path: Path, name: str) -> CocoFile:
         for entry in lists["categories"]
         if entry.get("supercategory") not in (None, entry["name"])
     }
-    return CocoFile(name, images, categories, parents, annotations)
+    above = {str(entry["name"]): entry.get("supercategory") for entry in lists["categories"]}
+    tops = {label for label, parent in above.items() if parent == "none"}
+    tops = tops if len(tops) < len(above) else set()
+    return CocoFile(name, images, categories, parents, tops, annotations)
 
 
 def _images(entries: list, name: str) -> list[CocoImage]:

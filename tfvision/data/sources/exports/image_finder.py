@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 from tfvision.data.files.tree import Tree
 from tfvision.data.sources.exports.samples import join, split_of
+from tfvision.data.sources.file_source import stem
 
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "photos", "frames", "data"}
 
@@ -12,9 +13,10 @@ IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "photos", "fram
 class ImageFinder:
     """Finds the file that a name in a file of annotations stands for.
 
-    The name counts whole; where no name of that file is found whole, all of them are taken
-    without their first folders, as few as will do. Of several files with one name that in the
-    annotations' own folder counts, then one of its split, then one in a folder of images.
+    The name counts whole, or without an extension where it has none; where no name of that file is
+    found whole, all of them are taken without their first folders, as few as will do. Of several
+    files with one name that in the annotations' own folder counts, then one of its split, then one
+    in a folder of images.
 
     Args:
         tree: The names below the data set's folder.
@@ -33,8 +35,12 @@ class ImageFinder:
         self._home, self._split = annotations.rpartition("/")[0], split
         self._folder = None if folder is None else folder.strip("/")
         self._files: dict[str, list[str]] = {}
+        self._stems: dict[str, list[str]] = {}
         for path in tree.images(""):
             self._files.setdefault(PurePosixPath(path).name, []).append(path)
+        for name in [*self._files]:
+            if stem(name) != name:
+                self._stems.setdefault(stem(name), []).extend(self._files[name])
         parts = [_parts(name) for name in names]
         deepest = max(map(len, parts), default=1) if self._folder is None else 1
         counts = range(deepest)
@@ -60,10 +66,11 @@ class ImageFinder:
         if not parts:
             return []
         tail = "/".join(parts)
-        same = self._files.get(parts[-1], [])
+        same = {path: path for path in self._files.get(parts[-1], ())}
+        same = same or {path: stem(path) for path in self._stems.get(parts[-1], ())}
         if self._folder is not None:
-            return [path for path in same if path == join(self._folder, tail)]
-        return [path for path in same if path == tail or path.endswith(f"/{tail}")]
+            return [path for path, name in same.items() if name == join(self._folder, tail)]
+        return [p for p, name in same.items() if name == tail or name.endswith(f"/{tail}")]
 
 
 def _parts(name: str) -> list[str]:

@@ -7,6 +7,7 @@ them; `_background_` is class 0, `__ignore__` no label.
 """
 
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,15 +64,26 @@ class LabelMeFile:
 
 
 def sees(tree: Tree) -> str | None:
-    """What speaks for this layout; None: nothing does."""
+    """What speaks for this layout with outlines; None: nothing does."""
+    return _seen(tree, rectangles=False)
+
+
+def sees_rectangles(tree: Tree) -> str | None:
+    """What speaks for this layout with rectangles alone; None: nothing does."""
+    return _seen(tree, rectangles=True)
+
+
+def _seen(tree: Tree, *, rectangles: bool) -> str | None:
+    found, kinds = "", set()
     for folder, names in tree.files.items():
         texts = [name for name in names if name.endswith(".json")]
         for name in texts[:3]:
             text = ends_of(tree.root / join(folder, name))
             if '"shapes"' in text and ('"imagePath"' in text or '"imageHeight"' in text):
                 where = f"{folder}/" if folder else ""
-                return f"{counted(len(texts), 'LabelMe file')} ({where}{texts[0]}, ...)"
-    return None
+                found = found or f"{counted(len(texts), 'LabelMe file')} ({where}{texts[0]}, ...)"
+                kinds |= {*re.findall(r'"shape_type"\s*:\s*"(\w+)"', text)}
+    return found if found and rectangles == (kinds == {"rectangle"}) else None
 
 
 @takes_reading(without=OF_MASKS)
@@ -96,18 +108,11 @@ def labelme(
     """
     rule = Rule(overlap, undrawn)
     path, tree = open_tree(path)
-    paths = (join(f, name) for f, names in tree.files.items() for name in names)
-    files = [
-        one
-        for name in paths
-        if name.endswith(".json") and (one := read_labelme(tree.root / name, name)) is not None
-    ]
-    if not files:
-        raise InputError(f"{path} holds no LabelMe file: a JSON with shapes and imagePath.")
-    classes, labels = rule.classes(_names(tree, files))
+    files = labelme_files(tree)
+    classes, labels = rule.classes(label_names(tree, files))
     labels[IGNORE] = NO_LABEL
     samples = Samples(tree, allow_outside_root)
-    images = _Images(tree)
+    images = LabelMeImages(tree)
     found = {one.path: images.of(one, samples) for one in files}
     parts = {i: part_of(i.rpartition("/")[0]) for i in found.values() if i}
     given, ids = {*parts.values()}, short_ids(parts)
@@ -135,8 +140,30 @@ def labelme(
         class_names=classes,
         white=white,
         reading=Reading(**reading),
-        reads_also=[*(one.path for one in files), *(n for n in LABEL_FILES if n in tree.files[""])],
+        reads_also=[*(one.path for one in files), *label_files(tree)],
     )
+
+
+def labelme_files(tree: Tree) -> list[LabelMeFile]:
+    """All files below a folder.
+
+    Raises:
+        InputError: There is none, or as `read_labelme`.
+    """
+    paths = (join(f, name) for f, names in tree.files.items() for name in names)
+    files = [
+        one
+        for name in paths
+        if name.endswith(".json") and (one := read_labelme(tree.root / name, name)) is not None
+    ]
+    if not files:
+        raise InputError(f"{tree.root} holds no LabelMe file: a JSON with shapes and imagePath.")
+    return files
+
+
+def label_files(tree: Tree) -> list[str]:
+    """The files that list the labels."""
+    return [name for name in LABEL_FILES if name in tree.files[""]]
 
 
 def read_labelme(path: Path, name: str) -> LabelMeFile | None:
@@ -186,7 +213,7 @@ def _flat(points: Any, what: str) -> list[float]:
     return [value for point in points for value in point]
 
 
-def _names(tree: Tree, files: Sequence[LabelMeFile]) -> list[str]:
+def label_names(tree: Tree, files: Sequence[LabelMeFile]) -> list[str]:
     """The labels in the order of `labels.txt` or `classes.txt`, else of the alphabet."""
     used = sorted({label for one in files for _, label, _, _ in one.shapes} - {IGNORE})
     name = next((name for name in LABEL_FILES if name in tree.files[""]), None)
@@ -201,7 +228,7 @@ def _names(tree: Tree, files: Sequence[LabelMeFile]) -> list[str]:
     return names
 
 
-class _Images:
+class LabelMeImages:
     """Finds the image of a file: the one of its name beside it, or that of `imagePath`."""
 
     def __init__(self, tree: Tree):

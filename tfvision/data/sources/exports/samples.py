@@ -2,15 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.files.paths import inside, read_bytes
 from tfvision.data.files.tree import Tree, is_image, list_tree
 from tfvision.data.sources.file_source import FileSource, stem
-from tfvision.data.sources.mask_reader import MaskReader
 from tfvision.data.sources.source import Record
 from tfvision.data.sources.unread import unread_issues, unread_notes
 from tfvision.errors import InputError
@@ -27,8 +27,8 @@ FILLERS = {
 }
 """Words that say nothing more beside the name of a split."""
 NO_BOXES = (
-    "These are boxes, not masks, and no task trains on boxes yet. For a segmentation export "
-    "polygons or masks from the annotation tool."
+    "These are boxes, not masks. For a segmentation export polygons or masks from the annotation "
+    "tool."
 )
 
 
@@ -69,7 +69,7 @@ class Samples:
     tree: Tree
     allow_outside_root: bool = False
     records: list[Record] = field(default_factory=list)
-    files: list[tuple[Path, Path | MaskReader | None]] = field(default_factory=list)
+    files: list[tuple[Path, Any]] = field(default_factory=list)
     mask_places: list[str] = field(default_factory=list)
     problems: list[Issue] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Samples:
         self,
         identity: str,
         image: str,
-        mask: str | MaskReader | None,
+        mask: Any,
         *,
         part: str = "",
         split: str | None = None,
@@ -100,7 +100,7 @@ class Samples:
         Args:
             identity: Its id; with the image's extension where another has it already.
             image: Path below the folder.
-            mask: Likewise, or what draws it; None: it has no truth.
+            mask: Likewise, or what draws it, or what `source` builds a truth of; None: it has none.
             part, split, group: See `Record`.
             mask_place: What messages call the mask; by default its path.
         """
@@ -165,11 +165,19 @@ class Samples:
             self.problem("", place, problem, advice, severity="warning")
 
     def source(
-        self, *, name: str, path: Path, layout: str, reads_also: Sequence[str], **how
+        self,
+        *,
+        name: str,
+        path: Path,
+        layout: str,
+        reads_also: Sequence[str],
+        build: Callable[..., FileSource] = FileSource,
+        **how,
     ) -> FileSource:
         """The source of what was gathered.
 
         Args:
+            build: Makes it.
             name, path: See `Source`.
             layout: What was recognised, without the name of the folder.
             reads_also: Paths below the folder; see `FileSource`.
@@ -177,7 +185,7 @@ class Samples:
         """
         known = {*self.spoken_of, *reads_also}
         unread = [replace(i, severity="warning") for i in unread_issues(self.tree, known)]
-        return FileSource(
+        return build(
             self.records,
             self.files,
             self.mask_places,
@@ -190,14 +198,14 @@ class Samples:
             **how,
         )
 
-    def counts(self) -> str:
-        """`12 images`, or `20 images (14 train, 3 val, 3 test)`, and how many have no mask."""
+    def counts(self, truth: str = "masks") -> str:
+        """`12 images`, or `20 images (14 train, 3 val, 3 test)`, and how many have no truth."""
         parts = Counter(record.part or "to be split" for record in self.records)
         text = counted(len(self.records), "image")
         if set(parts) - {"to be split"}:
             text += f" ({', '.join(f'{number} {part}' for part, number in parts.items())})"
         without = sum(not record.labelled for record in self.records)
-        return text + (f", {without} of them without masks" if without else "")
+        return text + (f", {without} of them without {truth}" if without else "")
 
 
 def lines_of(path: Path, name: str) -> list[str]:
@@ -229,14 +237,17 @@ def open_tree(path: str | Path) -> tuple[Path, Tree]:
     return path, list_tree(path)
 
 
-def short_ids(parts: Mapping[str, str]) -> dict[str, str]:
+def short_ids(
+    parts: Mapping[str, str], folders: Collection[str] = ("images", "image", "imgs")
+) -> dict[str, str]:
     """The id of each image: its path without extension and without the folders that say split
     or kind alone (`images/train/a.png` is "a"), or with them where two would be the same.
 
     Args:
         parts: Path of each image -> its part.
+        folders: Names of folders that say no more than that images lie there.
     """
-    spare = {*SPLIT_WORDS, "images", "image", "imgs"}
+    spare = {*SPLIT_WORDS, *folders}
     short = {
         path: "/".join(part for part in stem(path).split("/")[:-1] if part.lower() not in spare)
         for path in parts

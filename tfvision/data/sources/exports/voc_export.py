@@ -59,13 +59,6 @@ def sees(tree: Tree) -> str | None:
     return None if home is None else f"Pascal VOC's {join(home, _mask_folder(tree, home))}/"
 
 
-def sees_boxes(tree: Tree) -> str | None:
-    """What speaks for Pascal VOC's boxes alone, which are no masks; None: nothing does."""
-    home = next(iter(_homes_of_boxes(tree)), None)
-    alone = home is not None and not _homes(tree)
-    return f"Pascal VOC boxes in {join(home, BOXES)}/" if alone else None
-
-
 def _homes(tree: Tree) -> list[str]:
     """The folders that hold masks as VOC names them, and more of VOC than that one name."""
 

@@ -17,6 +17,7 @@ from tfvision.errors import InputError
 NAME_FILES = ("classes.txt", "obj.names", "names.txt")
 NOT_LABELS = {*NAME_FILES, "train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt"}
 BOX = 5  # numbers of a line that is a box
+LOOKED_AT = 20  # text files that recognition looks into
 
 
 @dataclass
@@ -67,18 +68,31 @@ def _label_files(image: str) -> list[str]:
     return [join(place, f"{stem(name)}.txt") for place in places]
 
 
-def kind_of(path: Path) -> str:
-    """What the first line of a text file is: "polygons", "boxes", "other", or "" (no line)."""
+def what_lines_are(tree: Tree) -> tuple[str, list[str]]:
+    """What the lines of label files are, by the first files: "polygons", "boxes", "mixed" (some
+    of either), or "" (neither, or no line at all); and the label files."""
+    texts = [text for text in pair(tree).texts.values() if text]
+    kinds: set[str] = set()
+    for text in texts[:LOOKED_AT]:
+        kinds |= kinds_of(tree.root / text)
+    known = kinds <= {"polygons", "boxes"}
+    return ("mixed" if len(kinds) > 1 else next(iter(kinds), "")) if known else "", texts
+
+
+def kinds_of(path: Path) -> set[str]:
+    """What the first lines of a text file are: "polygons", "boxes", "other"."""
     try:
         with path.open("rb") as file:
             text = file.read(65536).decode("utf-8", "replace")
     except OSError:
-        return ""
-    first = next((line.split() for line in text.splitlines() if line.strip()), [])
-    if not first:
-        return ""
-    numbers = [_number(word) for word in first]
-    if not first[0].isdigit() or len(numbers) < BOX or None in numbers:
+        return set()
+    lines = text.splitlines()[: -1 if len(text) > 65000 else None]
+    return {_kind_of(line.split()) for line in lines if line.strip()}
+
+
+def _kind_of(words: Sequence[str]) -> str:
+    numbers = [value for word in words if (value := _number(word)) is not None]
+    if not words[0].isdigit() or not BOX <= len(numbers) == len(words):
         return "other"
     if not all(1 - MOST_SHARE <= value <= MOST_SHARE for value in numbers[1:]):
         return "other"
@@ -144,36 +158,74 @@ def _yaml(path: Path) -> Mapping:
 
 
 def class_names(tree: Tree) -> tuple[list[str], str]:
-    """The names of the classes by number, and the file that says them; [] and "" without one."""
+    """The names of the classes by number, and the file that says them; [] and "" without one.
+
+    Raises:
+        InputError: They leave a number out.
+    """
+    names, file = numbered_names(tree)
+    if {*names} != {*range(len(names))}:
+        raise InputError(
+            f"{file}: the keys of 'names' must be 0, 1, 2, ... without a gap; got "
+            f"{', '.join(map(str, [*names][:12]))}."
+        )
+    return [names[number] for number in range(len(names))], file
+
+
+def numbered_names(tree: Tree) -> tuple[dict[int, str], str]:
+    """Number -> name of the classes, and the file that says them; {} and "" without one."""
     for file in yaml_files(tree):
         content = _yaml(tree.root / file)
         if "kpt_shape" in content:
-            raise InputError(f"{tree.root / file} declares key points (kpt_shape), no masks.")
+            raise InputError(
+                f"{tree.root / file} declares key points (kpt_shape), no masks or boxes."
+            )
         return _listed_names(content, file), file
     for folder in ("", "labels", "labels/train", "train/labels"):
         for name in NAME_FILES:
             if name in tree.files.get(folder, ()):
                 file = join(folder, name)
-                return lines_of(tree.root / file, file), file
-    return [], ""
+                return dict(enumerate(lines_of(tree.root / file, file))), file
+    return {}, ""
 
 
-def _listed_names(content: Mapping, file: str) -> list[str]:
-    names = content["names"]
-    if isinstance(names, Mapping):
-        numbers = sorted(names, key=str)
-        if {*names} != {*range(len(names))}:
-            raise InputError(
-                f"{file}: the keys of 'names' must be 0, 1, 2, ... without a gap; got "
-                f"{', '.join(map(str, numbers[:12]))}."
-            )
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, Sequence) or isinstance(names, str) or not names:
-        raise InputError(f"{file}: 'names' must be a list, or a mapping 0: name; got {names!r}.")
-    names = [str(name) for name in names]
-    if content.get("nc", len(names)) != len(names) or len({*names}) != len(names):
+def yaml_splits(tree: Tree) -> dict[str, list[str]]:
+    """Split -> folders of images and lists of them below the root that data.yaml says.
+
+    Its paths may be relative to another folder: what lies there below the root counts.
+    """
+    found: dict[str, list[str]] = {}
+    files = {path for path in tree.below("") if path.endswith(".txt")}
+    for file in yaml_files(tree)[:1]:
+        content = _yaml(tree.root / file)
+        for key, split in {"train": "train", "val": "val", "valid": "val", "test": "test"}.items():
+            given = content.get(key)
+            for place in given if isinstance(given, list) else [given] if given else []:
+                parts = str(place).replace("\\", "/").split("/")
+                parts = [part for part in parts if part not in ("", ".", "..")]
+                tails = ["/".join(parts[n:]) for n in range(len(parts))]
+                there = next((tail for tail in tails if tail in tree.files or tail in files), None)
+                found.setdefault(split, []).extend([there] if there else [])
+    return found
+
+
+def _listed_names(content: Mapping, file: str) -> dict[int, str]:
+    given = content["names"]
+    if isinstance(given, Mapping):
+        odd = [key for key in given if not isinstance(key, int) or key < 0]
+        if odd:
+            raise InputError(f"{file}: the keys of 'names' must be numbers from 0; got {odd[0]!r}.")
+        names = {number: str(given[number]) for number in sorted(given)}
+    elif not isinstance(given, Sequence) or isinstance(given, str):
+        raise InputError(f"{file}: 'names' must be a list, or a mapping 0: name; got {given!r}.")
+    else:
+        names = {number: str(name) for number, name in enumerate(given)}
+    if not names:
+        raise InputError(f"{file}: 'names' must be a list, or a mapping 0: name; got {given!r}.")
+    different = len({*names.values()})
+    if content.get("nc", len(names)) not in (len(names), max(names) + 1) or different != len(names):
         raise InputError(
-            f"{file} has {len(names)} names ({len({*names})} different) and nc: "
+            f"{file} has {len(names)} names ({different} different) and nc: "
             f"{content.get('nc')}. List each class once, and as many as nc says."
         )
     return names

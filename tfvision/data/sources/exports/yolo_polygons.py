@@ -29,15 +29,13 @@ from tfvision.data.sources.exports.yolo_files import (
     YoloLabels,
     check_classes,
     class_names,
-    kind_of,
     pair,
     read_lines,
+    what_lines_are,
     yaml_files,
 )
 from tfvision.data.sources.file_source import FileSource
 from tfvision.errors import InputError
-
-LOOKED_AT = 20  # text files that recognition looks into
 
 
 def sees(tree: Tree) -> str | None:
@@ -45,19 +43,19 @@ def sees(tree: Tree) -> str | None:
     return _seen(tree, "polygons")
 
 
-def sees_boxes(tree: Tree) -> str | None:
-    """What speaks for YOLO's boxes alone, which are no masks; None: nothing does."""
-    return _seen(tree, "boxes")
+def sees_mixed(tree: Tree) -> str | None:
+    """What speaks for YOLO's polygons with boxes among them; None: nothing does."""
+    return _seen(tree, "mixed")
 
 
 def _seen(tree: Tree, wanted: str) -> str | None:
     if tree.of_file:  # data.yaml stands for the folder that it lies in
         tree = list_tree(tree.root) if tree.files[""][0] in yaml_files(tree) else tree
-    texts = [text for text in pair(tree).texts.values() if text]
-    kinds = [kind for text in texts[:LOOKED_AT] if (kind := kind_of(tree.root / text))]
-    if not kinds or "other" in kinds or wanted != ("polygons" if "polygons" in kinds else "boxes"):
+    kind, texts = what_lines_are(tree)
+    if kind != wanted:
         return None
-    return f"YOLO {wanted} in {texts[0].rpartition('/')[0] or '.'}/ ({counted(len(texts), 'file')})"
+    where = texts[0].rpartition("/")[0] or "."
+    return f"YOLO polygons in {where}/ ({counted(len(texts), 'file')})"
 
 
 @takes_reading(without=OF_MASKS)

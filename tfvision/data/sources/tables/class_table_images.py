@@ -9,6 +9,7 @@ from tfvision.data.files.tree import Tree, list_tree
 from tfvision.data.sources.file_source import Listing, list_images, name_key, show, stem
 from tfvision.data.sources.folders import class_folder
 from tfvision.data.sources.folders.mask_folder import IMAGES, PART_FOLDERS
+from tfvision.data.sources.tables.box_table_columns import several_boxes
 from tfvision.data.sources.tables.class_table_columns import LabelRow, has_columns, label_reading
 from tfvision.errors import InputError
 
@@ -98,8 +99,7 @@ def sees(tree: Tree) -> str | None:
     if tree.of_file:
         table = tree.root / tree.files[""][0]
         is_table = table.suffix.lower() in (".csv", ".tsv")
-        reading = label_reading(table, image_names(tree.root)) if is_table else None
-        return _words(table, reading) if reading in WORDS else None
+        return _labels_in(table) if is_table else None
     table = find_label_table(tree.root)
     if table is None:  # one alone counts whatever its name, where folders say no classes
         files = csv_files(tree.root)
@@ -107,11 +107,15 @@ def sees(tree: Tree) -> str | None:
         table = files[0] if alone else None
     if table is None:
         return None
-    reading = label_reading(table, image_names(tree.root))
-    return _words(table, reading) if reading in WORDS else None
+    return _labels_in(table)
 
 
-def _words(table: Path, reading: str) -> str:
+def _labels_in(table: Path) -> str | None:
+    """What of labels is in a table; None where its images have several boxes each."""
+    images = image_names(table.parent)
+    reading = label_reading(table, images)
+    if reading not in WORDS or several_boxes(table, images):
+        return None
     return f"{table.name} with {WORDS[reading]}"
 
 
