@@ -55,20 +55,24 @@ def test_proposals_are_in_pixels_of_the_image(options, corner):
     assert scores.tolist() == [[0.75, 0.0]]
 
 
-def test_anchors_are_in_pixels_of_the_image():
-    anchors = DetectionPredictor(TwoStages(), channels=1, size=(32, 32)).anchors(IMAGES)
-    # Seen 2.5 times smaller: 2 x 2 places, each an anchor of 20 and of 40 pixels, cut at the edges.
-    assert anchors.shape == (8, 4)
-    assert np.allclose(anchors[:2], [[10, 10, 30, 30], [0, 0, 40, 40]])
-    assert np.allclose(anchors[2], [50, 10, 70, 30])
-    own = DetectionPredictor(TwoStages(), channels=1).anchors(IMAGES)
-    assert own.shape == (2 * 3 * 5, 4)
+def test_anchors_are_in_pixels_of_the_image_and_their_iou_is_that_of_training():
+    predictor = DetectionPredictor(TwoStages(), channels=1, size=(32, 32))
+    boxes = np.array([[10, 10, 30, 30], [0, 0, 15, 15.0]])
+    # Seen 2.5 times smaller: anchors of 20 and 40 pixels around (20, 20), (60, 20), ...
+    anchors, ious = predictor.nearest_anchors(IMAGES, boxes)
+    assert np.allclose(anchors, [[10, 10, 30, 30], [0, 0, 40, 40]])
+    assert np.allclose(ious, [1, 225 / 1600])
+    own = DetectionPredictor(TwoStages(), channels=1)
+    anchors, ious = own.nearest_anchors(IMAGES, np.array([[0, 28, 16, 40.0]]))
+    # The anchor reaches 8 pixels over the edge, into the padding: drawn whole, and counted whole.
+    assert np.allclose(anchors, [[0, 32, 16, 48]])
+    assert np.allclose(ious, [8 * 16 / (12 * 16 + 16 * 16 - 8 * 16)])
 
 
 def test_a_detector_of_one_stage_has_no_proposals():
     predictor = DetectionPredictor(OneStage(), channels=1, size=(32, 32))
     assert predictor.proposals(IMAGES) is None
-    assert predictor.anchors(IMAGES) is None
+    assert predictor.nearest_anchors(IMAGES, np.zeros((1, 4))) is None
 
 
 def stages_of(model, monkeypatch):
