@@ -49,7 +49,7 @@ class OneStageDetector(Detector):
         super().__init__(num_classes, settings, name=name)
         blocks.check_counts(candidates=candidates)
         self.net, self.stride = net, stride
-        self.grid, self.kind, self.candidates = grid, kind, candidates
+        self.anchors, self.kind, self.candidates = grid, kind, candidates
         self._coder, self._matching = tuple(coder), matching
         self.built = True  # its net is
 
@@ -93,7 +93,7 @@ class OneStageDetector(Detector):
 
     def _levels(self, outputs):
         """Logits (B, n, C), deltas (B, n, 4) and anchors (n, 4) of each level."""
-        number = len(self.grid.strides)
+        number = len(self.anchors.strides)
         sizes = []
         for x in outputs[:number]:
             found = tf.shape(x)
@@ -101,7 +101,7 @@ class OneStageDetector(Detector):
         columns = self.num_classes + (self.kind == "softmax")
         logits = [_rows(x, columns) for x in outputs[:number]]
         deltas = [_rows(x, 4) for x in outputs[number:]]
-        return logits, deltas, self.grid.of(sizes)
+        return logits, deltas, self.anchors.of(sizes)
 
 
 def _rows(x: tf.Tensor, columns: int) -> tf.Tensor:

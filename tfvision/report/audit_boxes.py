@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tfvision.report import tables
-from tfvision.report.boxes import draw_boxes
-from tfvision.report.overlay import hex_colours, png_uri
+from tfvision.report.boxes import box_colours, draw_boxes
+from tfvision.report.overlay import png_uri
 
 EXAMPLE_SIDE = 512  # longer side of the pictures of anchors
 LEAST_MARGIN = 48  # pixels of the image around boxes that a finding is about
@@ -158,8 +158,3 @@ def render_boxes(
             for image, text in pictures
         ],
     )
-
-
-def box_colours(number: int) -> list[str]:
-    """CSS colours of classes, as `draw_boxes` has them."""
-    return hex_colours(number + 1)[1:]

@@ -322,6 +322,7 @@ def _boxes(layer: BoxLayer, size: tuple[int, int], classes) -> list[dict[str, An
                 "height": round(y2 - y1, 2),
                 "colour": item["colour"] if item else "",
                 "text": text,
+                "inside": y1 < 5,  # above it the tag would be cut off
                 "tag": text if len(shares) <= TAGS and layer.name == "prediction" else "",
             }
         )

@@ -212,7 +212,7 @@ def square_chart(
         )
     marks = [0.0, 0.25, 0.5, 0.75, 1.0]
     marked = None
-    if mark and math.isfinite(mark[2]):
+    if mark and math.isfinite(mark[1]) and math.isfinite(mark[2]):
         marked = {"text": mark[0], "x": round(100 * mark[1], 2), "y": down(mark[2])}
     return {
         "title": title,

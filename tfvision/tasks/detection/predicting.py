@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfvision.data.audit.anchors import nearest
 from tfvision.engine.inference import Predictor, resize_image
 from tfvision.engine.tta import View
 from tfvision.postprocess.boxes import by_score, join_tiles
@@ -70,16 +71,19 @@ class DetectionPredictor(tf.Module, Predictor):
         found = self.model.proposals_of(self.model(seen, training=False))
         return None if found is None else (back(found[0]).numpy(), found[1].numpy())
 
-    def anchors(self, images: np.ndarray) -> np.ndarray | None:
-        """All anchors (A, 4) in pixels of images (B, H, W, C) of one size, cut at their edges;
-        None where the detector has none."""
-        grid = self.model.anchors
-        if grid is None:
+    def nearest_anchors(
+        self, images: np.ndarray, boxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of each of some boxes (n, 4) in pixels of images (B, H, W, C) of one size the anchor of
+        the highest IoU, (n, 4), and that IoU (n,), as training has it; None where the detector
+        has no anchors to be shown."""
+        if self.model.anchors is None:
             return None
-        seen, _, back = self._seen(tf.constant(images))
-        height, width = seen.shape[1:3]
-        levels = grid.of([(-(-height // s), -(-width // s)) for s in grid.strides])
-        return np.asarray(back(tf.constant(np.concatenate(levels))))
+        seen, size, back = self._seen(tf.constant(images))
+        height, width = np.asarray(size, np.float64) / images.shape[1:3]
+        scaled = boxes * np.array([width, height] * 2)
+        found, ious, _ = nearest(scaled, self.model.anchors, tuple(seen.shape[1:3]))
+        return np.asarray(back(tf.constant(found, tf.float32))), ious
 
     def _serve(self, image):
         seen, size, back = self._seen(image)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tfvision.config.file import load_any
+from tfvision.engine.run_folder import RunFolder
 from tfvision.metrics.coco import NUMBERS, CocoEvaluation
 from tfvision.metrics.detections import DetectionEvidence
 from tfvision.metrics.thresholds import best_thresholds, threshold_curve
@@ -89,6 +91,25 @@ def operating_point(recipe: Recipe, scored: dict[str, Scored]) -> dict[str, Any]
         "splits": {k: _at(recipe, s.evidence, together) for k, s in scored.items()},
         "splits_by_class": {k: _at(recipe, s.evidence, by_class) for k, s in scored.items()},
     }
+
+
+def drawn_from(run: RunFolder, recipe: Recipe) -> tuple[float, str]:
+    """The score from which on `predict` draws boxes, and the sentence that says so: 0, all that
+    the rules leave, where the user gave a threshold; else the operating point of the run."""
+    own = load_any(run.config).postprocess
+    given = [rule for rule in recipe.config.postprocess if rule not in own]
+    if any(rule.name == "score_threshold" for rule in given):
+        return 0.0, "boxes below the given threshold of the score are left out"
+    summary = run.read_json("summary.json") if (run.path / "summary.json").exists() else {}
+    point = summary.get("operating_point")
+    why = "the run has no operating point" if point is None else "no validation chose it"
+    if point is not None and point["chosen_on"]:
+        why = "the run's best F1 on validation"
+    threshold = THRESHOLD if point is None else point["threshold"]
+    return threshold, (
+        f"pictures have the boxes from a score of {threshold:.3f} on ({why}); --threshold sets "
+        "another. predictions.json and predictions.csv have all, with their scores"
+    )
 
 
 def _at(recipe: Recipe, evidence: DetectionEvidence, thresholds) -> dict[str, float | None]:

@@ -66,11 +66,10 @@ def stages(outcome: Outcome) -> list[BoxedImage]:
     images = as_float([sample.image], [sample.scale])
     name, found = scored.ids[place], []
     boxes = BoxLayer("truth", truth["boxes"], truth["classes"])
-    anchors = predictor.anchors(images)
+    anchors = predictor.nearest_anchors(images, truth["boxes"])
     if anchors is not None:
-        overlap = pairwise_iou(truth["boxes"], anchors)
-        best = overlap.max(axis=1)
-        layer = BoxLayer("anchors", anchors[overlap.argmax(axis=1)], values=best)
+        nearest, best = anchors
+        layer = BoxLayer("anchors", nearest, values=best)
         text = (
             f"the anchor nearest to each box, dotted: IoU {best.min():.2f} to {best.max():.2f}; "
             f"{(best >= 0.5).sum()} of {len(best)} boxes have one of at least 0.5"

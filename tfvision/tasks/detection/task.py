@@ -151,8 +151,11 @@ class Detection(Task):
         writing.write_detections(target, scored.ids, scored.answers, data["class_names"])
 
     def write_predictions(self, target, ids, predictions, recipe, data, *, probabilities) -> Path:
-        answers = list(predictions.answers())
-        return writing.write_detections(target, ids, answers, data["class_names"])
+        threshold, why = results.drawn_from(predictions.loaded.folder, recipe)
+        predictions.say(why)
+        return writing.write_with_pictures(
+            target, ids, predictions, data["class_names"], threshold=threshold
+        )
 
     def describe_export(self, recipe: Recipe, data: dict[str, Any], predictor) -> dict[str, Any]:
         return {
