@@ -34,7 +34,14 @@ def scenes(count: int = 8, *, seed: int = 0, empty: bool = True) -> Scenes:
 
 def save_images(folder: Path, made: Scenes, height: int = HEIGHT, width: int = WIDTH) -> None:
     for seed, name in enumerate(made):
-        save(folder / name, image(seed, height, width))
+        save(folder / name, picture(seed, height, width))
+
+
+def picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """(H, W, 3) uint8: grey with a corner of noise, as no two are alike; soon written."""
+    pixels = np.full((height, width, 3), 100, np.uint8)
+    pixels[:8, :12] = image(seed)
+    return pixels
 
 
 def write(path: Path, text: str | Sequence[str]) -> Path:
