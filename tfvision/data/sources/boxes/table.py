@@ -307,7 +307,7 @@ def _labels(cell: Mapping[str, str], number: int) -> list[str] | None:
     if "label" not in cell and "attributes" not in cell:
         return [ONE_CLASS] * number
     text = cell.get("label") or _attribute(cell.get("attributes", ""))
-    if number != 1 and text[:1] in ("[", "("):
+    if text[:1] in ("[", "("):
         labels = [part.strip(" '\"") for part in text.strip("[]()").split(",")]
         return labels if len(labels) == number and all(labels) else None
     return [text] * number if text else None
