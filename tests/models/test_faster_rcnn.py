@@ -233,7 +233,7 @@ def test_mixed_precision_keeps_boxes_and_logits_in_float32():
     [
         ({"version": 3}, "version must be 1 or 2. Received: 3"),
         ({"levels": [3, 5]}, "levels must follow one another"),
-        ({"anchor_sizes": [[8]]}, "anchor_sizes must have a list for each of 2 levels"),
+        ({"anchor_sizes": [[8]]}, "anchor_sizes must have one entry for each of the 2 levels"),
         ({"anchor_sizes": [[8], [8, 9]]}, "Every level must have as many anchors .* 3, 6"),
         ({"sampled": 0}, "sampled must be a whole number of at least 1"),
         ({"positive_share": 0}, "positive_share must be above 0"),
@@ -251,3 +251,29 @@ def test_settings_may_be_replaced_at_prediction():
     assert (settings.score_threshold, settings.nms, settings.max_detections) == (0.05, 0.5, 100)
     with pytest.raises(TypeError, match="scores"):
         small().detections([], (8, 8), scores=0.5)
+
+
+@pytest.mark.slow
+def test_xla_gives_the_same_losses_and_gradients():
+    model, batch = small(), batch_of()
+    value, found = gradients(model, batch)
+    model.xla = True
+    compiled = tf.function(lambda b: gradients(model, b), jit_compile=True, autograph=False)
+    again, others = compiled(batch)
+    np.testing.assert_allclose(again, value, rtol=1e-5)
+    for one, other in zip(found, others, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3, rtol=1e-3)
+
+
+def test_one_graph_serves_every_size_and_number_of_images(model):
+    signature = tf.TensorSpec([None, None, None, 1], tf.float32)
+
+    @tf.function(input_signature=[signature], autograph=False)
+    def predict(images):
+        return model.detections(model(images), tf.shape(images)[1:3], score_threshold=0.0)
+
+    for count, size in ((1, (32, 48)), (3, (16, 16))):
+        images = tf.random.stateless_uniform((count, *size, 1), [count, 5])
+        expected = model.detections(model(images), size, score_threshold=0.0)
+        for key, value in predict(images).items():
+            np.testing.assert_allclose(value, expected[key], atol=1e-3, err_msg=key)

@@ -64,7 +64,7 @@ class DataConfig(Section):
     batch_size: int = Field(default=32, gt=0, description="Images a step, over all devices.")
     augment: tuple[Spec, ...] = Field(default=(), description="Ops on one sample, top to bottom.")
     mix: tuple[Spec, ...] = Field(
-        default=(), description="Ops on a batch: copy_paste, mixup, cutmix."
+        default=(), description="Ops on a batch: copy_paste, mosaic, mixup, cutmix."
     )
     repeat: int = Field(
         default=1, gt=0, description="Times an epoch has each sample; exact duplicates left out."

@@ -1,6 +1,7 @@
 """`python -m tfvision audit DATA`: what a data set holds, what is doubtful, and a cleaned copy.
 
-Writes `audit.html`, `audit.json` and `exclude.csv`. Nothing here imports TensorFlow.
+Writes `audit.html`, `audit.json`, `exclude.csv`, and `boxes.csv` where there are boxes. Nothing
+here imports TensorFlow.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ from tfvision.config import DataConfig
 from tfvision.curation import audit_classes, audit_text, clean
 from tfvision.curation.audited import Audited
 from tfvision.data.audit.audit import worst_first
+from tfvision.data.audit.boxes_table import boxes_csv
 from tfvision.data.audit.finding import KINDS
 from tfvision.data.files.pixels import white_of
 from tfvision.data.scan.scan import scan
@@ -73,6 +75,8 @@ def audit_data(
     rows = [*audited.excluded.rows, *audited.rows]  # a second look adds to the first one's list
     write_json(folder / "audit.json", record)
     write_text(folder / "exclude.csv", exclude_csv(rows, source.records))
+    if "boxes" in truth_kind(source.truth).targets:
+        write_text(folder / "boxes.csv", boxes_csv(source, audited.scan))
     picture = _pictures(audited)
     section = audited.task_audit.html(picture) if audited.task_audit else ""
     page = replace(_page(audited, record, folder), section=section)

@@ -28,6 +28,7 @@ SOURCES = Registry(
         "voc_boxes": "tfvision.data.sources.boxes.voc:voc_boxes",
         "yolo_boxes": "tfvision.data.sources.boxes.yolo:yolo_boxes",
         "labelme_boxes": "tfvision.data.sources.boxes.labelme:labelme_boxes",
+        "tool_boxes": "tfvision.data.sources.boxes.tools:tool_boxes",
         "embedded_boxes": "tfvision.data.sources.embedded_boxes:embedded_boxes",
     },
 )

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from tfvision.detection.anchors import AnchorGrid, anchor_shapes
+from tfvision.detection import grids
 from tfvision.detection.boxes import decode
 from tfvision.detection.matched import Matched, matched_of
 from tfvision.detection.matching import IGNORED, match
@@ -25,7 +25,7 @@ from tfvision.detection.roi_align import roi_align
 from tfvision.detection.sampling import sample
 from tfvision.errors import InputError
 from tfvision.models import blocks
-from tfvision.models.backbones import COARSEST, backbone_maps, strides_of
+from tfvision.models.backbones import backbone_maps
 from tfvision.models.detector import DetectionSettings, Detector
 from tfvision.models.fpn import feature_pyramid
 
@@ -111,12 +111,11 @@ class FasterRCNN(Detector):
             sampled=sampled,
         )
         _check_values(version, positive_share, canonical)
-        strides = strides_of(levels)
-        self.anchors = _anchor_grid(
-            strides, anchor_sizes, ratios_hw, anchor_offset, whole=whole_anchors
+        self.anchors, self.stride = grids.faster_rcnn(
+            levels, anchor_sizes, ratios_hw, anchor_offset, whole_anchors
         )
-        self.pooled = tuple(s for s in strides if s <= COARSEST)
-        self.stride = self.pooled[-1]
+        strides = self.anchors.strides
+        self.pooled = tuple(s for s in strides if s <= self.stride)
         self.proposals, self.test_proposals = proposals, test_proposals
         self.before, self.canonical, self.aligned = proposals_before_nms, canonical, aligned
         self.sampled, self.positive_share = sampled, positive_share
@@ -149,6 +148,9 @@ class FasterRCNN(Detector):
         boxes = decode(deltas, proposals[:, :, None], CODER)
         scores = tf.nn.softmax(logits)[..., :-1]
         return boxes, tf.where(objectness[..., None] > 0, scores, 0.0)
+
+    def proposals_of(self, outputs):
+        return outputs[2], outputs[3]
 
     def training_outputs(self, batch, training=True) -> dict[str, Matched]:
         """Heads `rpn` (`sigmoid`, one class) and `head` (`softmax`), each of what was sampled."""
@@ -247,18 +249,6 @@ def _check_values(version: int, positive_share: float, canonical: float) -> None
             "positive_share must be above 0 and at most 1, canonical above 0. Received: "
             f"{positive_share}, {canonical}."
         )
-
-
-def _anchor_grid(strides, sizes, ratios_hw, offset: float, *, whole: bool) -> AnchorGrid:
-    """Anchors of these sizes, 4 and 4 * sqrt(2) strides where none are given, in every ratio."""
-    sizes = sizes or [(4.0 * s, 4.0 * 2**0.5 * s) for s in strides]
-    if len(sizes) != len(strides):
-        raise InputError(
-            f"anchor_sizes must have a list for each of {len(strides)} levels. Received: "
-            f"{len(sizes)}."
-        )
-    shapes = tuple(anchor_shapes(s, ratios_hw, whole=whole) for s in sizes)
-    return AnchorGrid(strides, shapes, offset, whole)
 
 
 def _rpn(channels: int, anchors: int, *, convs: int) -> keras.Model:

@@ -113,5 +113,5 @@ def test_sets_of_another_task_say_so(shared):
         open_source(shared / "brain" / "mni152_axial.npz", truth="label")
     with pytest.raises(ValueError, match=r"train_cls.py trains on that"), names_of_tasks():
         open_source(shared / "shifted_signs")
-    with pytest.raises(ValueError, match=r"several boxes. This is data for detection"):
+    with pytest.raises(ValueError, match=r"train_det.py trains on that"), names_of_tasks():
         open_source(shared / "blood_cells", truth="label")

@@ -41,9 +41,9 @@ KNOWN = {
     ),
     "boxes": (
         "Known: a CSV file of boxes beside its images, a row a box; COCO JSON; Pascal VOC's XML; "
-        "YOLO's text files; LabelMe's, CreateML's, Label Studio's, VIA's JSON; CVAT's XML; KITTI's "
-        "text files; the folder that holds any of these with the images; a folder of images, or "
-        "one image, without boxes"
+        "YOLO's text files; exports of LabelMe, CreateML, Label Studio, VIA, VoTT, BDD100K, "
+        "Supervisely, CVAT and KITTI; the folder that holds any of these with the images; a folder "
+        "of images, or one image, without boxes"
     ),
 }
 
@@ -110,6 +110,7 @@ LAYOUTS = (
     Layout("yolo_boxes", "boxes", "boxes.yolo:sees_any"),
     Layout("labelme_boxes", "boxes", "boxes.labelme:sees", certain=True),
     Layout("labelme_boxes", "boxes", "boxes.labelme:sees_any"),
+    Layout("tool_boxes", "boxes", "boxes.tools:sees", certain=True),
     Layout("labelled_names", "label", "", declared_by=("label_pattern",)),
 )
 ALONE = {"masks": "folder", "label": "class_folder", "boxes": "folder"}

@@ -11,7 +11,7 @@ from tests.data.make import image, save
 from tfvision.data import SOURCES
 from tfvision.data.files.tree import list_tree
 from tfvision.data.scan.scan import scan
-from tfvision.data.sources.exports.coco import coco_masks, sees, sees_boxes
+from tfvision.data.sources.exports.coco import coco_masks, sees
 from tfvision.errors import InputError
 from tfvision.registry import Spec
 
@@ -283,7 +283,6 @@ def test_boxes_alone_are_refused(tmp_path):
 
     root = changed(shop(tmp_path), box)
     assert sees(list_tree(root)) is None
-    assert sees_boxes(list_tree(root)) == "COCO boxes in annotations.json"
     with pytest.raises(InputError, match=r"none of 6 annotations has an outline. These are boxes"):
         coco_masks(root)
     one = changed(root, lambda c: c["annotations"][0].update(segmentation=square(1, 1, 3)))

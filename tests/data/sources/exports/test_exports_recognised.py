@@ -1,4 +1,4 @@
-"""Exports of annotation tools given as `--data`: recognised, refused where boxes alone, named."""
+"""Exports of annotation tools given as `--data`: recognised, told from boxes alone, named."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.data.sources.exports import (
 )
 from tfvision.curation.clean import check_target
 from tfvision.data.scan.scan import scan
-from tfvision.data.sources.recognise import open_source, truth_in
+from tfvision.data.sources.recognise import OtherTruth, open_source, truth_in
 from tfvision.errors import InputError
 
 EXPORTS = {
@@ -94,11 +94,12 @@ BOXES = {"coco": boxes_of_coco, "yolo": boxes_of_yolo, "voc": boxes_of_voc}
 
 
 @pytest.mark.parametrize("tool", BOXES)
-@pytest.mark.parametrize("truth", ["masks", None])
-def test_boxes_alone_are_said_to_be_boxes(tmp_path, tool, truth):
+def test_boxes_alone_are_read_as_boxes_and_are_no_masks(tmp_path, tool):
     root = BOXES[tool](tmp_path / "data")
-    with pytest.raises(InputError, match="These are boxes, not masks, and no task trains on boxes"):
-        open_source(root, truth=truth)
+    assert truth_in(root) == "boxes"
+    assert open_source(root, truth=None).name == f"{tool}_boxes"
+    with pytest.raises(OtherTruth, match=r"data looks like data with boxes \((COCO|YOLO|Pascal)"):
+        open_source(root, truth="masks")
 
 
 @pytest.mark.parametrize("tool", ["coco", "yolo"])
@@ -108,6 +109,7 @@ def test_masks_beside_boxes_are_read(tmp_path, tool):
         save(root / "masks" / file.name, mask(int(file.stem[1:])))
     source = open_source(root)
     assert source.name == "folder"
+    assert truth_in(root) == "masks"
     np.testing.assert_array_equal(source.read(2).mask, mask(2))
 
 

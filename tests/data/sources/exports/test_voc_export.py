@@ -10,7 +10,7 @@ from tests.data.make import image, mask, save
 from tfvision.data import SOURCES
 from tfvision.data.files.tree import list_tree
 from tfvision.data.scan.scan import scan
-from tfvision.data.sources.exports.voc_export import sees, sees_boxes, voc_masks
+from tfvision.data.sources.exports.voc_export import sees, voc_masks
 from tfvision.data.sources.exports.voc_palette import VOC_CLASSES, voc_colours
 from tfvision.data.sources.recognise import open_source
 from tfvision.errors import InputError
@@ -260,7 +260,6 @@ def test_boxes_alone_are_refused(tmp_path):
     (tmp_path / "Annotations").mkdir()
     (tmp_path / "Annotations" / "a.xml").write_text("<annotation/>")
     assert sees(list_tree(tmp_path)) is None
-    assert sees_boxes(list_tree(tmp_path)) == "Pascal VOC boxes in Annotations/"
     with pytest.raises(InputError, match=r"Annotations holds boxes, .* These are boxes, not masks"):
         voc_masks(tmp_path)
 

@@ -10,7 +10,7 @@ from tests.data.make import image, save
 from tfvision.data import SOURCES
 from tfvision.data.files.tree import list_tree
 from tfvision.data.scan.scan import scan
-from tfvision.data.sources.exports.yolo_polygons import sees, sees_boxes, yolo_polygons
+from tfvision.data.sources.exports.yolo_polygons import sees, yolo_polygons
 from tfvision.errors import InputError
 from tfvision.registry import Spec
 
@@ -130,7 +130,6 @@ def test_boxes_alone_are_refused(tmp_path):
     for k in range(2):
         write(root / "labels" / f"a{k}.txt", BOX, BOX)
     assert sees(list_tree(root)) is None
-    assert sees_boxes(list_tree(root)) == "YOLO boxes in labels/ (3 files)"
     with pytest.raises(
         InputError, match=r"each of 4 lines of .* has five numbers. These are boxes"
     ):

@@ -96,14 +96,16 @@ class BoxFiles(FileSource):
         sides, classes = boxes.arrays()
         return replace(sample, boxes=sides, classes=classes)
 
-    def dropped_labels(self, index: int) -> list[tuple[tuple[float, ...], str]]:
+    def contradicted(self, index: int) -> list[tuple[tuple[float, ...], int]]:
         boxes = self._boxes[index]
-        return [(b.sides, b.label) for b in (boxes.read if boxes else ()) if CONFLICT in b.done]
+        read = boxes.read if boxes else ()
+        return [(b.sides, boxes.classes.get(b.label, -1)) for b in read if CONFLICT in b.done]
 
-    def listing(self) -> list[tuple[str, ReadBox]]:
-        """Every box that is written: the path of its image below the data, and what was read."""
+    def listing(self) -> list[tuple[str, int, ReadBox]]:
+        """Every box that is written: the path of its image below the data, the number of its class
+        (-1 where it has none), and what was read."""
         return [
-            (image, box)
+            (image, boxes.classes.get(box.label, -1), box)
             for image, boxes in zip(self._images_listed, self._all, strict=True)
             for box in (boxes.read if boxes else ())
         ]

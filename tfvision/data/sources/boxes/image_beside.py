@@ -4,6 +4,7 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 
 from tfvision.data.files.tree import Tree
+from tfvision.data.sources.exports.image_finder import IMAGE_FOLDERS
 from tfvision.data.sources.file_source import stem
 
 
@@ -11,7 +12,7 @@ class ImageBeside:
     """Finds the image of an annotation file: the one of its name, else the one that it names.
 
     Of several of that name the one counts whose folder has most in common with that of the
-    annotations: `train/images/a.jpg` for `train/labels/a.xml`.
+    annotations: `train/images/a.jpg` for `train/labels/a.xml`; of these one in a folder of images.
     """
 
     def __init__(self, tree: Tree):
@@ -35,7 +36,9 @@ class ImageBeside:
         if len(found) < 2:
             return list(found)
         common = {path: _common(path, annotation) for path in found}
-        return [path for path in found if common[path] == max(common.values())]
+        found = [path for path in found if common[path] == max(common.values())]
+        named = [p for p in found if not IMAGE_FOLDERS.isdisjoint(p.lower().split("/")[:-1])]
+        return named or found
 
 
 def _common(path: str, other: str) -> int:

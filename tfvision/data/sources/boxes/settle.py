@@ -61,7 +61,8 @@ def settle(
         coordinates = told.tell_coordinates(boxes, units, known=known, others=others)
     coordinates = coordinates or known or "corners"
     corners = boxes.corners(coordinates, units)
-    of_image = [corners[end - count : end] for count, end in zip(counts, np.cumsum(counts))]
+    ends = np.cumsum(counts)
+    of_image = [corners[end - count : end] for count, end in zip(counts, ends, strict=True)]
     notes += frames.fit_turned(in_frames, sizes, images, of_image)
     if units == "pixels" and how.annotated_size is None:
         files = [images[row].image for row in rows]

@@ -23,6 +23,7 @@ from tfvision.data.sources.boxes.annotations import (
     settle_parts,
 )
 from tfvision.data.sources.boxes.box_files import BoxFiles, box_source
+from tfvision.data.sources.boxes.tool_formats import attribute_label
 from tfvision.data.sources.boxes.written import WrittenBox, WrittenImage, takes_box_options
 from tfvision.data.sources.exports.image_finder import ImageFinder
 from tfvision.data.sources.exports.samples import Samples, counted, join, listed, part_of
@@ -306,18 +307,16 @@ def _labels(cell: Mapping[str, str], number: int) -> list[str] | None:
     if "label" not in cell and "attributes" not in cell:
         return [ONE_CLASS] * number
     text = cell.get("label") or _attribute(cell.get("attributes", ""))
-    if number != 1 and text[:1] in ("[", "("):
+    if text[:1] in ("[", "("):
         labels = [part.strip(" '\"") for part in text.strip("[]()").split(",")]
         return labels if len(labels) == number and all(labels) else None
     return [text] * number if text else None
 
 
 def _attribute(text: str) -> str:
-    """The label in VIA's `{"class": "cat"}`: the attribute that is called so, else the only one."""
+    """The label in VIA's `{"class": "cat"}`; "" where there is none."""
     try:
         content = json.loads(text or "{}")
     except ValueError:
         return ""
-    named = [k for k in ("class", "label", "name", "type", "category") if k in content]
-    key = named[0] if named else next(iter(content), None) if len(content) == 1 else None
-    return "" if key is None else str(content[key])
+    return attribute_label(content) if isinstance(content, Mapping) else ""

@@ -5,6 +5,7 @@ are not read. Lists in `ImageSets/Main/` are the splits, else the folders `train
 `test/`. Labels are classes in the order of the alphabet, or as `classes.txt` lists them.
 """
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -48,12 +49,7 @@ def sees_any(tree: Tree) -> str | None:
 
 
 def _looks_like_voc(path: Path) -> bool:
-    text = ends_of(path)
-    return (
-        "<annotation" in text
-        and "<annotations" not in text
-        and ("<bndbox" in text or "<size" in text or "<filename" in text)
-    )
+    return re.search(r"<annotation[\s/>]", ends_of(path)) is not None
 
 
 @takes_box_options
@@ -71,7 +67,8 @@ def voc_boxes(path: str | Path, **options: Any) -> BoxFiles:
     path, tree = open_tree(path)
     samples, beside = open_samples(tree, options), ImageBeside(tree)
     paths = (join(folder, name) for folder, names in tree.files.items() for name in names)
-    files = {p: root for p in paths if p.lower().endswith(".xml") and (root := _read(tree, p))}
+    read = {p: _read(tree, p) for p in paths if p.lower().endswith(".xml")}
+    files = {p: root for p, root in read.items() if root is not None}
     if not files:
         raise InputError(f"{path} holds no XML of Pascal VOC: <annotation> with <object>.")
     found = {p: beside.find(p, root.findtext("filename") or "") for p, root in files.items()}
@@ -102,6 +99,7 @@ def voc_boxes(path: str | Path, **options: Any) -> BoxFiles:
             images=[*images.values()],
             known="corners",
             said_by="by tag",
+            others=("sizes", "centres"),
             classes=labels,
             class_names=names,
             samples=samples,

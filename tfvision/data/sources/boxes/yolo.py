@@ -35,17 +35,16 @@ from tfvision.errors import InputError
 
 def sees(tree: Tree) -> str | None:
     """What speaks for YOLO's boxes, polygons among them or not; None: nothing does."""
-    return _seen(tree, ("boxes", "mixed"))
+    return _seen(tree, ("boxes", "mixed", "pixels"))
 
 
 def sees_any(tree: Tree) -> str | None:
-    """What speaks for YOLO's boxes or polygons; None: nothing does."""
-    return _seen(tree, ("boxes", "mixed", "polygons"))
+    """What speaks for YOLO's boxes or polygons, of other images, too; None: nothing does."""
+    return _seen(tree, ("boxes", "mixed", "pixels", "polygons"), of_others=True)
 
 
-def _seen(tree: Tree, kinds: Sequence[str]) -> str | None:
-    tree = _whole(tree)
-    kind, texts = what_lines_are(tree)
+def _seen(tree: Tree, kinds: Sequence[str], *, of_others: bool = False) -> str | None:
+    kind, texts = what_lines_are(_whole(tree), of_others=of_others)
     if kind not in kinds:
         return None
     return f"YOLO boxes in {texts[0].rpartition('/')[0] or '.'}/ ({counted(len(texts), 'file')})"

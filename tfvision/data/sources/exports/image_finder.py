@@ -14,8 +14,9 @@ class ImageFinder:
     """Finds the file that a name in a file of annotations stands for.
 
     The name counts whole, or without an extension where it has none; where no name of that file is
-    found whole, all of them are taken without their first folders, as few as will do. Of several files with one name that in the
-    annotations' own folder counts, then one of its split, then one in a folder of images.
+    found whole, all of them are taken without their first folders, as few as will do. Of several
+    files with one name that in the annotations' own folder counts, then one of its split, then one
+    in a folder of images.
 
     Args:
         tree: The names below the data set's folder.

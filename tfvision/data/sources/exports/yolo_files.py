@@ -68,19 +68,26 @@ def _label_files(image: str) -> list[str]:
     return [join(place, f"{stem(name)}.txt") for place in places]
 
 
-def what_lines_are(tree: Tree) -> tuple[str, list[str]]:
+def what_lines_are(tree: Tree, *, of_others: bool = False) -> tuple[str, list[str]]:
     """What the lines of label files are, by the first files: "polygons", "boxes", "mixed" (some
-    of either), or "" (neither, or no line at all); and the label files."""
-    texts = [text for text in pair(tree).texts.values() if text]
+    of either), "pixels" (boxes, not in shares), or "" (else, or no line); and the label files.
+
+    Args:
+        tree: What lies below a folder.
+        of_others: Whether those without an image count where no image has one.
+    """
+    found = pair(tree)
+    texts = [text for text in found.texts.values() if text]
+    texts = texts or (found.lost if of_others else [])
     kinds: set[str] = set()
     for text in texts[:LOOKED_AT]:
         kinds |= kinds_of(tree.root / text)
-    known = kinds <= {"polygons", "boxes"}
+    known = kinds <= {"polygons", "boxes"} or kinds == {"pixels"}
     return ("mixed" if len(kinds) > 1 else next(iter(kinds), "")) if known else "", texts
 
 
 def kinds_of(path: Path) -> set[str]:
-    """What the first lines of a text file are: "polygons", "boxes", "other"."""
+    """What the first lines of a text file are: "polygons", "boxes", "pixels", "other"."""
     try:
         with path.open("rb") as file:
             text = file.read(65536).decode("utf-8", "replace")
@@ -95,7 +102,7 @@ def _kind_of(words: Sequence[str]) -> str:
     if not words[0].isdigit() or not BOX <= len(numbers) == len(words):
         return "other"
     if not all(1 - MOST_SHARE <= value <= MOST_SHARE for value in numbers[1:]):
-        return "other"
+        return "pixels" if len(numbers) == BOX else "other"
     return "boxes" if len(numbers) == BOX else "polygons"
 
 
