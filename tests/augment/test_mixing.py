@@ -14,12 +14,14 @@ ADDED = {
     "mixup": {"mix", "mask_other", "label_other"},
     "cutmix": {"mix", "label_other"},
     "copy_paste": set(),
+    "mosaic": set(),
     "paste_on_background": set(),
 }
 ARGUMENTS = {
     "mixup": {"alpha": 1.0},
     "cutmix": {"alpha": 1.0},
     "copy_paste": {"classes": [1, 3]},
+    "mosaic": {},
     "paste_on_background": {},
 }
 
@@ -31,7 +33,8 @@ def build(name, p=1.0):
 def batch_for(name, **options):
     """A batch with all that the mixer takes."""
     batch = make_batch(**options)
-    without = ("boxes", "classes") if name == "copy_paste" else ()
+    without = {"copy_paste": ("boxes", "classes"), "mosaic": ("mask", "label", "region")}
+    without = without.get(name, ())
     return {key: value for key, value in batch.items() if key not in without}
 
 
@@ -64,7 +67,7 @@ def test_any_batch_size_and_image_size_at_run_time(name):
     one = {key: value[:1] for key, value in batch.items()}
     alone = traced(one, [3, 4])  # its own partner
     assert_same(alone, op(one, [3, 4]))
-    if name != "copy_paste":  # that moves what it pastes
+    if name not in ("copy_paste", "mosaic"):  # which move what they show
         np.testing.assert_allclose(alone["image"], one["image"], atol=1e-6)
 
 
@@ -85,7 +88,8 @@ def test_keys_shapes_and_dtypes_do_not_depend_on_chance(name, p):
     spec = pipe.element_spec
     assert set(spec) == set(batch) | ADDED[name]
     assert spec["image"] == tf.TensorSpec([4, 8, 10, 1], tf.float32)
-    assert spec["mask"] == tf.TensorSpec([4, 8, 10], tf.int32)
+    if "mask" in batch:
+        assert spec["mask"] == tf.TensorSpec([4, 8, 10], tf.int32)
     if not ADDED[name]:
         return
     assert spec["mix"] == tf.TensorSpec([4], tf.float32)
@@ -115,6 +119,91 @@ def test_p_is_the_share_of_mixed_rows(name):
     np.testing.assert_array_equal(changed, out["mix"] < 1)
     # A rectangle of no pixels is a miss too: its side is under half a pixel in 1 of 400.
     assert changed.mean() == pytest.approx(0.3, abs=0.08)
+
+
+OF_BOXES = {  # what acts on boxes alone, and how many times as many rows come out
+    "mixup": ({}, 2),
+    "cutmix": ({}, 2),
+    "copy_paste": ({"classes": "all"}, 2),
+    "mosaic": ({}, 4),
+}
+on_boxes = pytest.mark.parametrize("name", list(OF_BOXES))
+
+
+def test_every_mixer_acts_on_boxes_or_says_that_it_does_not():
+    assert set(OF_BOXES) | {"paste_on_background"} == set(MIXERS)
+
+
+def boxes_alone(count=6, height=40, width=50, seed=0):
+    """As detection has it: boxes of up to 20 pixels, the empty rows last, a seed a row."""
+    rng = np.random.default_rng(seed)
+    first = rng.uniform(0, [width - 21, height - 21], (count, 5, 2))
+    boxes = np.concatenate([first, first + rng.uniform(2, 20, (count, 5, 2))], axis=-1)
+    filled = np.arange(5) < rng.integers(0, 6, (count, 1))
+    return {
+        "image": tf.constant(rng.random((count, height, width, 3), dtype=np.float32)),
+        "boxes": tf.constant(np.where(filled[..., None], boxes, 0), tf.float32),
+        "classes": tf.constant(np.where(filled, rng.integers(0, 3, (count, 5)), -1), tf.int32),
+        "seed": tf.constant(rng.integers(0, 99, (count, 2)), tf.int32),
+        "index": tf.range(count, dtype=tf.int64),
+    }
+
+
+@on_boxes
+def test_boxes_alone_gain_no_key_and_stay_in_the_image_with_an_area(name):
+    arguments, times = OF_BOXES[name]
+    batch = boxes_alone()
+    pipe = tf.data.Dataset.range(8).map(
+        lambda s: MIXERS[name](p=0.7, **arguments)(batch, tf.stack([s, 3]))
+    )
+    assert set(pipe.element_spec) == set(batch)
+    assert pipe.element_spec["boxes"] == tf.TensorSpec([6, 5 * times, 4], tf.float32)
+    assert pipe.element_spec["classes"] == tf.TensorSpec([6, 5 * times], tf.int32)
+    for s, out in enumerate(pipe):
+        assert_same(out, MIXERS[name](p=0.7, **arguments)(batch, tf.constant([s, 3], tf.int64)))
+        boxes, classes = out["boxes"].numpy(), out["classes"].numpy()
+        filled = classes >= 0
+        assert np.all(np.diff(filled.astype(int), axis=1) <= 0)  # empty rows last
+        assert np.all(boxes[~filled] == 0)
+        assert np.all(classes[~filled] == -1)
+        assert np.all(boxes >= 0)
+        assert np.all(boxes <= [50, 40, 50, 40])
+        assert np.all(boxes[filled][:, 2:] > boxes[filled][:, :2])
+
+
+@on_boxes
+def test_p_0_keeps_image_and_boxes_alone_bit_by_bit(name):
+    arguments, _ = OF_BOXES[name]
+    batch = boxes_alone()
+    out = MIXERS[name](p=0.0, **arguments)(batch, [1, 2])
+    np.testing.assert_array_equal(out["image"], batch["image"])
+    np.testing.assert_array_equal(out["boxes"][:, :5], batch["boxes"])
+    np.testing.assert_array_equal(out["classes"][:, :5], batch["classes"])
+    assert np.all(out["classes"][:, 5:] == -1)
+
+
+@on_boxes
+def test_a_batch_without_any_box_stays_one(name):
+    arguments, times = OF_BOXES[name]
+    batch = boxes_alone()
+    batch |= {"boxes": tf.zeros([6, 5, 4]), "classes": tf.fill([6, 5], -1)}
+    out = MIXERS[name](p=1.0, **arguments)(batch, [1, 2])
+    assert np.all(out["classes"] == -1)
+    assert np.all(out["boxes"] == 0)
+    assert out["boxes"].shape == (6, 5 * times, 4)
+
+
+def test_mixup_of_boxes_blends_about_evenly_and_others_hardly():
+    batch = boxes_alone(count=300, height=22, width=22)
+    out = mixup()(batch, [1, 1])
+    image, other = batch["image"].numpy(), partner(batch["image"])
+    difference = image - other
+    share = ((out["image"] - other) * difference).numpy().sum((1, 2, 3))
+    share /= np.square(difference).sum((1, 2, 3))
+    assert share.mean() == pytest.approx(0.5, abs=0.02)
+    assert share.var() == pytest.approx(1 / (4 * 65), rel=0.25)  # of Beta(32, 32)
+    given = mixup(alpha=0.2)({**batch, "label": tf.range(300)}, [1, 1])["mix"]
+    np.testing.assert_array_equal(mixup()({**batch, "label": tf.range(300)}, [1, 1])["mix"], given)
 
 
 @by_share

@@ -90,7 +90,114 @@ def test_mixup_may_follow():
     assert "mask_other" in mixed
 
 
+def objects(count=24, height=40, width=60, most=5, seed=0):
+    """Rows of 0 to `most` boxes in whole pixels, which may overlap; no two pixels are equal."""
+    rng = np.random.default_rng(seed)
+    image = rng.permutation(count * height * width).reshape(count, height, width, 1)
+    boxes = np.zeros((count, most, 4), np.float32)
+    classes = np.full((count, most), -1, np.int32)
+    for row in range(count):
+        for j in range(row % (most + 1)):
+            x1, y1 = rng.integers(0, [width - 20, height - 20])
+            wide, high = rng.integers(6, 20, 2)
+            boxes[row, j], classes[row, j] = [x1, y1, x1 + wide, y1 + high], rng.integers(0, 3)
+    batch = {"image": image.astype(np.float32), "boxes": boxes, "classes": classes}
+    return {key: tf.constant(value) for key, value in batch.items()}
+
+
+def boxes_by_hand(batch, row, flip, down, right, pasted, min_visibility):
+    """The boxes of one row after a paste into its pixels `pasted` (H, W), by counting them."""
+    height, width = pasted.shape
+    found = []
+    for box, k in zip(batch["boxes"][row].numpy(), batch["classes"][row].numpy(), strict=True):
+        x1, y1, x2, y2 = box.astype(int)
+        seen = np.sum(~pasted[y1:y2, x1:x2])
+        if k >= 0 and seen and seen >= min_visibility * (x2 - x1) * (y2 - y1):
+            found.append((x1, y1, x2, y2, k))
+    other = (batch[key][row - 1].numpy() for key in ("boxes", "classes"))
+    for box, k in zip(*other, strict=True):
+        x1, y1, x2, y2 = box.astype(int)
+        x1, x2 = (width - x2, width - x1) if flip else (x1, x2)
+        x1, y1, x2, y2 = x1 + right, y1 + down, x2 + right, y2 + down
+        seen = pasted[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)].sum()
+        if k >= 0 and seen and seen >= min_visibility * (x2 - x1) * (y2 - y1):
+            found.append((max(x1, 0), max(y1, 0), min(x2, width), min(y2, height), k))
+    return np.reshape(found, [-1, 5])
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_objects_cut_by_their_boxes_are_pasted_and_boxes_follow_what_is_seen(share):
+    """Each row is one of the flips and shifts; its boxes are counted pixel by pixel."""
+    batch = objects()
+    op = copy_paste("all", p=1.0, max_shift=0.1, share=share, min_visibility=0.4)
+    out = op(batch, [3, 1])
+    assert out["boxes"].shape == (24, 10, 4)
+    image, before = out["image"].numpy()[..., 0], batch["image"].numpy()[..., 0]
+    cases = [(f, y, x) for f in (0, 1) for y in range(-4, 5) for x in range(-6, 7)]
+    dropped = pasted_rows = counted = 0
+    for row in range(24):
+        changed = image[row] != before[row]
+        if not changed.any():
+            continue
+        pasted_rows += 1
+        hits = []
+        for flip, down, right in cases:
+            source = before[row - 1][:, ::-1] if flip else before[row - 1]
+            moved = np.full_like(source, -1)
+            ys, xs = (
+                slice(max(down, 0), 40 + min(down, 0)),
+                slice(max(right, 0), 60 + min(right, 0)),
+            )
+            moved[ys, xs] = source[
+                max(-down, 0) : 40 - max(down, 0), max(-right, 0) : 60 - max(right, 0)
+            ]
+            if np.array_equal(image[row][changed], moved[changed]):
+                hits.append((flip, down, right))
+        assert len(hits) == 1, row
+        wanted = boxes_by_hand(batch, row, *hits[0], changed, 0.4)
+        filled = out["classes"][row].numpy() >= 0
+        found = np.c_[out["boxes"][row].numpy(), out["classes"][row].numpy()][filled]
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        counted += len(wanted)
+        dropped += np.sum(batch["classes"][row] >= 0) + np.sum(batch["classes"][row - 1] >= 0)
+        dropped -= len(wanted)
+    assert pasted_rows > 11
+    assert counted > 50
+    assert dropped > 5
+
+
+def test_only_boxes_of_the_classes_are_pasted():
+    batch = objects()
+    out = copy_paste([1], p=1.0, share=1.0, flip_p=0.0, max_shift=0.0)(batch, [0, 2])
+    changed = (out["image"] != batch["image"]).numpy()[..., 0]
+    for row in range(24):
+        allowed = np.zeros_like(changed[row])
+        for box, k in zip(batch["boxes"][row - 1].numpy(), batch["classes"][row - 1], strict=True):
+            x1, y1, x2, y2 = box.astype(int)
+            allowed[y1:y2, x1:x2] |= k.numpy() == 1
+        assert not (changed[row] & ~allowed).any()
+    assert changed.sum() > 500
+
+
+def test_a_truth_that_is_covered_is_dropped_and_one_that_is_seen_enough_is_not():
+    boxes = np.float32([[[2, 2, 12, 12], [20.5, 4, 30, 10]], [[2, 2, 12, 5], [20.5, 4, 30, 9]]])
+    batch = {
+        "image": tf.stack([tf.zeros([16, 32, 1]), tf.ones([16, 32, 1])]),
+        "boxes": tf.constant(boxes),
+        "classes": tf.constant([[0, 1], [2, 3]]),
+    }
+    op = copy_paste("all", p=1.0, share=1.0, flip_p=0.0, max_shift=0.0)
+    out = op(batch, [0, 0])
+    # Of the first 3 of 10 rows are covered, of the second 5 of 6: less than a quarter is seen.
+    np.testing.assert_array_equal(out["classes"][0], [0, 2, 3, -1])
+    np.testing.assert_array_equal(out["boxes"][0, :3], [boxes[0, 0], boxes[1, 0], boxes[1, 1]])
+    assert np.all(out["image"][0, 4:9, 20:30] == 1)  # the whole pixels that the box touches
+    np.testing.assert_array_equal(out["classes"][1], [0, 1, -1, -1])
+
+
 def test_what_it_cannot_paste_is_refused():
+    with pytest.raises(InputError, match="classes 'all' is of boxes; every pixel of a mask"):
+        copy_paste("all")(batch_of(2), [0, 0])
     with pytest.raises(InputError, match=r"known only with the training set.*rare_classes"):
         copy_paste()(batch_of(2), [0, 0])
     with pytest.raises(InputError, match="the batch has boxes, and which of them"):
@@ -102,11 +209,13 @@ def test_what_it_cannot_paste_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"classes": "common"}, r"must be 'rare' or a list .* got 'common'"),
+        ({"classes": "common"}, r"must be 'rare', 'all' or a list .* got 'common'"),
         ({"classes": []}, "list with at least one label"),
         ({"classes": [1, -2]}, "a label of classes must be a whole number from 0 up, got -2"),
         ({"p": 2}, "the probability p must be a number from 0 to 1"),
         ({"flip_p": -1}, "flip_p must be a number from 0 to 1"),
+        ({"share": 1.5}, "share must be a number from 0 to 1, got 1.5"),
+        ({"min_visibility": -1}, "min_visibility must be a number from 0 to 1"),
         ({"max_shift": 3}, "max_shift must be a number from 0 to 1, got 3"),
     ],
 )

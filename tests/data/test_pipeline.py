@@ -16,6 +16,7 @@ from tfvision.augment import (
     flip_ud,
     hsv,
     mixup,
+    mosaic,
     noise,
     rotate,
 )
@@ -410,6 +411,23 @@ def test_boxes_follow_what_they_surround_through_flips_and_crops():
                 assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
                 seen += 1
     assert seen > 30
+
+
+def test_boxes_of_several_images_in_one_have_one_shape_and_start_anywhere():
+    made = make(boxes=True, size=(24, 32))
+    targets = {name: made.targets[name] for name in ("boxes", "classes")}
+    samples = Samples(made.ids, made.images, made.scale, targets)
+    mix = compose([copy_paste("all"), mosaic(), mixup(p=0.5)])
+    settings = {"batch_size": 4, "seed": 3, "augment": AUGMENT, "mix": mix}
+    whole = first(training_batches(samples, **settings), 5)
+    assert {batch["boxes"].shape for batch in whole} == {(4, 3 * 2 * 4 * 2, 4)}
+    assert {batch["seed"].shape for batch in whole} == {(4, 2)}
+    for one, other in zip(
+        whole[2:], first(training_batches(samples, **settings, first_step=2), 3), strict=True
+    ):
+        assert one.keys() == other.keys() == {"image", "boxes", "classes", "index", "seed"}
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])
 
 
 def test_what_an_op_refuses_is_said_in_its_own_words():

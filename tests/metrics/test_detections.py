@@ -10,7 +10,7 @@ from tfvision.metrics import DETECTION_METRICS
 from tfvision.metrics.coco import NUMBERS, CocoEvaluation, coco_numbers
 from tfvision.metrics.coco_matching import RANGES
 from tfvision.metrics.contract import Contract
-from tfvision.metrics.detections import DetectionEvidence
+from tfvision.metrics.detections import DetectionEvidence, DetectionMetric
 from tfvision.registry import Spec
 
 BOX, OTHER = (0, 0, 100, 100), (200, 200, 300, 300)
@@ -230,8 +230,9 @@ def test_ap_at_each_iou_and_their_mean():
 def test_every_score_can_be_named_in_a_config():
     assert tuple(DETECTION_METRICS) == DetectionEvidence.scores
     for name in ("ap", "ap50", "ap75", "ap_small", "ar100", "f1"):
-        spec = Spec(name=name, exclude_classes=[1])
-        assert DETECTION_METRICS.build(spec, num_classes=3).contract.exclude_classes == (1,)
+        metric = DETECTION_METRICS.build(Spec(name=name, exclude_classes=[1]), num_classes=3)
+        assert isinstance(metric, DetectionMetric)
+        assert metric.contract == Contract(exclude_classes=(1,))
     with pytest.raises(InputError, match=r"exclude_classes must lie in 0\.\.2"):
         DETECTION_METRICS.build(Spec(name="ap", exclude_classes=[3]), num_classes=3)
 
@@ -250,6 +251,15 @@ def test_images_are_taken_joined_and_scored_alone():
     assert joined.summary(None) == found.summary(None)
     alone = [found.take([i]).measure("ap", None).value() for i in range(6)]
     assert np.array_equal(found.image_scores("ap", None), alone, equal_nan=True)
+
+
+def test_no_images_have_no_score():
+    found = evidence(*random_case(5)).take([])
+    assert (len(found), found.num_classes) == (0, 3)
+    assert {key for key, value in found.summary(None).items() if value is not None} == {
+        "num_images",
+        "per_class_ap",
+    }
 
 
 @pytest.mark.parametrize("ruled", [False, True])

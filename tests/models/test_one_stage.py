@@ -133,7 +133,7 @@ def test_logits_and_deltas_stand_at_the_anchor_of_their_place(name):
     model = make(name)
     outputs = [np.full(x.shape, -20, np.float32) for x in model(noise(1, *SIZE, 1))]
     levels = len(outputs) // 2
-    columns = outputs[0].shape[-1] // len(model.grid.shapes[0])
+    columns = outputs[0].shape[-1] // len(model.anchors.shapes[0])
     for i in range(levels):
         if columns > CLASSES:
             outputs[i][..., CLASSES::columns] = 20  # background
@@ -141,7 +141,7 @@ def test_logits_and_deltas_stand_at_the_anchor_of_their_place(name):
     outputs[1][0, 2, 3, columns : 2 * columns] = [-20, 20, -20, -20][:columns]
     outputs[levels + 1][0, 2, 3, 4:8] = np.multiply([0.5, 0, 0, 0], model._coder)
     found = model.detections([tf.constant(x) for x in outputs], [1000, 1000])
-    height, width = model.grid.shapes[1][1]
+    height, width = model.anchors.shapes[1][1]
     x, y = 3.5 * 16 + width / 2, 2.5 * 16
     box = np.maximum([x - width / 2, y - height / 2, x + width / 2, y + height / 2], 0)
     np.testing.assert_allclose(found["boxes"][0, 0], box, rtol=1e-5)
@@ -152,8 +152,8 @@ def test_logits_and_deltas_stand_at_the_anchor_of_their_place(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_anchor_that_is_a_box_is_matched_with_it_and_needs_no_move(name):
     model = make(name)
-    sizes = [(8 // 2**i, 12 // 2**i) for i in range(len(model.grid.strides))]
-    anchors = np.concatenate(model.grid.of(sizes))
+    sizes = [(8 // 2**i, 12 // 2**i) for i in range(len(model.anchors.strides))]
+    anchors = np.concatenate(model.anchors.of(sizes))
     row = len(anchors) // 3
     head = model.training_outputs(batch_of([[anchors[row]]], [[1]]))["head"]
     assert head.labels[0, row] == 1
@@ -187,7 +187,7 @@ def test_a_level_gives_its_best_pairs_of_box_and_class():
     outputs = random_outputs(model)
     boxes, scores = model.scored_boxes(outputs)
     assert boxes.shape == (1, 21, 1, 4)
-    anchors = model.grid.of([x.shape[1:3] for x in outputs[:3]])
+    anchors = model.anchors.of([x.shape[1:3] for x in outputs[:3]])
     for level in range(3):
         logits = np.reshape(outputs[level], (-1, CLASSES))
         row, label = np.unravel_index(np.argsort(logits, axis=None)[-7:], logits.shape)
@@ -216,7 +216,7 @@ def test_ssd_gives_the_best_boxes_of_each_class():
         best = np.sort(np.argsort(chances[:, k])[-4:])
         np.testing.assert_array_equal(np.flatnonzero(scores[0, :, k]), best)
         np.testing.assert_allclose(scores.numpy()[0, best, k], chances[best, k], rtol=1e-5)
-    anchors = np.concatenate(model.grid.of([x.shape[1:3] for x in outputs[:4]]))
+    anchors = np.concatenate(model.anchors.of([x.shape[1:3] for x in outputs[:4]]))
     deltas = np.concatenate([np.reshape(x, (-1, 4)) for x in outputs[4:]])
     np.testing.assert_allclose(boxes[0, :, 0], decode(deltas, anchors, CODER), rtol=1e-5)
 
@@ -226,7 +226,7 @@ def test_ssd300_has_the_weights_and_default_boxes_of_the_paper():
     assert model.count_params() == 26_285_486  # of ssd.pytorch, 21 classes with background
     sizes = [tuple(x.shape[1:3]) for x in model.net.outputs[:6]]
     assert sizes == [(n, n) for n in (38, 19, 10, 5, 3, 1)]
-    boxes = np.concatenate(model.grid.of(sizes))
+    boxes = np.concatenate(model.anchors.of(sizes))
     assert boxes.shape == (8732, 4)
     np.testing.assert_allclose(boxes, _default_boxes(), rtol=1e-5, atol=1e-4)
     assert model.net.get_layer("fc6_conv").dilation_rate == (6, 6)

@@ -91,6 +91,12 @@ def test_rare_is_resolved_from_the_training_set(prepared):
     assert "nothing is pasted" in training_set(config, found, (2,)).notes[0]
 
 
+def test_all_boxes_need_no_names(prepared):
+    config, found = prepared(mix=["copy_paste(classes='all')"])
+    chosen = training_set(config, found, ())
+    assert (chosen.mixers, chosen.notes) == (config.data.mix, [])
+
+
 def test_a_class_that_the_data_does_not_have_is_refused(prepared):
     config, found = prepared(mix=[{"name": "copy_paste", "classes": [1, 70]}])
     with pytest.raises(InputError, match=r"classes names 70, and the data has the labels 0 to"):

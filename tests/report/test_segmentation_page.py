@@ -34,7 +34,7 @@ SECTIONS = [
     "environment",
     "issues",
 ]
-VOID = {"meta", "img", "br", "path"}
+VOID = {"meta", "img", "br", "path", "input"}
 
 
 class Page(HTMLParser):

@@ -217,6 +217,10 @@ def test_an_op_that_fails_on_real_images_names_them(dataset, tmp_path, quick, ca
             r"optimizer `adamw`: learning_rate is the text '0\.001', not a number\. Leave",
         ),
         ({"model": {"width": "8"}}, r"model `unet`: width is the text '8'"),
+        (
+            {"data": {"mix": ["mosaic"]}},
+            r"data\.mix, mosaic: this needs boxes, and a segmentation has masks\. Leave it out",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(tmp_path, sections, message):

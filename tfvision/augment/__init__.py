@@ -38,9 +38,14 @@ MIXERS = Registry(
         "mixup": "tfvision.augment.mixing:mixup",
         "cutmix": "tfvision.augment.mixing:cutmix",
         "copy_paste": "tfvision.augment.pasting:copy_paste",
+        "mosaic": "tfvision.augment.mosaicking:mosaic",
         "paste_on_background": "tfvision.augment.background:paste_on_background",
     },
 )
+
+# Kinds of truth, by their names in `tfvision.data.truth`, that a mixing op can act on, where
+# that is not any.
+ACTS_ON = {"copy_paste": ("masks", "boxes"), "mosaic": ("boxes",)}
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
@@ -51,5 +56,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "mixup": "tfvision.augment.mixing:mixup",
         "cutmix": "tfvision.augment.mixing:cutmix",
         "copy_paste": "tfvision.augment.pasting:copy_paste",
+        "mosaic": "tfvision.augment.mosaicking:mosaic",
     },
 )

@@ -8,6 +8,10 @@ What mixing adds for the trainer: `mix` (B,) float32, the share of a row's own i
 the partner's truth `mask_other` (B, H, W) and `label_other` (B,), both int32. The loss
 is mix * loss(own) + (1 - mix) * loss(other). Rows that `p` spared have mix 1 and the
 same keys, as a data set needs.
+
+A batch whose truth is boxes alone gains no key: its rows have the boxes of all images that
+they show, each at its full weight, so that M grows to the most that there can be. An op that
+acts on one kind of truth alone stands in `ACTS_ON` of `tfvision.augment`.
 """
 
 import tensorflow as tf
@@ -17,33 +21,39 @@ from tfvision.augment.sample import Op, Sample, check_number, check_probability
 from tfvision.errors import InputError
 
 
-def mixup(alpha: float = 0.2, p: float = 1.0) -> Op:
+def mixup(alpha: float | None = None, p: float = 1.0) -> Op:
     """Blends two images (Zhang et al., 2018, arXiv:1710.09412).
 
     Adds `mix`, and `mask_other` and `label_other` where the batch has masks and labels;
-    masks themselves stay whole. Boxes of both images are kept: (B, 2 M, 4).
+    masks themselves stay whole. Boxes of both images are kept, (B, 2 M, 4); of a batch whose
+    truth is boxes alone there is no `mix` (Zhang et al., 2019, arXiv:1902.04103).
 
     Args:
         alpha: The share of the own image is Beta(alpha, alpha): small values leave most
-            images nearly pure.
+            images nearly pure. None: 0.2; where boxes are all the truth, which are learned at
+            full weight and so must be seen, 32, which blends about evenly.
         p: Probability that a row is mixed.
     """
-    alpha = _check_alpha("mixup", alpha)
+    alpha = None if alpha is None else _check_alpha("mixup", alpha)
     p = check_probability("mixup", p)
 
     def op(batch: Sample, seed: tf.Tensor) -> Sample:
         check_batch("mixup", batch)
         image = batch["image"]
-        hit, share = _draw_shares(seed, tf.shape(image)[0], alpha, p)
+        boxes_alone = "boxes" in batch and not {"mask", "label"} & set(batch)
+        shape = (32.0 if boxes_alone else 0.2) if alpha is None else alpha
+        hit, share = _draw_shares(seed, tf.shape(image)[0], shape, p)
         share = tf.cast(share, tf.float32)
         weight = share[:, None, None, None]
-        out = {"image": weight * image + (1 - weight) * partner(image), "mix": share}
+        out = {"image": weight * image + (1 - weight) * partner(image)}
+        if not boxes_alone:
+            out["mix"] = share
         out |= {f"{key}_other": partner(batch[key]) for key in ("mask", "label") if key in batch}
         if "boxes" in batch:
             own = batch["classes"] >= 0
             other = partner(own) & hit[:, None]
             boxes, classes = partner(batch["boxes"]), partner(batch["classes"])
-            out |= _join_boxes(batch, own, boxes, classes, keep_other=other)
+            out |= joined((batch["boxes"], batch["classes"], own), (boxes, classes, other))
         return {**batch, **out}
 
     return op
@@ -110,9 +120,9 @@ def check_batch(op: str, batch: Sample) -> None:
         )
 
 
-def partner(x: tf.Tensor) -> tf.Tensor:
-    """Each row's partner, the row before it."""
-    return tf.roll(x, shift=1, axis=0)
+def partner(x: tf.Tensor, number: int = 1) -> tf.Tensor:
+    """Each row's partner, the row before it; or the `number`-th before it."""
+    return tf.roll(x, shift=number, axis=0)
 
 
 def _draw_shares(
@@ -150,32 +160,35 @@ def _cutmix_boxes(batch: Sample, rectangle: tf.Tensor, min_visibility: float) ->
     own = batch["boxes"]
     other = partner(own)
     window = rectangle[:, None]
-    hidden = area(_intersection(own, window))
+    hidden = area(intersection(own, window))
     left_over = area(own) - hidden
     keep_own = (left_over > 0) & (left_over >= min_visibility * area(own))
     # Rows that nothing was pasted over keep all they had, empty boxes too.
     keep_own = (keep_own | (hidden == 0)) & (batch["classes"] >= 0)
-    clipped = _intersection(other, window)
+    clipped = intersection(other, window)
     seen = area(clipped)
     classes = partner(batch["classes"])
     keep_other = (seen > 0) & (seen >= min_visibility * area(other)) & (classes >= 0)
-    return _join_boxes(batch, keep_own, clipped, classes, keep_other=keep_other)
+    return joined((own, batch["classes"], keep_own), (clipped, classes, keep_other))
 
 
-def _intersection(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+def intersection(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
     """The part of boxes (B, M, 4) in windows (B, 1, 4); empty or turned over where none is."""
     first = tf.maximum(boxes[..., :2], window[..., :2])
     last = tf.minimum(boxes[..., 2:], window[..., 2:])
     return tf.concat([first, last], axis=-1)
 
 
-def _join_boxes(
-    batch: Sample, keep_own: tf.Tensor, other: tf.Tensor, classes: tf.Tensor, keep_other: tf.Tensor
-) -> Sample:
-    """Own and other boxes side by side, (B, 2 M, 4), the kept ones first, then empty rows."""
-    boxes = tf.concat([batch["boxes"], other], axis=1)
-    classes = tf.concat([batch["classes"], classes], axis=1)
-    keep = tf.concat([keep_own, keep_other], axis=1)
+def joined(*parts: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> Sample:
+    """Several batches of boxes side by side: those to keep first, then empty rows.
+
+    Args:
+        parts: Each (boxes (B, M, 4), classes (B, M), whether to keep them (B, M)).
+
+    Returns:
+        `boxes` (B, n M, 4) and `classes` (B, n M) of n parts.
+    """
+    boxes, classes, keep = (tf.concat(each, axis=1) for each in zip(*parts, strict=True))
     order = tf.argsort(tf.cast(keep, tf.int32), axis=1, direction="DESCENDING", stable=True)
     boxes = tf.where(keep[..., None], boxes, 0.0)
     classes = tf.where(keep, classes, -1)

@@ -1,4 +1,4 @@
-"""Commands that use one run, and `compare`: one pair a command.
+"""Commands that use one run: one pair a command.
 
 `_add_<name>(parser)` has the flags, `_<name>(arguments)` imports what is needed and calls it.
 `add_to` hangs them into the parser of `tfvision.cli.commands`.
@@ -11,7 +11,6 @@ from typing import Any
 from tfvision.cli.shared import (
     add_common,
     add_moved_data,
-    add_output,
     add_overrides,
     existing,
     import_tensorflow,
@@ -30,9 +29,6 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         parser.add_argument("run_folder", metavar="RUN", type=Path)
         add(parser)
         add_common(parser)
-    compare = commands.add_parser("compare", help="test whether one run beats another")
-    _add_compare(compare)
-    add_output(compare)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -190,43 +186,6 @@ def _export(arguments):
     from tfvision.runs.export import export
 
     return export(request)
-
-
-def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "runs", metavar="RUN", type=Path, nargs="+", help="finished runs, the baseline first"
-    )
-    parser.add_argument(
-        "--split",
-        choices=["train", "val", "test"],
-        help="default: test where all runs have it, else val",
-    )
-    parser.add_argument(
-        "--metric",
-        metavar="NAME",
-        help="mean_iou, mean_dice, pixel_accuracy, or a convention of mean IoU such as plain; of "
-        "classifications accuracy, macro_f1, ... (default: the metric contract of the runs)",
-    )
-    parser.add_argument(
-        "--out",
-        metavar="FOLDER",
-        type=Path,
-        help="for compare.html and compare.json (default: runs/compare/<a>-vs-<b>)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="print less")
-    parser.set_defaults(run=_compare)
-
-
-def _compare(arguments):
-    from tfvision.studies.compare.compare import compare
-
-    return compare(
-        arguments.runs,
-        split=arguments.split,
-        metric=arguments.metric,
-        out=arguments.out,
-        quiet=arguments.quiet,
-    )
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,9 @@ from tfvision.cli.shared import (
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Adds the commands."""
+    compare = commands.add_parser("compare", help="test whether one run beats another")
+    _add_compare(compare)
+    add_output(compare)
     ladder = commands.add_parser(
         "ladder", help="train a list of configs with several seeds; which steps help"
     )
@@ -42,6 +45,43 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     _add_calibrate(calibrate)
     for parser in (ensemble, ladder, search, aggregate, calibrate, pseudo):
         add_common(parser)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "runs", metavar="RUN", type=Path, nargs="+", help="finished runs, the baseline first"
+    )
+    parser.add_argument(
+        "--split",
+        choices=["train", "val", "test"],
+        help="default: test where all runs have it, else val",
+    )
+    parser.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="mean_iou, mean_dice, pixel_accuracy, or a convention of mean IoU such as plain; of "
+        "classifications accuracy, macro_f1, ... (default: the metric contract of the runs)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        help="for compare.html and compare.json (default: runs/compare/<a>-vs-<b>)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print less")
+    parser.set_defaults(run=_compare)
+
+
+def _compare(arguments):
+    from tfvision.studies.compare.compare import compare
+
+    return compare(
+        arguments.runs,
+        split=arguments.split,
+        metric=arguments.metric,
+        out=arguments.out,
+        quiet=arguments.quiet,
+    )
 
 
 def _add_ladder(parser: argparse.ArgumentParser) -> None:

@@ -64,7 +64,7 @@ class DataConfig(Section):
     batch_size: int = Field(default=32, gt=0, description="Images a step, over all devices.")
     augment: tuple[Spec, ...] = Field(default=(), description="Ops on one sample, top to bottom.")
     mix: tuple[Spec, ...] = Field(
-        default=(), description="Ops on a batch: copy_paste, mixup, cutmix."
+        default=(), description="Ops on a batch: copy_paste, mosaic, mixup, cutmix."
     )
     repeat: int = Field(
         default=1, gt=0, description="Times an epoch has each sample; exact duplicates left out."
@@ -131,9 +131,12 @@ class LossTerm(Spec):
 
 
 class ModelSpec(Spec):
-    """The model, and whether weights from outside may enter it."""
+    """The model, what it begins with, and whether weights from outside may enter it."""
 
     pretrained: Literal["allowed", "forbidden"] = "allowed"
+    weights: str | None = Field(
+        default=None, description="A run or file whose weights it begins with, where they fit."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -145,7 +148,8 @@ class ModelSpec(Spec):
     def _short(self, handler: Callable[[Any], Any]) -> Any:
         """What is allowed anyway is not saved; a bare name is saved as it is usually written."""
         full = handler(self)
-        full = {k: v for k, v in full.items() if (k, v) != ("pretrained", "allowed")}
+        usual = (("pretrained", "allowed"), ("weights", None))
+        full = {k: v for k, v in full.items() if (k, v) not in usual}
         return self.name if full.keys() == {"name"} else full
 
 

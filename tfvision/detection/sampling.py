@@ -25,21 +25,29 @@ def sample(
         Rows and which of them are chosen.
     """
     keys = tf.map_fn(
-        lambda one: tf.random.stateless_uniform([tf.shape(match)[1]], one),
+        lambda one: _whole_numbers(tf.shape(match)[1], one),
         seed,
-        fn_output_signature=tf.TensorSpec([match.shape[1]], tf.float32),
+        fn_output_signature=tf.TensorSpec([match.shape[1]], tf.int32),
     )
     most = round(number * positive_share)
-    positives, hit = _highest(tf.where(match >= 0, keys, -1.0), most)
-    others, free = _highest(tf.where(match == BACKGROUND, keys, -1.0), number)
+    positives, hit = _highest(tf.where(match >= 0, keys, -1), most)
+    others, free = _highest(tf.where(match == BACKGROUND, keys, -1), number)
     rank = tf.concat([tf.where(hit, 2, 0), tf.where(free, 1, 0)], 1)
     rank, place = tf.math.top_k(rank, number)  # of equal ones the first
     rows = tf.gather(tf.concat([positives, others], 1), place, batch_dims=1)
     return rows, rank > 0
 
 
+def _whole_numbers(count: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """(count,) int32, none negative: the same on every device and under XLA, as floats are not."""
+    drawn = tf.random.stateless_uniform(
+        [count], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox"
+    )
+    return tf.bitwise.bitwise_and(drawn, tf.int32.max)
+
+
 def _highest(keys: tf.Tensor, number: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Rows of the `number` highest keys, and which are drawn at all: their key is not -1."""
-    room = tf.pad(keys, [[0, 0], [0, number]], constant_values=-1.0)
+    room = tf.pad(keys, [[0, 0], [0, number]], constant_values=-1)
     highest, rows = tf.math.top_k(room, number)
     return tf.minimum(rows, tf.shape(keys)[1] - 1), highest >= 0

@@ -46,7 +46,7 @@ for i in range(int(data["count"])):
                 differences.append(far(value, wanted))
 found["saved_model"] = {"max_difference": max(differences), "labels_equal": equal}
 found["saved_model"]["loaded_with"] = "TensorFlow " + tf.__version__ + " alone"
-if "network_image" in data:
+if os.path.exists(folder + "/model.keras"):
     import keras
     model = keras.models.load_model(folder + "/model.keras", safe_mode=True)
     logits = np.asarray(keras.tree.flatten(model(data["network_image"], training=False))[-1])
@@ -65,6 +65,8 @@ def write_export(
     inference: Inference | Ensemble,
     fixed: keras.Model | None,
     description: dict[str, Any],
+    *,
+    plain: bool = True,
 ) -> None:
     """Writes `saved_model/`, `model.keras`, `model.weights.h5` and `export.json`.
 
@@ -78,6 +80,7 @@ def write_export(
             (B, H, W, K) float32.
         fixed: The model at the size it was trained at; becomes the other two. None: there are
             none, as of an ensemble, whose members may have different sizes.
+        plain: Whether Keras alone can load it, as a `.keras` file; else there is none.
         description: For `export.json`: what rebuilds the model, class names.
     """
     temporary = folder.with_name(f".{folder.name}-{os.getpid()}.tmp")
@@ -91,7 +94,8 @@ def write_export(
         }
         tf.saved_model.save(inference, str(temporary / "saved_model"), signatures=signatures)
         if fixed is not None:
-            fixed.save(temporary / "model.keras")
+            if plain:
+                fixed.save(temporary / "model.keras")
             fixed.save_weights(temporary / "model.weights.h5")
         (temporary / "export.json").write_text(json.dumps(description, indent=1))
         if folder.exists():

@@ -56,7 +56,7 @@ def write_predictions(
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         _write_folder(temporary, ids, labels, probabilities)
-        _replace_folder(target, temporary)
+        replace_folder(target, temporary)
         target.with_name(target.name + ".npz").unlink(missing_ok=True)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -109,7 +109,7 @@ def _is_ours(folder: Path) -> bool:
     return all(re.fullmatch(r"index\.csv|\d{6,}\.(png|npz)", name) for name in names)
 
 
-def _replace_folder(target: Path, new: Path) -> None:
+def replace_folder(target: Path, new: Path) -> None:
     """Puts `new` where `target` is; on any failure `target` is what it was."""
     old = target.with_name(f".{target.name}-old-{os.getpid()}.tmp")
     if target.exists():

@@ -273,10 +273,12 @@ class DetectionEvidence(Evidence):
         rank = np.arange(len(key)) - np.repeat(starts, np.diff(starts, append=len(key)))
         counted = self.matched[:, area] & ~self.ignored[:, area]
         right = _bits(counted, _ALL) & (rank < most)[:, None]
-        above = np.zeros((len(self), len(_ALL), self.num_classes))
-        np.add.at(above, (self.image, slice(None), self.label), right)
+        size = len(self) * self.num_classes
+        above = np.stack([np.bincount(key, hits, size) for hits in right.T])
+        above = above.reshape(len(_ALL), len(self), self.num_classes).swapaxes(0, 1)
         below = np.repeat(self.truths[:, None, :, area], len(_ALL), axis=1).astype(np.float64)
-        sides = (side[:, :, classes].reshape(len(self), -1) for side in (above, below))
+        width = len(_ALL) * len(classes)
+        sides = (side[:, :, classes].reshape(len(self), width) for side in (above, below))
         return Recalls(*(by_group(side, groups) for side in sides))
 
     def _at_threshold(self, score: str, classes, groups) -> Ratios:

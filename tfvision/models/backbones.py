@@ -22,7 +22,6 @@ from tfvision.models.resnet import residual_stages, unit
 from tfvision.registry import Spec, parse_call, unknown
 
 STRIDES = (4, 8, 16, 32)  # of the maps that every residual net here gives
-COARSEST = 32  # stride of a backbone's last map; beyond it a pyramid makes its own
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
@@ -40,23 +39,6 @@ def own_backbone(section: "str | dict[str, Any] | Encoder") -> Spec | None:
     if name not in BACKBONES:
         raise InputError(unknown("backbone", name, [*BACKBONES, *applications()]))
     return Spec(**section)
-
-
-def strides_of(levels: Sequence[int]) -> tuple[int, ...]:
-    """2^l of each level l.
-
-    Raises:
-        InputError: Levels that do not follow one another, or do not begin at one that a backbone
-            has, 2 to 5.
-    """
-    levels = list(levels)
-    whole = levels and all(isinstance(level, int) for level in levels)
-    if not whole or levels != list(range(levels[0], levels[-1] + 1)) or not 2 <= levels[0] <= 5:
-        raise InputError(
-            "levels must follow one another and begin at 2 to 5, such as [3, 4, 5]. Received: "
-            f"{levels}."
-        )
-    return tuple(2**level for level in levels)
 
 
 def backbone_maps(

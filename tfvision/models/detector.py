@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import keras
 import tensorflow as tf
 
+from tfvision.detection.anchors import AnchorGrid
 from tfvision.detection.boxes import clip, has_sides
 from tfvision.detection.matched import Matched
 from tfvision.detection.nms import suppress
@@ -57,11 +58,13 @@ class Detector(keras.Model):
     Attributes:
         stride: What height and width of images are multiples of.
         settings: What `detections` uses where it is given nothing else.
+        anchors: The grid of its anchors; None where it has none to be shown.
         xla: Set to True before the first step where steps are compiled by XLA: pooling and
             suppression then use ops that it has.
     """
 
     stride: int
+    anchors: AnchorGrid | None = None
 
     def __init__(self, num_classes: int, settings: DetectionSettings, *, name: str):
         super().__init__(name=name)
@@ -86,6 +89,11 @@ class Detector(keras.Model):
     def scored_boxes(self, outputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes (B, N, 1 or K, 4) and scores (B, N, K) in [0, 1] of what `call` gave."""
         raise NotImplementedError
+
+    def proposals_of(self, outputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor] | None:
+        """Boxes (B, R, 4) and scores (B, R) of the first of two stages in what `call` gave,
+        padded with score 0; None of a detector of one stage."""
+        return None
 
     def detections(
         self, outputs: list[tf.Tensor], size: tf.Tensor, **settings

@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,8 @@ def _assign(
 ) -> int:
     """Checks every layer, then writes; returns how many variables were written."""
     pairs = []
-    for layer in model.layers:
-        if not layer.name.startswith(PREFIX) or not layer.weights:
+    for layer in _encoder_layers(model):
+        if not layer.weights:
             continue
         name = layer.name.removeprefix(PREFIX)
         wanted = layer.weights
@@ -113,6 +114,15 @@ def _assign(
     for variable, value in pairs:
         variable.assign(value)
     return len(pairs)
+
+
+def _encoder_layers(model: keras.Model) -> Iterator[keras.Layer]:
+    """The layers of an encoder, wherever in the models that a model consists of."""
+    for layer in model.layers:
+        if layer.name.startswith(PREFIX):
+            yield layer
+        elif isinstance(layer, keras.Model):
+            yield from _encoder_layers(layer)
 
 
 def _shapes(values: list) -> str:

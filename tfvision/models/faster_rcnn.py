@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from tfvision.detection.anchors import AnchorGrid, anchor_shapes
+from tfvision.detection import grids
 from tfvision.detection.boxes import decode
 from tfvision.detection.matched import Matched, matched_of
 from tfvision.detection.matching import IGNORED, match
@@ -25,7 +25,7 @@ from tfvision.detection.roi_align import roi_align
 from tfvision.detection.sampling import sample
 from tfvision.errors import InputError
 from tfvision.models import blocks
-from tfvision.models.backbones import COARSEST, backbone_maps, strides_of
+from tfvision.models.backbones import backbone_maps
 from tfvision.models.detector import DetectionSettings, Detector
 from tfvision.models.fpn import feature_pyramid
 
@@ -94,11 +94,8 @@ class FasterRCNN(Detector):
         by_class: bool = True,
         name: str = "faster_rcnn",
     ):
-        super().__init__(
-            num_classes,
-            DetectionSettings(score_threshold, nms, max_detections, by_class),
-            name=name,
-        )
+        settings = DetectionSettings(score_threshold, nms, max_detections, by_class)
+        super().__init__(num_classes, settings, name=name)
         blocks.check_counts(
             num_classes=num_classes,
             channels=channels,
@@ -108,25 +105,12 @@ class FasterRCNN(Detector):
             proposals_before_nms=proposals_before_nms,
             sampled=sampled,
         )
-        if version not in (1, 2):
-            raise InputError(f"version must be 1 or 2. Received: {version!r}.")
-        if not 0 < positive_share <= 1 or not canonical > 0:
-            raise InputError(
-                "positive_share must be above 0 and at most 1, canonical above 0. Received: "
-                f"{positive_share}, {canonical}."
-            )
-        strides = strides_of(levels)
-        sizes = anchor_sizes or [(4.0 * s, 4.0 * 2**0.5 * s) for s in strides]
-        if len(sizes) != len(strides):
-            raise InputError(
-                f"anchor_sizes must have a list for each of {len(strides)} levels. Received: "
-                f"{len(sizes)}."
-            )
-        self.anchors = AnchorGrid(
-            strides, tuple(anchor_shapes(s, ratios_hw) for s in sizes), anchor_offset
+        _check_values(version, positive_share, canonical)
+        self.anchors, self.stride = grids.faster_rcnn(
+            levels, anchor_sizes, ratios_hw, anchor_offset
         )
-        self.pooled = tuple(s for s in strides if s <= COARSEST)
-        self.stride = self.pooled[-1]
+        strides = self.anchors.strides
+        self.pooled = tuple(s for s in strides if s <= self.stride)
         self.proposals, self.test_proposals = proposals, test_proposals
         self.before, self.canonical = proposals_before_nms, canonical
         self.sampled, self.positive_share = sampled, positive_share
@@ -159,6 +143,9 @@ class FasterRCNN(Detector):
         boxes = decode(deltas, proposals[:, :, None], CODER)
         scores = tf.nn.softmax(logits)[..., :-1]
         return boxes, tf.where(objectness[..., None] > 0, scores, 0.0)
+
+    def proposals_of(self, outputs):
+        return outputs[2], outputs[3]
 
     def training_outputs(self, batch, training=True) -> dict[str, Matched]:
         """Heads `rpn` (`sigmoid`, one class) and `head` (`softmax`), each of what was sampled."""
@@ -240,6 +227,16 @@ class FasterRCNN(Detector):
             weights=chosen,
             normalise_by="sampled",
             one_class=True,
+        )
+
+
+def _check_values(version: int, positive_share: float, canonical: float) -> None:
+    if version not in (1, 2):
+        raise InputError(f"version must be 1 or 2. Received: {version!r}.")
+    if not 0 < positive_share <= 1 or not canonical > 0:
+        raise InputError(
+            "positive_share must be above 0 and at most 1, canonical above 0. Received: "
+            f"{positive_share}, {canonical}."
         )
 
 

@@ -10,7 +10,6 @@ from keras import layers
 from tfvision.detection.anchors import AnchorGrid
 from tfvision.detection.boxes import decode
 from tfvision.detection.matched import Matched, matched_of
-from tfvision.errors import InputError
 from tfvision.models import blocks
 from tfvision.models.detector import DetectionSettings, Detector
 
@@ -50,7 +49,7 @@ class OneStageDetector(Detector):
         super().__init__(num_classes, settings, name=name)
         blocks.check_counts(candidates=candidates)
         self.net, self.stride = net, stride
-        self.grid, self.kind, self.candidates = grid, kind, candidates
+        self.anchors, self.kind, self.candidates = grid, kind, candidates
         self._coder, self._matching = tuple(coder), matching
         self.built = True  # its net is
 
@@ -94,7 +93,7 @@ class OneStageDetector(Detector):
 
     def _levels(self, outputs):
         """Logits (B, n, C), deltas (B, n, 4) and anchors (n, 4) of each level."""
-        number = len(self.grid.strides)
+        number = len(self.anchors.strides)
         sizes = []
         for x in outputs[:number]:
             found = tf.shape(x)
@@ -102,7 +101,7 @@ class OneStageDetector(Detector):
         columns = self.num_classes + (self.kind == "softmax")
         logits = [_rows(x, columns) for x in outputs[:number]]
         deltas = [_rows(x, 4) for x in outputs[number:]]
-        return logits, deltas, self.grid.of(sizes)
+        return logits, deltas, self.anchors.of(sizes)
 
 
 def _rows(x: tf.Tensor, columns: int) -> tf.Tensor:
@@ -130,11 +129,3 @@ def head_layer(filters: int, *, kernel_initializer, bias: float = 0.0, name: str
         dtype="float32",
         name=name,
     )
-
-
-def check_levels(word: str, values: Sequence, levels: int) -> None:
-    """Raises an `InputError` unless there is one of `values` for each level."""
-    if len(values) != levels:
-        raise InputError(
-            f"{word} must have one entry for each of the {levels} levels. Received: {values}."
-        )

@@ -11,21 +11,19 @@ from typing import Any
 
 import keras
 
-from tfvision.detection.anchors import AnchorGrid, anchor_shapes
+from tfvision.detection import grids
 from tfvision.detection.matching import match
 from tfvision.errors import InputError
 from tfvision.models import blocks
-from tfvision.models.backbones import COARSEST, backbone_maps, strides_of
+from tfvision.models.backbones import backbone_maps
 from tfvision.models.detector import DetectionSettings
 from tfvision.models.encoders import Encoder
 from tfvision.models.fpn import feature_pyramid
-from tfvision.models.one_stage import OneStageDetector, check_levels, head_layer
+from tfvision.models.one_stage import OneStageDetector, head_layer
 from tfvision.models.resnet import unit
 
-SIDES = 3  # strides that the smallest of the default anchors of a level is long
 # As a dict: Keras gives one initializer that is used twice the same seed, and so the same numbers.
 INITIAL = {"class_name": "RandomNormal", "config": {"stddev": 0.01}}
-OCTAVE = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))  # sizes of a level over its smallest, section 4
 
 
 def RetinaNet(
@@ -88,19 +86,15 @@ def RetinaNet(
     if not 0 <= low <= high <= 1:
         raise InputError(f"0 <= low <= high <= 1 must hold. Received: low {low}, high {high}.")
     image = keras.Input(input_shape, name="image")
-    strides = strides_of(levels)
-    own = [stride for stride in strides if stride <= COARSEST]
+    grid, coarsest = grids.retinanet(levels, anchor_sizes, ratios_hw, anchor_offset, whole_anchors)
+    own = [stride for stride in grid.strides if stride <= coarsest]
     pyramid = feature_pyramid(
         backbone_maps(image, backbone, own),
         channels,
         extra="conv",
-        extra_levels=len(strides) - len(own),
+        extra_levels=len(grid.strides) - len(own),
         normalization=normalization,
     )
-    sizes = anchor_sizes or [[SIDES * stride * step for step in OCTAVE] for stride in pyramid]
-    check_levels("anchor_sizes", sizes, len(pyramid))
-    shapes = tuple(anchor_shapes(s, ratios_hw, whole=whole_anchors) for s in sizes)
-    grid = AnchorGrid(tuple(pyramid), shapes, anchor_offset)
     anchors = grid.at_a_place()
 
     width = head_width or channels
@@ -115,7 +109,7 @@ def RetinaNet(
         grid,
         num_classes,
         DetectionSettings(score_threshold, nms, max_detections),
-        stride=max(own),
+        stride=coarsest,
         kind="sigmoid",
         matching=partial(match, high=high, low=low, low_quality=True),
         candidates=candidates,

@@ -13,18 +13,17 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from tfvision.detection.anchors import AnchorGrid, Shapes
+from tfvision.detection import grids
 from tfvision.detection.boxes import iou
 from tfvision.detection.matching import MOST_AT_ONCE, match
 from tfvision.errors import InputError
 from tfvision.models import blocks
-from tfvision.models.backbones import backbone_maps, strides_of
+from tfvision.models.backbones import backbone_maps
 from tfvision.models.detector import DetectionSettings
 from tfvision.models.encoders import Encoder
-from tfvision.models.one_stage import OneStageDetector, check_levels, head_layer
+from tfvision.models.one_stage import OneStageDetector, head_layer
 from tfvision.models.resnet import unit
 
-SIDES = 3  # strides that the smallest default box of a level is long
 CODER = (10.0, 10.0, 5.0, 5.0)
 
 
@@ -90,40 +89,29 @@ def SSD(
     """
     blocks.check_counts(num_classes=num_classes)
     image = keras.Input(input_shape, name="image")
-    strides = strides_of(levels)
+    grid, coarsest = grids.ssd(levels, extras, anchor_sizes, ratios, anchor_steps, longest)
+    strides = grids.strides_of(levels)
     maps = list(backbone_maps(image, backbone, strides).values())
     last = maps[-1]
     if l2_scale is not None:
         maps[0] = _scaled(maps[0], l2_scale)
-    steps = list(strides)
     for i, (filters, stride) in enumerate(extras):
         last = _extra(last, filters, stride, normalization, name=f"extra_{i + 1}")
         maps.append(last)
-        steps.append(steps[-1] * stride)
-    steps = list(anchor_steps or steps)
-    sizes = list(anchor_sizes or [SIDES * s for s in (*steps, 2 * steps[-1])])
-    ratios = ratios or [[2]] * len(maps)
-    check_levels("anchor_steps", steps, len(maps))
-    check_levels("ratios", ratios, len(maps))
-    check_levels("anchor_sizes, but for the last,", sizes[:-1], len(maps))
-    _check_numbers([*sizes, *steps, *(r for level in ratios for r in level)])
-    longest = longest or math.inf
-    shapes = tuple(map(partial(_shapes, longest), sizes, sizes[1:], ratios))
-    grid = AnchorGrid(tuple(steps), shapes)
 
     outputs = [
         head_layer(
             len(level) * columns, kernel_initializer="glorot_uniform", name=f"{word}_{i + 1}"
         )(x)
         for word, columns in (("class_head", num_classes + 1), ("box_head", 4))
-        for i, (x, level) in enumerate(zip(maps, shapes, strict=True))
+        for i, (x, level) in enumerate(zip(maps, grid.shapes, strict=True))
     ]
     return OneStageDetector(
         keras.Model(image, outputs, name="net"),
         grid,
         num_classes,
         DetectionSettings(score_threshold, nms, max_detections),
-        stride=max(strides),
+        stride=coarsest,
         kind="softmax",
         coder=CODER,
         matching=partial(match_default_boxes, threshold=iou_threshold),
@@ -164,24 +152,6 @@ def match_default_boxes(anchors, boxes, classes, *, threshold: float) -> tf.Tens
         tf.fill(tf.shape(found), -1), tf.stack([image, anchor], -1), wanted
     )
     return tf.where(forced >= 0, forced, found)
-
-
-def _shapes(longest: float, size: float, following: float, ratios: Sequence[float]) -> Shapes:
-    """(height, width) of the default boxes at a place of a level, in torchvision's order."""
-    between = math.sqrt(size * following)
-    shapes = [(size, size), (between, between)]
-    for ratio in ratios:
-        long, short = size * math.sqrt(ratio), size / math.sqrt(ratio)
-        shapes += [(short, long), (long, short)]
-    return tuple((min(height, longest), min(width, longest)) for height, width in shapes)
-
-
-def _check_numbers(values: Sequence[float]) -> None:
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
-            raise InputError(
-                f"anchor_sizes, anchor_steps and ratios must be above 0. Received: {value!r}."
-            )
 
 
 def _scaled(x, scale: float):

@@ -15,6 +15,7 @@ from tfvision.models.encoders import Encoder, parse_encoder
 from tfvision.registry import Spec
 
 SECTIONS = ("encoder", "backbone")  # what a model calls the section
+ENTERED = ("pretrained", "started_from")  # what env.json says of weights from outside
 KEPT = "encoder.json"  # in the run folder: a path given today may be gone tomorrow
 
 
@@ -110,6 +111,7 @@ def enter_weights(model: keras.Model, config: RunConfig, say) -> dict[str, Any] 
     return found
 
 
-def recorded(run: RunFolder) -> dict[str, Any] | None:
+def recorded(run: RunFolder) -> dict[str, Any]:
     """What a run has recorded of the weights that entered it."""
-    return json.loads((run.path / "env.json").read_text(encoding="utf-8")).get("pretrained")
+    env = json.loads((run.path / "env.json").read_text(encoding="utf-8"))
+    return {key: env.get(key) for key in ENTERED}

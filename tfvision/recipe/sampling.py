@@ -225,6 +225,8 @@ def _resolved(
             else "copy_paste: no class of the training set is rare, so nothing is pasted; "
             "classes=[...] names some all the same"
         )
+    if classes == "all":
+        return spec
     unknown = [k for k in classes if not 0 <= k < prepared.num_classes]
     if unknown:
         raise InputError(

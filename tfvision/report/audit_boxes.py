@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from tfvision.report import tables
-from tfvision.report.boxes import draw_boxes
-from tfvision.report.overlay import hex_colours, png_uri
+from tfvision.report.boxes import box_colours, draw_boxes
+from tfvision.report.overlay import png_uri
 
 EXAMPLE_SIDE = 512  # longer side of the pictures of anchors
-LEAST_WINDOW = 48  # pixels of the image around boxes that a finding is about
+LEAST_MARGIN = 48  # pixels of the image around boxes that a finding is about
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class BoxPicture:
         """Some of the boxes, and of the image what lies around them."""
         boxes = self.boxes[list(rows)]
         low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-        margin = max(float((high - low).max()), LEAST_WINDOW / 2)
+        margin = max(float((high - low).max()), LEAST_MARGIN)
         edge = self.image.shape[1::-1]
         x1, y1 = np.clip(np.floor(low - margin), 0, None).astype(int)
         x2, y2 = np.minimum(np.ceil(high + margin), edge).astype(int)
@@ -60,7 +60,7 @@ class AnchorExample:
         ious: (n,)
         shapes: (m, 4), one anchor of each shape, in the middle of the image.
         levels: (m,) number of the level of each.
-        level_names: Of the levels.
+        strides: Of the levels.
     """
 
     picture: BoxPicture
@@ -68,7 +68,7 @@ class AnchorExample:
     ious: np.ndarray
     shapes: np.ndarray
     levels: Sequence[int]
-    level_names: Sequence[str]
+    strides: Sequence[float]
 
     def drawn(self) -> list[tuple[np.ndarray, str]]:
         """Pictures, each with what it shows."""
@@ -86,7 +86,9 @@ class AnchorExample:
             dashed=True,
             smallest=1,
         )
-        grid = draw_boxes(image, self.shapes * scale, self.levels, self.level_names, smallest=1)
+        grid = draw_boxes(
+            image, self.shapes * scale, self.levels, [""] * len(self.strides), smallest=1
+        )
         return [
             (
                 both,
@@ -94,7 +96,11 @@ class AnchorExample:
                 f"{self.ious.min():.2f} to {self.ious.max():.2f}, median "
                 f"{np.median(self.ious):.2f}",
             ),
-            (grid, "One anchor of each shape, in the middle of the image, by its level"),
+            (
+                grid,
+                "One anchor of each shape, in the middle of the image, in a colour for each level: "
+                f"strides {', '.join(f'{stride:g}' for stride in self.strides)}",
+            ),
         ]
 
 
@@ -152,8 +158,3 @@ def render_boxes(
             for image, text in pictures
         ],
     )
-
-
-def box_colours(number: int) -> list[str]:
-    """CSS colours of classes, as `draw_boxes` has them."""
-    return hex_colours(number + 1)[1:]

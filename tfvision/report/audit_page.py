@@ -13,7 +13,8 @@ import numpy as np
 
 from tfvision.engine.files import write_bytes
 from tfvision.report import tables
-from tfvision.report.audit_boxes import BoxPicture, box_colours
+from tfvision.report.audit_boxes import BoxPicture
+from tfvision.report.boxes import box_colours
 from tfvision.report.overlay import HATCH, hex_colours, palette, png_uri
 
 MAX_SHOWN = 12  # pictures of one finding

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfvision.report.overlay import palette
+from tfvision.report.overlay import hex_colours, palette
 
 SMALL, LARGE = 320, 1600  # sides below are enlarged by a whole factor, above reduced
 
@@ -63,6 +63,11 @@ def draw_boxes(
         dark = np.dot(colour, [0.299, 0.587, 0.114]) < 140
         pen.text((x1, y1 - up), text, fill=(255, 255, 255) if dark else (0, 0, 0))
     return np.asarray(picture)
+
+
+def box_colours(num_classes: int) -> list[str]:
+    """CSS colours of classes, as `draw_boxes` has them."""
+    return hex_colours(num_classes + 1)[1:]
 
 
 def _rectangle(pen, corners, colour, width: int, dashed: bool) -> None:

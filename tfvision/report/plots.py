@@ -162,6 +162,7 @@ def square_chart(
     levels: Sequence[tuple[str, float]] = (),
     bars: Sequence[tuple[float, float, float]] = (),
     dots: bool = False,
+    mark: tuple[str, float, float] | None = None,
 ) -> dict[str, Any] | None:
     """A chart of curves over 0..1 both ways: ROC, precision and recall, reliability.
 
@@ -173,6 +174,7 @@ def square_chart(
         levels: Names and heights of horizontal lines.
         bars: Left end, width and height of bars behind the curves, such as shares of images.
         dots: Whether each point is marked.
+        mark: Text, x and y of one point to point at.
 
     Returns:
         The chart for `parts.html`, or None when there is nothing to draw.
@@ -209,6 +211,9 @@ def square_chart(
             }
         )
     marks = [0.0, 0.25, 0.5, 0.75, 1.0]
+    marked = None
+    if mark and math.isfinite(mark[1]) and math.isfinite(mark[2]):
+        marked = {"text": mark[0], "x": round(100 * mark[1], 2), "y": down(mark[2])}
     return {
         "title": title,
         "note": note,
@@ -225,7 +230,7 @@ def square_chart(
             {"left": round(100 * left, 2), "width": round(100 * width, 2), "height": 100 - down(h)}
             for left, width, h in bars
         ],
-        "mark": None,
+        "mark": marked,
         "readouts": [],
     }
 

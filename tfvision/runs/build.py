@@ -18,6 +18,7 @@ from tfvision.recipe.model import make_optimizer, precision
 from tfvision.recipe.pretrained import enter_weights, recorded
 from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.sampling import training_stream
+from tfvision.recipe.starting_weights import start_from
 from tfvision.runs.set_up import SetUp
 from tfvision.runs.watch import start_alarms
 from tfvision.tasks.parts import Validate
@@ -60,15 +61,19 @@ def build(run: SetUp) -> Built:
     batches = training_stream(config, examples.train, examples.chosen, enrich=loss.enrich)
     plain = training_stream(config, examples.train, examples.chosen, vary=False)  # cannot fail
     first = batches(0)  # made once for all looks at it: it holds a copy of the images
+    shape = task.input_shape(recipe, first)
     with precision(config), run.strategy.scope():
-        model = recipe.build(task.input_shape(recipe, first))
+        model = recipe.build(shape)
         trained = recipe.trained(model)
         optimizer = make_optimizer(config)
     warn(run, task.check_model(recipe, model))
     if run.request.resume:
-        run.surroundings["pretrained"] = recorded(run.request.run)
+        run.surroundings.update(recorded(run.request.run))
     else:
         run.surroundings["pretrained"] = enter_weights(model, config, run.say)
+        run.surroundings["started_from"] = start_from(
+            model, recipe, run.prepared.class_names, shape, run.say
+        )
     step = TrainStep(
         trained,
         optimizer,

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from tfvision.augment import MIXERS, OPS
+from tfvision.augment import ACTS_ON, MIXERS, OPS
 from tfvision.config import RunConfig
 from tfvision.data.truth.classes import check_class_names
 from tfvision.engine import OPTIMIZERS, SCHEDULES
@@ -45,6 +45,7 @@ def check_settings(
         look(_is_file, key, getattr(config.data, key, None))
     for table, spec in _specs(config):
         look(_no_quotes, table, spec)
+    look(_acts_on_truth, config)
     task = task_of(config.task)
     for check in task.checks(config, replicas):
         look(check)
@@ -104,6 +105,18 @@ def _no_quotes(table: Registry, spec: Spec) -> None:
             raise InputError(
                 f"{table.kind} `{spec.name}`: {key} is the text {value!r}, not a number. Leave "
                 "out the quotes."
+            )
+
+
+def _acts_on_truth(config: RunConfig) -> None:
+    """A mixing op that acts on masks, say, means nothing where there are none."""
+    facts = facts_of(config.task)
+    for spec in config.data.mix:
+        kinds = ACTS_ON.get(spec.name, (facts.truth,))
+        if facts.truth not in kinds:
+            raise InputError(
+                f"data.mix, {spec.name}: this needs {' or '.join(kinds)}, and a {facts.name} has "
+                f"{facts.truth_word}. Leave it out."
             )
 
 

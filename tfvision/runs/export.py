@@ -100,7 +100,7 @@ def export_run(
     }
     images = example_images(task, recipe, examples)
     served = task.served(recipe, predictor)
-    write_export(run.export, served, fixed, description)
+    write_export(run.export, served, fixed, description, plain=task.plain_keras)
     scale = 1 / 255 if images[0].dtype == np.uint8 else 1.0
     network = tf.image.resize(as_float([images[0]], [scale]), recipe.size).numpy()
     rows = check_export(run.export, served, fixed, images, network_images=network)

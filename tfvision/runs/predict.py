@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,18 +32,18 @@ def predict(request: UseRequest) -> dict[str, Any]:
     if len(set(ids)) < len(ids):
         ids = [f"{source.records[i].part}/{source.records[i].id}".lstrip("/") for i in indices]
     large = request.tile is not None
-    predictions = Predictions(loaded, source, indices, large=large, quiet=request.quiet)
-    if request.shards is not None:
-        predictions = stored(predictions, ids, request, weights_of(run))
+    made = Predictions(loaded, source, indices, large=large, quiet=request.quiet)
+    shards = request.shards is not None
+    predictions = stored(made, ids, request, weights_of(run)) if shards else made
     written = loaded.task.write_predictions(
         request.out / "predictions",
         ids,
         predictions,
         loaded.recipe,
         data=loaded.data,
-        probabilities=request.probabilities and request.shards is None,
+        probabilities=request.probabilities and not shards,
     )
-    notes = say_notes(loaded, predictions.counter, quiet=request.quiet)
+    notes = say_notes(loaded, made.counter, quiet=request.quiet)
     for name, file in fitted_files(request).items():
         # so that the folder tells how what is in it came about
         write_text(request.out / name, file.read_text("utf-8"))
@@ -61,7 +61,7 @@ class Predictions:
         source, indices: The records.
         counter: Is added what `task.notes` reads, image by image.
         large: Whether images of any size are read, since they are predicted in tiles.
-        quiet: Whether nothing is said of images that are held whole beyond the usual limit.
+        quiet: Whether nothing is said to the user.
     """
 
     loaded: LoadedRun
@@ -84,6 +84,27 @@ class Predictions:
         loaded = self.loaded
         samples = self._samples(range(len(self.indices)))
         return loaded.task.answers(loaded.recipe, loaded.predictor, samples, counter=self.counter)
+
+    def with_images(self) -> Iterator[tuple[Native, Any]]:
+        """Each image with what is written of it; no more images are held than a batch has."""
+        held: deque[Native] = deque()
+
+        def noted() -> Iterator[Native]:
+            for sample in self._samples(range(len(self.indices))):
+                held.append(sample)
+                yield sample
+
+        loaded = self.loaded
+        answers = loaded.task.answers(
+            loaded.recipe, loaded.predictor, noted(), counter=self.counter
+        )
+        for answer in answers:
+            yield held.popleft(), answer
+
+    def say(self, text: str) -> None:
+        """Tells the user, unless told to be quiet."""
+        if not self.quiet:
+            print(text, file=sys.stderr)
 
     def _samples(self, positions: Iterable[int]) -> Iterator[Native]:
         read = native_large if self.large else native
@@ -115,12 +136,12 @@ class StoredPredictions:
     Attributes:
         loaded: What predicted.
         store: They, in order.
-        counter: As `Predictions` has it; of the images that were missing.
+        made: What predicted those that were missing, and reads the images.
     """
 
     loaded: LoadedRun
     store: Shards
-    counter: Counter
+    made: Predictions
 
     def raw(self) -> Iterator[Prediction]:
         return (self.store.prediction(name) for name in self.store.ids)
@@ -128,6 +149,12 @@ class StoredPredictions:
     def answers(self) -> Iterator[Any]:
         task, recipe = self.loaded.task, self.loaded.recipe
         return (task.decode(recipe, prediction) for prediction in self.raw())
+
+    def with_images(self) -> Iterator[tuple[Native, Any]]:
+        return zip(self.made._samples(range(len(self.made.indices))), self.answers(), strict=True)
+
+    def say(self, text: str) -> None:
+        self.made.say(text)
 
 
 def stored(
@@ -170,7 +197,7 @@ def stored(
         store.write_predictions(positions, rows)
         if not request.quiet:
             print(f"shard {done} of {len(missing)} written", file=sys.stderr)
-    return StoredPredictions(loaded, Shards.open(store.folder), predictions.counter)
+    return StoredPredictions(loaded, Shards.open(store.folder), predictions)
 
 
 def weights_of(loaded: LoadedRun) -> list[str]:

@@ -18,6 +18,7 @@ from tfvision.recipe.dataset import Prepared, prepare
 from tfvision.recipe.opening import resolved_source
 from tfvision.recipe.pretrained import check_pretrained, outside_architecture
 from tfvision.recipe.recipe import Recipe
+from tfvision.recipe.starting_weights import check_starting_weights
 from tfvision.runs.check_settings import check_settings
 from tfvision.runs.environment import environment
 from tfvision.runs.record import changed_surroundings
@@ -67,6 +68,7 @@ def set_up(request: TrainRequest, progress: Progress) -> SetUp:
     strategy = make_strategy(request.device)
     check_arguments(config)
     check_pretrained(config, resume=request.resume)
+    check_starting_weights(config, resume=request.resume)
     architecture = outside_architecture(config.model, request.run if request.resume else None)
     check_settings(
         _without_split_files(config) if request.resume else config,

@@ -267,7 +267,8 @@ class PredictionSide:
         Args:
             target: Without extension.
             ids: Of the images.
-            predictions: Has `raw()`, predictions before any rule, and `answers()`, after all.
+            predictions: Has `raw()`, predictions before any rule, `answers()`, after all,
+                `with_images()`, these with their images, and `say(text)` to the user.
             recipe: Of the run.
             data: Its `data.json`.
             probabilities: Write what answers were made of, too.

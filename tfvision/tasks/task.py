@@ -10,7 +10,7 @@ that need them are refused. All others have a default that serves predictions of
 """
 
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,14 @@ from tfvision.tasks.training_side import TrainingSide
 
 
 class Task(TrainingSide, PredictionSide):
-    """One problem; see the head of this module. An instance has no state."""
+    """One problem; see the head of this module. An instance has no state.
+
+    Attributes:
+        plain_keras: Whether its models are of Keras's own layers, and a `.keras` file loads where
+            tfvision is not installed.
+    """
+
+    plain_keras: ClassVar[bool] = True
 
     def baselines(self, recipe: Recipe, prepared: Prepared) -> list[dict[str, Any]]:
         """Scores of predictions that need no network: {name, explanation, and a score by split}."""

@@ -12,6 +12,7 @@ import numpy as np
 from tfvision.detection.anchors import AnchorGrid, anchor_shapes
 
 LOSS = 0.005  # of one recall, that a proposal may cost where it gains more of the other
+ALIKE = 1.05  # times another ratio, up to which one is not given besides
 ROUNDS, STARTS = 25, 8  # of k-means
 MOST_BOXES = 3000  # that k-means looks at
 
@@ -130,10 +131,13 @@ def propose(
 
 
 def _rounded(log_sizes: np.ndarray, log_ratios: np.ndarray, a_level: int) -> Sizes:
-    """As people write them: sizes to three digits, ratios to two decimals, none twice."""
+    """As people write them: sizes to three digits, ratios to two decimals, none nearly twice."""
     flat = [float(f"{value:.3g}") for value in np.exp(log_sizes)]
     sizes = tuple(tuple(flat[i : i + a_level]) for i in range(0, len(flat), a_level))
-    ratios = sorted({max(0.01, round(float(value), 2)) for value in np.exp(log_ratios)})
+    ratios: list[float] = []
+    for value in np.sort(np.exp(log_ratios)):
+        if not ratios or value > ALIKE * ratios[-1]:
+            ratios.append(max(0.01, round(float(value), 2)))
     return Sizes(sizes, tuple(ratios))
 
 

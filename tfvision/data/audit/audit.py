@@ -59,7 +59,7 @@ def audit(source: Source, scan: Scan, *, splits: Sequence[str | None] | None = N
         *masks.misfits(groups, facts, pictures, usual),
         *(near_conflicts(pictures, facts, records) if one_label else ()),
         *one_object_twice(
-            facts, scan.class_names, [source.dropped_labels(i) for i in range(len(source))]
+            facts, scan.class_names, [source.contradicted(i) for i in range(len(source))]
         ),
         *seen.findings,
     ]

@@ -127,7 +127,7 @@ def sizes(table: BoxTable) -> dict[str, float | int | list[float]]:
 def one_object_twice(
     facts: Sequence[Facts | None],
     class_names: Sequence[str],
-    dropped: Sequence[Sequence[tuple[tuple[float, ...], str]]],
+    contradicted: Sequence[Sequence[tuple[tuple[float, ...], int]]],
 ) -> list[Finding]:
     """Boxes of one image that are the same by IoU > `SAME`: with two labels a warning, which of
     them is right being undecided; with one label a note. A finding each, at most.
@@ -135,25 +135,20 @@ def one_object_twice(
     Args:
         facts: Of all samples.
         class_names: The classes.
-        dropped: Of each sample the sides and labels of boxes that the source left out, as they
-            have the sides of another one.
+        contradicted: Of each sample sides and class numbers of boxes that the source left out,
+            since another one has their very sides.
     """
     table = collect(facts, range(len(facts)))
     pairs, ious = overlaps(table, SAME)
     same = table.classes[pairs[:, 0]] == table.classes[pairs[:, 1]]
     conflicts = _named(table, pairs[~same], ious[~same], class_names)
-    left_out = sum(map(len, dropped))
-    for image, boxes in enumerate(dropped):
-        for sides, label in boxes:
-            rows = [
-                r
-                for r, box in enumerate(facts[image].boxes if facts[image] else ())
-                if box == sides
-            ]
-            labels = [_name(class_names, facts[image].box_classes[r]) for r in rows]
-            text = (
-                f"{written(sides, label)}, left out{''.join(f'; counted as {x}' for x in labels)}"
-            )
+    left_out = sum(map(len, contradicted))
+    for image, boxes in enumerate(contradicted):
+        for sides, number in boxes:
+            rows = _rows_with(sides, facts[image])
+            kept = [_name(class_names, facts[image].box_classes[row]) for row in rows]
+            text = f"{written(sides, _name(class_names, number))}, left out"
+            text += f"; counted as {kept[0]}" if kept else ""
             conflicts.setdefault(image, []).append((rows, text))
     end = (
         f"; {counted(left_out, 'box')} of these {verb(left_out, 'is', 'are')} left out of training"
@@ -213,6 +208,11 @@ def _named(table: BoxTable, pairs, ious, class_names) -> dict[int, list[tuple[li
         rows = [int(table.rows[k]) for k in pair]
         named.setdefault(int(table.images[pair[0]]), []).append((rows, text))
     return named
+
+
+def _rows_with(sides: Sequence[float], fact: Facts | None) -> list[int]:
+    """The boxes of an image that have these sides."""
+    return [] if fact is None else [r for r, box in enumerate(fact.boxes) if box == tuple(sides)]
 
 
 def _name(class_names: Sequence[str], number: int) -> str:

@@ -29,8 +29,8 @@ class Subset(Source):
     def stamp(self, index: int) -> str:
         return self._source.stamp(self._keep[index])
 
-    def dropped_labels(self, index: int) -> list[tuple[tuple[float, ...], str]]:
-        return self._source.dropped_labels(self._keep[index])
+    def contradicted(self, index: int) -> list[tuple[tuple[float, ...], int]]:
+        return self._source.contradicted(self._keep[index])
 
     def read_raw(self, index: int) -> RawSample:
         return self._source.read_raw(self._keep[index])

@@ -153,9 +153,9 @@ class Source(ABC):
     def stamp(self, index: int) -> str:
         """Differs where the sample was written again since. "" where that is unknown."""
 
-    def dropped_labels(self, index: int) -> list[tuple[tuple[float, ...], str]]:
-        """Of boxes that are annotated with several labels, those that do not count: their sides
-        and label."""
+    def contradicted(self, index: int) -> list[tuple[tuple[float, ...], int]]:
+        """Of boxes that are annotated with several classes, those that do not count: their sides
+        and class number, -1 where that is none."""
         return []
 
     def white_of(self, index: int) -> float | None:

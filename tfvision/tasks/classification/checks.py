@@ -6,16 +6,16 @@ from tfvision.errors import InputError
 from tfvision.losses import ON_EMBEDDINGS
 from tfvision.postprocess import ON_COMPONENTS
 
-OF_MASKS = {"copy_paste", "boundary", *ON_COMPONENTS}
+OF_MASKS = {"boundary", *ON_COMPONENTS}
 
 
 def check_masks(config: RunConfig) -> None:
     """What needs the pixels of a mask means nothing where an image has one label.
 
     Raises:
-        InputError: The config has such an op, loss or rule.
+        InputError: The config has such a loss or rule.
     """
-    names = [spec.name for spec in (*config.data.mix, *config.loss, *config.postprocess)]
+    names = [spec.name for spec in (*config.loss, *config.postprocess)]
     odd = [name for name in names if name in OF_MASKS]
     _spares_the_mask(config)
     if odd:

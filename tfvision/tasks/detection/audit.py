@@ -90,8 +90,9 @@ class BoxAudit:
             for half in (np.array([w / x, h / y]) / 2 for h, w in level)
         ]
         levels = [i for i, level in enumerate(self.grid.shapes) for _ in level]
-        names = [f"stride {stride:g}" for stride in self.grid.strides]
-        return AnchorExample(shown, anchors / back, ious, np.array(shapes), levels, names)
+        return AnchorExample(
+            shown, anchors / back, ious, np.array(shapes), levels, self.grid.strides
+        )
 
 
 def audit_boxes(
@@ -167,10 +168,11 @@ def summary(record: dict[str, Any]) -> list[str]:
     height, width = record["input_size"]
     low, middle, high = record["scale"]
     scale = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}, median {middle:.3g}"
+    few, many = crowd["fewest"], crowd["most"]
     pairs = crowd["overlapping_same_class"], crowd["overlapping_other_class"]
     lines = [
-        f"boxes: {record['boxes']:,} in {counted(record['images'], 'image')}, {crowd['fewest']} "
-        f"to {crowd['most']} an image, median {crowd['median']:g}; "
+        f"boxes: {record['boxes']:,} in {counted(record['images'], 'image')}, "
+        f"{few if few == many else f'{few} to {many}'} an image, median {crowd['median']:g}; "
         f"{counted(crowd['images_without'], 'image')} without any",
         f"crowding: {counted(sum(pairs), 'pair')} of boxes with an IoU above {CROWDED}, "
         f"{pairs[0]:,} of one class, {pairs[1]:,} of two",

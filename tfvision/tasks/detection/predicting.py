@@ -1,11 +1,13 @@
 """From images of any size to boxes in their own pixels; views, tiles and several models."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfvision.data.audit.anchors import nearest
 from tfvision.engine.inference import Predictor, resize_image
 from tfvision.engine.tta import View
 from tfvision.postprocess.boxes import by_score, join_tiles
@@ -62,22 +64,47 @@ class DetectionPredictor(tf.Module, Predictor):
         padded = super().rows(images)
         return [{k: v[one["classes"] >= 0] for k, v in one.items()} for one in padded]
 
+    def proposals(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Boxes (B, R, 4) and scores (B, R) of the first of two stages, in pixels of the images
+        (B, H, W, C) float32; None of a detector of one stage."""
+        seen, _, back = self._seen(tf.constant(images))
+        found = self.model.proposals_of(self.model(seen, training=False))
+        return None if found is None else (back(found[0]).numpy(), found[1].numpy())
+
+    def nearest_anchors(
+        self, images: np.ndarray, boxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of each of some boxes (n, 4) in pixels of images (B, H, W, C) of one size the anchor of
+        the highest IoU, (n, 4), and that IoU (n,), as training has it; None where the detector
+        has no anchors to be shown."""
+        if self.model.anchors is None:
+            return None
+        seen, size, back = self._seen(tf.constant(images))
+        height, width = np.asarray(size, np.float64) / images.shape[1:3]
+        scaled = boxes * np.array([width, height] * 2)
+        found, ious, _ = nearest(scaled, self.model.anchors, tuple(seen.shape[1:3]))
+        return np.asarray(back(tf.constant(found, tf.float32))), ious
+
     def _serve(self, image):
+        seen, size, back = self._seen(image)
+        found = self._found(seen, size)
+        return {**found, "boxes": back(found["boxes"])}
+
+    def _seen(self, image):
+        """Images as the detector sees them, their (height, width) in it without padding, and
+        what brings boxes back to pixels of the images as they came."""
         own = tf.shape(image)[1:3]
         if self.size is None:
-            return self._found(self._padded(image), own)
+            return self._padded(image), own, lambda boxes: boxes
         if self._stretch:
-            seen = resize_image(image, self.size)
-            found = self._found(seen, tf.constant(self.size))
             sides = tf.cast(tf.tile(own[::-1], [2]), tf.float32)
             scale = sides / tf.constant([*self.size[::-1]] * 2, tf.float32)
-            return {**found, "boxes": found["boxes"] * scale}
+            seen = resize_image(image, self.size)
+            return seen, tf.constant(self.size), lambda boxes: boxes * scale
         seen = letterbox_image(image, self.size, enlarge=self._enlarge)
         factor = letterbox_scale(own, self.size, enlarge=self._enlarge)
-        inside = tf.cast(own, tf.float32) * factor
-        found = self._found(seen, inside)
-        boxes = boxes_from_letterbox(found["boxes"], own, self.size, enlarge=self._enlarge)
-        return {**found, "boxes": boxes}
+        back = partial(boxes_from_letterbox, own_size=own, size=self.size, enlarge=self._enlarge)
+        return seen, tf.cast(own, tf.float32) * factor, back
 
     def _padded(self, image):
         height, width = tf.shape(image)[1], tf.shape(image)[2]

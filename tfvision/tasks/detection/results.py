@@ -1,12 +1,193 @@
-"""What a summary and a report say of a detection."""
+"""What a summary, a terminal and a report say of a detection."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from tfvision.config.file import load_any
+from tfvision.engine.run_folder import RunFolder
+from tfvision.metrics.coco import NUMBERS, CocoEvaluation
+from tfvision.metrics.detections import DetectionEvidence
+from tfvision.metrics.thresholds import best_thresholds, threshold_curve
 from tfvision.recipe.recipe import Recipe
+from tfvision.recipe.sampling import augmented
+from tfvision.report.detection_page import DetectionReport, render
+from tfvision.report.detection_scores import (
+    SplitDetections,
+    counted_classes,
+    split_detections,
+)
+from tfvision.tasks.detection import shown
+from tfvision.tasks.detection.facts import FACTS
+from tfvision.tasks.parts import Outcome
 from tfvision.tasks.scored import Scored
+from tfvision.text import counted, figure, finite, first_lines
+
+SHOWN = 6  # images each of the worst and the best
+LISTED = 12  # classes that `evaluate` prints
+THRESHOLD = 0.5  # where no validation split can choose one
 
 
 def metrics_of(recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
-    """The entry of a split in `summary.json`."""
-    return scored.evidence.summary(recipe.contract)
+    """The entry of a split in `summary.json`: COCO's twelve numbers, the declared score where it
+    is another, AP, AP50 and number of boxes of each class; None where nothing is counted."""
+    evidence, contract = scored.evidence, recipe.contract
+    names = dict.fromkeys([*NUMBERS, recipe.config.metrics[0].name])
+    boxes = evidence.truths[:, :, 0].sum(axis=0)
+    return {
+        **{name: finite(evidence.measure(name, contract).value()) for name in names},
+        **{
+            f"per_class_{name}": [finite(m.value()) for m in evidence.classes(name, contract)]
+            for name in ("ap", "ap50")
+        },
+        "per_class_boxes": boxes.tolist(),
+        "num_images": len(evidence),
+        "num_boxes": int(boxes[counted_classes(evidence, contract)].sum()),
+    }
+
+
+def score_lines(metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
+    """What `evaluate` prints of it."""
+
+    def listed(names: dict[str, str]) -> str:
+        return ", ".join(f"{text} {figure(metrics[name], '-')}" for name, text in names.items())
+
+    images, boxes = counted(metrics["num_images"], "image"), counted(metrics["num_boxes"], "box")
+    columns = (metrics[f"per_class_{key}"] for key in ("ap", "ap50", "boxes"))
+    rows = list(zip(class_names, *columns, strict=True))
+    lines = [
+        f"  {name:20} AP {figure(ap, '-')}, AP50 {figure(ap50, '-')}  ({counted(number, 'box')})"
+        for name, ap, ap50, number in sorted(rows, key=lambda row: (row[1] is None, row[1] or 0))
+    ]
+    return [
+        f"{images}, {boxes}: " + listed({"ap": "AP", "ap50": "AP50", "ap75": "AP75"}),
+        "  AP of " + listed({"ap_small": "small", "ap_medium": "medium", "ap_large": "large"}),
+        "  " + listed({"ar1": "AR1", "ar10": "AR10", "ar100": "AR100"}),
+        *first_lines(lines, LISTED),
+    ]
+
+
+def operating_point(recipe: Recipe, scored: dict[str, Scored]) -> dict[str, Any]:
+    """The threshold of the score, and what it gives: the entry of `summary.json`.
+
+    It is the one of the best F1 at IoU 0.5 of all counted boxes of the validation split; no other
+    split has a say, for a threshold chosen on what it is judged by flatters.
+
+    Returns:
+        `threshold`; `by_class`, the same of each class alone; `chosen_on`, "val", or None where
+        there is no validation split, so that all are 0.5; `iou`; `splits` and `splits_by_class`:
+        precision, recall and F1 of each split with the one threshold and with those by class.
+    """
+    together, by_class = THRESHOLD, [THRESHOLD] * recipe.num_classes
+    if "val" in scored:
+        evidence = scored["val"].evidence
+        _, by_class = best_thresholds(evidence)
+        best = finite(threshold_curve(evidence, counted_classes(evidence, recipe.contract)).best)
+        together = THRESHOLD if best is None else best
+    return {
+        "threshold": together,
+        "by_class": by_class,
+        "chosen_on": "val" if "val" in scored else None,
+        "iou": 0.5,
+        "splits": {k: _at(recipe, s.evidence, together) for k, s in scored.items()},
+        "splits_by_class": {k: _at(recipe, s.evidence, by_class) for k, s in scored.items()},
+    }
+
+
+def drawn_from(run: RunFolder, recipe: Recipe) -> tuple[float, str]:
+    """The score from which on `predict` draws boxes, and the sentence that says so: 0, all that
+    the rules leave, where the user gave a threshold; else the operating point of the run."""
+    own = load_any(run.config).postprocess
+    given = [rule for rule in recipe.config.postprocess if rule not in own]
+    if any(rule.name == "score_threshold" for rule in given):
+        return 0.0, "boxes below the given threshold of the score are left out"
+    summary = run.read_json("summary.json") if (run.path / "summary.json").exists() else {}
+    point = summary.get("operating_point")
+    why = "the run has no operating point" if point is None else "no validation chose it"
+    if point is not None and point["chosen_on"]:
+        why = "the run's best F1 on validation"
+    threshold = THRESHOLD if point is None else point["threshold"]
+    return threshold, (
+        f"pictures have the boxes from a score of {threshold:.3f} on ({why}); --threshold sets "
+        "another. predictions.json and predictions.csv have all, with their scores"
+    )
+
+
+def _at(recipe: Recipe, evidence: DetectionEvidence, thresholds) -> dict[str, float | None]:
+    there = evidence.at(thresholds)
+    return {
+        name: finite(there.measure(name, recipe.contract).value())
+        for name in ("precision", "recall", "f1")
+    }
+
+
+def insights(outcome: Outcome) -> tuple[dict[str, Any], None]:
+    """The operating point, and what goes wrong on each split; for `summary.json`."""
+    return {
+        "operating_point": operating_point(outcome.recipe, outcome.scored),
+        "errors": {k: _evaluation(outcome, s).errors() for k, s in outcome.scored.items()},
+    }, None
+
+
+def insight_lines(summary: dict[str, Any]) -> list[str]:
+    """What the terminal says of them."""
+    point, lines = summary["operating_point"], []
+    for split, at in point["splits"].items():
+        values = (f"{name} {figure(at[name], '-')}" for name in ("precision", "recall", "f1"))
+        lines.append(f"{split} {', '.join(values)}".replace("f1", "F1"))
+    if lines:
+        why = "the best F1 on validation" if point["chosen_on"] else "no validation to choose it"
+        lines = [f"from a score of {point['threshold']:.3f} on ({why}): {'; '.join(lines)}"]
+    for split, found in list(summary["errors"].items())[-1:]:
+        gains = sorted(found["gains"].items(), key=lambda item: -item[1])[:3]
+        worst = (f"{kind} {gain:+.3f} ({found['counts'][kind]})" for kind, gain in gains)
+        lines.append(f"what mending errors would add to AP50 on {split}: {', '.join(worst)}")
+    return lines
+
+
+def page(shared: dict[str, Any], outcome: Outcome) -> str:
+    """The text of `report.html`.
+
+    Args:
+        shared: What the pages of all tasks show, by the fields of `RunReport`.
+        outcome: The run.
+    """
+    recipe, prepared, summary = outcome.recipe, outcome.prepared, shared["summary"]
+    metric = recipe.config.metrics[0].name
+    threshold = summary["operating_point"]["threshold"]
+    order = shown.by_f1(outcome, threshold)
+    ends = {"worst": order[:SHOWN], "best": order[::-1][:SHOWN]}
+    return render(
+        DetectionReport(
+            **shared,
+            scores={name: _split(outcome, name, summary) for name in outcome.scored},
+            metric=metric,
+            title=FACTS.score(metric).title,
+            galleries={
+                kind: [shown.boxed(outcome, *each, threshold) for each in chosen]
+                for kind, chosen in ends.items()
+            },
+            stages=shown.stages(outcome),
+            augmented=augmented(recipe.config, prepared, recipe.ignored),
+        )
+    )
+
+
+def _evaluation(outcome: Outcome, scored: Scored) -> CocoEvaluation:
+    return CocoEvaluation(scored.answers, scored.details["truths"], outcome.recipe.num_classes)
+
+
+def _split(outcome: Outcome, name: str, summary: dict[str, Any]) -> SplitDetections:
+    scored = outcome.scored[name]
+    groups = (outcome.prepared.record()["groups"] or {}).get(name)
+    if groups is not None:
+        pairs = zip(scored.ids, groups, strict=True)
+        groups = [f"image {i}" if g is None else f"group {g}" for i, g in pairs]
+    return split_detections(
+        scored.evidence,
+        _evaluation(outcome, scored),
+        metrics=summary["metrics"][name],
+        errors=summary["errors"][name],
+        threshold=summary["operating_point"]["threshold"],
+        contract=outcome.recipe.contract,
+        groups=groups,
+    )

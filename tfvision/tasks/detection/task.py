@@ -1,6 +1,7 @@
 """Detection: any number of boxes an image, each with a class and a score."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tfvision.metrics.detections import DetectionEvidence
 from tfvision.postprocess.boxes import fuse
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.loss_terms import RunLoss
+from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.sampling import TrainingSet, augmented
 from tfvision.registry import Spec
@@ -26,7 +28,7 @@ from tfvision.tasks.detection.facts import FACTS
 from tfvision.tasks.detection.losses import loss_of_heads
 from tfvision.tasks.detection.validation import validation
 from tfvision.tasks.detection.watch import watch_of
-from tfvision.tasks.parts import Examples, Prediction, Settled, Validate, Watch
+from tfvision.tasks.parts import Examples, Outcome, Prediction, Settled, Validate, Watch
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.task import Task
 
@@ -38,6 +40,7 @@ class Detection(Task):
     """Boxes with classes and scores; see `Task` for what its methods are asked."""
 
     facts = FACTS
+    plain_keras = False  # proposals and pooling are no layers of Keras
 
     def settle(self, config: RunConfig, prepared: Prepared, architecture) -> Settled:
         prepared = sizes.settled(config, prepared, self._stride(config, prepared))
@@ -108,11 +111,36 @@ class Detection(Task):
             ],
         }
 
+    def score(
+        self, recipe: Recipe, predictor: Any, samples: Iterable[tuple[str, Native]]
+    ) -> Scored:
+        """See `Task.score`; `details` has `truths`, the annotated boxes of each image."""
+        truths = []
+
+        def noted() -> Iterator[tuple[str, Native]]:
+            for name, sample in samples:
+                truths.append(sample.targets)
+                yield name, sample
+
+        return replace(super().score(recipe, predictor, noted()), details={"truths": truths})
+
     def evidence(self, recipe: Recipe, ids, answers, truths) -> DetectionEvidence:
         return DetectionEvidence.of(ids, answers, truths, num_classes=recipe.num_classes)
 
     def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
         return results.metrics_of(recipe, scored, class_names)
+
+    def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
+        return results.score_lines(metrics, class_names)
+
+    def insights(self, outcome: Outcome) -> tuple[dict[str, Any], Any]:
+        return results.insights(outcome)
+
+    def insight_lines(self, summary: dict[str, Any]) -> list[str]:
+        return results.insight_lines(summary)
+
+    def page(self, shared: dict[str, Any], outcome: Outcome, pictures: None) -> str:
+        return results.page(shared, outcome)
 
     def never_predicted(self, scored: Scored, class_names: Sequence[str]) -> list[str]:
         there = scored.evidence.presence().any(axis=0)
@@ -123,8 +151,11 @@ class Detection(Task):
         writing.write_detections(target, scored.ids, scored.answers, data["class_names"])
 
     def write_predictions(self, target, ids, predictions, recipe, data, *, probabilities) -> Path:
-        answers = list(predictions.answers())
-        return writing.write_detections(target, ids, answers, data["class_names"])
+        threshold, why = results.drawn_from(predictions.loaded.folder, recipe)
+        predictions.say(why)
+        return writing.write_with_pictures(
+            target, ids, predictions, data["class_names"], threshold=threshold
+        )
 
     def describe_export(self, recipe: Recipe, data: dict[str, Any], predictor) -> dict[str, Any]:
         return {

@@ -1,15 +1,26 @@
-"""The files of detections: JSON and CSV for programs."""
+"""The files of detections: JSON and CSV for programs, pictures for people."""
 
 import csv
 import io
+import os
+import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tfvision.engine.files import write_json, write_text
+from tfvision.engine.files import write_bytes, write_json, write_text
+from tfvision.engine.predictions import replace_folder
+from tfvision.errors import InputError
+from tfvision.postprocess.boxes import take
+from tfvision.report.boxes import draw_boxes
+from tfvision.text import counted
 
 COLUMNS = ("image", "x1", "y1", "x2", "y2", "label", "score")
+MOST_PICTURES = 300  # of one call
+LARGE = 1_000_000  # pixels of a picture that is written as JPEG, a tenth of its PNG
 
 
 def write_detections(
@@ -54,3 +65,82 @@ def write_detections(
 
 def _rounded(values: np.ndarray, digits: int) -> list:
     return np.round(np.asarray(values, np.float64), digits).tolist()
+
+
+def write_with_pictures(
+    target: Path,
+    ids: Sequence[str],
+    predictions: Any,
+    class_names: Sequence[str],
+    *,
+    threshold: float,
+) -> Path:
+    """`write_detections`, and a folder `pictures/` beside them with the boxes drawn.
+
+    It has `<id>.png` of each of the first `MOST_PICTURES` images, .jpg of large ones, and
+    `index.csv` of `id,file,boxes`; it appears when it is complete. Characters of an id that file
+    names may not have become `_`. Images that are read in windows are not drawn. No more images
+    are held than are predicted at once.
+
+    Args:
+        target: Without extension.
+        ids: Of the images.
+        predictions: Has `with_images()` and `say(text)`, see `Task.write_predictions`.
+        class_names: K names.
+        threshold: The score from which on boxes are drawn; the files have all.
+
+    Raises:
+        InputError: `pictures/` holds something else than such pictures.
+        EnvironmentFault: No space, no permission.
+    """
+    folder = target.with_name("pictures")
+    if folder.exists() and not (folder / "index.csv").is_file():
+        raise InputError(
+            f"{folder} is not a folder that predict has written, so it is not replaced. Choose "
+            "another --out."
+        )
+    temporary = folder.with_name(f".{folder.name}-{os.getpid()}.tmp")
+    answers, rows, taken = [], [], set()
+    try:
+        for name, (sample, answer) in zip(ids, predictions.with_images(), strict=True):
+            answers.append(answer)
+            if len(rows) == MOST_PICTURES or not isinstance(sample.image, np.ndarray):
+                continue
+            drawn = take(answer, answer["scores"] >= threshold)
+            where = (drawn["boxes"], drawn["classes"])
+            picture = draw_boxes(sample.picture, *where, class_names, scores=drawn["scores"])
+            content, extension = _encoded(picture)
+            rows.append((name, _free_name(name, taken) + extension, len(drawn["scores"])))
+            write_bytes(temporary / rows[-1][1], content)
+        index = io.StringIO()
+        csv.writer(index, lineterminator="\n").writerows([("id", "file", "boxes"), *rows])
+        write_text(temporary / "index.csv", index.getvalue())
+        replace_folder(folder, temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    if len(rows) < len(ids):
+        why = f"the first {MOST_PICTURES}" if len(rows) == MOST_PICTURES else "those that fit"
+        predictions.say(f"{folder} has {why} of {counted(len(ids), 'image')}")
+    return write_detections(target, ids, answers, class_names)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """A file name for an id, without an extension, that none has, whatever the case of letters."""
+    base = re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:100] or "image"
+    free, number = base, 2
+    while free.lower() in taken:
+        free, number = f"{base}_{number}", number + 1
+    taken.add(free.lower())
+    return free
+
+
+def _encoded(picture: np.ndarray) -> tuple[bytes, str]:
+    """The content of a file and its extension."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    if picture.shape[0] * picture.shape[1] > LARGE:
+        Image.fromarray(picture).save(content, "JPEG", quality=90)
+        return content.getvalue(), ".jpg"
+    Image.fromarray(picture).save(content, "PNG")
+    return content.getvalue(), ".png"

@@ -96,9 +96,10 @@ class BoxFiles(FileSource):
         sides, classes = boxes.arrays()
         return replace(sample, boxes=sides, classes=classes)
 
-    def dropped_labels(self, index: int) -> list[tuple[tuple[float, ...], str]]:
+    def contradicted(self, index: int) -> list[tuple[tuple[float, ...], int]]:
         boxes = self._boxes[index]
-        return [(b.sides, b.label) for b in (boxes.read if boxes else ()) if CONFLICT in b.done]
+        read = boxes.read if boxes else ()
+        return [(b.sides, boxes.classes.get(b.label, -1)) for b in read if CONFLICT in b.done]
 
     def listing(self) -> list[tuple[str, int, ReadBox]]:
         """Every box that is written: the path of its image below the data, the number of its class
