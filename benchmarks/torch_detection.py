@@ -7,6 +7,7 @@ Started by `detection.py --torch-python`; answers each line on standard input, `
 import os
 import sys
 import time
+from collections import OrderedDict
 
 os.environ.setdefault("OMP_NUM_THREADS", sys.argv[2])
 
@@ -18,6 +19,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
 
 class Block(nn.Module):
@@ -51,7 +53,7 @@ def model(size: int, num_classes: int) -> FasterRCNN:
         layers.append((f"layer{stage + 1}", nn.Sequential(*blocks)))
         inputs = outputs
     backbone = BackboneWithFPN(
-        nn.Sequential(dict_of(layers)),
+        nn.Sequential(OrderedDict(layers)),
         {"layer2": "0", "layer3": "1", "layer4": "2"},
         [64, 128, 256],
         96,
@@ -59,7 +61,6 @@ def model(size: int, num_classes: int) -> FasterRCNN:
     )
     return FasterRCNN(
         backbone,
-        num_classes + 1,
         min_size=size,
         max_size=size,
         image_mean=[0.0] * 3,
@@ -78,7 +79,7 @@ def model(size: int, num_classes: int) -> FasterRCNN:
     )
 
 
-class Nothing(nn.Module):
+class Nothing(ExtraFPNBlock):
     """No level beyond the backbone's; `BackboneWithFPN` adds one otherwise."""
 
     def forward(self, results, x, names):
@@ -92,12 +93,6 @@ class Predictor(nn.Module):
 
     def forward(self, x):
         return self.cls_score(x), self.bbox_pred(x)
-
-
-def dict_of(layers):
-    from collections import OrderedDict
-
-    return OrderedDict(layers)
 
 
 def main() -> None:
