@@ -61,6 +61,10 @@ class Detection(Task):
     def forward(self, model: keras.Model, batch: Batch, training: bool) -> dict[str, Any]:
         return model.training_outputs(batch, training)
 
+    def check_model(self, recipe: Recipe, model: keras.Model) -> list[str]:
+        model.xla = recipe.config.train.xla  # before it is traced: some ops XLA does not have
+        return []
+
     def loss(
         self, recipe: Recipe, chosen: TrainingSet, strategy: tf.distribute.Strategy
     ) -> RunLoss:
