@@ -11,6 +11,20 @@ where there are few objects), and how often 95 % intervals hold the truth, by `i
 `compare` (symmetric bootstrap-t) and, in brackets, by plain percentiles of the same resamples: of
 the first model's AP, of its difference to the equal one and to the better one; last, how often
 each difference is called one.
+
+With the defaults, 400 simulations (of 400 images 200, so a share is known to 1.1 or 1.5 points):
+
+    score images   bias          one AP      equal models      better model   called
+    ap        50 +0.009   94.8% ( 93.0%)    95.2% ( 91.2%)    96.2% ( 93.5%)   4.8%  48.5%
+    ap       100 +0.007   96.5% ( 95.2%)    95.8% ( 95.8%)    95.8% ( 94.5%)   4.2%  82.2%
+    ap       400 +0.003   94.0% ( 94.0%)    95.5% ( 96.0%)    94.0% ( 94.0%)   4.5% 100.0%
+    ap50      50 +0.001   95.5% ( 92.8%)    95.0% ( 91.8%)    96.5% ( 94.5%)   5.0%  25.2%
+    ap50     100 +0.002   96.2% ( 94.2%)    95.0% ( 94.2%)    94.8% ( 94.2%)   5.0%  54.2%
+    ap50     400 -0.001   96.0% ( 95.5%)    91.5% ( 92.0%)    96.5% ( 97.0%)   8.5%  99.5%
+
+The last row was run again for its 91.5 %, with seed 1 and 800 simulations: 95.2, 94.4 and 94.6 %
+(93.8, 93.4 and 94.5 % by percentiles), equal models called different in 5.6 %; both runs together
+hold the truth of equal models in 93.8 % of 1,000.
 """
 
 import argparse

@@ -1,8 +1,11 @@
 """An audit says and shows how the data are read, and takes another reading that is declared."""
 
+import json
+
 import pytest
 
 from tests.data.make import image, mask, save
+from tests.data.sources.boxes.made import coco, scenes
 from tfvision.cli import commands
 
 
@@ -37,3 +40,30 @@ def test_what_is_typed_is_read_and_six_samples_are_shown(doubtful, tmp_path, typ
     assert f"set: {layout}" in page
     shown = page.split("6 samples as they are read")[1].split("</section>")[0]
     assert shown.count("<img") == 6
+
+
+def test_boxes_beside_outlines_are_named_and_read_where_they_are_asked_for(tmp_path, capsys):
+    made = scenes(8)
+    coco(tmp_path / "set", made)
+    path = tmp_path / "set" / "annotations.json"
+    content = json.loads(path.read_text())
+    for entry in content["annotations"]:
+        x, y, w, h = entry["bbox"]
+        entry["segmentation"] = [[x, y, x + w, y, x + w / 2, y + h]]
+    path.write_text(json.dumps(content))
+    assert commands.main(["audit", str(tmp_path / "set"), "--out", str(tmp_path / "a")]) == 0
+    said = capsys.readouterr().out
+    assert "COCO boxes in annotations.json, too: --task detection reads these" in said
+    assert "set: COCO annotations.json: 8 images" in said
+    assert not (tmp_path / "a" / "boxes.csv").exists()
+    typed = ["audit", str(tmp_path / "set"), "--task", "detection", "--out", str(tmp_path / "b")]
+    assert commands.main(typed) == 0
+    said = capsys.readouterr().out
+    assert "set: COCO annotations.json, sizes in pixels: 8 images" in said
+    assert f"every box as it was read, and what was done to it: {tmp_path / 'b'}" in said
+    lines = (tmp_path / "b" / "boxes.csv").read_text().splitlines()
+    assert lines[0] == "image,x1,y1,x2,y2,label,done"
+    assert len(lines) == 1 + sum(map(len, made.values()))
+    first = made["s00.png"][0]
+    sides = ",".join(f"{side:.1f}" for side in first[:4])
+    assert f"images/s00.png,{sides},{first[4]}," in lines

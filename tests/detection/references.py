@@ -48,9 +48,11 @@ def bilinear(image, y, x) -> np.ndarray:
     return (1 - dy) * upper + dy * lower
 
 
-def pooled(image, box, stride, side) -> np.ndarray:
-    """RoIAlign of one box, aligned, two by two points a bin: (side, side, C)."""
-    x1, y1, x2, y2 = (v / stride - 0.5 for v in box)
+def pooled(image, box, stride, side, aligned=True) -> np.ndarray:
+    """RoIAlign of one box, two by two points a bin: (side, side, C)."""
+    x1, y1, x2, y2 = (v / stride - 0.5 * aligned for v in box)
+    if not aligned:
+        x2, y2 = max(x2, x1 + 1), max(y2, y1 + 1)
     high, wide = (y2 - y1) / side, (x2 - x1) / side
     bins = np.zeros((side, side, image.shape[2]))
     for i in range(side):

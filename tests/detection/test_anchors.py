@@ -35,6 +35,16 @@ def test_offset_0_is_the_corner_of_the_cell():
     np.testing.assert_array_equal(anchors, [[-2, -2, 2, 2], [6, -2, 10, 2]])
 
 
+@pytest.mark.parametrize("kind", [int, tf.constant])
+def test_whole_steps_are_the_image_over_the_map(kind):
+    """torchvision on an image of 96x160 and maps rounded up: 96 // 2 = 48, 160 // 3 = 53."""
+    grid = AnchorGrid((32, 64), (((2, 2),), ((4, 6),)), offset=0.0, whole=True)
+    fine, coarse = grid.of([(kind(3), kind(5)), (kind(2), kind(3))])
+    assert np.array_equal(fine[:6, 0], [-1, 31, 63, 95, 127, -1])
+    expected = [[x - 3, y - 2, x + 3, y + 2] for y in (0, 48) for x in (0, 53, 106)]
+    np.testing.assert_array_equal(coarse, expected)
+
+
 def test_maps_of_open_size_have_the_same_anchors():
     grid = AnchorGrid((4, 8), (anchor_shapes([8], [0.5, 2]), anchor_shapes([20, 30], [1])))
     sizes = [(6, 4), (3, 2)]

@@ -23,17 +23,18 @@ def scene():
     return maps, boxes.astype("f4")
 
 
+@pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("xla", [False, True])
-def test_each_box_is_pooled_from_its_level(scene, xla):
+def test_each_box_is_pooled_from_its_level(scene, xla, aligned):
     maps, boxes = scene
     level = levels_of(boxes, STRIDES, 64.0).numpy()
     assert set(level.ravel()) == {0, 1, 2}
-    found = roi_align(maps, STRIDES, boxes, side=3, canonical=64.0, xla=xla)
+    found = roi_align(maps, STRIDES, boxes, side=3, canonical=64.0, aligned=aligned, xla=xla)
     assert found.shape == (2, 9, 3, 3, 3)
     for i in range(2):
         for j in range(9):
             own = level[i, j]
-            expected = pooled(maps[own][i].astype("f8"), boxes[i, j], STRIDES[own], 3)
+            expected = pooled(maps[own][i].astype("f8"), boxes[i, j], STRIDES[own], 3, aligned)
             np.testing.assert_allclose(found[i, j], expected, atol=2e-5)
 
 

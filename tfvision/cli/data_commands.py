@@ -65,7 +65,7 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
 def _audit(arguments):
     from tfvision.config import apply_override, audit_schema, validate
     from tfvision.curation import audit
-    from tfvision.data.sources.recognise import truth_in
+    from tfvision.data.sources.recognise import truths_in
     from tfvision.errors import InputError
     from tfvision.tasks.facts import facts_of
 
@@ -81,9 +81,13 @@ def _audit(arguments):
             apply_override(raw, override)
     source = raw["data"]["source"]
     declared = source if isinstance(source, dict) else {"name": str(source)}
-    task = arguments.task or task_with(
-        truth_in(arguments.data, source=declared["name"], given=declared)
-    )
+    task = arguments.task
+    if task is None:
+        truths = truths_in(arguments.data, source=declared["name"], given=declared)
+        task, *others = map(task_with, truths or ("masks",))
+        for other, words in zip(others, [*truths.values()][1:], strict=True):
+            if not arguments.quiet:
+                print(f"{words}, too: --task {other} reads these")
     flags = {"out": arguments.out, "copy": arguments.clean, "quiet": arguments.quiet}
     facts = facts_of(task)
     if facts.audit:

@@ -87,6 +87,8 @@ def summary_lines(
     lines.append(f"findings: {numbers}" if audited.audit.findings else "findings: none")
     lines += _finding_lines(audited, folder)
     lines.append(f"pictures: {folder / 'audit.html'}")
+    if "boxes" in kind.targets:
+        lines.append(f"every box as it was read, and what was done to it: {folder / 'boxes.csv'}")
     if audited.rows:
         many = f"{len(audited.rows)} sample{'s are' if len(audited.rows) > 1 else ' is'}"
         lines.append(f"{many} proposed to be left out; edit {folder / 'exclude.csv'}, then")

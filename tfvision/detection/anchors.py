@@ -27,17 +27,25 @@ class AnchorGrid:
         shapes: For each level the (height, width) of the anchors at a place.
         offset: Where in its cell the centre lies: 0.5, its middle; torchvision's Faster R-CNN
             and RetinaNet have 0, the upper left corner.
+        whole: Steps from place to place as torchvision has them: the image's side over the map's,
+            rounded down, which is less than the stride where a coarse map has a place that
+            reaches beyond the image.
     """
 
     strides: tuple[int, ...]
     shapes: tuple[Shapes, ...]
     offset: float = 0.5
+    whole: bool = False
 
     def of(self, maps: Sequence[tuple]) -> list:
         """Anchors of each level; NumPy where its rows and columns are numbers, else a tensor."""
+        steps = [(stride, stride) for stride in self.strides]
+        if self.whole:
+            height, width = (side * self.strides[0] for side in maps[0])
+            steps = [(height // rows, width // columns) for rows, columns in maps]
         return [
-            _anchors(stride, shapes, self.offset, *shape)
-            for stride, shapes, shape in zip(self.strides, self.shapes, maps, strict=True)
+            _anchors(step, shapes, self.offset, *shape)
+            for step, shapes, shape in zip(steps, self.shapes, maps, strict=True)
         ]
 
     def at_a_place(self) -> int:
@@ -73,14 +81,15 @@ def anchor_shapes(sizes: Sequence[float], ratios_hw: Sequence[float], *, whole=F
     return tuple((2.0 * round(h / 2), 2.0 * round(w / 2)) if whole else (h, w) for h, w in shapes)
 
 
-def _anchors(stride: int, shapes: Shapes, offset: float, rows, columns):
+def _anchors(step: tuple, shapes: Shapes, offset: float, rows, columns):
     half = np.array([[-w, -h, w, h] for h, w in shapes], np.float32) / 2
     if isinstance(rows, int) and isinstance(columns, int):
         y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-        centres = (np.stack([x, y, x, y], -1).astype(np.float32) + offset) * stride
+        centres = (np.stack([x, y, x, y], -1).astype(np.float32) + offset) * (step[::-1] * 2)
         return (centres[:, :, None] + half).reshape(-1, 4).astype(np.float32)
     import tensorflow as tf
 
     y, x = tf.meshgrid(tf.range(rows), tf.range(columns), indexing="ij")
-    centres = (tf.cast(tf.stack([x, y, x, y], -1), tf.float32) + offset) * stride
+    step = tf.cast(tf.stack(step[::-1] * 2), tf.float32)
+    centres = (tf.cast(tf.stack([x, y, x, y], -1), tf.float32) + offset) * step
     return tf.reshape(centres[:, :, None] + half, [-1, 4])

@@ -38,13 +38,14 @@ def faster_rcnn(
     anchor_sizes: Sequence[Sequence[float]] | None = None,
     ratios_hw: Sequence[float] = (0.5, 1.0, 2.0),
     anchor_offset: float = 0.5,
+    whole_anchors: bool = False,
 ) -> tuple[AnchorGrid, int]:
     """Sizes of 4 and 4 * sqrt(2) strides, unless others are given."""
     strides = strides_of(levels)
     sizes = anchor_sizes or [(4.0 * s, 4.0 * 2**0.5 * s) for s in strides]
     check_levels("anchor_sizes", sizes, len(strides))
-    shapes = tuple(anchor_shapes(s, ratios_hw) for s in sizes)
-    return AnchorGrid(strides, shapes, anchor_offset), min(strides[-1], COARSEST)
+    shapes = tuple(anchor_shapes(s, ratios_hw, whole=whole_anchors) for s in sizes)
+    return AnchorGrid(strides, shapes, anchor_offset, whole_anchors), min(strides[-1], COARSEST)
 
 
 def retinanet(
@@ -59,7 +60,7 @@ def retinanet(
     sizes = anchor_sizes or [[3 * stride * step for step in OCTAVE] for stride in strides]
     check_levels("anchor_sizes", sizes, len(strides))
     shapes = tuple(anchor_shapes(s, ratios_hw, whole=whole_anchors) for s in sizes)
-    return AnchorGrid(strides, shapes, anchor_offset), min(strides[-1], COARSEST)
+    return AnchorGrid(strides, shapes, anchor_offset, whole_anchors), min(strides[-1], COARSEST)
 
 
 def ssd(

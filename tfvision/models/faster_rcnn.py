@@ -48,6 +48,8 @@ class FasterRCNN(Detector):
             and 4 * sqrt(2) strides.
         ratios_hw: Height over width of the anchors.
         anchor_offset: See `AnchorGrid`.
+        whole_anchors: Rounds half sides of anchors and steps between them to whole pixels, as
+            torchvision does.
         version: 1, the box head of two dense layers; 2, torchvision's V2: a second convolution in
             the RPN, four convolutions and a dense layer in the box head, and normalisation there
             and in the pyramid.
@@ -59,7 +61,8 @@ class FasterRCNN(Detector):
         proposals_before_nms: Of each level.
         sampled: Proposals of an image that the box head learns from; 512 in torchvision.
         positive_share: Of these, at most.
-        canonical: Side in pixels of the boxes that are pooled at level 4.
+        canonical, aligned: Side in pixels of the boxes that are pooled at level 4, and the other:
+            see `roi_align`; torchvision's is not aligned.
         score_threshold, nms, max_detections, by_class: Of `DetectionSettings`.
         name: Of the model.
 
@@ -78,6 +81,7 @@ class FasterRCNN(Detector):
         anchor_sizes: Sequence[Sequence[float]] | None = None,
         ratios_hw: Sequence[float] = (0.5, 1.0, 2.0),
         anchor_offset: float = 0.5,
+        whole_anchors: bool = False,
         version: int = 1,
         units: int = 256,
         normalization: str = "group",
@@ -88,6 +92,7 @@ class FasterRCNN(Detector):
         sampled: int = 128,
         positive_share: float = 0.25,
         canonical: float = 224.0,
+        aligned: bool = True,
         score_threshold: float = 0.05,
         nms: float = 0.5,
         max_detections: int = 100,
@@ -107,12 +112,12 @@ class FasterRCNN(Detector):
         )
         _check_values(version, positive_share, canonical)
         self.anchors, self.stride = grids.faster_rcnn(
-            levels, anchor_sizes, ratios_hw, anchor_offset
+            levels, anchor_sizes, ratios_hw, anchor_offset, whole_anchors
         )
         strides = self.anchors.strides
         self.pooled = tuple(s for s in strides if s <= self.stride)
         self.proposals, self.test_proposals = proposals, test_proposals
-        self.before, self.canonical = proposals_before_nms, canonical
+        self.before, self.canonical, self.aligned = proposals_before_nms, canonical, aligned
         self.sampled, self.positive_share = sampled, positive_share
 
         style = normalization if version == 2 else "none"
@@ -204,7 +209,13 @@ class FasterRCNN(Detector):
         """Class logits (B, R, K + 1) and deltas (B, R, K or 1, 4) of boxes (B, R, 4)."""
         own = maps[: len(self.pooled)]
         pooled = roi_align(
-            own, self.pooled, boxes, side=SIDE, canonical=self.canonical, xla=self.xla
+            own,
+            self.pooled,
+            boxes,
+            side=SIDE,
+            canonical=self.canonical,
+            aligned=self.aligned,
+            xla=self.xla,
         )
         pooled = tf.reshape(pooled, [-1, *pooled.shape[2:]])
         logits, deltas = self.box_head(pooled, training=training)

@@ -66,7 +66,8 @@ def RetinaNet(
             strides, times 1, 2^(1/3) and 2^(2/3).
         ratios_hw: Height over width of anchors of each size.
         anchor_offset: See `AnchorGrid`.
-        whole_anchors: Rounds half sides of anchors to whole pixels, as torchvision does.
+        whole_anchors: Rounds half sides of anchors and steps between them to whole pixels, as
+            torchvision does.
         high, low: IoU from which on an anchor is matched, and below which it is background;
             the anchors that overlap a box most are matched in any case.
         prior: Probability of a class that all anchors begin with.

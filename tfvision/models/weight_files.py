@@ -1,7 +1,8 @@
 """Weights that were stored elsewhere, by layer: read from a file, given to a model where they fit.
 
 A layer is known by its name: the `weights.h5` of Keras 3, also inside a `.keras` file, keeps the
-names of layers; an `.npz` file has `LAYER/VARIABLE` as its keys. No code of a file is run.
+names of layers; an `.npz` file has `LAYER/VARIABLE` as its keys; the names of torchvision's state
+dicts are translated. No code of a file is run.
 """
 
 import tempfile
@@ -15,9 +16,11 @@ import keras
 import numpy as np
 
 from tfvision.errors import InputError
+from tfvision.models.torchvision_weights import read_torchvision
 
 Stored = dict[str, dict[str, np.ndarray]]  # layer -> variable -> value
-ENDINGS = (".weights.h5", ".keras", ".npz")
+TORCH = (".pth", ".pt")
+ENDINGS = (".weights.h5", ".keras", ".npz", *TORCH)
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ def read_weights(path: Path) -> Stored:
     """
     path = Path(path)
     check_weight_file(path)
+    if path.suffix in TORCH:
+        return read_torchvision(path)
     try:
         if path.suffix == ".npz":
             return _of_npz(path)

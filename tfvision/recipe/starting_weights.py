@@ -13,7 +13,9 @@ from tfvision.config import RunConfig
 from tfvision.engine.checkpoint import best_weights, newest_checkpoint
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
+from tfvision.models.torchvision_weights import check_torchvision_model
 from tfvision.models.weight_files import (
+    TORCH,
     Given,
     Stored,
     by_layer,
@@ -86,6 +88,8 @@ def start_from(
         if list(of_classes) != list(class_names) and len(of_classes) == len(class_names):
             anew = _of_classes(model, recipe, shape)
     else:
+        if source.endswith(TORCH):
+            check_torchvision_model(model)
         stored = read_weights(Path(source))
     given = give_weights(model, stored, anew=anew)
     if not given.loaded:

@@ -149,7 +149,7 @@ def test_each_tree_is_read_as_the_page_says(example, tmp_path):
     counts = re.findall(r"(\d+) images?|\((\d+), ", example.read["prints"])
     assert sum(int(files or rows) for files, rows in counts) == len(source)
     truths = [
-        (sample.mask is not None) + (sample.label is not None)
+        sum(truth is not None for truth in (sample.mask, sample.label, sample.boxes))
         for sample in map(source.read, range(len(source)))
     ]
     assert truths == [int(record.labelled) for record in source.records]

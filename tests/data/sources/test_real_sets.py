@@ -115,3 +115,34 @@ def test_sets_of_another_task_say_so(shared):
         open_source(shared / "shifted_signs")
     with pytest.raises(ValueError, match=r"train_det.py trains on that"), names_of_tasks():
         open_source(shared / "blood_cells", truth="label")
+
+
+def test_sets_of_boxes_are_read_with_no_other_option(shared):
+    cells = open_source(shared / "blood_cells", truth="boxes")
+    assert cells.layout == (
+        "blood_cells: CSV annotations.csv, corners in shares, by column names: 100 images, 2,336 "
+        "boxes of 2 classes (0 rbc, 1 wbc)"
+    )
+    conflicts = [(place, box) for place, _, box in cells.listing() if "another label" in box.done]
+    assert [Path(place).stem for place, _ in conflicts] == [f"image-{n}" for n in (100, 104, 114)]
+    assert {box.label for _, box in conflicts} == {"wbc"}
+    assert len(cells.listing()) == 2339
+    digits = open_source(shared / "cheque_digits", truth="boxes")
+    assert digits.layout.startswith(
+        "cheque_digits: COCO train.json, sizes in pixels: 1,080 images (1080 train), 4,898 boxes"
+    )
+    assert digits.class_names == [str(digit) for digit in range(10)]
+    assert sum("numbered anew from 1" in note for note in digits.notes) == 1
+    assert {record.split for record in digits.records} == {None}
+    for path in ("shifted_signs", "shifted_signs/train.csv"):
+        signs = open_source(shared / path, truth="boxes")
+        assert signs.layout.startswith(
+            f"{Path(path).name}: CSV train.csv, corners in pixels, by column names: 2,400 images "
+            "(1600 train, 800 test), 800 of them without boxes, 1,600 boxes of 8 classes (0 speed30"
+        )
+        labelled = [i for i, record in enumerate(signs.records) if record.labelled]
+        assert {signs.records[i].place.split("/")[0] for i in labelled} == {"train"}
+        np.testing.assert_array_equal(signs.read(labelled[0]).boxes, [[74, 49, 152, 127]])
+        assert signs.class_names[signs.read(labelled[0]).classes[0]] == "priority_road"
+    for source in (cells, digits, signs):
+        assert not [str(issue) for issue in source.problems if issue.severity == "error"]

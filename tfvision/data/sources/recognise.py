@@ -231,15 +231,29 @@ def truth_in(path: str | Path, *, source: str = "auto", given: Collection[str] =
     Raises:
         InputError: The path does not exist, or two kinds are equally likely.
     """
+    truths = truths_in(path, source=source, given=given)
+    return next(iter(truths), "masks")
+
+
+def truths_in(
+    path: str | Path, *, source: str = "auto", given: Collection[str] = ()
+) -> dict[str, str]:
+    """Each kind of truth that data can be read as, the likeliest first, and what speaks for it.
+
+    Args, Raises: As `truth_in` has them.
+    """
     path = Path(path)
     tree = _tree_of(path, "masks")
     known = [x for x in LAYOUTS if source == x.source or set(x.declared_by) & set(given)]
     if len({layout.truth for layout in known}) == 1:
-        return known[0].truth
+        return {known[0].truth: known[0].source}
     seen = _look(tree, known or LAYOUTS)
-    if any(one.layout.source == ALONE["masks"] for one in seen):  # mask files beside them count
-        seen = [one for one in seen if one.layout.truth != "boxes"]
-    return _one_of(seen, path).layout.truth if seen else "masks"
+    if not seen:
+        return {}
+    masks = any(one.layout.source == ALONE["masks"] for one in seen)  # mask files beside boxes
+    best = _one_of([x for x in seen if not masks or x.layout.truth != "boxes"], path)
+    others = [one for one in seen if not one.layout.last and one.layout.truth != best.layout.truth]
+    return {one.layout.truth: one.words for one in (best, *others)}
 
 
 def _look(tree: Tree, layouts: Iterable[Layout], *, careful: bool = True) -> list[Seen]:

@@ -161,7 +161,7 @@ def test_an_image_with_many_boxes_and_one_without_any(tmp_path):
     source = coco_boxes(tmp_path)
     assert same(source, made)
     assert len(source.read(0).boxes) == 300
-    assert "300 boxes of 2 classes (0 ant, 1 bee), 1 image without any" in source.layout
+    assert "300 boxes of 2 classes (0 ant, 1 bee), 1 without any" in source.layout
 
 
 def test_no_box_at_all_is_said(tmp_path):

@@ -171,7 +171,7 @@ def box_source(found: Annotations, options: Mapping[str, Any]) -> BoxFiles:
         build=BoxFiles,
         name=found.name,
         path=found.path,
-        layout=text + (f", {counted(empty, 'image')} without any" if empty else ""),
+        layout=text + (f", {empty} without any" if empty else ""),
         reads_also=found.files,
         class_names=names,
         white=how.white,

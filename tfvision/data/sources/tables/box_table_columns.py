@@ -123,23 +123,25 @@ def box_table_lines(path: Path, images: Mapping[str, str]) -> BoxColumns | None:
 
 
 def several_boxes(path: Path, images: Mapping[str, str]) -> bool:
-    """Whether a table gives many of its images several boxes, or some of them none.
+    """Whether a table gives many of its images several boxes, or some neither box nor label.
 
     So no table of labels does, which may have one box an image, too.
     """
     found = box_table_lines(path, images)
     if found is None:
         return False
+    label = found.places.get("label", found.places["file"])
     of_file: dict[str, set[tuple[str, ...]]] = {}
+    negatives = several = 0
     for _, cells in read_cells(path, head=True)[found.first :]:
-        if len(cells) > max(found.box):
-            box = tuple(cells[place] for place in found.box)
-            of_file.setdefault(cells[found.places["file"]], set()).add(box)
-    several = sum(len(boxes) > 1 for boxes in of_file.values())
-    empty = any(is_empty(box) for boxes in of_file.values() for box in boxes)
-    in_one = [boxes_in(*box) for boxes in of_file.values() for box in boxes if len(box) == 1]
-    listed = any(len(boxes or ()) > 1 for boxes in in_one)
-    return 10 * several >= max(1, len(of_file)) or empty or listed
+        if len(cells) <= max(found.box):
+            continue
+        box = tuple(cells[place] for place in found.box)
+        of_file.setdefault(cells[found.places["file"]], set()).add(box)
+        negatives += is_empty(box) and not cells[label]
+        several += len(box) == 1 and len(boxes_in(*box) or ()) > 1
+    several += sum(len(boxes) > 1 for boxes in of_file.values())
+    return 10 * several >= max(1, len(of_file)) or negatives > 0
 
 
 def is_empty(cells: Sequence[str]) -> bool:
