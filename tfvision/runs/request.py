@@ -149,7 +149,7 @@ class UseRequest:
         run: The run to use.
         device: Value of `--device`.
         data: Another data set to score, or where the run's own lies now; None: where it was.
-        overrides: `data.KEY=VALUE`: how other data is read.
+        overrides: `data.KEY=VALUE`: how other data is read, or other labels.
         labels: A file or folder of labels to score against, or None.
         split: Which split, or None for the default.
         input: What to predict, or None for the run's own test split.

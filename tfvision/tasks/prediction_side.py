@@ -276,7 +276,13 @@ class PredictionSide:
         return write_answers(target, ids, list(predictions.answers()))
 
     def truth_given_later(
-        self, path: Path, source: Source, indices: list[int], recipe: Recipe, data: dict[str, Any]
+        self,
+        path: Path,
+        source: Source,
+        indices: list[int],
+        recipe: Recipe,
+        data: dict[str, Any],
+        options: dict[str, Any],
     ) -> tuple[Iterable[tuple[str, Native]], list[str]]:
         """Truth that was given after the training, for records that have none.
 
@@ -285,14 +291,23 @@ class PredictionSide:
             source, indices: The records.
             recipe: Of the run.
             data: Its `data.json`.
+            options: How it is read, `data.source.<key>` that the user has set.
 
         Returns:
             (id, sample) of each record that has truth there, and notes for the user.
 
         Raises:
-            InputError: It fits neither the images nor the classes.
+            InputError: It fits neither the images nor the classes, or is not read by options.
         """
         raise InputError(f"--labels: a {self.facts.name} takes no truth after its training.")
+
+    def check_no_options(self, path: Path, options: dict[str, Any]) -> None:
+        """Raises an `InputError` where options say how truth that is read in one way is read."""
+        if options:
+            raise InputError(
+                f"--labels {path}: a {self.facts.name} reads it in one way, and takes no --set "
+                f"data.source.{next(iter(options))}. Leave it out."
+            )
 
     def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
         """Those of some records that have truth in `path`.
