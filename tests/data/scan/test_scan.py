@@ -237,7 +237,8 @@ def test_all_problems_are_reported_together(tmp_path):
     assert "images/s0.png: is not an image that can be read: it starts with '<html>'" in message
     assert "images/s1.png: the image has 8 x 12 pixels, its mask 8 x 11" in message
     assert "images/s2.png: the image has 8 x 12 pixels, its mask 12 x 8" in message
-    assert "check its EXIF orientation" in message.split("s2.png")[1].split("\n")[0]
+    line = message.split("s2.png")[1].split("\n")[0]
+    assert "The mask lies on its side, and no EXIF orientation says so" in line
     assert "masks/s3.png: is empty (0 bytes)" in message
     assert "images/s4.png: has no mask" in message
     assert message.endswith("The full list: runs/a/issues.json")
@@ -247,6 +248,44 @@ def test_all_problems_are_reported_together(tmp_path):
     assert content["errors"] == 5
     assert {issue["id"] for issue in content["issues"]} >= {"s0", "s1", "s2", "s3", "s4"}
     assert set(content["issues"][0]) == {"severity", "id", "place", "problem", "advice"}
+
+
+@pytest.mark.parametrize("turned", ["images", "masks"])
+def test_exif_is_to_be_ignored_where_one_of_the_two_alone_was_turned(tmp_path, turned):
+    pairs(tmp_path, 3)
+    block = Image.Exif()
+    block[0x0112] = 6
+    path = tmp_path / turned / "s1.png"
+    Image.open(path).save(path, exif=block)
+    (error,) = scan(folder(tmp_path)).errors
+    which, other = ("image", "mask") if turned == "images" else ("mask", "image")
+    said = f"The {which} was turned by its EXIF orientation, the {other} has none."
+    assert said in error.advice
+    assert "--set data.source.exif=ignore" in error.advice
+    assert not scan(folder(tmp_path, exif="ignore")).errors
+
+
+def test_a_mask_on_its_side_is_turned_by_the_command(tmp_path, monkeypatch):
+    """Transposed without EXIF, and where both have it: to ignore it would not help."""
+    pairs(tmp_path, 3)
+    path = tmp_path / "masks" / "s1.png"
+    save(path, np.ascontiguousarray(mask(1).T))
+    block = Image.Exif()
+    block[0x0112] = 6
+    for name in ("images", "masks"):
+        file = tmp_path / name / "s2.png"
+        pixels = np.asarray(Image.open(file))
+        pixels = pixels if name == "images" else np.ascontiguousarray(pixels.swapaxes(0, 1))
+        save(file, pixels, exif=block)
+    errors = scan(folder(tmp_path)).errors
+    assert [error.id for error in errors] == ["s1", "s2"]
+    assert all("exif=ignore" not in error.advice for error in errors)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "turn").mkdir()
+    path.rename(tmp_path / "turn" / "s1.png")
+    command = errors[0].advice.split('python -c "')[1].split('"')[0]
+    exec(command.replace("FOLDER OF THE MASKS", "turn"), {})
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "turn" / "s1.png")), mask(1))
 
 
 def test_a_readers_bug_still_names_the_file(monkeypatch):

@@ -32,7 +32,7 @@ class Masks(Truth):
     drawn = "mask"
 
     def check(self, sample: Any, place: str) -> None:
-        check_size(sample.image, sample.mask, place)
+        check_size(sample.image, sample.mask, place, sample.warnings)
         if sample.mask is not None and _is_image(sample.mask, sample.image):
             raise BadSample(place, *MASK_IS_IMAGE)
 
@@ -119,19 +119,38 @@ class Masks(Truth):
         return sample.mask
 
 
-def check_size(image: np.ndarray, drawn: np.ndarray | None, place: str) -> None:
-    """Raises a `BadSample` where a mask or a region has another size than its image."""
+def check_size(
+    image: np.ndarray, drawn: np.ndarray | None, place: str, warnings: Sequence[str] = ()
+) -> None:
+    """Raises a `BadSample` where a mask or a region has another size than its image.
+
+    Args:
+        image, drawn, place: The pixels, and what messages call the sample.
+        warnings: What was done to read it: one of the two may have been turned.
+    """
     size, drawn_size = image.shape[:2], None if drawn is None else drawn.shape
     if drawn_size is None or drawn_size == size:
         return
-    turned = " They fit when one is turned: check its EXIF orientation, or set exif: ignore (--set "
-    turned += "data.source.exif=ignore)."
+    advice = "Resize the mask by nearest neighbour."
+    if drawn_size[::-1] == size:
+        turned = [w.startswith("mask ") for w in warnings if "EXIF orientation" in w]
+        advice = (
+            "The mask lies on its side, and no EXIF orientation says so. If its rows and columns "
+            "are swapped, type (on a copy; ROTATE_90 or ROTATE_270 where it is turned) "
+            'python -c "from PIL import Image; from pathlib import Path; [Image.open(p).transpose('
+            "Image.Transpose.TRANSPOSE).save(p) for p in Path('FOLDER OF THE MASKS').iterdir()]\"."
+        )
+        if len(turned) == 1:
+            which, other = ("mask", "image") if turned[0] else ("image", "mask")
+            advice = (
+                f"The {which} was turned by its EXIF orientation, the {other} has none. They fit "
+                "as they are stored: --set data.source.exif=ignore."
+            )
     raise BadSample(
         place,
         f"the image has {size[0]} x {size[1]} pixels, its mask {drawn_size[0]} x {drawn_size[1]} "
         "(height x width)",
-        "Image and mask must have one size."
-        + (turned if drawn_size[::-1] == size else " Resize the mask by nearest neighbour."),
+        f"Image and mask must have one size. {advice}",
     )
 
 
