@@ -13,6 +13,7 @@ from tfvision.config import DataConfig
 from tfvision.curation import audit_classes, audit_text, clean
 from tfvision.curation.audited import Audited
 from tfvision.data.audit.finding import KINDS
+from tfvision.data.files.issue import grouped
 from tfvision.data.files.pixels import white_of
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import SPLITS, Source
@@ -219,7 +220,7 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
         class_images=record["class_images"],
         labelled=record["class_samples"],
         findings=[shown(f) for f in audited.audit.findings],
-        issues=record["issues"],
+        issues=[issue.to_dict() for issue in grouped(audited.scan.issues)],
         notes=record["notes"],
         proposed=len(audited.rows),
         truth=kind.word,

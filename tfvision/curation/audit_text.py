@@ -76,12 +76,11 @@ def summary_lines(
         counts = [counted(scan[f"{severity}s"], severity) for severity in ("error", "warning")]
         lines.append(f"scan: {', '.join(counts)}")
         found = audited.scan
-        lines += [f"  error: {issue}" for issue in found.errors[:MAX_LINES]]
+        errors = by_kind(found.errors)
+        lines += [f"  error: {line}" for line in errors[:MAX_LINES]]
         lines += [f"  warning: {line}" for line in by_kind(found.warnings)]
-        if len(found.errors) > MAX_LINES:
-            lines.append(
-                f"  ... and {len(found.errors) - MAX_LINES} more in {folder / 'audit.json'}"
-            )
+        if len(errors) > MAX_LINES:
+            lines.append(f"  ... and {len(errors) - MAX_LINES} more in {folder / 'audit.json'}")
     numbers = ", ".join(counted(count, severity) for severity, count in record["found"].items())
     lines.append(f"findings: {numbers}" if audited.audit.findings else "findings: none")
     lines += _finding_lines(audited, folder)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfvision.config.file import dump_config
+from tfvision.data.files.issue import grouped
 from tfvision.data.split.holdout import absent_classes
 from tfvision.engine.loop import Loop
 from tfvision.engine.progress import duration
@@ -140,7 +141,7 @@ def _report(
             *_own_warnings(run, scored, summary),
             *([] if failure is None else [f"The export failed: {failure}"]),
         ],
-        "issues": prepared.scan.to_json()["issues"],
+        "issues": [issue.to_dict() for issue in grouped(prepared.scan.issues)],
         "exports": summary["exports"],
         "audit": audit_findings.to_json(prepared.audit, prepared.source.records, prepared.splits),
     }

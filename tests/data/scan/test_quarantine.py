@@ -90,7 +90,7 @@ def test_more_than_half_is_too_many(tmp_path):
     more = scan(folder(root), on_bad_sample="quarantine")
     with pytest.raises(InputError, match=r"4 of 6 samples cannot be used: more than half") as info:
         more.raise_for_errors()
-    assert "images/s0.png: is not an image" in str(info.value)
+    assert "4 times, first images/s0.png, images/s1.png, images/s2.png: is not an" in str(info.value)
     assert not more.left_out
 
 

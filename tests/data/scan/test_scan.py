@@ -218,6 +218,29 @@ def test_class_in_no_mask():
     assert "the class 'd' (3) stands in no mask" in texts(found.warnings)
 
 
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_class_that_the_given_training_part_lacks(tmp_path, missing):
+    """By folders, and by a column of a table."""
+    rows = ["image,mask,split"]
+    for part, first in (("train", 0), ("val", 10), ("test", 20)):
+        pairs(tmp_path / part, 3, first=first)
+        for file in (tmp_path / part / "masks").iterdir():
+            drawn = np.asarray(Image.open(file)).copy()
+            if part != "val":
+                drawn[drawn == missing] = 0
+            save(file, drawn)
+            rows.append(f"{part}/images/{file.name},{part}/masks/{file.name},{part}")
+    (tmp_path / "all.csv").write_text("\n".join(rows))
+    for source in (folder(tmp_path), manifest(tmp_path / "all.csv")):
+        found = scan(source)
+        assert not found.errors
+        said = (
+            f"the class 'class {missing}' ({missing}) stands in masks of val, and in none of train"
+        )
+        assert said in texts(found.warnings)
+        assert "--set data.splits=FILE.csv" in texts(found.warnings)
+
+
 # ---------------------------------------------------------------- faults of samples
 
 

@@ -9,7 +9,7 @@ from tfvision.data.files.pixels import white_of
 from tfvision.data.scan.duplicates import identical
 from tfvision.data.scan.measure import Facts
 from tfvision.data.scan.result import Scan
-from tfvision.data.sources.source import Record, Source
+from tfvision.data.sources.source import SPLITS, Record, Source
 from tfvision.data.truth import truth_kind
 
 
@@ -72,7 +72,26 @@ def find_warnings(source: Source, facts: Sequence[Facts | None], result: Scan) -
                 issues.append(Issue("warning", record.id, record.place, text))
     if not any(result.truth_sha256) or result.errors:
         return issues + _doubles(records, result)
-    return issues + truth_kind(result.truth).warnings(result, records) + repeats(records, result)
+    issues += truth_kind(result.truth).warnings(result, records)
+    return issues + _not_in_training(records, result) + repeats(records, result)
+
+
+def _not_in_training(records: Sequence[Record], result: Scan) -> list[Issue]:
+    """Classes that the data's own training part lacks, and another of its parts has."""
+    parts = np.array([record.split if record.labelled else "" for record in records], object)
+    if "train" not in parts:
+        return []
+    kind, issues = truth_kind(result.truth), []
+    there = {part: result.class_pixels[parts == part].sum(axis=0) for part in SPLITS}
+    for number, name in enumerate(result.class_names):
+        others = [part for part in SPLITS if there[part][number]]
+        if others and "train" not in others and number != result.ignore_label:
+            problem = f"the class {name!r} ({number}) stands in {kind.many} of "
+            problem += f"{' and '.join(others)}, and in none of train, as the data is split"
+            advice = "It cannot be learnt: add samples of it to train, or give another split: "
+            advice += "--set data.splits=FILE.csv (columns id, split)."
+            issues.append(Issue("warning", "", kind.many, problem, advice=advice))
+    return issues
 
 
 def _turned_boxes(records: Sequence[Record], facts: Sequence[Facts | None]) -> list[Issue]:
