@@ -71,7 +71,12 @@ def test_errors_of_one_cause_are_one_line_with_the_first_three_files(tmp_path):
     for i in range(11):
         name = "abcdefghijk"[i]
         (tmp_path / "six").mkdir(exist_ok=True)
-        tifffile.imwrite(tmp_path / f"six/{name}.tif", np.full((6, 8, 9), i, np.uint8))
+        tifffile.imwrite(
+            tmp_path / f"six/{name}.tif",
+            np.full((8, 9, 6), i, np.uint8),
+            photometric="minisblack",
+            planarconfig="contig",
+        )
         save(tmp_path / f"gaps/images/{name}.png", image(i))
     save(tmp_path / "gaps" / "masks" / "a.png", mask(0))
     with pytest.raises(InputError) as caught:

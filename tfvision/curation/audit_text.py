@@ -59,7 +59,7 @@ def summary_lines(
     lines = [record["layout"]]
     kind = truth_kind(audited.source.truth)
     for row in record["parts"]:
-        counts = f"{row['samples']:>7,} samples, {row['labelled']:,} with {kind.many}"
+        counts = f"{counted(row['samples'], 'sample'):>15}, {row['labelled']:,} with {kind.many}"
         lines.append(f"  {row['part'] or 'all':16} {row['split']:12} {counts}")
     lines += [
         f"{name}: {text}" for name, text in described(record).items() if name != "fingerprint"
@@ -92,8 +92,9 @@ def summary_lines(
     if copied:
         unread = copied["unreadable"]
         lines.append(
-            f"cleaned copy: {copied['path']}, {copied['samples']} samples; {copied['left_out']} "
-            "left out" + (f", of them {unread} that cannot be read" if unread else "")
+            f"cleaned copy: {copied['path']}, {counted(copied['samples'], 'sample')}; "
+            f"{copied['left_out']} left out"
+            + (f", of them {unread} that cannot be read" if unread else "")
         )
     return lines
 

@@ -26,6 +26,7 @@ from tfvision.runs.scoring import save_scored, score_splits
 from tfvision.runs.set_up import SetUp
 from tfvision.tasks.parts import Outcome
 from tfvision.tasks.scored import Scored
+from tfvision.text import counted
 
 
 def finish(
@@ -219,7 +220,8 @@ def _own_warnings(run: SetUp, scored: dict[str, Scored], summary: dict[str, Any]
     for split, result in scored.items():
         if len(result.ids) < 30:
             lines.append(
-                f"The {split} split has {len(result.ids)} images: small differences between "
+                f"The {split} split has {counted(len(result.ids), 'image')}: small differences "
+                f"between "
                 "two runs may be chance (`python -m tfvision compare` gives intervals)."
             )
         for name in run.task.never_predicted(result, prepared.class_names):

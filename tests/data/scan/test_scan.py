@@ -145,8 +145,11 @@ def test_label_beyond_the_declared_classes():
         found.raise_for_errors()
     message = str(info.value)
     assert "2 problems" in message
-    assert "row 4 of images: the mask holds [7], first at pixel (y, x) = (3, 7)" in message
-    assert "row 5 of images: the mask holds [9], first at pixel (y, x) = (0, 0)" in message
+    said = (
+        "2 times, first row 4 of images, row 5 of images: the mask holds [7], first at pixel (y, x)"
+    )
+    assert f"{said} = (3, 7)" in message
+    assert found.errors[1].problem.startswith("the mask holds [9], first at pixel (y, x) = (0, 0)")
     assert "expected: [0, 1, 2] or 255 (no label)" in message
     masks[4, 3, 7] = masks[5, 0, 0] = 255
     assert not scan(source_of(masks), class_names=["a", "b", "c"]).errors
@@ -204,7 +207,7 @@ def test_masks_that_teach_nothing():
     partly = masks.copy()
     partly[1] = 255
     found = scan(source_of(partly))
-    assert "row 1 of images: no pixel has a label (1 such masks)" in texts(found.warnings)
+    assert "row 1 of images: no pixel has a label (1 such mask)" in texts(found.warnings)
     mostly = masks.copy()
     mostly[:4] = 0
     assert "4 of 6 masks hold nothing but 'class 0'" in texts(scan(source_of(mostly)).warnings)
@@ -343,7 +346,7 @@ def test_exif_is_counted(tmp_path):
         Image.open(tmp_path / name / "s1.png").save(tmp_path / name / "s1.png", exif=block)
     found = scan(folder(tmp_path))
     assert not found.issues
-    assert "1 images carry an EXIF orientation: applied" in found.notes
+    assert "1 image carries an EXIF orientation: applied" in found.notes
 
 
 def test_16_bit_images_that_stay_dark(tmp_path):
@@ -392,7 +395,7 @@ def test_same_image_in_an_unlabelled_test_set_is_a_warning(tmp_path):
     found = scan(folder(tmp_path))
     assert not found.errors
     assert (
-        "images/s1.png: 1 images with labels recur in the test set without labels (first: test/t"
+        "images/s1.png: 1 image with labels recurs in the test set without labels (first: test/t"
         in texts(found.warnings)
     )
 

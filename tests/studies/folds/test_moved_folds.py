@@ -46,6 +46,6 @@ def test_folds_whose_data_went_away_say_what_to_type_and_take_the_new_place(fold
 
 def test_other_data_is_refused_and_nothing_is_changed(folds, tmp_path):
     before = (folds / CONFIG).read_text()
-    with pytest.raises(InputError, match=r"(?s)The data set is not the one.*1 samples are new: s8"):
+    with pytest.raises(InputError, match=r"(?s)The data set is not the one.*1 sample is new: s8"):
         move_data(folds, pairs(tmp_path / "other", 8, first=1))
     assert (folds / CONFIG).read_text() == before

@@ -11,6 +11,7 @@ from tfvision.data.scan.measure import Facts
 from tfvision.data.scan.result import Scan
 from tfvision.data.sources.source import SPLITS, Record, Source
 from tfvision.data.truth import truth_kind
+from tfvision.text import counted, verb
 
 
 def value_range(facts: Sequence[Facts | None]) -> dict[str, tuple[float, float]]:
@@ -114,7 +115,8 @@ def _turned_boxes(records: Sequence[Record], facts: Sequence[Facts | None]) -> l
     problem = (
         f"has the EXIF orientation {orientation}, and its box ({_sides(fact.boxes[0])}) was read "
         f"in the turned image, {fact.width} x {fact.height} pixels (width x height); so with "
-        f"{len(turned)} images of the data set. {unsure} of their boxes would fit the stored "
+        f"{counted(len(turned), 'image')} of the data set. {unsure} of their boxes would fit "
+        f"the stored "
         "pixels as well"
     )
     advice = (
@@ -160,7 +162,10 @@ def _doubles(records: Sequence[Record], result: Scan) -> list[Issue]:
     if groups:
         first, second = (records[i] for i in groups[0][:2])
         more = sum(len(group) - 1 for group in groups)
-        problem = f"the very image of {first.place} ({more} images repeat another)"
+        problem = (
+            f"the very image of {first.place} ({counted(more, 'image')} "
+            f"{verb(more, 'repeats', 'repeat')} another)"
+        )
         advice = "They stay in one split; delete repeats that are not meant."
         issues.append(Issue("warning", second.id, second.place, problem, advice=advice))
     return issues
@@ -196,7 +201,10 @@ def find_notes(facts: Sequence[Facts | None], result: Scan) -> list[str]:
         )
     turned = sum(any(w.startswith("EXIF") for w in fact.warnings) for fact in facts if fact)
     if turned:
-        notes.append(f"{turned} images carry an EXIF orientation: applied")
+        notes.append(
+            f"{counted(turned, 'image')} {verb(turned, 'carries', 'carry')} an EXIF "
+            f"orientation: applied"
+        )
     notes += _region_notes(facts)
     total = int(result.ignored_pixels.sum())
     if total and result.class_names:
@@ -212,6 +220,7 @@ def _region_notes(facts: Sequence[Facts | None]) -> list[str]:
         return []
     low, middle, high = np.quantile(shares, [0, 0.5, 1])
     return [
-        f"{len(shares)} images have a region (a mask file): {low:.1%} to {high:.1%} of the pixels, "
+        f"{counted(len(shares), 'image')} {verb(len(shares), 'has', 'have')} a region (a mask "
+        f"file): {low:.1%} to {high:.1%} of the pixels, "
         f"median {middle:.1%}"
     ]

@@ -14,8 +14,12 @@ from tfvision.data.truth.classes import (
     numbered_names,
     some,
 )
-from tfvision.data.truth.mask_values import MANY, MaskValues, doubt, typed
+from tfvision.data.truth.mask_doubts import doubt
+from tfvision.data.truth.mask_seams import MANY
+from tfvision.data.truth.mask_values import THRESHOLD, MaskValues, middle, typed
+from tfvision.data.truth.object_numbers import few_numbers
 from tfvision.errors import InputError
+from tfvision.text import counted, verb
 
 MASK_IS_IMAGE = (
     "the mask holds the very pixels of its image",
@@ -89,6 +93,20 @@ class Masks(Truth):
                 classes.notes.append(_reading(classes, first))
         return classes
 
+    def look_again(
+        self,
+        facts: Sequence[Any],
+        records: Sequence[Any],
+        classes: Classes,
+        sample_of: Callable[[int], Any],
+    ) -> list[Issue]:
+        declared = classes.mask_values or classes.names != numbered_names(len(classes.names))
+        if declared or classes.issues:
+            return []
+        found = MaskValues(facts, records, lambda index: sample_of(index).mask)
+        issue = few_numbers(found, sample_of)
+        return [] if issue is None else [issue]
+
     def warnings(self, scan: Any, records: Sequence[Any]) -> list[Issue]:
         labelled = np.array([sha256 != "" for sha256 in scan.truth_sha256], bool)
         pixels, issues = scan.class_pixels[labelled], []
@@ -102,14 +120,17 @@ class Masks(Truth):
             problem = "no mask holds a labelled pixel"
             issues.append(Issue("error", "", "masks", problem, advice="Check ignore_label."))
         elif len(empty):
-            problem = f"no pixel has a label ({len(empty)} such masks)"
+            problem = f"no pixel has a label ({counted(len(empty), 'such mask')})"
             advice = "They teach nothing: take them out, or check ignore_label."
             first = records[empty[0]]
             issues.append(Issue("warning", first.id, first.place, problem, advice=advice))
         only_first = int((pixels[:, 0] > 0)[pixels[:, 1:].sum(axis=1) == 0].sum())
         if only_first * 2 > len(pixels):
             name = scan.class_names[0]
-            problem = f"{only_first} of {len(pixels)} masks hold nothing but {name!r}"
+            problem = (
+                f"{only_first} of {counted(len(pixels), 'mask')} "
+                f"{verb(only_first, 'holds', 'hold')} nothing but {name!r}"
+            )
             issues.append(
                 Issue("warning", "", "masks", problem, advice="Check that they are finished.")
             )
@@ -214,9 +235,10 @@ def _declare(values: list[int]) -> str:
         )
     text = "If all are classes, list them in class order: --set data.source.mask_values="
     text += f"{typed(values)}. Else correct the masks"
-    if len(values) > 2 and values[-1] > 100:
-        middle = -(-(values[0] + values[-1]) // 2)
-        text += f", or, for one object, type --set data.source.threshold={middle}"
+    if len(values) > 2 and 100 < values[-1] < 256:
+        text += f", or, for one object, type {middle(values[0], values[-1])}"
+    if len(values) > 2 and values[0] == 0:
+        text += f", or, where what is above 0 is the object, or numbers of objects, {THRESHOLD}1"
     return f"{text}."
 
 

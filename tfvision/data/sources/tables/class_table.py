@@ -160,7 +160,7 @@ def _items(found: _Found, finder: ImageFinder, rows: Sequence[LabelRow]) -> list
             file = finder.find(row, place=place)
             if file is None:
                 where = show(finder.folder, found.root.parent)
-                problem = f"no such file in {where}/ ({len(finder.files)} images)"
+                problem = f"no such file in {where}/ ({counted(len(finder.files), 'image')})"
                 raise BadSample(place, problem, "Restore the file, or delete the row.")
             box = parse_box(row.box, place=place)
         except BadSample as error:
