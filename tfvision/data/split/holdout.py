@@ -93,7 +93,8 @@ def too_few(scan: Scan, free: Sequence[int], units: int, near: Near) -> str:
     """The begin of the sentence that samples cannot be split, and why not."""
     many = truth_kind(scan.truth).many
     return (
-        f"{scan.source_name}: {counted(len(free), 'sample')} with {many}, {counted(units, 'independent one')}"
+        f"{scan.source_name}: {counted(len(free), 'sample')} with {many}, "
+        f"{counted(units, 'independent one')}"
         f"{', near-duplicates aside,' if near.pairs else ','}"
     )
 
