@@ -161,7 +161,7 @@ def _items(found: _Found, finder: ImageFinder, rows: Sequence[LabelRow]) -> list
             if file is None:
                 where = show(finder.folder, found.root.parent)
                 problem = f"no such file in {where}/ ({counted(len(finder.files), 'image')})"
-                raise BadSample(place, problem, "Restore the file, or delete the row.")
+                raise BadSample(place, problem, finder.missing(row.file))
             box = parse_box(row.box, place=place)
         except BadSample as error:
             text = (error.place, error.problem, error.advice)

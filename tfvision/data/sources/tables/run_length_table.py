@@ -205,7 +205,7 @@ def _images(
             file = finder.find(_as_label_row(row), place=place) if row.values["file"] else None
             if file is None:
                 problem = f"no such file among {len(finder.files)} images"
-                raise BadSample(place, problem, "Restore the file, or delete the row.")
+                raise BadSample(place, problem, finder.missing(row.values["file"]))
             runs = parse_runs(row.values["runs"], place=place)
             if with_class and len(runs) and not row.values["label"]:
                 raise BadSample(place, "has runs and no class", "Write the class.")
