@@ -6,8 +6,8 @@
 80 images to train on, 20 to test on, drawn anew for each seed; nothing is validated, the last
 weights count. Equal for all detectors: backbone (a slim ResNet of width 32, group normalisation),
 batch of 8, flips, scale and colour, AdamW with a cosine to 0, averaged weights. Epochs are as many
-as fit five minutes on two free cores. Anchors of Faster R-CNN are those that `audit` proposed. Data: blood_cells of
-draaslan/blood-cell-detection-dataset (MIT).
+as fit five minutes on two free cores. Anchors of Faster R-CNN are those that `audit` proposed.
+Data: blood_cells of draaslan/blood-cell-detection-dataset (MIT).
 
 FIGURES
 """
