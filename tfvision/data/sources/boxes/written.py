@@ -16,8 +16,8 @@ COORDINATES = {
 }
 KNOWN_OF_BOXES = (
     "Known: a CSV file of boxes beside its images, a row a box; COCO JSON; Pascal VOC's XML; "
-    "YOLO's text files; exports of LabelMe, CreateML, Label Studio, VIA, VoTT, BDD100K, Supervisely, CVAT "
-    "and KITTI; the folder that holds any of these with the images"
+    "YOLO's text files; exports of LabelMe, CreateML, Label Studio, VIA, VoTT, BDD100K, "
+    "Supervisely, CVAT and KITTI; the folder that holds any of these with the images"
 )
 UNITS = ("pixels", "shares")
 CHOICES = {
