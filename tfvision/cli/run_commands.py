@@ -41,13 +41,15 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     add_overrides(
         parser,
         "data.KEY=VALUE",
-        "how another data set is read: data.source.mask_values, data.class_names, ...",
+        "how another data set is read: data.source.mask_values, data.class_names, ...; how "
+        "boxes of --labels are: data.source.coordinates, ...",
     )
     parser.add_argument(
         "--labels",
         metavar="FILE",
         type=Path,
-        help="labels that training never saw: npz or folder of masks; classification: CSV",
+        help="labels that training never saw: npz or folder of masks; classification: CSV; "
+        "detection: any file or folder of boxes",
     )
     parser.add_argument("--split", choices=["train", "val", "test"])
     parser.add_argument(
@@ -80,11 +82,13 @@ def _evaluate(arguments):
 
 
 def _of_other_data(arguments: argparse.Namespace) -> list[str]:
-    """`--set` of evaluate, which says how `--data` is read."""
+    """`--set` of evaluate, which says how `--labels`, else `--data`, is read."""
     from tfvision.errors import InputError
 
-    if arguments.overrides and arguments.data is None:
-        raise InputError("--set of evaluate says how --data PATH is read; give --data as well.")
+    if arguments.overrides and arguments.data is None and arguments.labels is None:
+        raise InputError(
+            "--set of evaluate says how --data PATH or --labels FILE is read; give one as well."
+        )
     return arguments.overrides
 
 

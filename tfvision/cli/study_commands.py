@@ -10,6 +10,7 @@ from tfvision.cli.shared import (
     add_overrides,
     existing,
     import_tensorflow,
+    moved,
 )
 
 
@@ -145,6 +146,7 @@ def _add_ensemble(parser: argparse.ArgumentParser) -> None:
         "used only where they surely gain (default: mean)",
     )
     parser.add_argument("--member-weights", metavar="2,1", help="with mean: one for each RUN")
+    add_moved_data(parser)
     parser.set_defaults(run=_ensemble)
 
 
@@ -153,6 +155,7 @@ def _ensemble(arguments):
     from tfvision.errors import InputError
     from tfvision.runs.request import EnsembleRequest
     from tfvision.studies.ensemble.members import check_request, read_given
+    from tfvision.studies.folds.folder import is_folds
 
     parse_device(arguments.device)
     given = arguments.member_weights
@@ -162,11 +165,15 @@ def _ensemble(arguments):
         raise InputError(
             f"--member-weights takes numbers between commas, such as 2,1. Received: {given!r}."
         ) from error
+    folds = [member for member in arguments.members if is_folds(member)]
+    for folder in folds:
+        moved(folder, arguments.data)
     request = EnsembleRequest(
         arguments.members,
         arguments.out,
         weights=arguments.weights,
         member_weights=given,
+        data=existing(arguments.data, "--data"),
         device=arguments.device,
         quiet=arguments.quiet,
     )
@@ -193,12 +200,13 @@ def _add_postprocess(parser: argparse.ArgumentParser) -> None:
         help="to try: drop_class, class_prior_offsets, class_thresholds, smallest_component, "
         "fill_holes (default: all)",
     )
+    add_moved_data(parser)
     parser.add_argument("--quiet", action="store_true", help="print less")
     parser.set_defaults(run=_postprocess)
 
 
 def _postprocess(arguments):
-
+    moved(arguments.folds, arguments.data)
     given = arguments.candidates
     names = None if given is None else [name.strip() for name in given.split(",")]
     import_tensorflow()
@@ -217,6 +225,7 @@ def _add_aggregate(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="YAML of what holds, and a JSON beside it (default: FOLDS/aggregate.yaml)",
     )
+    add_moved_data(parser)
     parser.set_defaults(run=_aggregate)
 
 
@@ -226,6 +235,7 @@ def _aggregate(arguments):
 
     parse_device(arguments.device)
     read_folds(arguments.folds)  # complete
+    moved(arguments.folds, arguments.data)
     import_tensorflow()
     from tfvision.studies.fitted.aggregate import aggregate
 
@@ -248,15 +258,14 @@ def _add_calibrate(parser: argparse.ArgumentParser) -> None:
 def _calibrate(arguments):
     from tfvision.engine.distribute import parse_device
     from tfvision.engine.run_folder import RunFolder
-    from tfvision.errors import InputError
     from tfvision.studies.folds.folder import is_folds, read_folds
 
     parse_device(arguments.device)
     data = existing(arguments.data, "--data")
     if is_folds(arguments.folder):
         read_folds(arguments.folder)  # complete
-        if data is not None:
-            raise InputError("--data is of a run; of folds: --resume FOLDS --data PATH, once.")
+        moved(arguments.folder, data)
+        data = None
     else:
         RunFolder.existing(arguments.folder)
     import_tensorflow()
@@ -316,6 +325,7 @@ def _add_pseudo(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="default: FOLDS/pseudo; a started one continues",
     )
+    add_moved_data(parser)
     parser.set_defaults(run=_pseudo)
 
 
@@ -323,11 +333,15 @@ def _pseudo(arguments):
     from tfvision.engine.distribute import parse_device
     from tfvision.errors import InputError
     from tfvision.studies.fitted.pseudo import pseudo
+    from tfvision.studies.folds.folder import read_folds
 
     parse_device(arguments.device)
     path = arguments.unlabelled
     if path is not None and not path.exists():
         raise InputError(f"--unlabelled {path}: there is no such file or folder.")
+    if arguments.data is not None:
+        read_folds(arguments.folds)  # complete
+        moved(arguments.folds, arguments.data)
     return pseudo(
         arguments.folds,
         unlabelled=path,

@@ -84,7 +84,7 @@ class StagedModel:
     A layer that was frozen when this was made stays frozen in every stage.
 
     Args:
-        model: A built model.
+        model: A built model; one that is made of parts has these as attributes.
         stages: In order.
 
     Raises:
@@ -165,8 +165,15 @@ class StagedModel:
         return self._trainable[name] and bool(self._layers[name].trainable_weights)
 
     def _part(self, where: str, stage: Stage) -> Part:
-        model, names = self._model, list(self._model.output_names)
+        model, names = self._model, getattr(self._model, "output_names", None)
         if stage.outputs is not None:
+            if names is None:
+                parts = ", ".join(f"{layer.name}/*" for layer in model.layers)
+                raise InputError(
+                    f"{where}: outputs are for models whose outputs have a loss each; this one is "
+                    f"made of the parts {parts}. Leave outputs out, name layers in trainable, and "
+                    "heads in the terms of the loss."
+                )
             chosen = [_output(where, output, names) for output in stage.outputs]
             model = keras.Model(model.input, [model.outputs[i] for i in sorted(set(chosen))])
         reached = dict(leaves(model))

@@ -107,7 +107,7 @@ class TrainStep:
 
     def outputs_in(self, number: int) -> list[str]:
         """Names of the outputs whose losses count in a stage."""
-        return self._staged.parts[number].model.output_names
+        return output_names(self._staged.parts[number].model)
 
     def begin_stage(self, number: int) -> list[str]:
         """Begins a stage as a training of its own; returns lines that say what it is.

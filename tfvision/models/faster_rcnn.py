@@ -137,7 +137,7 @@ class FasterRCNN(Detector):
     def call(self, images, training=False):
         """Class logits (B, R, K + 1), the last of background; deltas (B, R, K or 1, 4); proposals
         (B, R, 4) and their scores (B, R), 0 for padding. R is `test_proposals`."""
-        maps = self.features(images, training=training)
+        maps = self._maps(images, training)
         logits, deltas, anchors = self._objects(maps, training)
         size = tf.shape(images)[1:3]
         boxes, scores = self._propose(logits, deltas, anchors, size, self.test_proposals)
@@ -154,7 +154,7 @@ class FasterRCNN(Detector):
 
     def training_outputs(self, batch, training=True) -> dict[str, Matched]:
         """Heads `rpn` (`sigmoid`, one class) and `head` (`softmax`), each of what was sampled."""
-        maps = self.features(batch["image"], training=training)
+        maps = self._maps(batch["image"], training)
         logits, deltas, anchors = self._objects(maps, training)
         rpn = self._matched_anchors(logits, deltas, tf.concat(anchors, 0), batch)
 
@@ -185,6 +185,10 @@ class FasterRCNN(Detector):
             normalise_by="sampled",
         )
         return {"rpn": rpn, "head": head}
+
+    def _maps(self, images, training: bool) -> list[tf.Tensor]:
+        """The levels of the pyramid; Keras gives a list of one output as that output."""
+        return tf.nest.flatten(self.features(images, training=training))
 
     def _objects(self, maps, training: bool):
         """Of each level: logits (B, N_l), deltas (B, N_l, 4), anchors (N_l, 4)."""

@@ -2,10 +2,12 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tfvision.config import apply_override
 from tfvision.engine.distribute import make_strategy
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
@@ -104,11 +106,29 @@ def _score_labels(loaded: LoadedRun, request: UseRequest) -> Scored:
     if not indices:
         raise InputError(f"{source.layout}: it has no unlabelled `{split}` images to score.")
     samples, notes = loaded.task.truth_given_later(
-        request.labels, source, indices, loaded.recipe, data=loaded.data
+        request.labels,
+        source,
+        indices,
+        loaded.recipe,
+        data=loaded.data,
+        options=_reading_of(request.overrides),
     )
     for note in () if request.quiet else notes:
         print(note, file=sys.stderr)
     return loaded.task.score(loaded.recipe, loaded.predictor, samples)
+
+
+def _reading_of(overrides: Sequence[str]) -> dict[str, Any]:
+    """`data.source.KEY=VALUE` each, as options of what reads `--labels`."""
+    raw: dict[str, Any] = {"data": {"source": {}}}
+    for override in overrides:
+        if not override.strip().startswith("data.source."):
+            raise InputError(
+                "--set of evaluate --labels says how the labels are read, and sets keys of "
+                f"data.source, such as data.source.coordinates. Received: {override!r}."
+            )
+        apply_override(raw, override)
+    return raw["data"]["source"]
 
 
 def _save_scores(

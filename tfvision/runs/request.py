@@ -129,6 +129,7 @@ class EnsembleRequest:
         out: Folder of the ensemble, new or empty.
         weights: `mean`, `fitted` or `greedy`.
         member_weights: With `mean`: one an argument, or None for equal ones.
+        data: Where the data of runs lies now; None: where it was.
         device: Value of `--device`.
         quiet: Print warnings and errors only.
     """
@@ -137,6 +138,7 @@ class EnsembleRequest:
     out: Path
     weights: str = "mean"
     member_weights: list[float] | None = None
+    data: Path | None = None
     device: str = "auto"
     quiet: bool = False
 
@@ -149,7 +151,7 @@ class UseRequest:
         run: The run to use.
         device: Value of `--device`.
         data: Another data set to score, or where the run's own lies now; None: where it was.
-        overrides: `data.KEY=VALUE`: how other data is read.
+        overrides: `data.KEY=VALUE`: how other data is read, or other labels.
         labels: A file or folder of labels to score against, or None.
         split: Which split, or None for the default.
         input: What to predict, or None for the run's own test split.

@@ -29,7 +29,7 @@ from tfvision.tasks.blends import AnswerBlends, Blends, Truths
 from tfvision.tasks.facts import TaskFacts
 from tfvision.tasks.parts import Prediction
 from tfvision.tasks.scored import Scored
-from tfvision.text import figure
+from tfvision.text import counted, figure
 
 
 class PredictionSide:
@@ -235,7 +235,7 @@ class PredictionSide:
         """What `evaluate` prints of it; the first line comes behind the name of the split."""
         names = [name for name in self.facts.scores if isinstance(metrics.get(name), float)]
         scores = ", ".join(f"{self.facts.scores[n].title} {figure(metrics[n])}" for n in names)
-        return [f"{metrics['num_images']} images, {scores}"]
+        return [f"{counted(metrics['num_images'], 'image')}, {scores}"]
 
     def headline(self, recipe: Recipe, metrics: dict[str, Any]) -> str:
         """The score of a split in a few words."""
@@ -276,7 +276,13 @@ class PredictionSide:
         return write_answers(target, ids, list(predictions.answers()))
 
     def truth_given_later(
-        self, path: Path, source: Source, indices: list[int], recipe: Recipe, data: dict[str, Any]
+        self,
+        path: Path,
+        source: Source,
+        indices: list[int],
+        recipe: Recipe,
+        data: dict[str, Any],
+        options: dict[str, Any],
     ) -> tuple[Iterable[tuple[str, Native]], list[str]]:
         """Truth that was given after the training, for records that have none.
 
@@ -285,14 +291,23 @@ class PredictionSide:
             source, indices: The records.
             recipe: Of the run.
             data: Its `data.json`.
+            options: How it is read, `data.source.<key>` that the user has set.
 
         Returns:
             (id, sample) of each record that has truth there, and notes for the user.
 
         Raises:
-            InputError: It fits neither the images nor the classes.
+            InputError: It fits neither the images nor the classes, or is not read by options.
         """
         raise InputError(f"--labels: a {self.facts.name} takes no truth after its training.")
+
+    def check_no_options(self, path: Path, options: dict[str, Any]) -> None:
+        """Raises an `InputError` where options say how truth that is read in one way is read."""
+        if options:
+            raise InputError(
+                f"--labels {path}: a {self.facts.name} reads it in one way, and takes no --set "
+                f"data.source.{next(iter(options))}. Leave it out."
+            )
 
     def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
         """Those of some records that have truth in `path`.

@@ -83,7 +83,7 @@ def rare(tmp_path, holders, *, equal=False):
 
 @pytest.mark.parametrize(
     ("holders", "named"),
-    [([5], r"1 images that hold it \('5'\) 1"), ([4, 7], r"2 images .*\('4', '7'\) 2")],
+    [([5], r"1 image that holds it \('5'\) 1"), ([4, 7], r"2 images .*\('4', '7'\) 2")],
 )
 def test_a_fold_that_would_train_without_a_class_is_an_error(tmp_path, holders, named):
     """One image holds it, or two equal ones, which are held together."""

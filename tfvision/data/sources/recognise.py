@@ -94,6 +94,7 @@ LAYOUTS = (
     Layout("npz", "masks", "npz:sees_masks", certain=True),
     Layout("npz", "label", "npz:sees_labels", certain=True),
     Layout("label_table", "label", "tables.class_table_images:sees", certain=True),
+    Layout("label_tables", "label", "tables.class_table_parts:sees", certain=True),
     Layout("class_folder", "label", "folders.class_folder:sees_regions"),
     Layout("class_folder", "label", "folders.class_folder:sees", last=True),
     Layout("box_table", "boxes", "boxes.table:sees", certain=True),

@@ -165,7 +165,8 @@ class Classification(LabelTask):
             truth=scored.details["truth"],
         )
 
-    def truth_given_later(self, path, source, indices, recipe, data):
+    def truth_given_later(self, path, source, indices, recipe, data, options):
+        self.check_no_options(path, options)
         return predicting.samples_with_labels(path, source, indices, recipe, data=data)
 
     def samples_of(self, config, prepared, indices) -> list[int]:

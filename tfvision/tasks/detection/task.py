@@ -24,6 +24,7 @@ from tfvision.recipe.sampling import TrainingSet, augmented
 from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
 from tfvision.tasks.detection import predicting, results, sizes, writing
+from tfvision.tasks.detection.boxes_given_later import named_in, samples_with_boxes
 from tfvision.tasks.detection.facts import FACTS
 from tfvision.tasks.detection.losses import loss_of_heads
 from tfvision.tasks.detection.validation import validation
@@ -59,6 +60,10 @@ class Detection(Task):
 
     def forward(self, model: keras.Model, batch: Batch, training: bool) -> dict[str, Any]:
         return model.training_outputs(batch, training)
+
+    def check_model(self, recipe: Recipe, model: keras.Model) -> list[str]:
+        model.xla = recipe.config.train.xla  # before it is traced: some ops XLA does not have
+        return []
 
     def loss(
         self, recipe: Recipe, chosen: TrainingSet, strategy: tf.distribute.Strategy
@@ -156,6 +161,13 @@ class Detection(Task):
         return writing.write_with_pictures(
             target, ids, predictions, data["class_names"], threshold=threshold
         )
+
+    def truth_given_later(self, path, source, indices, recipe, data, options):
+        names = data["class_names"]
+        return samples_with_boxes(path, source, indices, recipe.channels, names, options)
+
+    def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
+        return named_in(path, prepared, indices)
 
     def describe_export(self, recipe: Recipe, data: dict[str, Any], predictor) -> dict[str, Any]:
         return {

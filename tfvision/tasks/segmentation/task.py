@@ -132,7 +132,8 @@ class Segmentation(LabelTask):
     def write_scored(self, target: Path, scored: Scored, data: dict[str, Any]) -> None:
         write_predictions(target, scored.ids, scored.answers)
 
-    def truth_given_later(self, path, source, indices, recipe, data):
+    def truth_given_later(self, path, source, indices, recipe, data, options):
+        self.check_no_options(path, options)
         return samples_with_masks(path, source, indices, recipe.channels, recipe.num_classes)
 
     def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:

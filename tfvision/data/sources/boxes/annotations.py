@@ -144,6 +144,7 @@ def settle_classes(
 ) -> tuple[list[str], list[str]]:
     """Names of the classes and their labels, in class order, as `settle_labels` has them."""
     labels = {box.label for image in images for box in image.boxes}
+    samples.spoken_of.add("classes.txt")
     settled = settle_labels(labels, read_class_names(tree.root), place=place or "the annotations")
     alone = "nothing to tell apart"  # one class is enough where there are boxes
     samples.problems += [issue for issue in settled.problems if alone not in issue.problem]

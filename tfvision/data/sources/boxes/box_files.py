@@ -102,6 +102,11 @@ class BoxFiles(FileSource):
         read = boxes.read if boxes else ()
         return [(b.sides, boxes.classes.get(b.label, -1)) for b in read if CONFLICT in b.done]
 
+    def boxes_by_place(self) -> dict[str, ImageBoxes]:
+        """Path of each annotated image below the data -> its boxes."""
+        pairs = zip(self._images_listed, self._all, strict=True)
+        return {image: boxes for image, boxes in pairs if boxes is not None}
+
     def listing(self) -> list[tuple[str, int, ReadBox]]:
         """Every box that is written: the path of its image below the data, the number of its class
         (-1 where it has none), and what was read."""

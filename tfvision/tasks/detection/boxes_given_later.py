@@ -1,0 +1,61 @@
+"""Boxes that are given after the training, for images that have none: `evaluate --labels`."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tfvision.data.sources.boxes.given_later import GivenBoxes, read_boxes_given_later
+from tfvision.data.sources.file_source import FileSource
+from tfvision.data.sources.source import Source
+from tfvision.errors import InputError
+from tfvision.recipe.dataset import Prepared
+from tfvision.recipe.read import Native, native
+
+
+def samples_with_boxes(
+    path: Path,
+    source: Source,
+    indices: list[int],
+    channels: int,
+    class_names: list[str],
+    options: dict[str, Any],
+) -> tuple[Iterator[tuple[str, Native]], list[str]]:
+    """(id, sample) of those records that annotations name, and notes for the user.
+
+    Raises:
+        InputError: As `read_boxes_given_later`; or, when it is read, an image that has another
+            size than its header says.
+    """
+    given = _read(path, source, indices, class_names, options)
+
+    def samples() -> Iterator[tuple[str, Native]]:
+        for i, truth, size in zip(indices, given.truths, given.sizes, strict=True):
+            if truth is None:
+                continue
+            sample, name = native(source, i, channels), source.records[i].id
+            if size not in (None, sample.image.shape[:2]):
+                raise InputError(
+                    f"--labels {path}: the image {name} is {sample.image.shape[0]} x "
+                    f"{sample.image.shape[1]} (height x width), and its header says {size[0]} x "
+                    f"{size[1]}. Save the image again."
+                )
+            yield name, replace(sample, targets=truth)
+
+    return samples(), given.notes
+
+
+def named_in(path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
+    """Those of some records that annotations name.
+
+    Raises:
+        InputError: As `read_boxes_given_later`.
+    """
+    given = _read(path, prepared.source, indices, list(prepared.class_names), {})
+    return [i for i, truth in zip(indices, given.truths, strict=True) if truth is not None]
+
+
+def _read(path, source, indices, class_names, options) -> GivenBoxes:
+    if not isinstance(source, FileSource):
+        raise InputError(f"--labels {path}: boxes are matched by files, and this data has none.")
+    return read_boxes_given_later(path, source, indices, class_names, options)
