@@ -126,9 +126,9 @@ def remove_background(
     if failed:
         shown = "; ".join(f"{row['file']}: {row['reason']}" for row in failed[:3])
         raise InputError(
-            f"{len(failed)} of {counted(summary['images'], 'image')} cannot be read or written: "
-            f"not "
-            f"in the copy ({shown}{'; ...' if len(failed) > 3 else ''}). The others are there: "
+            f"{len(failed)} of {counted(summary['images'], 'image')} cannot be read or written and "
+            f"{verb(len(failed), 'is', 'are')} not in the copy "
+            f"({shown}{'; ...' if len(failed) > 3 else ''}). The others are there: "
             f"{out}. {out / REPORT} names all."
         )
     return summary

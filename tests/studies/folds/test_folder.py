@@ -89,7 +89,7 @@ def test_a_fold_that_would_train_without_a_class_is_an_error(tmp_path, holders, 
     """One image holds it, or two equal ones, which are held together."""
     source = rare(tmp_path, holders, equal=True)
     config = config_of(tmp_path, source, "data.folds=3", "data.fold=0", "data.test_fraction=0")
-    message = rf"fold \d of 3 would train without the class 'class 2': of the {named} validate in"
+    message = rf"fold \d of 3 would train without the class 'class 2': of the {named} validates? in"
     with pytest.raises(InputError, match=message + ".*They are one unit"):
         assign_samples(config)
 

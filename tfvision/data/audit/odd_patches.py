@@ -20,7 +20,7 @@ LARGER, LARGE = 0.5, 0.02  # of its area, or of the picture, that theirs must ha
 MOST = 0.6  # of the picture that a stain covers
 CLIPPED = 2  # grey levels of black or white, that under- or overexposed places have too
 CLIPPED_SHARE = 0.04  # of the picture, that a patch of these must have
-USUAL = 0.22  # of the pictures; where so many have patches of noise, these are no sign
+USUAL = 0.15  # of the pictures; where so many have noise that fills no odd patch, it is no sign
 MANY = 0.35  # of the pictures; where so many have odd patches, these are no sign
 PICTURES = 500  # compared at a time
 
@@ -108,9 +108,10 @@ def odd_patches(facts: Sequence[Facts | None]) -> dict[int, Odd]:
     odd: dict[int, Odd] = {}
     for noisy, kind in KINDS.items():
         others = [(n, p) for n, p in rows if p.noisy == noisy]
-        if noisy and len({n for n, _ in others}) > USUAL * total:
-            continue
         stand_out = [(n, p) for n, p in others if _stands_out(p, kind)]
+        usual = {n for n, _ in others} - {n for n, _ in stand_out}
+        if noisy and len(usual) > USUAL * total:
+            continue
         least = max(kind.others[1], round(kind.others[0] * total))
         like = _like(stand_out, others, kind.alike, least).tolist()
         pairs = [(n, p, m) for (n, p), m in zip(stand_out, like, strict=True) if m < least]
