@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.config import RunConfig
+from tfvision.detection.grids import grid_of
 from tfvision.engine.combine import OverTiles
 from tfvision.engine.step import Batch, TrainStep
 from tfvision.engine.tta import View
@@ -24,6 +25,7 @@ from tfvision.recipe.sampling import TrainingSet, augmented
 from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
 from tfvision.tasks.detection import predicting, results, sizes, writing
+from tfvision.tasks.detection.audit import warnings_of_boxes
 from tfvision.tasks.detection.boxes_given_later import named_in, samples_with_boxes
 from tfvision.tasks.detection.facts import FACTS
 from tfvision.tasks.detection.losses import loss_of_heads
@@ -45,10 +47,15 @@ class Detection(Task):
 
     def settle(self, config: RunConfig, prepared: Prepared, architecture) -> Settled:
         prepared = sizes.settled(config, prepared, self._stride(config, prepared))
+        notes = [*prepared.notes, *warnings_of_boxes(config, prepared)]
+        prepared = replace(prepared, notes=notes)
         recipe = self.recipe(config, **prepared.facts, architecture=architecture)
         return Settled(recipe, prepared, prepared)
 
     def _stride(self, config: RunConfig, prepared: Prepared) -> int:
+        known = grid_of(config.model.name, config.model.kwargs)
+        if known is not None:
+            return known[1]
         table, channels = self.facts.models(), prepared.channels
         model = table.build(
             config.model, input_shape=(None, None, channels), num_classes=prepared.num_classes
