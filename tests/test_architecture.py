@@ -19,9 +19,9 @@ from tfvision.config import check_names, load_config
 from tfvision.data import INPUTS, SOURCES
 from tfvision.engine import OPTIMIZERS, SCHEDULES, VIEWS
 from tfvision.losses import DETECTION_LOSSES, LOSSES
-from tfvision.metrics import METRICS
+from tfvision.metrics import DETECTION_METRICS, METRICS
 from tfvision.models import BACKBONES, CLASSIFIERS, DETECTORS, MODELS
-from tfvision.postprocess import POSTPROCESS
+from tfvision.postprocess import BOX_RULES, POSTPROCESS
 from tfvision.tasks.facts import facts_of, task_names
 
 ROOT = Path(__file__).parents[1]
@@ -51,10 +51,10 @@ MOST_LINES, MOST_OF_A_FUNCTION = 350, 70  # a function is counted without its do
 TABLES = {
     "models": [MODELS, CLASSIFIERS, BACKBONES, DETECTORS],
     "losses": [LOSSES, DETECTION_LOSSES],
-    "metrics": [METRICS],
+    "metrics": [METRICS, DETECTION_METRICS],
     "augment": [OPS, MIXERS],
     "data": [SOURCES, INPUTS],
-    "postprocess": [POSTPROCESS],
+    "postprocess": [POSTPROCESS, BOX_RULES],
     "engine": [OPTIMIZERS, SCHEDULES, VIEWS],
 }
 ENTRIES = [
@@ -474,7 +474,7 @@ def test_a_config_validates_and_its_names_and_arguments_fit(task, path):
 
 
 def test_every_model_has_a_config_and_every_task_its_default():
-    for folder, table in (("seg", MODELS), ("cls", CLASSIFIERS)):
+    for folder, table in (("seg", MODELS), ("cls", CLASSIFIERS), ("det", DETECTORS)):
         named = {path.stem for path in (ROOT / "configs" / folder).glob("*.yaml")}
         assert set(table) <= named
     for facts in map(facts_of, task_names()):

@@ -7,7 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TABLE = (ROOT / "docs" / "RELIABILITY.md").read_text(encoding="utf-8")
 WANTED = [
-    *(f"D{n:02}" for n in [*range(1, 22), *range(25, 40)]),
+    *(f"D{n:02}" for n in range(1, 40)),
+    *(f"B{n:02}" for n in range(1, 14)),
     *(f"C{n:02}" for n in range(1, 11)),
     *(f"T{n:02}" for n in range(1, 15)),
     *(f"K{n:02}" for n in range(1, 15) if n != 10),

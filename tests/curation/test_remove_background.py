@@ -183,7 +183,7 @@ def test_planted_failures_are_counted_named_and_kept(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "2 of 7 images cannot be read or written and are not in the copy" in said
     assert "broken.png: is not an image" in said
-    assert "1 images keep their background, as the box leaves no background" in said
+    assert "1 image keeps its background, as the box leaves no background" in said
     assert "nothing in the box looks unlike what is around it (images/flat.png)" in said
     rows = report("out")
     assert len(rows) == 7
@@ -210,7 +210,7 @@ def test_what_is_in_doubt_is_left_out_where_asked_and_no_error(tmp_path, capsys)
     (tmp_path / "data/images/broken.png").unlink()
     assert remove("data", "--out", "out", "--on-failure", "skip", "--crop", "--json") == 0
     told = capsys.readouterr()
-    assert "doubtful, no error: 1 images are left out, as it has no box and no mask" in told.err
+    assert "doubtful, no error: 1 image is left out, as it has no box and no mask" in told.err
     summary = json.loads(told.out)
     assert (summary["images"], summary["removed"], summary["written"]) == (5, 2, 2)
     assert summary["doubtful"] == {"no_box": 1, "box_fills_image": 1, "nothing_found": 1}

@@ -1,13 +1,16 @@
 """Truth that comes later: values of masks read alike, classes numbered by name; kinds of issues."""
 
+import numpy as np
 import pytest
+import tifffile
 
-from tests.data.make import image, save
-from tfvision.data.files.issue import Issue, by_kind
+from tests.data.make import image, mask, save
+from tfvision.data.files.issue import Issue, by_kind, listing
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.recognise import open_source
 from tfvision.data.sources.renumbered import Renumbered
 from tfvision.data.truth.alike import read_alike
+from tfvision.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -55,8 +58,34 @@ def test_warnings_are_one_line_a_kind_with_their_count_and_advice():
     issues.append(Issue("warning", "", "masks", "the class 'tree' (3) stands in no mask", "Look."))
     issues.append(Issue("warning", "", "x.png", "has no size"))
     assert by_kind(issues) == [
-        "5 times, first masks/1.png: a mask of 1 x 3 without an image. Add it.",
+        "5 times, first masks/1.png, masks/2.png, masks/3.png: a mask of 1 x 3 without an image. "
+        "Add it.",
         "2 times, first masks: the class 'sky' (2) stands in no mask. Look.",
         "x.png: has no size.",
     ]
     assert by_kind([]) == []
+
+
+def test_errors_of_one_cause_are_one_line_with_the_first_three_files(tmp_path):
+    """Six bands; masks that are missing, each named by its own name; errors beside warnings."""
+    for i in range(11):
+        name = "abcdefghijk"[i]
+        (tmp_path / "six").mkdir(exist_ok=True)
+        tifffile.imwrite(
+            tmp_path / f"six/{name}.tif",
+            np.full((8, 9, 6), i, np.uint8),
+            photometric="minisblack",
+            planarconfig="contig",
+        )
+        save(tmp_path / f"gaps/images/{name}.png", image(i))
+    save(tmp_path / "gaps" / "masks" / "a.png", mask(0))
+    with pytest.raises(InputError) as caught:
+        scan(open_source(tmp_path / "six")).raise_for_errors()
+    first, line = str(caught.value).split("\n")
+    assert "11 problems in the data" in first
+    assert line.startswith("  11 times, first a.tif, b.tif, c.tif: has 6 bands")
+    lines = listing(scan(open_source(tmp_path / "gaps")).errors).split("\n")
+    assert lines[0].startswith("  10 times, first images/b.png, images/c.png, images/d.png: has no")
+    assert len(lines) < 4
+    mixed = [Issue(kind, "", "x", "is 3 px") for kind in ("error", "warning", "error")]
+    assert by_kind(mixed) == ["2 times, first x: is 3 px.", "x: is 3 px."]

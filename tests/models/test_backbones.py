@@ -38,6 +38,13 @@ def test_maps_have_their_strides(backbone, channels, grey):
     }
 
 
+def test_vgg16_keeps_what_a_stride_does_not_divide():
+    image = keras.Input((75, 50, 1))
+    maps = backbone_maps(image, "vgg16(normalization='none')", (4, 8, 16))
+    shapes = {s: tuple(x.shape[1:]) for s, x in maps.items()}
+    assert shapes == {4: (19, 13, 256), 8: (10, 7, 512), 16: (5, 4, 1024)}
+
+
 # torchvision counts 1,000 classes and the two weights of a normalisation in `parameters()`.
 @pytest.mark.parametrize(
     ("depth", "torchvision", "features"),
@@ -122,7 +129,7 @@ def test_a_stride_that_is_not_there_is_refused():
 
 
 def test_which_sections_name_a_backbone_of_the_table():
-    assert [own_backbone(name).name for name in BACKBONES] == ["slim_resnet", "resnet"]
+    assert [own_backbone(name).name for name in BACKBONES] == ["slim_resnet", "resnet", "vgg16"]
     assert own_backbone({"name": "ResNet50"}) is None
     assert own_backbone({"path": "x.keras"}) is None
 

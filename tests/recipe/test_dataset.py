@@ -62,7 +62,7 @@ def test_resume_refuses_a_split_file_that_has_changed(without_val, tmp_path, cap
     (tmp_path / "splits.csv").write_text(given.read_text().replace("11,test", "11,train"))
     run = runs.copy(without_val, tmp_path / "run", **{str(given): str(tmp_path / "splits.csv")})
     assert runs.train("--resume", run) == 2
-    assert "1 samples are in another split: 11" in capsys.readouterr().err
+    assert "1 sample is in another split: 11" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_threshold_is_said_to_be_chosen_on_validation_and_marked(report, page):
     assert marks.count("left:80.0%") == 2
     point = {**report.summary["operating_point"], "chosen_on": None, "threshold": 0.5}
     alone = Page(render(replace(report, summary={"operating_point": point}))).text("threshold")
-    assert "a score of 0.500 , not chosen, for want of a validation split." in alone
+    assert "a score of 0.500 , since validation chose none." in alone
     assert "Test had no say" not in alone
 
 

@@ -117,9 +117,9 @@ def test_other_data_is_refused_with_the_difference(run, whole, tmp_path, capsys)
     for argv in (["--resume", run], ["export", run], ["predict", run, "--out", tmp_path / "p"]):
         said = refused(capsys, *argv, "--data", other)
         assert "The data set is not the one this run was trained on" in said
-        assert "1 samples are gone: x3" in said
-        assert "1 samples are new: x90" in said
-        assert "1 samples are changed: x5" in said
+        assert "1 sample is gone: x3" in said
+        assert "1 sample is new: x90" in said
+        assert "1 sample is changed: x5" in said
     said = refused(capsys, "predict", run, other, "--data", other, "--out", tmp_path / "p")
     assert "--data says where the run's own data lies, and INPUT" in said
 

@@ -6,7 +6,13 @@ import json
 import sys
 from collections.abc import Sequence
 
-from tfvision.cli import child_commands, data_commands, run_commands, study_commands
+from tfvision.cli import (
+    child_commands,
+    data_commands,
+    fitted_commands,
+    run_commands,
+    study_commands,
+)
 from tfvision.cli.shared import add_output, guarded, import_tensorflow, parsed
 
 
@@ -34,6 +40,7 @@ def _main_parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
     add_output(doctor)
     study_commands.add_to(commands)
+    fitted_commands.add_to(commands)
     return parser
 
 

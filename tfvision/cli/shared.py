@@ -48,6 +48,18 @@ def add_moved_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def moved(folder: Path, data: Path | None) -> None:
+    """What `--data` says of folds: their configs take the place where their data lies now.
+
+    Raises:
+        InputError: Nothing is there, or other data.
+    """
+    if (place := existing(data, "--data")) is not None:
+        from tfvision.studies.folds.folder import move_data
+
+        move_data(folder, place)
+
+
 def existing(path: Path | None, flag: str = "") -> Path | None:
     """A path that a flag names, or None.
 

@@ -1,4 +1,4 @@
-"""Commands that train or read many runs: one pair a command, as in `run_commands`."""
+"""Commands that train, compare or join many runs: one pair a command, as in `run_commands`."""
 
 import argparse
 from pathlib import Path
@@ -10,6 +10,7 @@ from tfvision.cli.shared import (
     add_overrides,
     existing,
     import_tensorflow,
+    moved,
 )
 
 
@@ -30,20 +31,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "ensemble", help="combine several runs, or the runs of folds, into one"
     )
     _add_ensemble(ensemble)
-    pseudo = commands.add_parser("pseudo", help="pseudo-labels by the runs of folds, if they help")
-    _add_pseudo(pseudo)
-    postprocess = commands.add_parser(
-        "postprocess", help="fit post-processing out of fold, if it helps"
-    )
-    _add_postprocess(postprocess)
-    add_output(postprocess)
-    aggregate = commands.add_parser(
-        "aggregate", help="choose the rule that joins an image's pieces"
-    )
-    _add_aggregate(aggregate)
-    calibrate = commands.add_parser("calibrate", help="temperature scaling of probabilities")
-    _add_calibrate(calibrate)
-    for parser in (ensemble, ladder, search, aggregate, calibrate, pseudo):
+    for parser in (ensemble, ladder, search):
         add_common(parser)
 
 
@@ -145,6 +133,7 @@ def _add_ensemble(parser: argparse.ArgumentParser) -> None:
         "used only where they surely gain (default: mean)",
     )
     parser.add_argument("--member-weights", metavar="2,1", help="with mean: one for each RUN")
+    add_moved_data(parser)
     parser.set_defaults(run=_ensemble)
 
 
@@ -153,6 +142,7 @@ def _ensemble(arguments):
     from tfvision.errors import InputError
     from tfvision.runs.request import EnsembleRequest
     from tfvision.studies.ensemble.members import check_request, read_given
+    from tfvision.studies.folds.folder import is_folds
 
     parse_device(arguments.device)
     given = arguments.member_weights
@@ -162,11 +152,15 @@ def _ensemble(arguments):
         raise InputError(
             f"--member-weights takes numbers between commas, such as 2,1. Received: {given!r}."
         ) from error
+    folds = [member for member in arguments.members if is_folds(member)]
+    for folder in folds:
+        moved(folder, arguments.data)
     request = EnsembleRequest(
         arguments.members,
         arguments.out,
         weights=arguments.weights,
         member_weights=given,
+        data=existing(arguments.data, "--data"),
         device=arguments.device,
         quiet=arguments.quiet,
     )
@@ -175,94 +169,6 @@ def _ensemble(arguments):
     from tfvision.studies.ensemble import make as ensemble
 
     return ensemble.make(request)
-
-
-def _add_postprocess(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folds", metavar="FOLDS", type=Path, help="a folder of folds (train_seg.py --folds)"
-    )
-    parser.add_argument(
-        "--out",
-        metavar="FILE",
-        type=Path,
-        help="YAML of the rules that hold, and a JSON beside it (default: FOLDS/postprocess.yaml)",
-    )
-    parser.add_argument(
-        "--candidates",
-        metavar="A,B",
-        help="to try: drop_class, class_prior_offsets, class_thresholds, smallest_component, "
-        "fill_holes (default: all)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="print less")
-    parser.set_defaults(run=_postprocess)
-
-
-def _postprocess(arguments):
-
-    given = arguments.candidates
-    names = None if given is None else [name.strip() for name in given.split(",")]
-    import_tensorflow()
-    from tfvision.studies.fitted.postprocess import postprocess
-
-    return postprocess(arguments.folds, out=arguments.out, candidates=names, quiet=arguments.quiet)
-
-
-def _add_aggregate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folds", metavar="FOLDS", type=Path, help="a folder of folds (train_cls.py --folds)"
-    )
-    parser.add_argument(
-        "--out",
-        metavar="FILE",
-        type=Path,
-        help="YAML of what holds, and a JSON beside it (default: FOLDS/aggregate.yaml)",
-    )
-    parser.set_defaults(run=_aggregate)
-
-
-def _aggregate(arguments):
-    from tfvision.engine.distribute import parse_device
-    from tfvision.studies.folds.folder import read_folds
-
-    parse_device(arguments.device)
-    read_folds(arguments.folds)  # complete
-    import_tensorflow()
-    from tfvision.studies.fitted.aggregate import aggregate
-
-    return aggregate(
-        arguments.folds, out=arguments.out, device=arguments.device, quiet=arguments.quiet
-    )
-
-
-def _add_calibrate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folder",
-        metavar="FOLDS|RUN",
-        type=Path,
-        help="a folder of folds, or a run with val (train_cls.py); temperature.json goes into it",
-    )
-    add_moved_data(parser)
-    parser.set_defaults(run=_calibrate)
-
-
-def _calibrate(arguments):
-    from tfvision.engine.distribute import parse_device
-    from tfvision.engine.run_folder import RunFolder
-    from tfvision.errors import InputError
-    from tfvision.studies.folds.folder import is_folds, read_folds
-
-    parse_device(arguments.device)
-    data = existing(arguments.data, "--data")
-    if is_folds(arguments.folder):
-        read_folds(arguments.folder)  # complete
-        if data is not None:
-            raise InputError("--data is of a run; of folds: --resume FOLDS --data PATH, once.")
-    else:
-        RunFolder.existing(arguments.folder)
-    import_tensorflow()
-    from tfvision.studies.fitted.temperature import calibrate
-
-    return calibrate(arguments.folder, data=data, device=arguments.device, quiet=arguments.quiet)
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
@@ -291,48 +197,3 @@ def _search(arguments):
     study = read_search(arguments.file, data=arguments.data, overrides=arguments.overrides)
     out = arguments.out or Path("runs") / "search" / study.name
     return run_race(study, out, device=arguments.device, quiet=arguments.quiet)
-
-
-def _add_pseudo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folds", metavar="FOLDS", type=Path, help="a folder of folds (train_cls.py --folds)"
-    )
-    parser.add_argument(
-        "--unlabelled",
-        metavar="PATH",
-        type=Path,
-        help="images without labels: a folder or data set (default: those of the folds' own data)",
-    )
-    parser.add_argument(
-        "--confidence",
-        metavar="P",
-        type=float,
-        default=0.95,
-        help="threshold of the probability of a pseudo-label (default: 0.95)",
-    )
-    parser.add_argument(
-        "--out",
-        metavar="FOLDER",
-        type=Path,
-        help="default: FOLDS/pseudo; a started one continues",
-    )
-    parser.set_defaults(run=_pseudo)
-
-
-def _pseudo(arguments):
-    from tfvision.engine.distribute import parse_device
-    from tfvision.errors import InputError
-    from tfvision.studies.fitted.pseudo import pseudo
-
-    parse_device(arguments.device)
-    path = arguments.unlabelled
-    if path is not None and not path.exists():
-        raise InputError(f"--unlabelled {path}: there is no such file or folder.")
-    return pseudo(
-        arguments.folds,
-        unlabelled=path,
-        confidence=arguments.confidence,
-        out=arguments.out,
-        device=arguments.device,
-        quiet=arguments.quiet,
-    )

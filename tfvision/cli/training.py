@@ -113,7 +113,7 @@ def _train_folds(task, arguments):
     from tfvision.errors import InputError
     from tfvision.runs.request import FoldsRequest
     from tfvision.studies.folds import train as folds
-    from tfvision.studies.folds.folder import load_folds_config, move_data
+    from tfvision.studies.folds.folder import check_place, load_folds_config, move_data
 
     flags = {"device": arguments.device, "quiet": arguments.quiet}
     if arguments.lr_range:
@@ -127,6 +127,7 @@ def _train_folds(task, arguments):
         if place is not None:
             move_data(arguments.resume, place)
             config = load_folds_config(arguments.resume, task)
+        check_place(arguments.resume, config.data)
         check_names(config, facts_of(task).all_tables())
         request = FoldsRequest(config, arguments.resume, config.model.name, resume=True, **flags)
     else:

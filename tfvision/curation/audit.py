@@ -18,6 +18,7 @@ from tfvision.curation.audited import Audited
 from tfvision.data.audit.audit import worst_first
 from tfvision.data.audit.boxes_table import boxes_csv
 from tfvision.data.audit.finding import KINDS
+from tfvision.data.files.issue import grouped
 from tfvision.data.files.pixels import white_of
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import SPLITS, Source
@@ -268,7 +269,7 @@ def _page(audited: Audited, record: dict[str, Any], folder: Path) -> AuditPage:
         class_images=record["class_images"],
         labelled=record["class_samples"],
         findings=[shown(f) for f in audited.audit.findings],
-        issues=record["issues"],
+        issues=[issue.to_dict() for issue in grouped(audited.scan.issues)],
         notes=record["notes"],
         proposed=len(audited.rows),
         truth=kind.word,

@@ -13,6 +13,7 @@ from tfvision.data.sources.source import Source
 from tfvision.data.truth import truth_kind
 from tfvision.registry import Spec
 from tfvision.report.tables import percent
+from tfvision.text import counted
 
 UNBALANCED = 3.0  # times as many images of the commonest class as of the rarest
 
@@ -65,8 +66,9 @@ def balance(scan: Scan) -> list[str]:
     if images[most] < UNBALANCED * images[least]:
         return []
     return [
-        f"classes are unbalanced: {images[least]} images of {scan.class_names[least]} to "
-        f"{images[most]} of {scan.class_names[most]}; always predicting the commonest is right "
+        f"classes are unbalanced: {counted(int(images[least]), 'image')} of "
+        f"{scan.class_names[least]} to {images[most]} of {scan.class_names[most]}; always "
+        f"predicting the commonest is right "
         f"for {percent(images[most] / images.sum())}. Judge by macro_f1, and weigh the loss "
         "(class_weights)"
     ]

@@ -59,7 +59,7 @@ def summary_lines(
     lines = [record["layout"]]
     kind = truth_kind(audited.source.truth)
     for row in record["parts"]:
-        counts = f"{row['samples']:>7,} samples, {row['labelled']:,} with {kind.many}"
+        counts = f"{counted(row['samples'], 'sample'):>15}, {row['labelled']:,} with {kind.many}"
         lines.append(f"  {row['part'] or 'all':16} {row['split']:12} {counts}")
     lines += [
         f"{name}: {text}" for name, text in described(record).items() if name != "fingerprint"
@@ -77,12 +77,11 @@ def summary_lines(
         counts = [counted(scan[f"{severity}s"], severity) for severity in ("error", "warning")]
         lines.append(f"scan: {', '.join(counts)}")
         found = audited.scan
-        lines += [f"  error: {issue}" for issue in found.errors[:MAX_LINES]]
+        errors = by_kind(found.errors)
+        lines += [f"  error: {line}" for line in errors[:MAX_LINES]]
         lines += [f"  warning: {line}" for line in by_kind(found.warnings)]
-        if len(found.errors) > MAX_LINES:
-            lines.append(
-                f"  ... and {len(found.errors) - MAX_LINES} more in {folder / 'audit.json'}"
-            )
+        if len(errors) > MAX_LINES:
+            lines.append(f"  ... and {len(errors) - MAX_LINES} more in {folder / 'audit.json'}")
     numbers = ", ".join(counted(count, severity) for severity, count in record["found"].items())
     lines.append(f"findings: {numbers}" if audited.audit.findings else "findings: none")
     lines += _finding_lines(audited, folder)
@@ -96,8 +95,9 @@ def summary_lines(
     if copied:
         unread = copied["unreadable"]
         lines.append(
-            f"cleaned copy: {copied['path']}, {copied['samples']} samples; {copied['left_out']} "
-            "left out" + (f", of them {unread} that cannot be read" if unread else "")
+            f"cleaned copy: {copied['path']}, {counted(copied['samples'], 'sample')}; "
+            f"{copied['left_out']} left out"
+            + (f", of them {unread} that cannot be read" if unread else "")
         )
     return lines
 

@@ -35,6 +35,7 @@ from tfvision.engine.files import whole_folder
 from tfvision.engine.progress import Progress
 from tfvision.errors import InputError
 from tfvision.recipe.opening import open_source
+from tfvision.text import counted, verb
 
 
 def parse_fill(text: str) -> tuple[float, float, float]:
@@ -125,8 +126,9 @@ def remove_background(
     if failed:
         shown = "; ".join(f"{row['file']}: {row['reason']}" for row in failed[:3])
         raise InputError(
-            f"{len(failed)} of {summary['images']} images cannot be read or written and are not in "
-            f"the copy ({shown}{'; ...' if len(failed) > 3 else ''}). The others are there: "
+            f"{len(failed)} of {counted(summary['images'], 'image')} cannot be read or written and "
+            f"{verb(len(failed), 'is', 'are')} not in the copy "
+            f"({shown}{'; ...' if len(failed) > 3 else ''}). The others are there: "
             f"{out}. {out / REPORT} names all."
         )
     return summary
@@ -160,13 +162,16 @@ def _summary(source: Source, data: Path, done: Sequence[Done]) -> dict[str, Any]
 
 def _lines(source: Source, summary: dict, done: Sequence[Done], asked: Asked) -> list[str]:
     """The summary as lines for a terminal."""
-    lines = [f"{summary['data']}: {summary['written']} images, {summary['removed']} of them on "]
-    lines[0] += "one colour; background.csv says what became of each"
-    what = "keep their background" if asked.on_failure == "keep" else "are left out"
+    lines = [f"{summary['data']}: {counted(summary['written'], 'image')}, {summary['removed']} of "]
+    lines[0] += "them on one colour; background.csv says what became of each"
+    keep = asked.on_failure == "keep"
     for name, count in summary["doubtful"].items():
         names = [one.row["file"] for one in done if one.row["result"] == name]
         shown = ", ".join(names[:3]) + (", ..." if count > 3 else "")
-        lines.append(f"doubtful, no error: {count} images {what}, as {DOUBTS[name]} ({shown})")
+        one, many = ("keeps its", "keep their") if keep else ("is left out", "are left out")
+        what = verb(count, one, many) + " background" * keep
+        said = f"{counted(count, 'image')} {what}, as {DOUBTS[name]} ({shown})"
+        lines.append(f"doubtful, no error: {said}")
     labels = [record.label for record in source.records]
     left = {labels[i] for i, one in enumerate(done) if one.row["written"]}
     for label in sorted({label for label in labels if label is not None} - left):

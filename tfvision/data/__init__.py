@@ -20,6 +20,7 @@ SOURCES = Registry(
         "colour_masks": "tfvision.data.sources.exports.class_colours:colour_masks",
         "class_folder": "tfvision.data.sources.folders.class_folder:class_folder",
         "label_table": "tfvision.data.sources.tables.class_table:label_table",
+        "label_tables": "tfvision.data.sources.tables.class_table_parts:label_tables",
         "labelled_names": "tfvision.data.sources.folders.labelled_names:labelled_names",
         "run_length_table": "tfvision.data.sources.tables.run_length_table:run_length_table",
         "embedded_classes": "tfvision.data.sources.embedded_classes:embedded_classes",

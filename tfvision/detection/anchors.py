@@ -30,6 +30,10 @@ class AnchorGrid:
         whole: Steps from place to place as torchvision has them: the image's side over the map's,
             rounded down, which is less than the stride where a coarse map has a place that
             reaches beyond the image.
+
+    Example:
+        `AnchorGrid((8,), (((16, 16),),)).of([(2, 3)])` is one array (6, 4), whose first row is
+        `[-4, -4, 12, 12]`.
     """
 
     strides: tuple[int, ...]
@@ -38,7 +42,11 @@ class AnchorGrid:
     whole: bool = False
 
     def of(self, maps: Sequence[tuple]) -> list:
-        """Anchors of each level; NumPy where its rows and columns are numbers, else a tensor."""
+        """Anchors (rows * columns * k, 4) of each level, float32 pixels of the image.
+
+        Args:
+            maps: Rows and columns of each level; NumPy comes of numbers, a tensor of tensors.
+        """
         steps = [(stride, stride) for stride in self.strides]
         if self.whole:
             height, width = (side * self.strides[0] for side in maps[0])
@@ -73,6 +81,9 @@ def anchor_shapes(sizes: Sequence[float], ratios_hw: Sequence[float], *, whole=F
 
     Raises:
         InputError: A size or ratio that is not above 0, or none.
+
+    Example:
+        `anchor_shapes([16], [0.5, 2])` is ((11.3, 22.6), (22.6, 11.3)): the second is tall.
     """
     for word, values in (("anchor_sizes", sizes), ("ratios_hw", ratios_hw)):
         if not values or not all(isinstance(v, int | float) and 0 < v < math.inf for v in values):

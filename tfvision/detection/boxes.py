@@ -25,6 +25,9 @@ def iou(boxes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     """(..., N, 4), (..., M, 4) -> (..., N, M): intersection over union in [0, 1], of every pair.
 
     0 where a box has no area.
+
+    Example:
+        Of `[[0, 0, 2, 2]]` and `[[1, 0, 3, 2]]` it is `[[1 / 3]]`.
     """
     a, b = boxes[..., :, None, :], others[..., None, :, :]
     width = tf.minimum(a[..., 2], b[..., 2]) - tf.maximum(a[..., 0], b[..., 0])
@@ -35,7 +38,12 @@ def iou(boxes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
 
 
 def clip(boxes: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """The part of (B, ..., 4) that lies within the images of `size`."""
+    """The part of boxes (B, ..., 4) that lies within the images; one outside has no area.
+
+    Args:
+        boxes: float32 pixels.
+        size: (2,) of all images, or (B, 2) of each: height, width.
+    """
     size = tf.cast(size, tf.float32)
     bounds = tf.stack([size[..., 1], size[..., 0]] * 2, -1)
     if len(bounds.shape) == 2:  # one an image
@@ -54,6 +62,9 @@ def encode(boxes: tf.Tensor, references: tf.Tensor, weights=(1.0, 1.0, 1.0, 1.0)
 
     Ren et al. 2015, arXiv 1506.01497, equation 2: shift of the centre in sides of the reference,
     logarithm of the sides' ratio; each times its weight.
+
+    Example:
+        From `[0, 0, 8, 8]` to `[4, 4, 8, 8]` they are `[0.25, 0.25, -0.69, -0.69]`.
     """
     centre, sides = centre_and_sides(boxes)
     start, lengths = centre_and_sides(references)

@@ -36,6 +36,10 @@ def match(
         low_quality: Also matches the references that overlap a box most of all (all of those
             that do so equally), with the box that they overlap most themselves (Ren et al. 2015,
             section 3.1.2). A box that nothing overlaps matches nothing.
+
+    Example:
+        Of the references `[[0, 0, 4, 4], [9, 9, 12, 12]]` and one image with the box
+        `[0, 0, 4, 5]` of class 0 it is `[[0, BACKGROUND]]`.
     """
 
     def of_images(references, boxes, there):

@@ -38,6 +38,10 @@ def suppress(
 
     Returns:
         Boxes, scores and classes that were kept.
+
+    Example:
+        Of boxes `[0, 0, 4, 4]` of score 0.9 and `[0, 0, 4, 5]` of 0.8, both of class 0, `iou=0.5`
+        and `most=2` keep the first, then come a row of zeros, the score 0 and the class -1.
     """
     if by_class and not xla:
         kept = tf.image.combined_non_max_suppression(

@@ -41,7 +41,7 @@ def propose(
         xla: See `nms.suppress`.
 
     Returns:
-        Proposals and scores. Those of no area are left out.
+        Proposals (B, most, 4) and scores (B, most). Those of no area are left out.
     """
     boxes, scores = [], []
     for of_level, shift, place in zip(logits, deltas, anchors, strict=True):

@@ -43,6 +43,9 @@ def roi_align(
             points lie half a pixel farther down and right, and a box is at least a pixel of its
             map long: torchvision's detectors have learnt so.
         xla: Gathers points one by one, in ops that XLA compiles; several times slower without.
+
+    Returns:
+        (B, R, side, side, C) float32.
     """
     boxes = tf.stop_gradient(boxes)
     maps = [tf.cast(level, tf.float32) for level in maps]

@@ -21,8 +21,13 @@ def sample(
     Every positive is as likely as another, and so is all background. Where positives are few
     there is more background, as in Ren et al. 2015, section 3.1.3.
 
+    Args:
+        match, seed: As above.
+        number: How many rows an image.
+        positive_share: In [0, 1], of them.
+
     Returns:
-        Rows and which of them are chosen.
+        Rows and which of them are chosen, (B, number) each.
     """
     keys = tf.map_fn(
         lambda one: _whole_numbers(tf.shape(match)[1], one),

@@ -3,6 +3,9 @@
 Each is a sum over the anchors or proposals of an image, divided by the image's own
 `matched.normaliser`, so that a batch may be cut in any way. Terms of classes are on all that is
 sampled; terms of boxes on what is matched with a box, 0 where nothing is.
+
+    heads = model.training_outputs(batch)  # of a `Detector`: {"rpn": ..., "head": ...}
+    total = sum(cross_entropy()(head) + smooth_l1()(head) for head in heads.values())  # (B,)
 """
 
 import math

@@ -144,5 +144,15 @@ def coco_numbers(
     truths: Sequence[dict[str, np.ndarray]],
     num_classes: int,
 ) -> dict[str, Any]:
-    """`CocoEvaluation.numbers`: the twelve numbers of COCO by name, and AP of each class."""
+    """`CocoEvaluation.numbers`: the twelve numbers of COCO by name, and AP of each class.
+
+    Args:
+        answers: Of each image `boxes` (n, 4) `x1 y1 x2 y2` in pixels, `scores` (n,) in [0, 1],
+            `classes` (n,) in 0..K-1.
+        truths: Of each `boxes` (m, 4), `classes` (m,).
+        num_classes: K.
+
+    Example:
+        `coco_numbers(answers, truths, 2)["ap50"]`
+    """
     return CocoEvaluation(answers, truths, num_classes).numbers()

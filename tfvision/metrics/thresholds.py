@@ -33,7 +33,12 @@ class ThresholdCurve:
 def threshold_curve(
     evidence: DetectionEvidence, classes: Sequence[int] | None = None
 ) -> ThresholdCurve:
-    """The curve of all boxes of some classes together; None: of all classes."""
+    """The curve of all boxes of some classes together.
+
+    Args:
+        evidence: Of the images of one split.
+        classes: Numbers in 0..K-1; None: all.
+    """
     classes = range(evidence.num_classes) if classes is None else classes
     parts = [evidence.ranked(k, ious=(0,)) for k in classes]
     score = np.concatenate([part.score for part in parts])
@@ -57,6 +62,10 @@ def best_thresholds(evidence: DetectionEvidence) -> tuple[float, list[float]]:
 
     They are fitted: choose them on a validation set, and score others with `evidence.at`. A class
     without a right detection takes the threshold of all, which is 0.5 where nothing is right.
+
+    Example:
+        together, by_class = best_thresholds(val)
+        test.at(together).measure("f1", None).value()
     """
     together = threshold_curve(evidence).best
     together = 0.5 if np.isnan(together) else together

@@ -50,6 +50,11 @@ class Detector(keras.Model):
 
     A subclass writes `call`, `training_outputs` and `scored_boxes`, and sets `stride`.
 
+    Example:
+        model = FasterRCNN((None, None, 3), num_classes=2)
+        found = model.detections(model(images), size=(480, 640))  # images (B, 480, 640, 3)
+        found["boxes"], found["scores"], found["classes"]  # (B, 100, 4), (B, 100), (B, 100)
+
     Args:
         num_classes: K.
         settings: Of `detections`.

@@ -49,8 +49,8 @@ def RetinaNet(
     candidates: int = 1000,
     name: str = "retinanet",
 ) -> OneStageDetector:
-    """Builds a RetinaNet. The paper's has a ResNet-50, levels 3 to 7 of 256 channels, heads of
-    depth 4 without normalisation, and anchors from 4 strides on.
+    """Builds a RetinaNet. Its class term is `focal`. The paper's has a ResNet-50, levels 3 to 7
+    of 256 channels, heads of depth 4 without normalisation, and anchors from 4 strides on.
 
     Args:
         input_shape: (height, width, channels); multiples of `stride`, or None.

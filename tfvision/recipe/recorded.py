@@ -16,6 +16,7 @@ from tfvision.data.split.exclude import ExcludeList, read_exclude
 from tfvision.data.split.holdout import read_splits
 from tfvision.errors import InputError
 from tfvision.registry import Spec
+from tfvision.text import counted, verb
 
 PARTS = ("train", "val", "test")
 Splits = list[str | None]
@@ -104,7 +105,10 @@ def data_differences(known: dict[str, Any], source: Source, scan: Scan) -> list[
     ):
         if ids:
             shown = ", ".join(sorted(ids)[:10])
-            lines.append(f"{len(ids)} samples are {what}: {shown}{' ...' if len(ids) > 10 else ''}")
+            lines.append(
+                f"{counted(len(ids), 'sample')} {verb(len(ids), 'is', 'are')} {what}: "
+                f"{shown}{' ...' if len(ids) > 10 else ''}"
+            )
     return lines or ["the fingerprints differ: classes, ids or parts are others"]
 
 
@@ -176,7 +180,10 @@ def _file_differences(
         ]
         if moved:
             shown = f"{', '.join(moved[:10])}{' ...' if len(moved) > 10 else ''}"
-            lines.append(f"{len(moved)} samples are in another split: {shown}")
+            lines.append(
+                f"{counted(len(moved), 'sample')} {verb(len(moved), 'is', 'are')} in another "
+                f"split: {shown}"
+            )
     return lines
 
 

@@ -150,8 +150,9 @@ def _sentence(source: str, given: Given) -> str:
     if given.anew:
         reasons = [f"{name} ({why})" for name, why in given.anew.items()]
         said += f"; made anew: {_some(reasons)}"
-    if given.unused:
-        said += f"; not used of it: {_some(given.unused)}"
+    unused = [name for name in given.unused if name not in given.anew]
+    if unused:
+        said += f"; not used of it: {_some(unused)}"
     return said
 
 

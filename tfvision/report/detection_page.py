@@ -154,7 +154,7 @@ def _classes(report: DetectionReport) -> list[dict[str, Any]]:
 
 
 def _chosen(point: dict[str, Any]) -> str:
-    words = {"val": "chosen on validation", None: "not chosen, for want of a validation split"}
+    words = {"val": "chosen on validation", None: "since validation chose none"}
     return words.get(point.get("chosen_on"), f"chosen on {point.get('chosen_on')}")
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfvision.config.schema import RunConfig
 from tfvision.data.pipeline import Samples
+from tfvision.data.sources.source import SPLITS
 from tfvision.engine.distribute import describe, resolve_precision
 from tfvision.engine.loop_messages import cannot_make
 from tfvision.engine.step import TrainStep
@@ -155,13 +156,14 @@ def few_samples(config: RunConfig, count: int, views: int) -> list[str]:
 
 def overview(recipe: Recipe, prepared: Prepared, model, strategy) -> str:
     """What is going to be trained, on what and where, for the terminal."""
-    counts = " / ".join(str(len(prepared.indices(s))) for s in ("train", "val", "test"))
+    parts = {split: len(prepared.indices(split)) for split in SPLITS}
+    counts = ", ".join(f"{number} {split}" for split, number in parts.items() if number)
     devices = describe(strategy)
     where = ", ".join(devices["gpus"]) or f"{devices['cpus']} CPU cores (no GPU in use)"
     return (
         f"{recipe.config.model.name}: {model.count_params():,} parameters, "
         f"{recipe.num_classes} classes ({', '.join(prepared.class_names)})\n"
-        f"labelled train / val / test: {counts}  ({prepared.how})\n"
+        f"labelled: {counts}  ({prepared.how})\n"
         f"{'x'.join(map(str, prepared.size))}x{prepared.channels}, batch "
         f"{recipe.config.data.batch_size}, {counted(devices['replicas'], 'replica')} on {where}, "
         f"{resolve_precision(recipe.config.train.precision)}"

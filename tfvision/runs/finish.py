@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfvision.config.file import dump_config
+from tfvision.data.files.issue import grouped
 from tfvision.data.split.holdout import absent_classes
 from tfvision.engine.loop import Loop
 from tfvision.engine.progress import duration
@@ -25,6 +26,7 @@ from tfvision.runs.scoring import save_scored, score_splits
 from tfvision.runs.set_up import SetUp
 from tfvision.tasks.parts import Outcome
 from tfvision.tasks.scored import Scored
+from tfvision.text import counted
 
 
 def finish(
@@ -140,7 +142,7 @@ def _report(
             *_own_warnings(run, scored, summary),
             *([] if failure is None else [f"The export failed: {failure}"]),
         ],
-        "issues": prepared.scan.to_json()["issues"],
+        "issues": [issue.to_dict() for issue in grouped(prepared.scan.issues)],
         "exports": summary["exports"],
         "audit": audit_findings.to_json(prepared.audit, prepared.source.records, prepared.splits),
     }
@@ -218,7 +220,8 @@ def _own_warnings(run: SetUp, scored: dict[str, Scored], summary: dict[str, Any]
     for split, result in scored.items():
         if len(result.ids) < 30:
             lines.append(
-                f"The {split} split has {len(result.ids)} images: small differences between "
+                f"The {split} split has {counted(len(result.ids), 'image')}: small differences "
+                f"between "
                 "two runs may be chance (`python -m tfvision compare` gives intervals)."
             )
         for name in run.task.never_predicted(result, prepared.class_names):

@@ -20,6 +20,7 @@ from tfvision.runs.load import LoadedRun, load_run, open_like, own_data, weights
 from tfvision.runs.request import UseRequest
 from tfvision.runs.views_and_tiles import as_requested, fitted_files, how
 from tfvision.tasks.parts import Prediction
+from tfvision.text import counted
 
 
 def predict(request: UseRequest) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def predict(request: UseRequest) -> dict[str, Any]:
         # so that the folder tells how what is in it came about
         write_text(request.out / name, file.read_text("utf-8"))
     if not request.quiet:
-        print(f"{len(ids)} images: {written}", file=sys.stderr)
+        print(f"{counted(len(ids), 'image')}: {written}", file=sys.stderr)
     return {"images": len(ids), "file": str(written), **how(request), **notes}
 
 

@@ -129,6 +129,7 @@ class EnsembleRequest:
         out: Folder of the ensemble, new or empty.
         weights: `mean`, `fitted` or `greedy`.
         member_weights: With `mean`: one an argument, or None for equal ones.
+        data: Where the data of runs lies now; None: where it was.
         device: Value of `--device`.
         quiet: Print warnings and errors only.
     """
@@ -137,6 +138,7 @@ class EnsembleRequest:
     out: Path
     weights: str = "mean"
     member_weights: list[float] | None = None
+    data: Path | None = None
     device: str = "auto"
     quiet: bool = False
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfvision.augment import MIXERS, OPS
 from tfvision.config.schema import RunConfig
-from tfvision.data.files.issue import by_kind
+from tfvision.data.files.issue import by_kind, grouped
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.distribute import make_strategy, resolve_determinism
 from tfvision.engine.progress import Progress
@@ -89,7 +89,7 @@ def set_up(request: TrainRequest, progress: Progress) -> SetUp:
     found = [issue for issue in prepared.scan.warnings if issue.place != "splits"]
     for line in by_kind(found):
         say(f"warning: {line}")
-    warnings = [f"{i.place}: {i.problem}" for i in prepared.scan.warnings]
+    warnings = [f"{i.place}: {i.problem}" for i in grouped(prepared.scan.warnings)]
     if request.resume:
         changed = changed_surroundings(request, surroundings)
         for line in changed:

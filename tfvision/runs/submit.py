@@ -18,6 +18,7 @@ from tfvision.runs.load import load_run
 from tfvision.runs.predict import Predictions, say_notes, to_predict
 from tfvision.runs.request import UseRequest
 from tfvision.runs.views_and_tiles import as_requested, how
+from tfvision.text import counted
 
 
 def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
@@ -66,7 +67,8 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
 
     checked = write_submission(options.out, layout, images(), keys=keys, sizes=sizes)
     progress.line(
-        f"{options.out}: {checked.rows:,} rows of {len(names):,} images, {checked.num_bytes:,} "
+        f"{options.out}: {counted(checked.rows, 'row')} of {counted(len(names), 'image')}, "
+        f"{checked.num_bytes:,} "
         f"bytes, read back{'' if options.sample is None else f'; fits {options.sample}'}"
     )
     notes = say_notes(loaded, predictions.counter, quiet=request.quiet)

@@ -29,7 +29,7 @@ from tfvision.tasks.blends import AnswerBlends, Blends, Truths
 from tfvision.tasks.facts import TaskFacts
 from tfvision.tasks.parts import Prediction
 from tfvision.tasks.scored import Scored
-from tfvision.text import figure
+from tfvision.text import counted, figure
 
 
 class PredictionSide:
@@ -235,7 +235,7 @@ class PredictionSide:
         """What `evaluate` prints of it; the first line comes behind the name of the split."""
         names = [name for name in self.facts.scores if isinstance(metrics.get(name), float)]
         scores = ", ".join(f"{self.facts.scores[n].title} {figure(metrics[n])}" for n in names)
-        return [f"{metrics['num_images']} images, {scores}"]
+        return [f"{counted(metrics['num_images'], 'image')}, {scores}"]
 
     def headline(self, recipe: Recipe, metrics: dict[str, Any]) -> str:
         """The score of a split in a few words."""

@@ -126,7 +126,7 @@ def test_balance_and_pieces():
     made = source(images, labels, regions=regions)
     found = scan(made, cache=False)
     (line,) = audit_classes.balance(found)
-    assert "1 images of ring to 24 of bar" in line
+    assert "1 image of ring to 24 of bar" in line
     assert "80.0 %" in line
     said = audit_classes.record(
         made, found, {"train": range(28), "val": [28, 29]}, task="classification"

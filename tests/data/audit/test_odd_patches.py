@@ -153,3 +153,61 @@ def test_pictures_of_any_size(shape):
     flat = find_patches(np.full(shape, 7, np.uint8))
     assert all(patch.across and patch.colour[0] == 7 for patch in flat)
     assert bool(flat) == (min(shape[:2]) >= 16)
+
+
+# ---------------------------------------------------------------- noise
+
+
+@pytest.fixture(scope="module")
+def grey(photographs) -> np.ndarray:
+    """(60, 80, 80, 1) uint8: the pieces in grey."""
+    return photographs.mean(axis=3, keepdims=True).astype(np.uint8)
+
+
+def suspects(images) -> set[int]:
+    return {i for f in found(images) if f.kind == "stained_image" for i in f.suspects}
+
+
+@pytest.mark.parametrize("noise", [1.5, 3.0, 6.0])
+def test_stains_with_noise_are_named_in_grey_pictures_too(grey, noise):
+    images = grey.copy()
+    stained = {5: ("disc", 40), 19: ("bar", 128), 33: ("triangle", 215), 51: ("bar", 170)}
+    for i, (name, tone) in stained.items():
+        images[i] = covered(images[i], name, (tone,), noise, seed=i)
+    assert not suspects(grey)
+    named = suspects(images)
+    assert named <= set(stained)
+    assert len(named) >= 3
+
+
+def test_shades_and_noise_that_is_not_white_are_no_stains(grey):
+    """A patch that grows lighter, one of blurred noise, one of strong noise."""
+    images, y = grey.copy(), np.mgrid[:SIDE, :SIDE][0]
+    rng = np.random.default_rng(4)
+    white = rng.normal(0, 3, (3, SIDE, SIDE))
+    patches = [
+        100 + 1.5 * (y - 40) + white[0],
+        100 + 3 * cv2.GaussianBlur(white[1], (0, 0), 1.0),
+        100 + 4 * white[2],
+    ]
+    for i, patch in zip((5, 19, 33), patches, strict=True):
+        mixed = np.where(form("bar"), patch, images[i, ..., 0])
+        images[i, ..., 0] = np.clip(np.rint(mixed), 0, 255)
+    assert not suspects(images)
+
+
+def test_where_pictures_have_noise_themselves_it_is_no_sign(grey):
+    """Flat tones under noise, as a cheap camera in the dark gives them: any may be alone."""
+    rng = np.random.default_rng(0)
+    images = grey.copy()
+    for i in range(0, 60, 3):
+        images[i] = covered(images[i], FORMS[i % 3], (rng.uniform(20, 235),), 4.0, seed=i)
+    assert not suspects(images)
+
+
+def test_what_crosses_the_picture_is_a_stain_unless_it_runs_along_a_side(photographs):
+    images = photographs.copy()
+    images[11, :, 30:46] = images[23, 36:52] = (250, 0, 200)  # a pen stroke from side to side
+    images[23, 36:52, ::7] = (0, 0, 0)
+    images[35, -12:] = (20, 250, 20)  # a bar at the rim, as padding is
+    assert suspects(images) == {11}

@@ -197,6 +197,53 @@ def test_wrong_palettes(palette, message):
         parse_palette(palette)
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_an_animation_says_how_a_frame_is_read(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    frames = [Image.fromarray(image(i, 16, 24)) for i in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    with pytest.raises(BadSample) as caught:
+        read_image(path)
+    assert str(caught.value).endswith(
+        f"a{suffix}: holds 3 frames, one picture a file is expected. Say what is read: --set "
+        "data.source.pages=0 for the first frame alone, --set data.source.pages=each for a sample "
+        "a frame."
+    )
+    for number in (0, 2):
+        assert read_image(path, pages=number).pixels.shape == (16, 24, 3)
+    if suffix != ".webp":
+        with pytest.raises(BadSample, match=r"holds 3 frames, one mask .* its image has as"):
+            read_mask(path)
+
+
+def test_pages_of_a_mask_are_no_bands(tmp_path):
+    pages = [Image.fromarray(mask(i)) for i in range(4)]
+    pages[0].save(tmp_path / "m.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(BadSample, match="holds 4 pages, one mask a file is expected") as caught:
+        read_mask(tmp_path / "m.tif")
+    assert "pages=bands" not in str(caught.value)
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.tif", pages=1).pixels, mask(1))
+
+
+def test_the_commands_for_transparent_masks(tmp_path, monkeypatch):
+    """The object is what is opaque; or colours are classes, on a transparent background."""
+    pixels = np.zeros((6, 9, 4), np.uint8)
+    pixels[1:4, 2:7] = (255, 0, 0, 255)
+    with pytest.raises(BadSample, match="partly transparent mask") as caught:
+        read_mask(save(tmp_path / "m.png", pixels))
+    commands = [text.split('"')[0] for text in str(caught.value).split('python -c "')[1:]]
+    monkeypatch.chdir(tmp_path)
+    for number, command in enumerate(commands):
+        save(tmp_path / str(number) / "m.png", pixels)
+        exec(command.replace("FOLDER OF THE MASKS", str(number)), {})
+    expected = (pixels[..., 3] > 0).astype(int)
+    read = read_mask(tmp_path / "0" / "m.png").pixels
+    np.testing.assert_array_equal(read, 255 * expected)
+    palette = {"mask_palette": ["#000000", "#ff0000"]}
+    read = read_mask(tmp_path / "1" / "m.png", **palette).pixels
+    np.testing.assert_array_equal(read, expected)
+
+
 def test_transparent_and_jpeg_masks(tmp_path):
     pixels = np.zeros((4, 4, 4), np.uint8)
     with pytest.raises(BadSample, match="partly transparent mask"):
@@ -275,7 +322,7 @@ def test_content_decides_and_the_extension_is_noted(tmp_path):
 def test_an_animation_needs_pages(tmp_path):
     frames = [Image.fromarray(np.full((4, 4), v, np.uint8)) for v in (10, 200)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    with pytest.raises(BadSample, match=r"a.gif: holds 2 pages.*data.source.pages=each.*pages=0"):
+    with pytest.raises(BadSample, match=r"a.gif: holds 2 frames.*data.source.pages=0.*pages=each"):
         read_image(tmp_path / "a.gif")
     for number, value in enumerate((10, 200)):
         assert (read_image(tmp_path / "a.gif", pages=number).pixels == value).all()

@@ -90,7 +90,7 @@ def test_more_than_half_is_too_many(tmp_path):
     more = scan(folder(root), on_bad_sample="quarantine")
     with pytest.raises(InputError, match=r"4 of 6 samples cannot be used: more than half") as info:
         more.raise_for_errors()
-    assert "images/s0.png: is not an image" in str(info.value)
+    assert "4 times, first images/s0.png, images/s1.png, images/s2.png: is not" in str(info.value)
     assert not more.left_out
 
 
@@ -234,7 +234,7 @@ def test_a_quarantined_run_is_resumed_and_a_mended_sample_is_other_data(
         bad.write_bytes(content)
     said = capsys.readouterr().err
     assert "The data set is not the one this run was trained on" in said
-    assert "1 samples are new: a" in said
+    assert "1 sample is new: a" in said
     assert (own / "quarantine.csv").read_bytes() == listed
 
 

@@ -145,8 +145,11 @@ def test_label_beyond_the_declared_classes():
         found.raise_for_errors()
     message = str(info.value)
     assert "2 problems" in message
-    assert "row 4 of images: the mask holds [7], first at pixel (y, x) = (3, 7)" in message
-    assert "row 5 of images: the mask holds [9], first at pixel (y, x) = (0, 0)" in message
+    said = (
+        "2 times, first row 4 of images, row 5 of images: the mask holds [7], first at pixel (y, x)"
+    )
+    assert f"{said} = (3, 7)" in message
+    assert found.errors[1].problem.startswith("the mask holds [9], first at pixel (y, x) = (0, 0)")
     assert "expected: [0, 1, 2] or 255 (no label)" in message
     masks[4, 3, 7] = masks[5, 0, 0] = 255
     assert not scan(source_of(masks), class_names=["a", "b", "c"]).errors
@@ -204,7 +207,7 @@ def test_masks_that_teach_nothing():
     partly = masks.copy()
     partly[1] = 255
     found = scan(source_of(partly))
-    assert "row 1 of images: no pixel has a label (1 such masks)" in texts(found.warnings)
+    assert "row 1 of images: no pixel has a label (1 such mask)" in texts(found.warnings)
     mostly = masks.copy()
     mostly[:4] = 0
     assert "4 of 6 masks hold nothing but 'class 0'" in texts(scan(source_of(mostly)).warnings)
@@ -216,6 +219,29 @@ def test_class_in_no_mask():
     found = scan(source_of(arrays()[1]), class_names=["a", "b", "c", "d"])
     assert not found.errors
     assert "the class 'd' (3) stands in no mask" in texts(found.warnings)
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_class_that_the_given_training_part_lacks(tmp_path, missing):
+    """By folders, and by a column of a table."""
+    rows = ["image,mask,split"]
+    for part, first in (("train", 0), ("val", 10), ("test", 20)):
+        pairs(tmp_path / part, 3, first=first)
+        for file in (tmp_path / part / "masks").iterdir():
+            drawn = np.asarray(Image.open(file)).copy()
+            if part != "val":
+                drawn[drawn == missing] = 0
+            save(file, drawn)
+            rows.append(f"{part}/images/{file.name},{part}/masks/{file.name},{part}")
+    (tmp_path / "all.csv").write_text("\n".join(rows))
+    for source in (folder(tmp_path), manifest(tmp_path / "all.csv")):
+        found = scan(source)
+        assert not found.errors
+        said = (
+            f"the class 'class {missing}' ({missing}) stands in masks of val, and in none of train"
+        )
+        assert said in texts(found.warnings)
+        assert "--set data.splits=FILE.csv" in texts(found.warnings)
 
 
 # ---------------------------------------------------------------- faults of samples
@@ -237,7 +263,8 @@ def test_all_problems_are_reported_together(tmp_path):
     assert "images/s0.png: is not an image that can be read: it starts with '<html>'" in message
     assert "images/s1.png: the image has 8 x 12 pixels, its mask 8 x 11" in message
     assert "images/s2.png: the image has 8 x 12 pixels, its mask 12 x 8" in message
-    assert "check its EXIF orientation" in message.split("s2.png")[1].split("\n")[0]
+    line = message.split("s2.png")[1].split("\n")[0]
+    assert "The mask lies on its side, and no EXIF orientation says so" in line
     assert "masks/s3.png: is empty (0 bytes)" in message
     assert "images/s4.png: has no mask" in message
     assert message.endswith("The full list: runs/a/issues.json")
@@ -247,6 +274,44 @@ def test_all_problems_are_reported_together(tmp_path):
     assert content["errors"] == 5
     assert {issue["id"] for issue in content["issues"]} >= {"s0", "s1", "s2", "s3", "s4"}
     assert set(content["issues"][0]) == {"severity", "id", "place", "problem", "advice"}
+
+
+@pytest.mark.parametrize("turned", ["images", "masks"])
+def test_exif_is_to_be_ignored_where_one_of_the_two_alone_was_turned(tmp_path, turned):
+    pairs(tmp_path, 3)
+    block = Image.Exif()
+    block[0x0112] = 6
+    path = tmp_path / turned / "s1.png"
+    Image.open(path).save(path, exif=block)
+    (error,) = scan(folder(tmp_path)).errors
+    which, other = ("image", "mask") if turned == "images" else ("mask", "image")
+    said = f"The {which} was turned by its EXIF orientation, the {other} has none."
+    assert said in error.advice
+    assert "--set data.source.exif=ignore" in error.advice
+    assert not scan(folder(tmp_path, exif="ignore")).errors
+
+
+def test_a_mask_on_its_side_is_turned_by_the_command(tmp_path, monkeypatch):
+    """Transposed without EXIF, and where both have it: to ignore it would not help."""
+    pairs(tmp_path, 3)
+    path = tmp_path / "masks" / "s1.png"
+    save(path, np.ascontiguousarray(mask(1).T))
+    block = Image.Exif()
+    block[0x0112] = 6
+    for name in ("images", "masks"):
+        file = tmp_path / name / "s2.png"
+        pixels = np.asarray(Image.open(file))
+        pixels = pixels if name == "images" else np.ascontiguousarray(pixels.swapaxes(0, 1))
+        save(file, pixels, exif=block)
+    errors = scan(folder(tmp_path)).errors
+    assert [error.id for error in errors] == ["s1", "s2"]
+    assert all("exif=ignore" not in error.advice for error in errors)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "turn").mkdir()
+    path.rename(tmp_path / "turn" / "s1.png")
+    command = errors[0].advice.split('python -c "')[1].split('"')[0]
+    exec(command.replace("FOLDER OF THE MASKS", "turn"), {})
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "turn" / "s1.png")), mask(1))
 
 
 def test_a_readers_bug_still_names_the_file(monkeypatch):
@@ -281,7 +346,7 @@ def test_exif_is_counted(tmp_path):
         Image.open(tmp_path / name / "s1.png").save(tmp_path / name / "s1.png", exif=block)
     found = scan(folder(tmp_path))
     assert not found.issues
-    assert "1 images carry an EXIF orientation: applied" in found.notes
+    assert "1 image carries an EXIF orientation: applied" in found.notes
 
 
 def test_16_bit_images_that_stay_dark(tmp_path):
@@ -330,7 +395,7 @@ def test_same_image_in_an_unlabelled_test_set_is_a_warning(tmp_path):
     found = scan(folder(tmp_path))
     assert not found.errors
     assert (
-        "images/s1.png: 1 images with labels recur in the test set without labels (first: test/t"
+        "images/s1.png: 1 image with labels recurs in the test set without labels (first: test/t"
         in texts(found.warnings)
     )
 

@@ -186,7 +186,7 @@ def test_written_splits_read_back(tmp_path):
     assert (tmp_path / "s.csv").read_text().splitlines()[:2] == ["id,split", "a,train"]
     notes = []
     assert read_splits(tmp_path / "s.csv", records, notes=notes) == splits
-    assert notes == ["s.csv: 1 samples with masks are left out (0 are not listed)"]
+    assert notes == ["s.csv: 1 sample with masks is left out (0 are not listed)"]
 
 
 def test_same_ids_in_labelled_parts_need_the_part(tmp_path):
@@ -202,7 +202,7 @@ def test_unlisted_samples_are_left_out(tmp_path):
     (tmp_path / "s.csv").write_text("id;split\na;train\nb;\n")
     notes = []
     assert read_splits(tmp_path / "s.csv", records_of("abc"), notes=notes) == ["train", None, None]
-    assert notes == ["s.csv: 2 samples with masks are left out (1 are not listed)"]
+    assert notes == ["s.csv: 2 samples with masks are left out (1 is not listed)"]
 
 
 def test_written_folds_read_back_for_what_is_assigned(tmp_path):
@@ -306,7 +306,7 @@ def test_near_duplicates_of_given_samples_stand_beside_them():
 def test_near_duplicates_of_everything_leave_nothing_to_share_out():
     found, records = random_data(0, count=20)
     near = Near([(0, i) for i in range(1, 20)], [range(20)])
-    with pytest.raises(InputError, match=r"1 independent ones, near-duplicates aside.*: ignore"):
+    with pytest.raises(InputError, match=r"1 independent one, near-duplicates aside.*: ignore"):
         holdout(found, records, seed=0, near=near)
     still = Near([(i, j) for j in range(20) for i in range(j)], [range(20)], [range(20)])
     with pytest.raises(InputError, match="cannot be shared out to 3 splits"):

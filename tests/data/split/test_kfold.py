@@ -131,7 +131,7 @@ def test_fewer_groups_than_folds():
     assert sorted(Counter(kfold(found, records, folds=3, seed=0)).values()) == [4, 4, 4]
     found, records = random_data(count=12)
     near = Near([(i, i + 1) for i in range(11)], [range(12)])
-    with pytest.raises(InputError, match=r"1 independent ones, .* data\.near_duplicates: ignore"):
+    with pytest.raises(InputError, match=r"1 independent one, .* data\.near_duplicates: ignore"):
         kfold(found, records, folds=4, seed=0, near=near)
 
 

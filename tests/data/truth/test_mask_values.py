@@ -395,6 +395,137 @@ def test_classes_of_which_every_mask_has_all_are_no_numbers_of_objects():
     assert reading(found(masks)) == "0 to 6 are the classes of these numbers"
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_numbers_of_objects_with_gaps_are_told_a_threshold(tmp_path, dtype):
+    """Numbers of a tracking, say: they come again, and not in turn."""
+    given = np.array(
+        [0, 7, 30, 100, 200] if dtype == np.uint8 else [0, 7, 1200, 30000, 30001], dtype
+    )
+    masks = [given[numbered(i, 4)] for i in range(5)]
+    text = "\n".join(map(str, scan(folder(in_files(tmp_path, masks))).errors))
+    assert f"--set data.source.mask_values=[{','.join(map(str, given))}]" in text
+    assert "or numbers of objects, --set data.source.threshold=1." in text
+    assert reading(scan(folder(tmp_path, threshold=1))) == "0 background, 1 object"
+
+
+def test_numbers_of_objects_that_go_on_though_they_are_few():
+    first, masks = 1, []
+    for i, count in enumerate([1, 2, 1, 3, 2]):
+        masks.append(numbered(i, count, first))
+        first += count
+    assert "the masks number their objects" in error(masks)
+
+
+def apart(seed: int, kinds: int, *, in_turn: bool, order=None) -> np.ndarray:
+    """(64, 80) uint8: one to `kinds` discs that do not touch. In turn: numbered 1, 2, ...; else
+    each class but the first is there or not."""
+    rng, mask, placed = np.random.default_rng([seed, kinds]), np.zeros((64, 80), np.uint8), []
+    y, x = np.mgrid[:64, :80]
+    while len(placed) < kinds:
+        radius = int(rng.integers(4, 9))
+        row, column = rng.integers(radius, 64 - radius), rng.integers(radius, 80 - radius)
+        if all((row - r) ** 2 + (column - c) ** 2 > (radius + q + 3) ** 2 for r, c, q in placed):
+            placed.append((row, column, radius))
+    numbers = [n for n in range(1, kinds + 1) if n == 1 or rng.random() < 0.6]
+    if in_turn:
+        numbers = list(range(1, int(rng.integers(1, kinds + 1)) + 1))
+    chosen = sorted(placed[: len(numbers)], key=order) if order else placed
+    for number, (row, column, radius) in zip(numbers, chosen, strict=False):
+        mask[(y - row) ** 2 + (x - column) ** 2 <= radius**2] = number
+    return mask
+
+
+@pytest.mark.parametrize("kinds", [2, 3])
+@pytest.mark.parametrize("order", [None, lambda disc: disc[0] - disc[2], lambda disc: -disc[2]])
+def test_numbers_of_objects_up_to_two_or_three(kinds, order):
+    """Numbered as they were drawn, from the top on, or from the largest on."""
+    masks = [apart(i, kinds, in_turn=True, order=order) for i in range(24)]
+    text = error(masks)
+    assert f"the masks may number their objects (1 to {kinds})" in text
+    assert "neither in size nor in place nor in colour" in text
+    assert "--set data.source.threshold=1." in text
+    listed = found(masks, mask_values=list(range(kinds + 1)))
+    assert listed.num_classes == kinds + 1
+    assert not listed.errors
+    assert not found(masks, class_names=list("abcd"[: kinds + 1])).errors
+    assert not found(masks, settled=True).errors
+
+
+@pytest.mark.parametrize("told_by", ["colour", "size", "place", "absence", "nesting"])
+def test_classes_of_which_some_are_absent_are_no_numbers_of_objects(told_by):
+    masks, images = [], []
+    for i in range(24):
+        mask = apart(i, 2, in_turn=True)
+        if told_by == "absence":
+            mask = apart(i, 3, in_turn=False)
+            mask[mask == 1] = 0 if i % 5 == 0 else 1
+        if told_by == "size" and 2 in mask:
+            y, x = np.argwhere(mask == 2).mean(axis=0).astype(int)
+            mask[mask == 2] = 0
+            mask[y - 2 : y + 3, x - 2 : x + 3] = 2
+        if told_by == "place":
+            mask = np.concatenate([np.where(mask == 1, 1, 0), np.where(mask == 2, 2, 0)], axis=1)
+        if told_by == "nesting":
+            y, x = np.argwhere(mask == 1).mean(axis=0).astype(int)
+            mask[mask == 2] = 0
+            mask[y - 2 : y + 3, x - 2 : x + 3] = 2 if i % 2 else 1
+        pixels = image(i, *mask.shape)
+        if told_by == "colour":
+            pixels[mask == 1] = (200, 30, 30)
+            pixels[mask == 2] = (30, 40, 190)
+        masks.append(mask.astype(np.uint8))
+        images.append(pixels)
+    source = ArraySource({"": {"images": np.stack(images), "masks": np.stack(masks)}})
+    assert reading(scan(source)).endswith("are the classes of these numbers")
+
+
+# ---------------------------------------------------------------- seams of few values
+
+
+@pytest.mark.parametrize("method", [Image.BILINEAR, Image.BICUBIC])
+@pytest.mark.parametrize(("values", "factor"), [((0, 2), 0.5), ((0, 4), 1.5), ((0, 3), 0.7)])
+def test_a_seam_of_few_values_is_no_class(method, values, factor):
+    """0 and 2 made smaller with interpolation: 1 stands on the rim, and would be a class."""
+    masks = [np.uint8(values)[blobs(i, 2, (96, 120), 3)] for i in range(6)]
+    size = (round(120 * factor), round(96 * factor))
+    text = error([np.asarray(Image.fromarray(mask).resize(size, method)) for mask in masks])
+    assert "one pixel wide, between a lower and a higher value: a grey seam" in text
+    assert f"type --set data.source.threshold={-(-sum(values) // 2)}:" in text
+    assert "If all are classes, list them: --set data.source.mask_values=[0,1," in text
+
+
+def test_a_seam_of_few_values_between_several_classes():
+    drawn = [np.uint8([0, 1, 2])[blobs(i, 3, (96, 120), 1)] for i in range(6)]
+    text = error(
+        [np.asarray(Image.fromarray(mask).resize((60, 48), Image.BILINEAR)) for mask in drawn]
+    )
+    assert "of which [1] stands mostly along borders" in text
+    assert "threshold" not in text
+    assert "nearest neighbour" in text
+
+
+def test_a_binary_mask_with_three_grey_levels_on_its_rim():
+    masks = [blobs(i, 2, (96, 120), 3) * np.uint8(255) for i in range(6)]
+    grown = [np.asarray(Image.fromarray(mask).resize((60, 48), Image.BOX)) for mask in masks]
+    text = error(
+        [np.uint8([0, 64, 128, 191, 255])[np.rint(mask / 63.75).astype(int)] for mask in grown]
+    )
+    assert "of which [64, 128, 191] stand mostly along borders" in text
+    assert "threshold=128: values from there on are the object" in text
+
+
+def test_classes_that_lie_around_each_other_are_no_seam():
+    """Rings several pixels wide; steps of one quantity; a skin that is often one pixel thin."""
+    y, x = np.mgrid[:64, :80]
+    distance = [np.hypot(y - 30 - i, x - 35 - i) for i in range(5)]
+    rings = [np.uint8(d < 22) + np.uint8(d < 12) for d in distance]
+    steps = [np.uint8(d // 9 % 4) for d in distance]
+    thick = 1 + (np.arctan2(y - 30, x - 35) > 0)
+    skin = [np.uint8(d < 19 + thick) + np.uint8(d < 19) for d in distance]
+    for masks in (rings, steps, skin):
+        assert reading(found([mask.astype(np.uint8) for mask in masks])).endswith("these numbers")
+
+
 # ---------------------------------------------------------------- palettes and sizes
 
 

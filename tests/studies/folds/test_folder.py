@@ -83,13 +83,13 @@ def rare(tmp_path, holders, *, equal=False):
 
 @pytest.mark.parametrize(
     ("holders", "named"),
-    [([5], r"1 images that hold it \('5'\) 1"), ([4, 7], r"2 images .*\('4', '7'\) 2")],
+    [([5], r"1 image that holds it \('5'\) 1"), ([4, 7], r"2 images .*\('4', '7'\) 2")],
 )
 def test_a_fold_that_would_train_without_a_class_is_an_error(tmp_path, holders, named):
     """One image holds it, or two equal ones, which are held together."""
     source = rare(tmp_path, holders, equal=True)
     config = config_of(tmp_path, source, "data.folds=3", "data.fold=0", "data.test_fraction=0")
-    message = rf"fold \d of 3 would train without the class 'class 2': of the {named} validate in"
+    message = rf"fold \d of 3 would train without the class 'class 2': of the {named} validates? in"
     with pytest.raises(InputError, match=message + ".*They are one unit"):
         assign_samples(config)
 

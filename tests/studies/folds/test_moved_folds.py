@@ -7,10 +7,17 @@ import pytest
 
 from tests.data.make import pairs
 from tests.support import runs
+from tfvision.cli import commands, study_commands
 from tfvision.config import dump_config, load_any
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import prepare
-from tfvision.studies.folds.folder import CONFIG, move_data, open_data
+from tfvision.studies.folds.folder import (
+    CONFIG,
+    check_place,
+    load_folds_config,
+    move_data,
+    open_data,
+)
 
 
 @pytest.fixture
@@ -46,6 +53,43 @@ def test_folds_whose_data_went_away_say_what_to_type_and_take_the_new_place(fold
 
 def test_other_data_is_refused_and_nothing_is_changed(folds, tmp_path):
     before = (folds / CONFIG).read_text()
-    with pytest.raises(InputError, match=r"(?s)The data set is not the one.*1 samples are new: s8"):
+    with pytest.raises(InputError, match=r"(?s)The data set is not the one.*1 sample is new: s8"):
         move_data(folds, pairs(tmp_path / "other", 8, first=1))
     assert (folds / CONFIG).read_text() == before
+
+
+@pytest.mark.parametrize(
+    "command", ["postprocess", "aggregate", "calibrate", "pseudo", "ensemble", "--resume"]
+)
+def test_every_command_of_folds_says_and_takes_data(folds, tmp_path, command, capsys, monkeypatch):
+    """Up to where the work begins: the place is asked for, and written into the configs."""
+    monkeypatch.setattr(study_commands, "import_tensorflow", lambda: None)
+    if command == "--resume":
+        argv = [command, folds]
+        assert runs.train(*argv) == 2
+        said = capsys.readouterr().err
+        assert "is no longer at" in said
+        assert f"--resume {folds} --data PATH" in said
+        assert "does not exist" not in said
+        return
+    with pytest.raises(InputError, match="with --data PATH here"):
+        check_place(folds, load_folds_config(folds).data)
+    for module in ("cli.study_commands", "studies.folds.folder"):
+        monkeypatch.setattr(f"tfvision.{module}.read_folds", lambda folder: None, raising=False)
+    stop = "stop here"
+
+    def stopped(*args, **options):
+        raise InputError(stop)
+
+    for target in (
+        *("fitted.postprocess.postprocess", "fitted.aggregate.aggregate", "fitted.pseudo.pseudo"),
+        *("fitted.temperature.calibrate", "ensemble.members.read_given"),
+    ):
+        monkeypatch.setattr(f"tfvision.studies.{target}", stopped)
+    more = ("--out", tmp_path / "out") if command == "ensemble" else ()
+    argv = [command, folds, *more, "--quiet", "--data"]
+    assert commands.main([*map(str, argv), str(tmp_path / "new")]) == 2
+    assert stop in capsys.readouterr().err
+    assert load_folds_config(folds).data.source.kwargs["path"] == str(tmp_path / "new")
+    assert commands.main([*map(str, argv), str(tmp_path / "nowhere")]) == 2
+    assert "there is no such file or folder" in capsys.readouterr().err

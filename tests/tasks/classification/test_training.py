@@ -209,7 +209,7 @@ def test_evaluate_scores_a_table_of_labels(named, folders, tmp_path, capsys):
     kept = tmp_path / "kept"
     assert runs.use("evaluate", copy, "--labels", folders / "truth.csv", "--out", kept) == 0
     told = capsys.readouterr()
-    assert "1 of 6 samples are not listed" in told.err
+    assert "1 of 6 samples is not listed" in told.err
     (entry,) = json.loads((copy / "evaluation.json").read_text())
     assert entry["metrics"]["labels"]["num_images"] == 5
     assert entry["metrics"]["labels"]["accuracy"] == pytest.approx(right)

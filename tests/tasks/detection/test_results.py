@@ -54,7 +54,7 @@ def test_without_validation_the_threshold_is_a_half_and_nobody_chose_it():
     assert (point["threshold"], point["by_class"], point["chosen_on"]) == (0.5, [0.5, 0.5], None)
     lines = results.insight_lines({"operating_point": point, "errors": {}})
     assert lines == [
-        "from a score of 0.500 on (no validation to choose it): test precision 0.0000, recall "
+        "from a score of 0.500 on (validation chose none): test precision 0.0000, recall "
         "0.0000, F1 0.0000"
     ]
 

@@ -159,7 +159,7 @@ def _one_less(content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_other_pixel, "1 samples are changed: 0"),
+        (_other_pixel, "1 sample is changed: 0"),
         (_one_less, "counts.train: 10 -> 9"),
     ],
 )

@@ -20,7 +20,7 @@ LARGER, LARGE = 0.5, 0.02  # of its area, or of the picture, that theirs must ha
 MOST = 0.6  # of the picture that a stain covers
 CLIPPED = 2  # grey levels of black or white, that under- or overexposed places have too
 CLIPPED_SHARE = 0.04  # of the picture, that a patch of these must have
-USUAL = 0.04  # of the pictures; where so many have noisy patches, these are no sign
+USUAL = 0.15  # of the pictures; where so many have noise that fills no odd patch, it is no sign
 MANY = 0.35  # of the pictures; where so many have odd patches, these are no sign
 PICTURES = 500  # compared at a time
 
@@ -45,7 +45,7 @@ class Kind:
 
 KINDS = {
     False: Kind(0.02, 12.0, 4, (0.03, 2), "one flat colour"),
-    True: Kind(0.02, 24.0, 10, (0.03, 2), "one colour but for noise"),
+    True: Kind(0.02, 10.0, 10, (0.03, 2), "one colour but for noise"),
 }
 
 
@@ -105,21 +105,17 @@ def odd_patches(facts: Sequence[Facts | None]) -> dict[int, Odd]:
         if fact is not None:
             first.setdefault(numbers[fact.image_sha256], fact.sketch.patches)
     rows = [(number, patch) for number, found in first.items() for patch in found]
-    coloured = any(len(set(patch.colour)) > 1 for _, patch in rows)
     odd: dict[int, Odd] = {}
     for noisy, kind in KINDS.items():
-        stand_out = [(n, p) for n, p in rows if p.noisy == noisy and _stands_out(p, kind)]
-        # A flat patch is unlike a noisy one; a noisy one is nothing odd where a flat one is not.
-        others = [(n, p) for n, p in rows if noisy or not p.noisy]
+        others = [(n, p) for n, p in rows if p.noisy == noisy]
+        stand_out = [(n, p) for n, p in others if _stands_out(p, kind)]
+        usual = {n for n, _ in others} - {n for n, _ in stand_out}
+        if noisy and len(usual) > USUAL * total:
+            continue
         least = max(kind.others[1], round(kind.others[0] * total))
         like = _like(stand_out, others, kind.alike, least).tolist()
         pairs = [(n, p, m) for (n, p), m in zip(stand_out, like, strict=True) if m < least]
-        # Of grey levels there are few, and what is photographed has many: not one may be alike.
-        alone = [(n, p, m) for n, p, m in pairs if coloured or not noisy or m == 0]
-        usual = {n for n, _ in stand_out} - {n for n, *_ in pairs}
-        if noisy and len(usual) > USUAL * total:
-            continue
-        for number, patch, count in alone:
+        for number, patch, count in pairs:
             known = odd.get(number)
             if known is None or patch.share > known.patch.share:
                 odd[number] = Odd(patch, count, total - 1)
@@ -133,7 +129,11 @@ def _stands_out(patch: Patch, kind: Kind) -> bool:
     low, high = min(patch.colour), max(patch.colour)
     clipped = high <= CLIPPED or low >= 255 - CLIPPED
     large = max(kind.share, CLIPPED_SHARE * clipped) <= patch.share <= MOST
-    return large and patch.contrast >= kind.contrast and not patch.across
+    return (
+        large
+        and patch.contrast >= kind.contrast
+        and (patch.white or not (patch.across or patch.noisy))
+    )
 
 
 def _like(

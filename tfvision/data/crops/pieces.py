@@ -13,6 +13,7 @@ from tfvision.data.crops.foreground import FAILURES
 from tfvision.data.crops.windows import Window, bounding_box, cut_window, window_of
 from tfvision.data.files.pixels import white_of
 from tfvision.errors import InputError
+from tfvision.text import counted
 
 AGGREGATES = ("mean", "area", "log_mean", "median", "max")
 FALLBACKS = {
@@ -144,14 +145,15 @@ class Cut:
         """Sentences for the user out of the sum of `count_pieces` over the images."""
         images = counter.get("images", 0)
         said = [
-            f"data.input `{self.name}`: {counter[name]} of {images} images {why}."
+            f"data.input `{self.name}`: {counter[name]} of {counted(images, 'image')} {why}."
             for name, why in FALLBACKS.items()
             if counter.get(name)
         ]
         if counter.get("left_out"):
             said.append(
-                f"data.input `{self.name}`: {counter['pieces']} pieces of {images} images; "
-                f"{counter['left_out']} components below min_size or beyond max_pieces are left "
+                f"data.input `{self.name}`: {counted(counter['pieces'], 'piece')} of "
+                f"{counted(images, 'image')}; {counter['left_out']} components below min_size "
+                f"or beyond max_pieces are left "
                 "out."
             )
         return said

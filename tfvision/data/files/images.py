@@ -122,7 +122,7 @@ def read_mask(
     """
     reading, place = reading or Reading(**options), place or str(path)
     data = read_bytes(Path(path), place=place)
-    opened = open_file(data, Path(path).suffix, place, reading, page=page)
+    opened = open_file(data, Path(path).suffix, place, reading, page=page, of_mask=True)
     warnings, colours = list(opened.warnings), {}
     if opened.format in ("JPEG", "MPO") and reading.threshold is None:
         warnings.append(JPEG_MASK)

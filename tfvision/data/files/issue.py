@@ -2,13 +2,19 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from tfvision.errors import InputError
 from tfvision.text import first_lines
 
-# What may differ between two issues of a kind: what is quoted or in brackets, and numbers.
-_VARYING = re.compile(r"'[^']*'|\([^()]*\)|\[[^\]]*\]|\d+(\.\d+)?")
+# What may differ between two issues of a kind: what is quoted or in brackets, names of files, and
+# numbers.
+_VARYING = re.compile(
+    r"'[^']*'|\([^()]*\)|\[[^\]]*\]|\bfile .+?\.\*|\S+\.(png|jpe?g|tiff?|bmp|gif|webp|p[gpn]m)\b"
+    r"|\d+(\.\d+)?",
+    re.IGNORECASE,
+)
+_NAMED = 3  # places of a kind that are named
 
 
 @dataclass(frozen=True)
@@ -44,21 +50,28 @@ class BadSample(InputError):
         super().__init__(f"{place}: {problem}. {advice}".strip())
 
 
-def by_kind(issues: Sequence[Issue]) -> list[str]:
-    """One line for each kind of issue: its first, how many there are, and what to do.
+def grouped(issues: Sequence[Issue]) -> list[Issue]:
+    """One issue for each kind: the first, whose place says how many there are and where.
 
     Of one kind are those whose problems and advice differ in numbers and quoted names alone.
     """
-    kinds: dict[tuple[str, str], list[Issue]] = {}
+    kinds: dict[tuple[str, ...], list[Issue]] = {}
     for issue in issues:
-        key = tuple(_VARYING.sub("*", text) for text in (issue.problem, issue.advice))
-        kinds.setdefault(key, []).append(issue)
-    return [
-        str(some[0]) if len(some) == 1 else f"{len(some)} times, first {some[0]}"
-        for some in kinds.values()
-    ]
+        texts = (_VARYING.sub("*", text) for text in (issue.problem, issue.advice))
+        kinds.setdefault((issue.severity, *texts), []).append(issue)
+    found = []
+    for alike in kinds.values():
+        places = list(dict.fromkeys(issue.place for issue in alike))[:_NAMED]
+        place = f"{len(alike)} times, first {', '.join(places)}"
+        found.append(alike[0] if len(alike) == 1 else replace(alike[0], id="", place=place))
+    return found
 
 
-def listing(issues: list[Issue], *, limit: int = 20) -> str:
-    """The first `limit` issues, one a line, and how many more there are."""
-    return "\n".join(first_lines([f"  {issue}" for issue in issues], limit))
+def by_kind(issues: Sequence[Issue]) -> list[str]:
+    """One line for each kind of issue: how many there are, the first places, and what to do."""
+    return list(map(str, grouped(issues)))
+
+
+def listing(issues: Sequence[Issue], *, limit: int = 20) -> str:
+    """The first `limit` kinds of issue, one a line, and how many more there are."""
+    return "\n".join(first_lines([f"  {line}" for line in by_kind(issues)], limit))

@@ -69,7 +69,13 @@ class Opened:
 
 
 def open_file(
-    data: bytes, suffix: str, place: str, reading: Reading, *, page: int | None = None
+    data: bytes,
+    suffix: str,
+    place: str,
+    reading: Reading,
+    *,
+    page: int | None = None,
+    of_mask: bool = False,
 ) -> Opened:
     """A file's content, upright.
 
@@ -79,6 +85,7 @@ def open_file(
         place: For messages.
         reading: How it is read; of `pages` a number or None, or any where `page` is given.
         page: Which page.
+        of_mask: Whether it is a mask, for messages.
 
     Raises:
         BadSample: Not an image, damaged, too large, several pages of which none is declared.
@@ -86,11 +93,11 @@ def open_file(
     if data.startswith(PNG_START) and (damage := png_damage(data)):
         raise BadSample(place, f"is a damaged PNG: {damage}", BROKEN)
     if data.startswith(TIFF_STARTS):
-        return _open_tiff(data, suffix, place, reading, page)
+        return _open_tiff(data, suffix, place, reading, page, of_mask)
     image, warnings = _identified(data, place), []
     _check_format("JPEG" if image.format == "MPO" else image.format, suffix, warnings)
     _check_pixels(image.height, image.width, len(image.getbands()), place, reading)
-    number = page_number(_frames(image), reading, page, place)
+    number = page_number(_frames(image), reading, page, place, of_mask=of_mask, animated=True)
     if number:
         image.seek(number)
     mode, kind = image.mode, image.format
@@ -139,14 +146,23 @@ def count_pages(data: bytes, place: str) -> int:
     return _frames(_identified(data, place))
 
 
-def page_number(pages: int, reading: Reading, page: int | None, place: str) -> int:
+def page_number(
+    pages: int,
+    reading: Reading,
+    page: int | None,
+    place: str,
+    *,
+    of_mask: bool = False,
+    animated: bool = False,
+) -> int:
     """Which page is read.
 
     Args:
         pages: How many there are.
         reading: Its `pages` counts where `page` is None.
         page: The page that is asked for.
-        place: For messages.
+        place, of_mask: For messages.
+        animated: Whether they are the frames of an animation, for messages.
 
     Raises:
         BadSample: There are several and nothing says which, or there is none of that number.
@@ -154,12 +170,16 @@ def page_number(pages: int, reading: Reading, page: int | None, place: str) -> i
     wanted = reading.pages if page is None else page
     if wanted in (None, "each", "bands"):
         if pages > 1:
+            word = "frame" if animated else "page"
+            typed = [f"pages=0 for the first {word} alone", f"pages=each for a sample a {word}"]
+            if of_mask:
+                typed[1] = f"pages=each where its image has as many, each {word} a sample"
+            elif not animated:
+                typed.append("pages=bands for the bands of one image")
             raise BadSample(
                 place,
-                f"holds {pages} pages, one picture a file is expected",
-                "Say what they are: --set data.source.pages=each for slices, each a sample (the "
-                "mask file has as many), --set data.source.pages=0 for the first page alone, --set "
-                "data.source.pages=bands for the bands of one image.",
+                f"holds {pages} {word}s, one {'mask' if of_mask else 'picture'} a file is expected",
+                f"Say what is read: {', '.join(f'--set data.source.{text}' for text in typed)}.",
             )
         return 0
     if wanted >= pages:
@@ -171,13 +191,15 @@ def page_number(pages: int, reading: Reading, page: int | None, place: str) -> i
     return wanted
 
 
-def _open_tiff(data: bytes, suffix: str, place: str, reading: Reading, page: int | None) -> Opened:
+def _open_tiff(
+    data: bytes, suffix: str, place: str, reading: Reading, page: int | None, of_mask: bool
+) -> Opened:
     from tfvision.data.files.tiff import read_header, read_page
 
     header, warnings = read_header(data, place), []
     _check_format("TIFF", suffix, warnings)
     _check_pixels(header.height, header.width, 3, place, reading)
-    number = page_number(header.pages, reading, page, place)
+    number = page_number(header.pages, reading, page, place, of_mask=of_mask)
     if header.orientation != 1 and reading.exif != "ignore":
         warnings.append(_turned(header.orientation, place, reading.exif))
     if header.directories and (header.orientation == 1 or reading.exif != "ignore"):

@@ -105,7 +105,14 @@ def _why_not(path: Path, error: OSError) -> tuple[str, str]:
     if isinstance(error, FileNotFoundError):
         if os.path.islink(path):
             return f"is a broken link to {os.readlink(path)}", "Restore the file it points to."
-        return f"no such file ({path})", "Correct the path or restore the file."
+        plain = re.sub(r"(?<!\d)0+(?=\d)", "", path.name)
+        beside = path.parent.iterdir() if path.parent.is_dir() else ()
+        same = [p.name for p in beside if re.sub(r"(?<!\d)0+(?=\d)", "", p.name) == plain]
+        advice = "Correct the path or restore the file."
+        if same:
+            advice = f"{same[0]} lies there: write the name as the file has it. Spreadsheets drop "
+            advice += "zeros before numbers; import such a column as text."
+        return f"no such file ({path})", advice
     if isinstance(error, PermissionError):
         return "permission denied", "Make the file readable (chmod u+r)."
     return f"cannot be opened ({error.strerror})", "Check the path."

@@ -187,13 +187,27 @@ def check_finite(values: np.ndarray, place: str) -> None:
         )
 
 
+_SAVE_MASK = (
+    'python -c "from PIL import Image; from pathlib import Path; [{do}.save(p) for p in '
+    "Path('FOLDER OF THE MASKS').glob('*.png')]\""
+)
+TRANSPARENT_MASK = (
+    "is a partly transparent mask: labels are numbers, or colours that are declared",
+    "Keep a copy of the masks. Then, where the object is what is opaque, type "
+    + _SAVE_MASK.format(do="Image.open(p).convert('RGBA').getchannel('A')")
+    + "; where colours say the class and what is transparent is background, "
+    + _SAVE_MASK.format(
+        do="Image.alpha_composite(Image.new('RGBA', i.size, 'black'), i).convert('RGB')"
+    ).replace("glob('*.png')]", "glob('*.png') for i in [Image.open(p).convert('RGBA')]]")
+    + ".",
+)
+
+
 def mask_array(image: Image.Image, place: str, *, threshold: float | None = None) -> np.ndarray:
     """(H, W) int32 raw values; with a threshold 1 from it on, 0 below."""
     if image.mode in ("LA", "PA", "RGBA"):
         if (np.asarray(image.getchannel("A")) != 255).any():
-            raise BadSample(
-                place, "is a partly transparent mask", "Save it as grey or palette PNG."
-            )
+            raise BadSample(place, *TRANSPARENT_MASK)
         image = image.convert({"LA": "L", "PA": "P", "RGBA": "RGB"}[image.mode])
     if image.mode == "RGB":
         return grey_of_colours(np.asarray(image), place, threshold=threshold)
@@ -210,9 +224,7 @@ def mask_of_bands(
     """The mask (H, W) int32 of bands (H, W, n) of any number type."""
     if alpha and pixels.shape[-1] > 1:
         if (pixels[..., -1] != pixels[..., -1].max()).any():
-            raise BadSample(
-                place, "is a partly transparent mask", "Save it as grey or palette PNG."
-            )
+            raise BadSample(place, *TRANSPARENT_MASK)
         pixels = pixels[..., :-1]
     if pixels.shape[-1] == 1:
         return mask_numbers(pixels[..., 0], place, threshold=threshold)

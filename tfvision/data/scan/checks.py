@@ -9,8 +9,9 @@ from tfvision.data.files.pixels import white_of
 from tfvision.data.scan.duplicates import identical
 from tfvision.data.scan.measure import Facts
 from tfvision.data.scan.result import Scan
-from tfvision.data.sources.source import Record, Source
+from tfvision.data.sources.source import SPLITS, Record, Source
 from tfvision.data.truth import truth_kind
+from tfvision.text import counted, verb
 
 
 def value_range(facts: Sequence[Facts | None]) -> dict[str, tuple[float, float]]:
@@ -73,7 +74,26 @@ def find_warnings(source: Source, facts: Sequence[Facts | None], result: Scan) -
                 issues.append(Issue("warning", record.id, record.place, text))
     if not any(result.truth_sha256) or result.errors:
         return issues + _doubles(records, result)
-    return issues + truth_kind(result.truth).warnings(result, records) + repeats(records, result)
+    issues += truth_kind(result.truth).warnings(result, records)
+    return issues + _not_in_training(records, result) + repeats(records, result)
+
+
+def _not_in_training(records: Sequence[Record], result: Scan) -> list[Issue]:
+    """Classes that the data's own training part lacks, and another of its parts has."""
+    parts = np.array([record.split if record.labelled else "" for record in records], object)
+    if "train" not in parts:
+        return []
+    kind, issues = truth_kind(result.truth), []
+    there = {part: result.class_pixels[parts == part].sum(axis=0) for part in SPLITS}
+    for number, name in enumerate(result.class_names):
+        others = [part for part in SPLITS if there[part][number]]
+        if others and "train" not in others and number != result.ignore_label:
+            problem = f"the class {name!r} ({number}) stands in {kind.many} of "
+            problem += f"{' and '.join(others)}, and in none of train, as the data is split"
+            advice = "It cannot be learnt: add samples of it to train, or give another split: "
+            advice += "--set data.splits=FILE.csv (columns id, split)."
+            issues.append(Issue("warning", "", kind.many, problem, advice=advice))
+    return issues
 
 
 def _turned_boxes(records: Sequence[Record], facts: Sequence[Facts | None]) -> list[Issue]:
@@ -96,7 +116,8 @@ def _turned_boxes(records: Sequence[Record], facts: Sequence[Facts | None]) -> l
     problem = (
         f"has the EXIF orientation {orientation}, and its box ({_sides(fact.boxes[0])}) was read "
         f"in the turned image, {fact.width} x {fact.height} pixels (width x height); so with "
-        f"{len(turned)} images of the data set. {unsure} of their boxes would fit the stored "
+        f"{counted(len(turned), 'image')} of the data set. {unsure} of their boxes would fit "
+        f"the stored "
         "pixels as well"
     )
     advice = (
@@ -142,7 +163,10 @@ def _doubles(records: Sequence[Record], result: Scan) -> list[Issue]:
     if groups:
         first, second = (records[i] for i in groups[0][:2])
         more = sum(len(group) - 1 for group in groups)
-        problem = f"the very image of {first.place} ({more} images repeat another)"
+        problem = (
+            f"the very image of {first.place} ({counted(more, 'image')} "
+            f"{verb(more, 'repeats', 'repeat')} another)"
+        )
         advice = "They stay in one split; delete repeats that are not meant."
         issues.append(Issue("warning", second.id, second.place, problem, advice=advice))
     return issues
@@ -178,7 +202,10 @@ def find_notes(facts: Sequence[Facts | None], result: Scan) -> list[str]:
         )
     turned = sum(any(w.startswith("EXIF") for w in fact.warnings) for fact in facts if fact)
     if turned:
-        notes.append(f"{turned} images carry an EXIF orientation: applied")
+        notes.append(
+            f"{counted(turned, 'image')} {verb(turned, 'carries', 'carry')} an EXIF "
+            f"orientation: applied"
+        )
     notes += _region_notes(facts)
     total = int(result.ignored_pixels.sum())
     if total and result.class_names:
@@ -194,6 +221,7 @@ def _region_notes(facts: Sequence[Facts | None]) -> list[str]:
         return []
     low, middle, high = np.quantile(shares, [0, 0.5, 1])
     return [
-        f"{len(shares)} images have a region (a mask file): {low:.1%} to {high:.1%} of the pixels, "
+        f"{counted(len(shares), 'image')} {verb(len(shares), 'has', 'have')} a region (a mask "
+        f"file): {low:.1%} to {high:.1%} of the pixels, "
         f"median {middle:.1%}"
     ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tfvision.data.files.issue import Issue
 from tfvision.data.sources.source import Record
+from tfvision.text import counted, verb
 
 
 def identical(hashes: Sequence[str]) -> list[list[int]]:
@@ -52,7 +53,8 @@ def leaks(
     if shared:
         labelled, unlabelled = (records[i].place for i in shared[0])
         problem = (
-            f"{len(shared)} images with labels recur in the test set without labels "
+            f"{counted(len(shared), 'image')} with labels "
+            f"{verb(len(shared), 'recurs', 'recur')} in the test set without labels "
             f"(first: {unlabelled})"
         )
         advice = "Their predictions are no test."

@@ -18,7 +18,7 @@ from tfvision.data.sources.source import Source
 from tfvision.data.truth import truth_kind
 from tfvision.data.truth.base import sha256_of
 
-FORMAT = 5  # of the kept facts; another number looks again
+FORMAT = 6  # of the kept facts; another number looks again
 
 
 @dataclass(frozen=True)

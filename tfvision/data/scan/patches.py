@@ -1,8 +1,9 @@
 """Regions of a picture that are one colour throughout, as a stain or a pen stroke is.
 
 Two kinds are looked for: *flat* ones, whose pixels are all equal, and *noisy* ones, which are
-constant but for noise: what is left after a mean over 3x3 pixels varies no more than white
-noise would. What is photographed varies at every scale, so it seldom has either, but for what
+constant but for white noise: means over 5x5 pixels vary no more than those of white noise would,
+in each place and over the whole region, and neighbouring pixels do not go together. What is
+photographed varies at every scale, so it seldom has either, but for what
 is over- or underexposed, or an empty background.
 """
 
@@ -19,7 +20,11 @@ WINDOW = 5  # pixels a side, over which noise is measured
 WHITE = 0.2  # variance of 3x3 means against that of the rest; white noise has about 0.1
 ROUNDING = 0.15  # variance of 3x3 means that whole grey levels may have by themselves
 NOISE = 9.0  # grey levels; more is no patch
-FEWEST = 150  # pixels looked at, from which noise is told from fine texture
+FEWEST = 80  # pixels looked at, from which noise is told from fine texture
+LOOKED_AT = 8  # regions of noise that are measured, the largest ones
+MEANS, TOGETHER = (0.55, 1.9), 0.25  # of noise that may be white, see `_whiteness`
+WHITE_MEANS, WHITE_TOGETHER = (0.7, 1.3), 0.13  # of noise that surely is
+FAINTEST, STRONGEST = 0.4, 6.4  # grey levels of it; what was rounded or made smaller has less
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,9 @@ class Patch:
     contrast: Median difference of the pixels about it from its colour, in the channel where
         it is largest: low where the patch fades out, as overexposed places do.
     row, column: Its centre, in pixels of the image.
-    across: Whether it reaches from one side of the picture to the opposite one.
+    white: Whether it is surely white noise; of a flat one False.
+    across: Whether it reaches from one side of the picture to the opposite one, and fills more than
+        half of one side, as ground, sky and padding do.
     """
 
     noisy: bool
@@ -41,6 +48,7 @@ class Patch:
     row: int
     column: int
     across: bool
+    white: bool = False
 
 
 def find_patches(image: np.ndarray) -> tuple[Patch, ...]:
@@ -106,9 +114,10 @@ def _measured(picture: np.ndarray, where: np.ndarray, *, noisy: bool, scale) -> 
         return []
     _, numbers, boxes, centres = cv2.connectedComponentsWithStats(where, connectivity=4)
     found = []
-    for number in 1 + np.argsort(-boxes[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST]:
+    most = LOOKED_AT if noisy else MOST
+    for number in 1 + np.argsort(-boxes[1:, cv2.CC_STAT_AREA], kind="stable")[:most]:
         left, top, wide, high, area = boxes[number]
-        if area < least:
+        if area < least or len(found) == MOST:
             break
         margin = reach + 3
         rows = slice(max(0, top - margin), top + high + margin)
@@ -116,6 +125,10 @@ def _measured(picture: np.ndarray, where: np.ndarray, *, noisy: bool, scale) -> 
         inside = (numbers[rows, columns] == number).astype(np.uint8)
         cut = picture[rows, columns]
         whole = _grown(inside, reach)
+        across = bool(wide >= width - 2 or high >= height - 2) and _along_a_side(numbers == number)
+        maybe, white = _whiteness(cut, whole > 0, inside > 0) if noisy else (True, False)
+        if not maybe:
+            continue
         about = (_grown(whole, 3) - _grown(whole, 1)) > 0
         colour = cut[inside > 0].mean(axis=0)
         apart = np.abs(cut[about] - colour).max(axis=1)
@@ -131,10 +144,47 @@ def _measured(picture: np.ndarray, where: np.ndarray, *, noisy: bool, scale) -> 
                 round(contrast, 1),
                 row=round(float(row * scale[0])),
                 column=round(float(column * scale[1])),
-                across=bool(wide >= width - 2 or high >= height - 2),
+                across=across,
+                white=white,
             )
         )
     return found
+
+
+def _along_a_side(region: np.ndarray) -> bool:
+    """Whether a region (h, w) fills more than half of one side, a few pixels within the picture."""
+    margin = WINDOW // 2 + 1
+    sides = (
+        *(region[margin], region[-1 - margin]),
+        *(region[:, margin], region[:, -1 - margin]),
+    )
+    return any(2 * int(side.sum()) > len(side) for side in sides)
+
+
+def _whiteness(cut: np.ndarray, whole: np.ndarray, inner: np.ndarray) -> tuple[bool, bool]:
+    """Whether pixels (h, w, C) of a region may be constant but for white noise, and surely are.
+
+    Two things tell: means over 5x5 pixels vary as those of independent pixels do (a fifth as much
+    as the pixels), and pixels side by side do not go together.
+
+    Args:
+        cut: The pixels about the region.
+        whole, inner: The region (h, w) bool, and its pixels whose window lies within it.
+    """
+    grey = cut.astype(np.float32).mean(axis=2)
+    noise = float(cut[whole].astype(np.float32).std(axis=0).max())
+    spread = float(grey[whole].std())
+    if noise < FAINTEST or spread == 0:
+        return False, False
+    means = float(cv2.blur(grey, (WINDOW, WINDOW))[inner].std()) * WINDOW / spread
+    rest = grey - grey[whole].mean()
+    sides = ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1]))
+    together = max(
+        float((rest[a] * rest[b])[whole[a] & whole[b]].mean()) / spread**2 for a, b in sides
+    )
+    maybe = MEANS[0] <= means <= MEANS[1] and together <= TOGETHER
+    white = WHITE_MEANS[0] <= means <= WHITE_MEANS[1] and together <= WHITE_TOGETHER
+    return maybe, white and noise <= STRONGEST
 
 
 def _grown(region: np.ndarray, pixels: int) -> np.ndarray:

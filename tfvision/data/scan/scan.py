@@ -62,6 +62,8 @@ def scan(
         mask_of=lambda index: source.read_raw(index).mask,
         settled=settled,
     )
+    if not settled:
+        classes.issues += kind.look_again(facts, records, classes, source.read_raw)
     source.mask_values, source.ignore_label = classes.mask_values, classes.ignore_label
     white, white_issues, white_notes = settle_white(source, facts)
     source.white = white

@@ -54,6 +54,10 @@ class LabelledFiles(FileSource):
         self._numbers = [None if r.label is None else number[r.label] for r in self.records]
         self._boxes = [None if boxes is None else boxes[i] for i in self._listed]
 
+    def box(self, index: int) -> Sequence[float] | None:
+        """The box of a sample, (4,) `x1 y1 x2 y2` in pixels, as its table has it."""
+        return self._boxes[index]
+
     def stamp(self, index: int) -> str:
         """Says the label and the box too: they stand in another file, or in no file."""
         return f"{super().stamp(index)}|{self._numbers[index]}|{self._boxes[index]}"

@@ -15,6 +15,7 @@ from tfvision.data.files.tree import is_visible
 from tfvision.data.sources.mask_reader import MaskReader
 from tfvision.data.sources.pages import Samples, each_page
 from tfvision.data.sources.source import RawSample, Record, Source
+from tfvision.text import counted
 
 DRAWN_AS_SEEN = (
     "the image is turned by its EXIF orientation, and its mask is drawn on it as it is seen; set "
@@ -138,7 +139,7 @@ class Listing:
     def notes(self) -> list[str]:
         lines = []
         if self.hidden:
-            lines.append(f"{self.hidden} hidden or system files ignored")
+            lines.append(f"{counted(self.hidden, 'hidden or system file')} ignored")
         return lines
 
 

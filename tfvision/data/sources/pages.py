@@ -6,6 +6,7 @@ from pathlib import Path
 from tfvision.data.files.images import pages_in
 from tfvision.data.files.issue import BadSample, Issue
 from tfvision.data.sources.source import Record
+from tfvision.text import counted, verb
 
 
 @dataclass
@@ -64,7 +65,8 @@ def each_page(samples: Samples) -> Samples:
             found.pages.append(page if count > 1 else None)
             found.listed.append(i)
     found.notes.append(
-        f"pages: each: {len(found.records)} samples, {stacks} of {len(samples.files)} files are "
-        "stacks; the pages of one stay in one split"
+        f"pages: each: {counted(len(found.records), 'sample')}, {stacks} of "
+        f"{counted(len(samples.files), 'file')} {verb(stacks, 'is a stack', 'are stacks')}; the "
+        f"pages of one stay in one split"
     )
     return found

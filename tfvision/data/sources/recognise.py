@@ -15,6 +15,7 @@ from pathlib import Path
 from tfvision.data import SOURCES
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.files.tree import Tree, list_tree
+from tfvision.data.sources.boxes.written import KNOWN_OF_BOXES
 from tfvision.data.sources.folders.class_folder_checks import MEANT
 from tfvision.data.sources.npz_folder import check_no_npz_folder
 from tfvision.data.sources.source import Source
@@ -39,12 +40,7 @@ KNOWN = {
         "of file names and labels, or the folder that holds it; an npz file with images and "
         "labels, x and y; a folder of images, or one image, without labels"
     ),
-    "boxes": (
-        "Known: a CSV file of boxes beside its images, a row a box; COCO JSON; Pascal VOC's XML; "
-        "YOLO's text files; exports of LabelMe, CreateML, Label Studio, VIA, VoTT, BDD100K, "
-        "Supervisely, CVAT and KITTI; the folder that holds any of these with the images; a folder "
-        "of images, or one image, without boxes"
-    ),
+    "boxes": f"{KNOWN_OF_BOXES}; a folder of images, or one image, without boxes",
 }
 
 PACKAGE = "tfvision.data.sources"
@@ -98,6 +94,7 @@ LAYOUTS = (
     Layout("npz", "masks", "npz:sees_masks", certain=True),
     Layout("npz", "label", "npz:sees_labels", certain=True),
     Layout("label_table", "label", "tables.class_table_images:sees", certain=True),
+    Layout("label_tables", "label", "tables.class_table_parts:sees", certain=True),
     Layout("class_folder", "label", "folders.class_folder:sees_regions"),
     Layout("class_folder", "label", "folders.class_folder:sees", last=True),
     Layout("box_table", "boxes", "boxes.table:sees", certain=True),

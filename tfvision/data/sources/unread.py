@@ -12,29 +12,51 @@ _FILES = "Path('.').rglob('*') if p.name.lower().endswith('{ending}')"
 _EACH = "from pathlib import Path; [{do} for p in " + _FILES + "]"
 _SAVE = "Image.fromarray({array}).save(p.with_name(p.name + '.png'))"
 _VIDEO = "for f in *{ending}; do ffmpeg -i $f -vf fps=1 ${{f%.*}}_%05d.png; done"
-_NIFTI = (
-    'pip install nibabel pillow; python -c "import nibabel, numpy as np; from PIL import Image; '
-    "from pathlib import Path; [Image.fromarray(np.rint(v[..., z]).astype('uint16')).save("
-    "f'{{p}}_{{z:03}}.png') for p in " + _FILES + " for v in "
-    '[nibabel.load(p).get_fdata()] for z in range(v.shape[2])]" (whole numbers from 0 on are kept)'
+_ABOVE_0 = "np.clip(np.rint({values} + 1024 * ({shifted})), 0, 65535).astype('uint16')"
+_SHIFTED = (
+    "; what is below -1024 becomes 0, fractions are rounded, and whole numbers from 0 on are kept "
+    "where nothing is below 0)"
 )
-_ITK = (
-    'pip install SimpleITK pillow; python -c "import SimpleITK as s, numpy as np; from PIL import '
-    "Image; from pathlib import Path; [Image.fromarray(np.rint(v[z]).astype('uint16')).save("
-    "f'{{p}}_{{z:03}}.png') for p in " + _FILES + " for v in "
-    '[s.GetArrayFromImage(s.ReadImage(str(p)))] for z in range(len(v))]" (whole numbers from 0 on '
-    "are kept)"
+_VOLUMES = (
+    'python -c "import {package}, numpy as np; from PIL import Image; from pathlib import Path; '
+    "[Image.fromarray("
+    + _ABOVE_0.format(values="{slice}", shifted="v.min() < 0")
+    + ").save(f'{{{{p}}}}_{{{{z:03}}}}.png') for p in "
+    + _FILES.replace("{ending}", "{{ending}}")
+    + ' for v in [{volume}] for z in range({count})]" (of a volume with values below 0, as CT '
+    "has, 1024 is added" + _SHIFTED
+)
+_NIFTI = "pip install nibabel pillow; " + _VOLUMES.format(
+    package="nibabel", volume="nibabel.load(p).get_fdata()", slice="v[..., z]", count="v.shape[2]"
+)
+_ITK = "pip install SimpleITK pillow; " + _VOLUMES.format(
+    package="SimpleITK as s",
+    volume="s.GetArrayFromImage(s.ReadImage(str(p))).astype(float)",
+    slice="v[z]",
+    count="len(v)",
 )
 _DICOM = (
-    'pip install pydicom pillow; python -c "import pydicom; from PIL import Image; '
-    + _EACH.format(
-        do=_SAVE.format(array="pydicom.dcmread(p).pixel_array.astype('uint16')"), ending="{ending}"
+    'pip install pydicom pillow; python -c "import pydicom, numpy as np; from PIL import Image; '
+    "from pathlib import Path; [Image.fromarray(v if v.ndim > 2 else "
+    + _ABOVE_0.format(
+        values="v * float(d.get('RescaleSlope') or 1) + float(d.get('RescaleIntercept') or 0)",
+        shifted="d.PixelRepresentation > 0 or float(d.get('RescaleIntercept') or 0) < 0",
     )
-    + '"'
+    + ").save(f'{{p}}_{{z:03}}.png') for p in "
+    + _FILES
+    + " for d in [pydicom.dcmread(p)] for z, v in enumerate(d.pixel_array if "
+    "int(d.get('NumberOfFrames') or 1) > 1 else [d.pixel_array])]\" (slope and intercept are "
+    "applied; where values may lie below 0, as in CT, 1024 is added" + _SHIFTED
 )
 _NUMPY = (
     'python -c "import numpy as np; from PIL import Image; '
-    + _EACH.format(do=_SAVE.format(array="np.load(p)"), ending="{ending}")
+    + _EACH.format(
+        do=_SAVE.format(
+            array="v.astype('uint16') if v.dtype.kind == 'i' and 0 <= v.min() <= v.max() < 65536 "
+            "else v"
+        ),
+        ending="{ending}",
+    ).replace("]", " for v in [np.load(p)]]")
     + '"'
 )
 _HEIF = (

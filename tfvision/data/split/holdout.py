@@ -13,7 +13,7 @@ from tfvision.data.split.chain_blocks import Near, leave_out
 from tfvision.data.split.stratify import make_units
 from tfvision.data.truth import truth_kind
 from tfvision.errors import InputError
-from tfvision.text import first_lines
+from tfvision.text import counted, first_lines, verb
 
 
 def holdout(
@@ -93,7 +93,8 @@ def too_few(scan: Scan, free: Sequence[int], units: int, near: Near) -> str:
     """The begin of the sentence that samples cannot be split, and why not."""
     many = truth_kind(scan.truth).many
     return (
-        f"{scan.source_name}: {len(free)} samples with {many}, {units} independent ones"
+        f"{scan.source_name}: {counted(len(free), 'sample')} with {many}, "
+        f"{counted(units, 'independent one')}"
         f"{', near-duplicates aside,' if near.pairs else ','}"
     )
 
@@ -226,7 +227,9 @@ def read_splits(
     if left_out and notes is not None:
         unlisted = len(labelled) - len(seen)
         notes.append(
-            f"{path.name}: {left_out} samples with {many} are left out ({unlisted} are not listed)"
+            f"{path.name}: {counted(left_out, 'sample')} with {many} "
+            f"{verb(left_out, 'is', 'are')} left out ({unlisted} "
+            f"{verb(unlisted, 'is', 'are')} not listed)"
         )
     return splits
 

@@ -136,6 +136,22 @@ class Truth(ABC):
                 what may be meant otherwise is not asked.
         """
 
+    def look_again(
+        self,
+        facts: Sequence[Any],
+        records: Sequence[Any],
+        classes: Classes,
+        sample_of: Callable[[int], Any],
+    ) -> list[Issue]:
+        """What images and truth together show of classes that nothing declares.
+
+        Args:
+            facts, records: As `settle` has them.
+            classes: What it found.
+            sample_of: The sample of a record, as its source reads it.
+        """
+        return []
+
     def counts(self, values: Mapping[int, int], classes: Classes) -> tuple[np.ndarray, int]:
         """(K,) int64, how often each class stands in a sample, and how much is ignored."""
         column = {value: index for index, value in enumerate(classes.raw_values())}

@@ -22,7 +22,7 @@ class Label(Truth):
     names_image, counted = True, "images"
 
     def check(self, sample: Any, place: str) -> None:
-        check_size(sample.image, sample.region, place)
+        check_size(sample.image, sample.region, place, sample.warnings)
 
     def measure(self, sample: Any) -> Measured:
         if sample.label is None:

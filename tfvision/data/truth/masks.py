@@ -14,8 +14,12 @@ from tfvision.data.truth.classes import (
     numbered_names,
     some,
 )
-from tfvision.data.truth.mask_values import MANY, MaskValues, doubt, typed
+from tfvision.data.truth.mask_doubts import doubt
+from tfvision.data.truth.mask_seams import MANY
+from tfvision.data.truth.mask_values import THRESHOLD, MaskValues, middle, typed
+from tfvision.data.truth.object_numbers import few_numbers
 from tfvision.errors import InputError
+from tfvision.text import counted, verb
 
 MASK_IS_IMAGE = (
     "the mask holds the very pixels of its image",
@@ -32,7 +36,7 @@ class Masks(Truth):
     drawn = "mask"
 
     def check(self, sample: Any, place: str) -> None:
-        check_size(sample.image, sample.mask, place)
+        check_size(sample.image, sample.mask, place, sample.warnings)
         if sample.mask is not None and _is_image(sample.mask, sample.image):
             raise BadSample(place, *MASK_IS_IMAGE)
 
@@ -89,6 +93,20 @@ class Masks(Truth):
                 classes.notes.append(_reading(classes, first))
         return classes
 
+    def look_again(
+        self,
+        facts: Sequence[Any],
+        records: Sequence[Any],
+        classes: Classes,
+        sample_of: Callable[[int], Any],
+    ) -> list[Issue]:
+        declared = classes.mask_values or classes.names != numbered_names(len(classes.names))
+        if declared or classes.issues:
+            return []
+        found = MaskValues(facts, records, lambda index: sample_of(index).mask)
+        issue = few_numbers(found, sample_of)
+        return [] if issue is None else [issue]
+
     def warnings(self, scan: Any, records: Sequence[Any]) -> list[Issue]:
         labelled = np.array([sha256 != "" for sha256 in scan.truth_sha256], bool)
         pixels, issues = scan.class_pixels[labelled], []
@@ -102,14 +120,17 @@ class Masks(Truth):
             problem = "no mask holds a labelled pixel"
             issues.append(Issue("error", "", "masks", problem, advice="Check ignore_label."))
         elif len(empty):
-            problem = f"no pixel has a label ({len(empty)} such masks)"
+            problem = f"no pixel has a label ({counted(len(empty), 'such mask')})"
             advice = "They teach nothing: take them out, or check ignore_label."
             first = records[empty[0]]
             issues.append(Issue("warning", first.id, first.place, problem, advice=advice))
         only_first = int((pixels[:, 0] > 0)[pixels[:, 1:].sum(axis=1) == 0].sum())
         if only_first * 2 > len(pixels):
             name = scan.class_names[0]
-            problem = f"{only_first} of {len(pixels)} masks hold nothing but {name!r}"
+            problem = (
+                f"{only_first} of {counted(len(pixels), 'mask')} "
+                f"{verb(only_first, 'holds', 'hold')} nothing but {name!r}"
+            )
             issues.append(
                 Issue("warning", "", "masks", problem, advice="Check that they are finished.")
             )
@@ -119,19 +140,38 @@ class Masks(Truth):
         return sample.mask
 
 
-def check_size(image: np.ndarray, drawn: np.ndarray | None, place: str) -> None:
-    """Raises a `BadSample` where a mask or a region has another size than its image."""
+def check_size(
+    image: np.ndarray, drawn: np.ndarray | None, place: str, warnings: Sequence[str] = ()
+) -> None:
+    """Raises a `BadSample` where a mask or a region has another size than its image.
+
+    Args:
+        image, drawn, place: The pixels, and what messages call the sample.
+        warnings: What was done to read it: one of the two may have been turned.
+    """
     size, drawn_size = image.shape[:2], None if drawn is None else drawn.shape
     if drawn_size is None or drawn_size == size:
         return
-    turned = " They fit when one is turned: check its EXIF orientation, or set exif: ignore (--set "
-    turned += "data.source.exif=ignore)."
+    advice = "Resize the mask by nearest neighbour."
+    if drawn_size[::-1] == size:
+        turned = [w.startswith("mask ") for w in warnings if "EXIF orientation" in w]
+        advice = (
+            "The mask lies on its side, and no EXIF orientation says so. If its rows and columns "
+            "are swapped, type (on a copy; ROTATE_90 or ROTATE_270 where it is turned) "
+            'python -c "from PIL import Image; from pathlib import Path; [Image.open(p).transpose('
+            "Image.Transpose.TRANSPOSE).save(p) for p in Path('FOLDER OF THE MASKS').iterdir()]\"."
+        )
+        if len(turned) == 1:
+            which, other = ("mask", "image") if turned[0] else ("image", "mask")
+            advice = (
+                f"The {which} was turned by its EXIF orientation, the {other} has none. They fit "
+                "as they are stored: --set data.source.exif=ignore."
+            )
     raise BadSample(
         place,
         f"the image has {size[0]} x {size[1]} pixels, its mask {drawn_size[0]} x {drawn_size[1]} "
         "(height x width)",
-        "Image and mask must have one size."
-        + (turned if drawn_size[::-1] == size else " Resize the mask by nearest neighbour."),
+        f"Image and mask must have one size. {advice}",
     )
 
 
@@ -195,9 +235,10 @@ def _declare(values: list[int]) -> str:
         )
     text = "If all are classes, list them in class order: --set data.source.mask_values="
     text += f"{typed(values)}. Else correct the masks"
-    if len(values) > 2 and values[-1] > 100:
-        middle = -(-(values[0] + values[-1]) // 2)
-        text += f", or, for one object, type --set data.source.threshold={middle}"
+    if len(values) > 2 and 100 < values[-1] < 256:
+        text += f", or, for one object, type {middle(values[0], values[-1])}"
+    if len(values) > 2 and values[0] == 0:
+        text += f", or, where what is above 0 is the object, or numbers of objects, {THRESHOLD}1"
     return f"{text}."
 
 

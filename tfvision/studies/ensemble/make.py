@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.recipe import Recipe
+from tfvision.recipe.recorded import at
 from tfvision.runs.load import VERSION, load_run, weights_sha256
 from tfvision.runs.request import EnsembleRequest
 from tfvision.runs.scoring import save_scored, score_splits
@@ -51,7 +52,7 @@ def make(request: EnsembleRequest) -> dict[str, Any]:
     ]
     predictors = [run.predictor for run in loaded]
     ensemble = task.ensemble(recipe, predictors, [entry["weight"] for entry in entries])
-    prepared, notes = prepare_unseen(members)
+    prepared, notes = prepare_unseen(members, request.data)
     found = score_splits(task, recipe, prepared, ensemble, splits=("val", "test"))
     record = {
         "version": VERSION,
@@ -62,6 +63,8 @@ def make(request: EnsembleRequest) -> dict[str, Any]:
     }
     summary = _summary(task, recipe, entries, ensemble, first=first, found=found)
     record["scores"] = {split: _beside(kept, prepared, summary, split) for split in found}
+    config = first.config.model_copy(update={"data": at(first.config.data, request.data)})
+    first = replace(first, config=config)
     _write(request.out, task, first, prepared, record=record, summary=summary, found=found)
     if not request.quiet:
         print(_text(request.out, record, summary), file=sys.stderr)

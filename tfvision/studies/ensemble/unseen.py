@@ -2,23 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
-from tfvision.recipe.recorded import PARTS
+from tfvision.recipe.recorded import PARTS, at
 from tfvision.studies.ensemble.members import Member
 
 
-def prepare_unseen(members: Sequence[Member]) -> tuple[Prepared, list[str]]:
+def prepare_unseen(
+    members: Sequence[Member], path: Path | None = None
+) -> tuple[Prepared, list[str]]:
     """The members' data; a sample is test or val only where no member has trained on it.
 
     Test is what all members have in test; val what each of them has in val or test. All else,
     near-duplicates that one of them left out among it, counts as train.
+
+    Args:
+        members: The runs.
+        path: Where the data of the first lies now; None: where it was.
     """
     first = members[0]
     try:
-        prepared = prepare(first.config.data, seed=first.config.seed, known=first.data)
+        prepared = prepare(at(first.config.data, path), seed=first.config.seed, known=first.data)
     except InputError as error:
         raise InputError(
             f"An ensemble is scored on its members' data. {first.path}: {error}"

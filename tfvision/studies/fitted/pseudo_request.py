@@ -11,7 +11,13 @@ from tfvision.engine.files import write_json
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.studies.folds.assign import Assignment, assign_samples
-from tfvision.studies.folds.folder import check_split, fold_folder, load_folds_config, read_folds
+from tfvision.studies.folds.folder import (
+    check_place,
+    check_split,
+    fold_folder,
+    load_folds_config,
+    read_folds,
+)
 from tfvision.tasks.classification.pseudo_images import Images, open_images
 from tfvision.tasks.facts import facts_of
 
@@ -61,6 +67,7 @@ def read_asked(folder: Path, unlabelled: Path | None, confidence: float, out: Pa
     """Everything that can be refused before anything is predicted."""
     record = read_folds(folder)
     config = load_folds_config(folder)
+    check_place(folder, config.data)
     if reason := facts_of(config.task).supports("pseudo"):
         raise InputError(f"{folder} holds folds of the task {config.task}; {reason}")
     least = 1 / len(record["class_names"])

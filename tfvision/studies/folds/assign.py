@@ -14,7 +14,7 @@ from tfvision.data.split.stratify import make_units
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
 from tfvision.recipe.splits import assign_folds
-from tfvision.text import some
+from tfvision.text import counted, some, verb
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,9 @@ def _check_training(assigned: Assignment, fold: int) -> None:
         )
         problems.append(
             f"fold {fold} of {len(assigned.splits)} would train without the class {name!r}: of the "
-            f"{len(held)} images that hold it ({some(names)}) {inside} validate in that "
+            f"{counted(len(held), 'image')} that hold{verb(len(held), 's', '')} it "
+            f"({some(names)}) {inside} "
+            f"{verb(len(held), 'validates', 'validate')} in that "
             f"fold{next_to}. {advice}"
         )
     if problems:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from tfvision.config import RunConfig, dump_config, load_any
+from tfvision.config.schema import DataConfig
 from tfvision.data.files.timeout import in_time
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.source import Source
@@ -130,12 +131,7 @@ def open_data(folder: Path) -> tuple[Source, dict[str, int]]:
     """
     record = read_folds(folder)
     config = load_folds_config(folder).data
-    path = config.source.kwargs.get("path")
-    if path is not None and not Path(path).exists():
-        raise DataAway(
-            f"The data of {folder} is no longer at {path}. Say once where it is now: "
-            f"{facts_of(config.task).script} --resume {folder} --data PATH."
-        )
+    check_place(folder, config)
     source = open_source(config)
     found = scan(
         source,
@@ -150,6 +146,16 @@ def open_data(folder: Path) -> tuple[Source, dict[str, int]]:
         )
     places = {name: index for index, name in names_of(source.records).items()}
     return source, {name: places[name] for name in record["samples"]["ids"]}
+
+
+def check_place(folder: Path, config: DataConfig) -> None:
+    """Raises a `DataAway` where the data of folds is no longer where their config says."""
+    path = config.source.kwargs.get("path")
+    if path is not None and not Path(path).exists():
+        raise DataAway(
+            f"The data of {folder} is no longer at {path}. Say once where it is now, with --data "
+            f"PATH here, or {facts_of(config.task).script} --resume {folder} --data PATH."
+        )
 
 
 def move_data(folder: Path, path: Path) -> None:

@@ -29,6 +29,7 @@ from tfvision.studies.folds.scores import (
 )
 from tfvision.tasks.facts import TaskFacts, facts_of
 from tfvision.tasks.segmentation import specialists
+from tfvision.text import counted
 
 LARGEST = 2**26  # numbers of a shard, about: 256 MB while it is made
 
@@ -163,7 +164,7 @@ def fill_store(
         store = Shards.create(folder, **given)
     missing = store.missing()
     if missing:
-        say(f"predicting {sum(map(len, missing))} samples out of fold: {folder}")
+        say(f"predicting {counted(sum(map(len, missing)), 'sample')} out of fold: {folder}")
     loaded: dict[int, LoadedRun] = {}
     for positions in missing:
         found: list[tuple] = []

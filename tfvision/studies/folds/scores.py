@@ -14,6 +14,7 @@ from tfvision.metrics.contract import Contract
 from tfvision.stats import bootstrap
 from tfvision.stats.evidence import Evidence
 from tfvision.tasks.facts import TaskFacts
+from tfvision.text import counted
 
 RESAMPLES, SEED, CONFIDENCE = 10_000, 0, 0.95
 
@@ -141,7 +142,8 @@ def cautions(
     else:
         lines.append(
             f"The interval says how much the pooled {interval['score']} depends on the choice of "
-            f"the {interval['units']} units (images, or what belongs together); the luck of "
+            f"the {counted(interval['units'], 'unit')} (images, or what belongs together); the "
+            f"luck of "
             "training is not in it."
         )
     return lines

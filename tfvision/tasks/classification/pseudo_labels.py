@@ -30,7 +30,7 @@ from tfvision.recipe.dataset import Prepared
 from tfvision.registry import unknown
 from tfvision.tasks.classification.pseudo_images import Images, kin_of, open_images
 from tfvision.tasks.classification.schema import ClassDataConfig
-from tfvision.text import first_lines
+from tfvision.text import counted, first_lines, verb
 
 
 def with_pseudo(config: DataConfig, prepared: Prepared) -> tuple[Prepared, Prepared]:
@@ -80,8 +80,8 @@ def with_pseudo(config: DataConfig, prepared: Prepared) -> tuple[Prepared, Prepa
 def sentence(record: dict[str, Any]) -> str:
     """What the record of `with_pseudo` says, in one line."""
     text = (
-        f"data.pseudo {record['file']}: {record['used']} images that a model labelled are trained "
-        f"on ({listed(record['class_counts'])})"
+        f"data.pseudo {record['file']}: {counted(record['used'], 'image')} that a model labelled "
+        f"{verb(record['used'], 'is', 'are')} trained on ({listed(record['class_counts'])})"
     )
     return text + (f"; left out: {listed(record['left_out'])}" if record["left_out"] else "")
 

@@ -19,7 +19,7 @@ from tfvision.tasks.classification.pseudo_labels import sentence
 from tfvision.tasks.classification.scoring import piece_scores
 from tfvision.tasks.parts import Outcome
 from tfvision.tasks.scored import Scored
-from tfvision.text import figure
+from tfvision.text import counted, figure
 
 SHOWN = 24  # mistakes in the report
 
@@ -42,8 +42,9 @@ def insight_lines(summary: dict[str, Any]) -> list[str]:
     if look is None:
         return []
     return [
-        f"attention (Grad-CAM) beside the object: {look['outside']:.0%} on {look['images']} "
-        f"{look['split']} images; the background is {look['area']:.0%} of what is seen"
+        f"attention (Grad-CAM) beside the object: {look['outside']:.0%} on "
+        f"{counted(look['images'], look['split'] + ' image')}; the background is "
+        f"{look['area']:.0%} of what is seen"
     ]
 
 

@@ -24,7 +24,7 @@ from tfvision.tasks.classification.pieces import image_probabilities
 from tfvision.tasks.classification.recipe import ClassRecipe
 from tfvision.tasks.parts import Examples, Validate
 from tfvision.tasks.scored import ScoredLabels
-from tfvision.text import figure
+from tfvision.text import counted, figure
 
 
 class ClassValidation:
@@ -169,10 +169,13 @@ def score_lines(metrics: dict[str, Any], class_names: Sequence[str]) -> list[str
     final = metrics.get("post_processed", metrics)
     rows = [(name, final["per_class"][name]) for name in class_names]
     return [
-        f"{final['num_images']} images, macro F1 {dash(final['macro_f1'])}, "
+        f"{counted(final['num_images'], 'image')}, macro F1 {dash(final['macro_f1'])}, "
         f"accuracy {dash(final['accuracy'])}; log-loss {dash(metrics['log_loss'])}, expected "
         f"calibration error {dash(metrics['ece'])}",
-        *(f"  {name:20} F1 {dash(row['f1'])}  ({row['support']} images)" for name, row in rows),
+        *(
+            f"  {name:20} F1 {dash(row['f1'])}  ({counted(row['support'], 'image')})"
+            for name, row in rows
+        ),
     ]
 
 

@@ -74,19 +74,20 @@ def operating_point(recipe: Recipe, scored: dict[str, Scored]) -> dict[str, Any]
 
     Returns:
         `threshold`; `by_class`, the same of each class alone; `chosen_on`, "val", or None where
-        there is no validation split, so that all are 0.5; `iou`; `splits` and `splits_by_class`:
-        precision, recall and F1 of each split with the one threshold and with those by class.
+        there is no validation split or nothing right on it, so that all are 0.5; `iou`; `splits`
+        and `splits_by_class`: precision, recall and F1 of each split with the one threshold and
+        with those by class.
     """
-    together, by_class = THRESHOLD, [THRESHOLD] * recipe.num_classes
+    together, by_class, chosen_on = THRESHOLD, [THRESHOLD] * recipe.num_classes, None
     if "val" in scored:
         evidence = scored["val"].evidence
-        _, by_class = best_thresholds(evidence)
         best = finite(threshold_curve(evidence, counted_classes(evidence, recipe.contract)).best)
-        together = THRESHOLD if best is None else best
+        if best is not None:
+            together, by_class, chosen_on = best, best_thresholds(evidence)[1], "val"
     return {
         "threshold": together,
         "by_class": by_class,
-        "chosen_on": "val" if "val" in scored else None,
+        "chosen_on": chosen_on,
         "iou": 0.5,
         "splits": {k: _at(recipe, s.evidence, together) for k, s in scored.items()},
         "splits_by_class": {k: _at(recipe, s.evidence, by_class) for k, s in scored.items()},
@@ -135,12 +136,13 @@ def insight_lines(summary: dict[str, Any]) -> list[str]:
         values = (f"{name} {figure(at[name], '-')}" for name in ("precision", "recall", "f1"))
         lines.append(f"{split} {', '.join(values)}".replace("f1", "F1"))
     if lines:
-        why = "the best F1 on validation" if point["chosen_on"] else "no validation to choose it"
+        why = "the best F1 on validation" if point["chosen_on"] else "validation chose none"
         lines = [f"from a score of {point['threshold']:.3f} on ({why}): {'; '.join(lines)}"]
     for split, found in list(summary["errors"].items())[-1:]:
         gains = sorted(found["gains"].items(), key=lambda item: -item[1])[:3]
-        worst = (f"{kind} {gain:+.3f} ({found['counts'][kind]})" for kind, gain in gains)
-        lines.append(f"what mending errors would add to AP50 on {split}: {', '.join(worst)}")
+        worst = [f"{kind} {gain:+.3f} ({found['counts'][kind]})" for kind, gain in gains if gain]
+        said = ", ".join(worst) or "nothing"
+        lines.append(f"what mending errors would add to AP50 on {split}: {said}")
     return lines
 
 

@@ -173,4 +173,5 @@ class Detection(Task):
         return {
             "boxes": "x1 y1 x2 y2 in pixels of the image as given; x2 and y2 exclusive",
             "rows": "in order of falling score; class -1 and score 0: no box",
+            "postprocess": "rules of the run's config are not in the files",
         }

@@ -29,7 +29,7 @@ from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
 from tfvision.tasks.parts import Examples, Validate
 from tfvision.tasks.scored import ScoredLabels
-from tfvision.text import figure
+from tfvision.text import counted, figure
 
 
 class Validation:
@@ -217,7 +217,7 @@ def score_lines(metrics: dict[str, Any], class_names: Sequence[str]) -> list[str
     dash = functools.partial(figure, missing="-")
     final = metrics.get("post_processed", metrics)
     return [
-        f"{final['num_images']} images, mean IoU {dash(final['mean_iou'])}, "
+        f"{counted(final['num_images'], 'image')}, mean IoU {dash(final['mean_iou'])}, "
         f"pixel accuracy {dash(final['pixel_accuracy'])}",
         *(
             f"  {name:20} IoU {dash(final['per_class_iou'][k])}"

@@ -35,6 +35,7 @@ from tfvision.data.sources.boxes.tools import tool_boxes
 from tfvision.data.sources.boxes.voc import voc_boxes
 from tfvision.data.sources.boxes.yolo import yolo_boxes
 from tfvision.data.sources.recognise import open_source, truth_in
+from tfvision.data.sources.tables.unlabelled import check_has_truth
 from tfvision.errors import InputError
 
 MADE = scenes(10)
@@ -261,6 +262,14 @@ def test_yolo_empty_and_missing_files_are_told_apart(tmp_path):
     assert words in said(source)
 
 
+def test_yolo_class_numbers_may_be_written_as_decimals(tmp_path):
+    yolo(tmp_path, MADE)
+    for path in (tmp_path / "labels").iterdir():
+        text = "".join(f"{line[0]}.0{line[1:]}\n" for line in path.read_text().splitlines())
+        write(path, text)
+    assert same(open_source(tmp_path, truth="boxes"), MADE)
+
+
 @pytest.mark.parametrize("every", [1, 2])
 def test_yolo_polygons_are_read_by_their_hull(tmp_path, every):
     yolo(tmp_path, MADE)
@@ -415,3 +424,14 @@ def test_two_files_of_annotations_are_both_named(tmp_path):
     with pytest.raises(InputError, match=r"as boxes \(COCO boxes in .*\) or boxes \(Pascal VOC"):
         open_source(tmp_path, truth="boxes")
     assert same(coco_boxes(tmp_path), MADE)
+
+
+def test_annotations_that_nothing_reads_are_named(tmp_path):
+    save_images(tmp_path / "images", MADE)
+    write(tmp_path / "boxes.xlsx", "a sheet")
+    source = open_source(tmp_path, truth="boxes")
+    with pytest.raises(InputError, match=r"no sample has boxes to train on.* 1 .xlsx file .*Know"):
+        check_has_truth(source)
+    write(tmp_path / "boxes.csv", "image,xmin,ymin,xmax,ymax,label")
+    with pytest.raises(InputError, match=r"boxes.csv names no image. Add rows or entries"):
+        open_source(tmp_path, truth="boxes")

@@ -235,3 +235,36 @@ def test_units_that_the_format_does_not_have_are_told(tmp_path):
     source = open_source(tmp_path / "b", truth=None)
     assert same(source, MADE)
     assert "centres in pixels" in source.layout
+
+
+def test_sizes_as_stored_beside_boxes_as_seen_yield_to_the_boxes(tmp_path):
+    """A tool that reads the header, beside a person who draws on the picture."""
+    save_turned(tmp_path / "images", MADE, 6)
+    content = coco_content(MADE)
+    for entry in content["images"][1::2]:
+        entry["height"], entry["width"] = WIDTH, HEIGHT
+    write_json(tmp_path / "annotations.json", content)
+    source = coco_boxes(tmp_path)
+    assert same(source, MADE)
+    assert "on the picture as it is seen, as they fit into these alone" in said(source)
+
+
+def test_shares_on_turned_images_are_of_the_picture_as_it_is_seen(tmp_path):
+    yolo(tmp_path, MADE)
+    save_turned(tmp_path / "images", MADE, 6)
+    source = yolo_boxes(tmp_path)
+    assert same(source, MADE)
+    assert "nothing in the files tells it: where they were drawn on the pixels" in said(source)
+
+
+def test_boxes_in_one_corner_of_all_images_are_looked_at(tmp_path):
+    csv_pixels(tmp_path / "a", at_size(MADE, HEIGHT // 2, WIDTH // 2))
+    source = open_source(tmp_path / "a", truth="boxes")
+    assert "no box reaches beyond 4" in said(source)
+    assert "data.source.annotated_size=[HEIGHT,WIDTH]; of boxes in percent [100,100]" in said(
+        source
+    )
+    small = [HEIGHT // 2, WIDTH // 2]
+    assert same(open_source(tmp_path / "a", truth="boxes", annotated_size=small), MADE)
+    csv_pixels(tmp_path / "b", at_size(MADE, 100, 100))
+    assert same(open_source(tmp_path / "b", truth="boxes", annotated_size=[100, 100]), MADE)

@@ -360,3 +360,13 @@ def test_no_table_at_all(tmp_path):
     save_images(tmp_path / "images", MADE)
     with pytest.raises(InputError, match=r"holds no CSV file with columns of boxes: file, label"):
         box_table(tmp_path)
+
+
+def test_paths_of_another_machine_are_read_by_their_ends(tmp_path):
+    root = table(
+        *(tmp_path / "data", "path,x1,y1,x2,y2,class"),
+        lambda n, b: joined(f"C:\\work\\images\\{n}", *b),
+    )
+    source = open_source(root, truth="boxes")
+    assert same(source, MADE)
+    assert "read without its first" in said(source)

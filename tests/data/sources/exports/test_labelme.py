@@ -132,7 +132,7 @@ def test_the_size_must_be_that_of_the_image(tmp_path):
     (error,) = scan(labelme(root), cache=False).errors
     assert (error.id, error.place) == ("a0", "a0.json")
     assert "says 12 x 8 pixels, the image has 8 x 12" in error.problem
-    assert "set exif: ignore" in error.advice
+    assert "--set data.source.exif=ignore" in error.advice
 
 
 def test_images_turned_by_exif_are_drawn_on_as_they_are_seen(tmp_path):

@@ -285,3 +285,21 @@ def test_parts_of_one_set_are_not_pascal_voc_twice(tmp_path):
     source = open_source(tmp_path)
     assert source.name == "folder"
     assert [record.split for record in source.records] == ["train", "val"]
+
+
+def test_names_of_vocs_folders_alone_are_images_and_masks(tmp_path):
+    """A mask that is missing, names that differ, and parts: as in folders of any other name."""
+    for name in ("a", "b", "c"):
+        save(tmp_path / "one" / "JPEGImages" / f"{name}.jpg", image(ord(name)))
+        save(tmp_path / "two" / "JPEGImages" / f"{name}.jpg", image(ord(name)))
+        save(tmp_path / "two" / "SegmentationClass" / f"{name}_x.png", mask(ord(name)))
+    for name in ("a", "b"):
+        save(tmp_path / "one" / "SegmentationClass" / f"{name}.png", mask(ord(name)))
+    for part in ("train", "val"):
+        for name in ("a", "b", "c"):
+            save(tmp_path / "three" / "JPEGImages" / part / f"{name}.jpg", image(ord(name)))
+            save(tmp_path / "three" / "SegmentationClassAug" / part / f"{name}.png", mask(9))
+    assert "c.jpg: has no mask" in "\n".join(map(str, open_source(tmp_path / "one").problems))
+    assert len(open_source(tmp_path / "two")) == 3
+    splits = [record.split for record in open_source(tmp_path / "three").records]
+    assert splits == ["train"] * 3 + ["val"] * 3

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.make import image, save
 from tfvision.data.scan.scan import scan
@@ -44,6 +45,20 @@ def test_a_folder_a_class_with_one_pixel_labels(tmp_path):
     assert not found.issues
     np.testing.assert_array_equal(found.class_pixels, [[1, 0], [1, 0], [0, 1], [0, 1]])
     np.testing.assert_array_equal(found.heights, [8] * 4)
+
+
+def test_an_animation_among_images_is_read_as_it_is_declared(tmp_path):
+    classes(tmp_path)
+    frames = [Image.fromarray(image(50 + i)) for i in range(3)]
+    frames[0].save(tmp_path / "cat" / "x.gif", save_all=True, append_images=frames[1:])
+    text = texts(scan(class_folder(tmp_path)).errors)
+    assert "cat/x.gif: holds 3 frames, one picture a file is expected" in text
+    assert "--set data.source.pages=0 for the first frame alone" in text
+    assert "mask" not in text
+    assert len(class_folder(tmp_path, pages=0)) == 5
+    source = class_folder(tmp_path, pages="each")
+    assert [record.label for record in source.records].count("cat") == 5
+    assert not scan(source).errors
 
 
 def test_parts_and_a_flat_test_part_without_labels(tmp_path):

@@ -1,10 +1,13 @@
 """Which files of a folder are images and which masks; folders that are no classes; what is left."""
 
+import sys
+import types
 import zipfile
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.make import image, save
 from tfvision.data.files.tree import list_tree
@@ -243,6 +246,44 @@ def test_folders_of_the_same_names_that_nothing_tells_apart(tmp_path):
     assert masks_of(source)["one/elm.png"] == "two/elm.png"
 
 
+def drawing(seed: int) -> np.ndarray:
+    """Black lines on white paper."""
+    paper = np.full((24, 32), 255, np.uint8)
+    paper[3 + seed, 4:28] = paper[3:20, 5 + seed] = 0
+    return paper
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "drawn"),
+    [
+        ("photo/{}.jpg", "sketch/{}.png", drawing),
+        ("raw/{}.jpg", "ink/{}.png", drawing),
+        ("train/photos/{}.jpg", "train/scribble/{}.gif", lambda seed: 255 - drawing(seed)),
+        ("real/{}.jpg", "Line Drawings/{}.png", lambda seed: labels(seed, 200)),
+    ],
+)
+def test_drawings_of_photographs_may_be_a_class(tmp_path, one, other, drawn):
+    lay(tmp_path, one, other, mask=drawn)
+    names = [path.split("/")[-2] for path in (one, other)]
+    message = rf"two ways: {names[0]}/ and {names[1]}/ hold 5 files .*name=class_folder.* --set "
+    message += (
+        f"data.source.name=folder --set data.source.images={names[0]}/ --set data.source.masks"
+    )
+    for truth in ("masks", "label", None):
+        with pytest.raises(InputError, match=message):
+            open_source(tmp_path, truth=truth)
+    assert len(class_folder(tmp_path)) == 10
+    source = folder(tmp_path, images=f"{names[0]}/", masks=f"{names[1]}/")
+    assert masks_of(source)[one.format(2)] == other.format(2)
+
+
+def test_class_numbers_prove_masks_whatever_the_folder_is_called(tmp_path):
+    lay(tmp_path / "a", "photo/{}.jpg", "sketch/{}.png")
+    lay(tmp_path / "b", "photo/{}.jpg", "wounds/{}.png", mask=lambda seed: labels(seed, 255))
+    for root in (tmp_path / "a", tmp_path / "b"):
+        assert open_source(root, truth=None).name == "folder"
+
+
 def test_what_is_declared_and_not_there_is_said(tmp_path):
     lay(tmp_path, "a.jpg", names=[0])
     assert "read as images alone" in folder(tmp_path, masks="gt/").notes[0]
@@ -405,6 +446,54 @@ def test_the_command_for_npy_does_what_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(command, {})
     np.testing.assert_array_equal(folder(tmp_path / "a.npy.png").read(0).image[..., 0], labels(3))
+
+
+class FakeDicom(dict):
+    """What the command for DICOM asks of a file: elements by name, and pixels."""
+
+    def __init__(self, pixels, signed=0, **elements):
+        super().__init__(elements)
+        self.pixel_array, self.PixelRepresentation = np.asarray(pixels), signed
+
+
+def test_the_command_for_dicom_keeps_values_below_0(tmp_path, monkeypatch):
+    """Signed, and unsigned with an intercept, are shifted; slices are counted; colour stays."""
+    given = {
+        "signed": FakeDicom(np.int16([[-2000, -10], [5, 900]]), 1),
+        "scaled": FakeDicom(np.uint16([[0, 1000], [2000, 4]]), RescaleSlope=2, RescaleIntercept=-9),
+        "plain": FakeDicom(np.uint16([[0, 10], [5, 900]])),
+        "frames": FakeDicom(np.uint16([[[1, 2]], [[3, 4]]]), NumberOfFrames=2),
+        "colour": FakeDicom(np.arange(12, dtype=np.uint8).reshape(2, 2, 3)),
+    }
+    for name in given:
+        (tmp_path / f"{name}.DCM").write_bytes(b"")
+    fake = types.SimpleNamespace(dcmread=lambda path: given[path.stem])
+    monkeypatch.setitem(sys.modules, "pydicom", fake)
+    monkeypatch.chdir(tmp_path)
+    exec(how_to_convert(["x.dcm"]).split('python -c "')[1].split('"')[0], {})
+    read = {path.stem: np.asarray(Image.open(path)) for path in tmp_path.glob("*.png")}
+    assert read["signed.DCM_000"].tolist() == [[0, 1014], [1029, 1924]]
+    assert read["scaled.DCM_000"].tolist() == [[1015, 3015], [5015, 1023]]
+    assert read["plain.DCM_000"].tolist() == [[0, 10], [5, 900]]
+    assert read["frames.DCM_001"].tolist() == [[3, 4]]
+    np.testing.assert_array_equal(read["colour.DCM_000"], given["colour"].pixel_array)
+
+
+def test_the_command_for_volumes_keeps_labels_and_values_below_0(tmp_path, monkeypatch):
+    given = {"ct": np.array([[[-2000.0, -10], [5, 900]]]), "labels": np.array([[[0, 1.0], [2, 3]]])}
+    for name in given:
+        (tmp_path / f"{name}.nii").write_bytes(b"")
+    volume = lambda path: types.SimpleNamespace(get_fdata=lambda: given[path.stem])  # noqa: E731
+    monkeypatch.setitem(sys.modules, "nibabel", types.SimpleNamespace(load=volume))
+    monkeypatch.chdir(tmp_path)
+    exec(how_to_convert(["x.nii"]).split('python -c "')[1].split('"')[0], {})
+    read = {path.stem: np.asarray(Image.open(path)).tolist() for path in tmp_path.glob("*.png")}
+    assert read == {
+        "ct.nii_000": [[0, 1029]],
+        "ct.nii_001": [[1014, 1924]],
+        "labels.nii_000": [[0, 2]],
+        "labels.nii_001": [[1, 3]],
+    }
 
 
 def test_all_of_a_folder_may_be_read_or_not(tmp_path):

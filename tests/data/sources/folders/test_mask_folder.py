@@ -213,7 +213,7 @@ def test_empty_folders(tmp_path):
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
     found = scan(folder(tmp_path))
-    with pytest.raises(InputError, match="images: holds no image file"):
+    with pytest.raises(InputError, match="2 times, first images, masks: holds no image file"):
         found.raise_for_errors()
 
 

@@ -293,8 +293,8 @@ def test_labels_for_ids(tmp_path):
     assert given.boxes == [None, (1, 2, 3, 4), None]
     assert (given.missing, given.unknown) == (["c"], 1)
     assert given.notes == [
-        "given.csv: 1 rows name no sample of the data, and are ignored",
-        "given.csv: 1 of 3 samples are not listed (c)",
+        "given.csv: 1 row names no sample of the data: ignored",
+        "given.csv: 1 of 3 samples is not listed (c)",
     ]
 
 
@@ -369,7 +369,7 @@ def test_boxes_on_turned_images_are_told_once_with_how_they_were_read(tmp_path):
 def test_an_image_on_its_head_leaves_every_box_in_doubt(tmp_path):
     source = turned_boxes(tmp_path, 3, [(1, 1, 11, 5), (1, 1, 11, 5)])
     (issue,) = (i for i in scan(source).warnings if "EXIF" in i.problem)
-    assert "so with 1 images of the data set. 1 of their boxes" in issue.problem
+    assert "so with 1 image of the data set. 1 of their boxes" in issue.problem
 
 
 def test_a_box_that_leaves_a_turned_image_names_the_turn(tmp_path):

@@ -2,9 +2,11 @@
 
 import pytest
 
-from tests.data.make import image, save
+from tests.data.make import image, mask, save
+from tfvision.data.scan.scan import scan
 from tfvision.data.sources.recognise import OtherTruth, open_source, truth_in
 from tfvision.data.sources.tables.class_table import label_table
+from tfvision.data.sources.tables.class_table_parts import label_tables
 from tfvision.data.sources.tables.mask_table import manifest
 from tfvision.data.sources.tables.unlabelled import check_has_truth
 from tfvision.errors import InputError
@@ -223,3 +225,112 @@ def test_a_list_of_images_and_masks_under_other_names(tmp_path):
     assert manifest(tmp_path / "list.csv", columns=columns).layout == source.layout
     with pytest.raises(InputError, match=r"columns holds 'label'; known: file, mask, split, group"):
         manifest(tmp_path / "list.csv", columns={"label": "truth"})
+
+
+# ---------------------------------------------------------------- zeros before numbers
+
+
+@pytest.mark.parametrize(
+    ("cell", "file", "separator"), [("7", "007.png", ","), ("7.jpg", "0007.jpg", ";")]
+)
+def test_zeros_that_a_spreadsheet_dropped_are_named_with_a_command(
+    tmp_path, monkeypatch, cell, file, separator
+):
+    names = [file.replace("7", str(i)) for i in range(5, 9)]
+    cells = [cell.replace("7", str(i)) for i in range(5, 9)]
+    rows = [separator.join((f"kind {i % 2}", cells[i], "3")) for i in range(4)]
+    folder(tmp_path, lines(separator.join(("label", "id", "age")), rows), names, name="t.csv")
+    problems = label_table(tmp_path / "t.csv").problems
+    missing = [issue for issue in problems if "no such file" in issue.problem]
+    assert len(missing) == 4
+    assert f"The file is {names[0]}: zeros before numbers differ" in missing[0].advice
+    monkeypatch.chdir(tmp_path)
+    exec(missing[0].advice.split('python -c "')[1].split('"')[0], {})
+    source = label_table(tmp_path / "new_t.csv")
+    assert not source.problems
+    assert sorted(record.label for record in source.records) == ["kind 0"] * 2 + ["kind 1"] * 2
+
+
+def test_zeros_of_names_in_other_tables(tmp_path):
+    """Within a name, beyond the files' own, and in a table of masks."""
+    folder(
+        tmp_path / "a", lines("file,label", ["img_7,x", "img_8,y"]), ["img_07.png", "img_08.png"]
+    )
+    issue = next(i for i in label_table(tmp_path / "a" / "table.csv").problems if "7" in i.place)
+    assert "The file is img_07.png" in issue.advice
+    assert "Write the names as the files have them" in issue.advice
+    folder(tmp_path / "b", lines("file,label", ["007,x", "008,y"]), ["7.png", "8.png"])
+    issue = label_table(tmp_path / "b" / "table.csv").problems[0]
+    assert "lstrip('0')" in issue.advice
+    folder(tmp_path / "c", lines("image,mask", ["i/7.png,m/7.png"]), ["i/007.png", "m/007.png"])
+    (error,) = scan(manifest(tmp_path / "c" / "table.csv")).errors[:1]
+    assert "007.png lies there: write the name as the file has it" in error.advice
+
+
+# ---------------------------------------------------------------- a table in each part
+
+
+def parts(root, header, rows, *, folders=("train", "valid"), name="_classes.csv", images=""):
+    """A table of `rows` in each part, and the images it names."""
+    for first, part in enumerate(folders):
+        for i, row in enumerate(rows):
+            save(root / part / images / row.split(",")[0], image(100 * first + i))
+        (root / part / name).write_text(lines(header, rows))
+    return root
+
+
+def test_one_hot_tables_in_the_folders_of_parts(tmp_path):
+    root = parts(tmp_path, "filename, cat, dog", ["a.jpg, 1, 0", "b.jpg, 0, 1", "c.jpg, 1, 0"])
+    save(root / "test" / "z.jpg", image(7))
+    for truth in ("label", None):
+        source = open_source(root, truth=truth)
+        found = [(r.part, r.split, r.label) for r in source.records]
+        assert found[:3] == [("train", "train", label) for label in ("cat", "dog", "cat")]
+        assert found[3:6] == [("val", "val", label) for label in ("cat", "dog", "cat")]
+        assert found[6:] == [("test", "test", None)]
+    assert source.class_names == ["cat", "dog"]
+    assert source.records[0].place == "line 2 of train/_classes.csv (a.jpg)"
+    assert source.files(4)[0] == root / "valid" / "b.jpg"
+    assert "valid/_classes.csv: 3 images of 2 classes" in source.layout
+    with pytest.raises(OtherTruth, match=r"train/_classes.csv and valid/_classes.csv with a col"):
+        open_source(root, truth="masks")
+
+
+@pytest.mark.parametrize("images", ["", "images"])
+def test_tables_of_labels_in_the_folders_of_parts(tmp_path, images):
+    """With boxes, other names, and images in a folder of the part; no validation part."""
+    rows = ["p1.png,1,1,7,5,ripe", "p2.png,2,1,8,6,unripe"]
+    root = parts(tmp_path, "file,xmin,ymin,xmax,ymax,label", rows, folders=("training", "testing"),
+                 name="labels.csv", images=images)  # fmt: skip
+    source = open_source(root, truth="label")
+    assert [(r.split, r.label) for r in source.records] == [
+        *((None, "ripe"), (None, "unripe"), ("test", "ripe"), ("test", "unripe"))
+    ]
+    sample = source.read(1)
+    assert sample.boxes.tolist() == [[2, 1, 8, 6]]
+    assert not scan(source).errors
+
+
+def test_faults_of_tables_in_parts_are_named_with_their_part(tmp_path):
+    root = parts(tmp_path / "a", "filename,cat,dog", ["a.jpg,1,0", "b.jpg,0,1"])
+    (root / "valid" / "b.jpg").unlink()
+    text = "\n".join(map(str, open_source(root, truth="label").problems))
+    assert "line 3 of valid/_classes.csv (b.jpg): no such file" in text
+    (root / "valid" / "_classes.csv").unlink()
+    with pytest.raises(InputError, match="valid holds no table of labels"):
+        open_source(root, truth="label")
+    with pytest.raises(InputError, match="valid holds no table of labels"):
+        label_tables(root)
+    several = parts(tmp_path / "b", "filename,cat,dog,cow", ["a.jpg,1,1,0", "b.jpg,0,1,0"])
+    with pytest.raises(InputError, match=r"train/_classes.csv: 1 of 2 rows give an image several"):
+        open_source(several, truth="label")
+
+
+def test_tables_beside_masks_in_parts_are_no_labels(tmp_path):
+    for first, part in enumerate(("train", "val")):
+        for i in range(3):
+            save(tmp_path / part / "images" / f"{i}.png", image(i + 10 * first))
+            save(tmp_path / part / "masks" / f"{i}.png", mask(i + 10 * first))
+        rows = [f"{i}.png,site {i % 2}" for i in range(3)]
+        (tmp_path / part / "meta.csv").write_text(lines("image,label", rows))
+    assert open_source(tmp_path, truth=None).name == "folder"

@@ -27,6 +27,7 @@ from tfvision.data.sources.exports.samples import (
 )
 from tfvision.data.sources.file_source import FileSource
 from tfvision.data.sources.source import RawSample, Record
+from tfvision.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ def box_source(found: Annotations, options: Mapping[str, Any]) -> BoxFiles:
     """
     how, reading = split_options(dict(options))
     samples = found.samples
+    if not found.images:
+        raise InputError(f"{listed(found.files, limit=2)} names no image. Add rows or entries.")
     left = add_unlisted(found, how)
     images = sorted(found.images, key=lambda image: (image.part, image.image))
     sizes = [_size(samples, image.image, reading.exif) for image in images]

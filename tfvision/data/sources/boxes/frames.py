@@ -1,7 +1,7 @@
 """In which pixels boxes were drawn: of the file as it is seen, as it is stored, or of a copy."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,45 +153,50 @@ def fit_turned(
     files: Sequence[FileSize | None],
     images: Sequence[WrittenImage],
     corners: Sequence[np.ndarray],
+    *,
+    shares: bool,
 ) -> list[str]:
     """Settles whether boxes on images that EXIF turns were drawn on the pixels as stored.
 
-    Sizes that annotations say tell it; else the boxes do where they fit into one of both. Images
-    that are turned upside down or mirrored go with the others.
+    Boxes tell it where they fit into one of both alone, else the sizes that annotations say.
+    Images that are turned upside down or mirrored go with the others.
 
     Args:
         frames: As `find_frames` makes them; changed.
         files, images: As it takes them.
         corners: (n, 4) each, in pixels of their frame.
+        shares: Whether boxes are written in shares, which fit into both.
 
     Returns:
         Lines on it.
     """
     turned = [i for i, f in enumerate(files) if f and f.orientation != 1 and len(corners[i])]
+    turned = [i for i in turned if {*frames[i].extent} == {*files[i].stored}]  # not scaled
     if not turned:
         return []
-    said = [i for i in turned if files[i].orientation in ON_ITS_SIDE and images[i].size]
-    said = [i for i in said if files[i].stored != files[i].seen]
-    stored = [i for i in said if frames[i].turn != 1]
-    if not said:
-        sides = [i for i in turned if files[i].orientation in ON_ITS_SIDE]
+    sides = [i for i in turned if files[i].stored != files[i].seen]
 
-        def leave(size) -> int:
-            tiled = {i: np.tile(size(files[i]), (len(corners[i]), 1)) for i in sides}
-            return sum(int(leaving(corners[i], extents).sum()) for i, extents in tiled.items())
+    def leave(size: Callable[[FileSize], tuple[int, int]]) -> int:
+        tiled = {i: np.tile(size(files[i]), (len(corners[i]), 1)) for i in sides}
+        return sum(int(leaving(corners[i], extents).sum()) for i, extents in tiled.items())
 
-        as_seen, as_stored = leave(lambda f: f.seen), leave(lambda f: f.stored)
-        told = "as they fit into these alone"
-        stored = sides if as_seen > 4 * as_stored + 2 else []
-        told = told if stored or as_stored > 4 * as_seen + 2 else ""
-    else:
-        told = "as the sizes in the annotations say"
-    rest = [i for i in turned if i not in said and len(stored) * 2 > len(said)]
-    for i in [*stored, *rest]:
-        frames[i].extent = tuple(map(float, files[i].stored))
-        frames[i].turn = files[i].orientation
+    as_seen, as_stored = (0, 0) if shares else (leave(lambda f: f.seen), leave(lambda f: f.stored))
+    declared = [i for i in sides if images[i].size and not shares]
+    stored = [i for i in declared if frames[i].turn != 1]
+    told = "as the sizes in the annotations say" if declared else ""
+    if max(as_seen, as_stored) > 4 * min(as_seen, as_stored) + 2:
+        fitting = sides if as_stored < as_seen else []
+        agreed = declared and {*stored} == {*fitting} & {*declared}
+        stored, told = fitting, told if agreed else "as they fit into these alone"
+    if len(stored) * 2 > len(sides):
+        stored = [*stored, *(i for i in turned if i not in declared)]
+    for i in turned:
+        is_stored = i in stored
+        frames[i].turn = files[i].orientation if is_stored else 1
+        size = files[i].stored if is_stored else files[i].seen
+        frames[i].extent = (float(size[0]), float(size[1]))
     count = f"{counted(len(turned), 'image')} with boxes turned by an EXIF orientation: "
-    if stored or rest:
+    if stored:
         return [f"{count}boxes were drawn on the pixels as stored, {told}, and are turned too"]
     if told:
         return [f"{count}boxes were drawn on the picture as it is seen, {told}"]

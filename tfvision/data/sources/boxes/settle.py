@@ -63,10 +63,12 @@ def settle(
     corners = boxes.corners(coordinates, units)
     ends = np.cumsum(counts)
     of_image = [corners[end - count : end] for count, end in zip(counts, ends, strict=True)]
-    notes += frames.fit_turned(in_frames, sizes, images, of_image)
-    if units == "pixels" and how.annotated_size is None:
-        files = [images[row].image for row in rows]
-        told.check_extents(corners, _extents(in_frames)[rows], where, places, files)
+    shares = units == "shares"
+    notes += frames.fit_turned(in_frames, sizes, images, of_image, shares=shares)
+    if not shares and how.annotated_size is None:
+        files, extents = [images[row].image for row in rows], _extents(in_frames)[rows]
+        told.check_extents(corners, extents, where, places, files)
+        notes += told.within_a_corner(corners, extents, len({*rows.tolist()}))
     read = []
     for image, frame, own in zip(images, in_frames, of_image, strict=True):
         read.append(mend(image.boxes, frame.to_image(own), frame.size, how.conflicts))

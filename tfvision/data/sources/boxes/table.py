@@ -218,6 +218,11 @@ class _Table:
         finder = ImageFinder(
             self._tree, self.named, image_folder, annotations=self._file, split=self._part
         )
+        if finder.dropped:
+            self._samples.notes.append(
+                f"{self._file} names {self.named[0]!r}: read without its first "
+                f"{counted(finder.dropped, 'folder')}: not there"
+            )
         files = {name: finder.find(name) for name in self.named}
         anything = any(len(of) == 1 for of in files.values())
         images: dict[str, WrittenImage] = {}

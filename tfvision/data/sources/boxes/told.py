@@ -13,6 +13,7 @@ from tfvision.text import counted
 FEW = 0.05  # of the boxes may be faulty without a doubt about the reading of all
 MANY = 0.25  # with so many faulty ones no reading fits
 AWAY = 0.1  # so many boxes wholly outside their images are not slips of the hand
+MANY_BOXES = 20  # from here on it is no chance where they lie
 TYPED = "--set data.source.coordinates="
 
 
@@ -167,6 +168,21 @@ def check_extents(
         "data.source.annotated_size=[HEIGHT,WIDTH]; or the boxes are in pixels of these files and "
         "faulty: type --set data.source.annotated_size=file, and they are clipped."
     )
+
+
+def within_a_corner(corners: np.ndarray, extents: np.ndarray, images: int) -> list[str]:
+    """A line where all of many boxes lie in the upper left quarter of their images, as they do
+    where they were drawn on smaller images, or are in percent."""
+    if len(corners) < MANY_BOXES or images < MANY_BOXES / 2 or np.isnan(extents).any():
+        return []
+    right, bottom = (corners[:, 2:] / extents[:, ::-1]).max(axis=0)
+    if max(right, bottom) > 0.5:
+        return []
+    return [
+        f"no box reaches beyond {right:.0%} of the width and {bottom:.0%} of the height of its "
+        "image: look at some. Where images were smaller when they were annotated, type --set "
+        "data.source.annotated_size=[HEIGHT,WIDTH]; of boxes in percent [100,100]"
+    ]
 
 
 def _two_readings(boxes: Boxes, faulty: dict[str, int], one: str, other: str) -> str:

@@ -14,6 +14,11 @@ COORDINATES = {
     "corners_by_axis": "x1 x2 y1 y2",
     "corners_y_first": "y1 x1 y2 x2",
 }
+KNOWN_OF_BOXES = (
+    "Known: a CSV file of boxes beside its images, a row a box; COCO JSON; Pascal VOC's XML; "
+    "YOLO's text files; exports of LabelMe, CreateML, Label Studio, VIA, VoTT, BDD100K, "
+    "Supervisely, CVAT and KITTI; the folder that holds any of these with the images"
+)
 UNITS = ("pixels", "shares")
 CHOICES = {
     "coordinates": tuple(COORDINATES),

@@ -148,7 +148,12 @@ def _check_size(said: tuple[int, int] | None, shape: tuple[int, int], place: str
         f"says {said[0]} x {said[1]} pixels, the image has {shape[0]} x {shape[1]} (height x "
         "width)",
         "Annotations must be those of this very image, at its size."
-        + (" They fit when one is turned: set exif: ignore." if turned else ""),
+        + (
+            " They fit an image that lies on its side: where it has an EXIF orientation, type "
+            "--set data.source.exif=ignore; else it was turned after it was annotated."
+            if turned
+            else ""
+        ),
     )
 
 

@@ -60,11 +60,19 @@ def sees(tree: Tree) -> str | None:
 
 
 def _homes(tree: Tree) -> list[str]:
-    """The folders that hold masks as VOC names them, and more of VOC than that one name."""
+    """The folders that hold masks as VOC names them, and more of VOC than names of folders:
+    where images and masks alone lie there, the masks are drawn in colours or with a palette."""
 
     def more(folder: str) -> bool:
         beside = {*tree.children(folder), *tree.files[folder]}
-        return not beside.isdisjoint({IMAGES, "ImageSets", "labelmap.txt"})
+        if not beside.isdisjoint({"ImageSets", "labelmap.txt", OBJECTS, BOXES}):
+            return True
+        if IMAGES not in tree.children(folder) or any(
+            map(split_of, tree.children(join(folder, IMAGES)))
+        ):
+            return False
+        masks = join(folder, _mask_folder(tree, folder))
+        return _coloured(tree.root / masks / tree.images(masks)[0])
 
     return [folder for folder in tree.files if _mask_folder(tree, folder) and more(folder)]
 
@@ -76,6 +84,15 @@ def _homes_of_boxes(tree: Tree) -> list[str]:
         if {IMAGES, BOXES} <= {*tree.children(folder)}
         and any(name.endswith(".xml") for name in tree.files[join(folder, BOXES)])
     ]
+
+
+def _coloured(mask: Path) -> bool:
+    """Whether a mask file stores colours; its head tells."""
+    try:
+        with Image.open(mask) as image:
+            return image.mode not in ("1", "L", "I", "F") and not image.mode.startswith("I;16")
+    except OSError:
+        return False
 
 
 def _mask_folder(tree: Tree, home: str) -> str:

@@ -1,5 +1,6 @@
 """YOLO's label files: found beside their images, read line by line, their classes named."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -99,7 +100,7 @@ def kinds_of(path: Path) -> set[str]:
 
 def _kind_of(words: Sequence[str]) -> str:
     numbers = [value for word in words if (value := _number(word)) is not None]
-    if not words[0].isdigit() or not BOX <= len(numbers) == len(words):
+    if _class_of(words[0]) is None or not BOX <= len(numbers) == len(words):
         return "other"
     if not all(1 - MOST_SHARE <= value <= MOST_SHARE for value in numbers[1:]):
         return "pixels" if len(numbers) == BOX else "other"
@@ -133,14 +134,20 @@ def read_lines(path: Path, name: str) -> list[Line]:
         words = line.split()
         if not words:
             continue
-        if not words[0].isdigit():
+        label = _class_of(words[0])
+        if label is None:
             raise InputError(
                 f"{name}, line {number} begins with {words[0]!r}; a class number 0, 1, 2, ... must "
                 "stand there, then x1 y1 x2 y2 ... in shares of width and height."
             )
         values = [word if _number(word) is None else float(word) for word in words[1:]]
-        lines.append(Line(name, number, int(words[0]), values))
+        lines.append(Line(name, number, label, values))
     return lines
+
+
+def _class_of(word: str) -> int | None:
+    """The class number that a line begins with, `3` or `3.0`; None: it does not."""
+    return int(word.split(".")[0]) if re.fullmatch(r"\d+(\.0*)?", word) else None
 
 
 def _number(word: str) -> float | None:

@@ -10,12 +10,12 @@ from tfvision.data.files.tree import Tree, is_image, is_visible
 from tfvision.data.sources.file_source import name_key, stem
 from tfvision.data.sources.folders.folder_names import read_folder_name
 from tfvision.data.sources.folders.mask_folder import IMAGES, MASKS
+from tfvision.data.sources.folders.mask_layout import MEANT
 from tfvision.data.sources.folders.mask_look import mask_look
 from tfvision.data.sources.unread import convertible
 from tfvision.errors import InputError
 
 FEW_OF_MASKS = 16  # values of one file: drawn digits of 28 x 28 pixels have more
-MEANT = "If these are classes, say --set data.source.name=class_folder."
 
 
 def check_classes(tree: Tree, folders: Sequence[str]) -> None:

@@ -26,6 +26,14 @@ MASK_WORDS = frozenset(
         *("annotated",),
     )
 )
+DRAWING_WORDS = frozenset(
+    (
+        *("sketch", "sketches", "drawing", "drawings", "lineart", "doodle", "doodles", "quickdraw"),
+        *("silhouette", "silhouettes", "clipart", "cartoon", "cartoons", "comic", "comics", "icon"),
+        *("icons", "logo", "logos", "painting", "paintings", "infograph", "handdrawn", "scribble"),
+    )
+)
+"""Kinds of picture that hold few colours, as masks do, and are none."""
 PART_WORDS = {
     **dict.fromkeys(("train", "training", "tr"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
@@ -77,6 +85,12 @@ def read_folder_name(name: str) -> FolderName:
             if found.role and not found.part:
                 return FolderName(PART_WORDS[word], found.role, found.kind)
     return _read_words(name)
+
+
+def says_drawing(name: str) -> bool:
+    """Whether the name of a folder says that drawings lie in it."""
+    words = re.split(r"[\s_.-]+", name.lower())
+    return "".join(words) in DRAWING_WORDS or not DRAWING_WORDS.isdisjoint(words)
 
 
 def _role_of_word(word: str) -> str:

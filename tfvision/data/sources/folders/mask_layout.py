@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations, product
+from pathlib import Path
 
 from tfvision.data.files.tree import Tree, is_image
-from tfvision.data.sources.folders.folder_names import read_folder_name
+from tfvision.data.sources.folders.folder_names import read_folder_name, says_drawing
 from tfvision.data.sources.folders.folder_pairs import (
     Attempt,
     Place,
@@ -23,10 +24,11 @@ from tfvision.data.sources.folders.folder_pairs import (
     stem_of,
     take,
 )
-from tfvision.data.sources.folders.mask_look import mask_look
+from tfvision.data.sources.folders.mask_look import class_numbers, mask_look, on_paper
 from tfvision.data.sources.folders.name_pairs import Affix
 from tfvision.errors import InputError
 
+MEANT = "If these are classes, say --set data.source.name=class_folder."
 _USUAL = ("images", "masks", "image", "mask", "imgs")
 MOST_KINDS = 12  # folders of unusual names that are compared with one another
 
@@ -139,7 +141,10 @@ def find_masks(tree: Tree, *, images: str | None = None, masks: str | None = Non
         if unusual and not listed_masks:
             break  # folders of one kind, some of which hold simpler pictures: classes
         if found:
-            return _settled(tree, _only(tree, found, images))
+            attempt = _only(tree, found, images)
+            if by_look and looks.of_drawings(attempt.mask_kind):
+                raise InputError(_drawings_or_masks(tree, attempt))
+            return _settled(tree, attempt)
     for image_kind, mask_kind in product(listed_images, listed_masks):  # nothing pairs up
         attempt = take(tree, image_kind, mask_kind, images, masks)
         missing = not (attempt.images and attempt.masks)
@@ -159,15 +164,23 @@ class _Looks:
     def of(self, kind: str) -> str:
         """As `mask_look` says it."""
         if kind not in self._known:
-            files = [
-                self._tree.root / folder / name
-                for folder, names in self._tree.files.items()
-                if any(read_folder_name(step).kind == kind for step in folder.split("/"))
-                for name in names
-                if is_image(name)
-            ]
-            self._known[kind] = mask_look(files)
+            self._known[kind] = mask_look(self._files(kind))
         return self._known[kind]
+
+    def of_drawings(self, kind: str) -> bool:
+        """Whether what looks like masks may as well be drawings: ink on paper, or named so where
+        no class numbers prove masks."""
+        files = self._files(kind)
+        return on_paper(files) or (says_drawing(kind) and not class_numbers(files))
+
+    def _files(self, kind: str) -> list[Path]:
+        return [
+            self._tree.root / folder / name
+            for folder, names in self._tree.files.items()
+            if any(read_folder_name(step).kind == kind for step in folder.split("/"))
+            for name in names
+            if is_image(name)
+        ]
 
     def tell_apart(self, images: str, masks: str) -> bool:
         """Whether two kinds of folder lie side by side, and the masks alone look like masks."""
@@ -227,6 +240,17 @@ def _which(tree: Tree, side: str, shown: Sequence[str]) -> str:
     return (
         f"{tree.root} holds {' and '.join(shown)}: which one is meant? Both pair up by names as "
         f"{side}. Say {typed}."
+    )
+
+
+def _drawings_or_masks(tree: Tree, attempt: Attempt) -> str:
+    """The sentence on pictures of few values that are named like the images of another folder."""
+    one, other = (f"{_spelled(tree, k)}/" for k in (attempt.image_kind, attempt.mask_kind))
+    return (
+        f"{tree.root} can be read in two ways: {one} and {other} hold {len(attempt.pairs)} files "
+        f"of the same names, as images and masks do, and {other} may hold drawings as well (white "
+        f"paper, or named so). {MEANT} If they are images and masks, say --set "
+        f"data.source.name=folder --set data.source.images={one} --set data.source.masks={other}."
     )
 
 

@@ -160,8 +160,8 @@ def _items(found: _Found, finder: ImageFinder, rows: Sequence[LabelRow]) -> list
             file = finder.find(row, place=place)
             if file is None:
                 where = show(finder.folder, found.root.parent)
-                problem = f"no such file in {where}/ ({len(finder.files)} images)"
-                raise BadSample(place, problem, "Restore the file, or delete the row.")
+                problem = f"no such file in {where}/ ({counted(len(finder.files), 'image')})"
+                raise BadSample(place, problem, finder.missing(row.file))
             box = parse_box(row.box, place=place)
         except BadSample as error:
             text = (error.place, error.problem, error.advice)

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from tfvision.data.files.csv_table import read_cells
 from tfvision.data.files.paths import inside
 from tfvision.data.files.tree import Tree, list_tree
 from tfvision.data.sources.file_source import Listing, list_images, name_key, show, stem
@@ -191,11 +193,50 @@ class ImageFinder:
             return path
         return _find(self._tables, row)
 
+    def missing(self, file: str) -> str:
+        """What to do where a row names a file that is not there: where the names of files differ in
+        leading zeros alone, as spreadsheets drop them, how to write the table anew."""
+        there = self._unpadded.get(_unpadded(PurePosixPath(file).name))
+        if there is None:
+            return "Restore the file, or delete the row."
+        said = f"The file is {there}: zeros before numbers differ, as spreadsheets drop them. "
+        name = PurePosixPath(there).name
+        name = name if PurePosixPath(file).suffix else stem(name)
+        column = next((cells.index(file) for cells in self._cells if file in cells), None)
+        if column is None or not file[0].isdigit():
+            return f"{said}Write the names as the files have them."
+        change = f"zfill({len(name)})" if len(name) > len(file) else "lstrip('0')"
+        table = self._table.name
+        return (
+            f'{said}Type in the folder of the table python -c "import csv; t = open({table!r}, '
+            "encoding='utf-8-sig').read().splitlines(); r = csv.reader(t, delimiter=max(',;|', "
+            f"key=t[0].count)); csv.writer(open('new_{table}', 'w', newline='', encoding='utf-8'))"
+            f".writerows([*x[:{column}], x[{column}].{change} if x[{column}][:1].isdigit() else "
+            f'x[{column}], *x[{column + 1}:]] for x in r if x)", and give new_{table}.'
+        )
+
+    @cached_property
+    def _cells(self) -> list[list[str]]:
+        return [cells for _, cells in read_cells(self._table)]
+
+    @cached_property
+    def _unpadded(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for path in self.files.values():
+            name = PurePosixPath(path).name
+            found |= {_unpadded(name): path, _unpadded(stem(name)): path}
+        return found
+
     def _list(self, folder: Path) -> tuple[Listing, dict[Path, str]]:
         listing = Listing()
         list_images(folder, root=self._root, allow_outside_root=self._allow, into=listing)
         listing.others = [path for path in listing.others if path != self._table]
         return listing, {file: show(file, folder) for file in listing.files}
+
+
+def _unpadded(name: str) -> str:
+    """`img_007` -> `img_7`."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name_key(name))
 
 
 def _candidates(table: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from tfvision.data.sources.source import RawSample, Source
 from tfvision.data.sources.tables.class_table_columns import LabelRow, parse_box, read_label_rows
 from tfvision.data.sources.tables.class_table_header import is_number
 from tfvision.errors import InputError
-from tfvision.text import first_lines
+from tfvision.text import counted, first_lines, verb
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,18 @@ def read_labels_table(
             )
     if problems:
         raise InputError(
-            "\n".join([f"{path}: {len(problems)} rows are wrong.", *first_lines(problems)])
+            "\n".join(
+                [
+                    f"{path}: {counted(len(problems), 'row')} "
+                    f"{verb(len(problems), 'is', 'are')} wrong.",
+                    *first_lines(problems),
+                ]
+            )
             + f"\nThe classes are {', '.join(class_names)}, or their numbers from 0."
         )
     if not rows_of:
         raise InputError(
-            f"{path} lists {len(rows)} ids, and none of the {len(ids)} samples "
+            f"{path} lists {counted(len(rows), 'id')}, and none of the {len(ids)} samples "
             f"({', '.join(ids[:3])}, ...). Ids must be those of the data: paths relative to it."
         )
     numbers = np.full(len(ids), -1, np.int32)
@@ -97,10 +103,16 @@ def read_labels_table(
         boxes[index] = parse_box(row.box, place=f"line {row.line} of {path.name} ({row.file})")
     missing = [identity for i, identity in enumerate(ids) if i not in rows_of]
     if unknown:
-        notes.append(f"{path.name}: {unknown} rows name no sample of the data, and are ignored")
+        notes.append(
+            f"{path.name}: {counted(unknown, 'row')} {verb(unknown, 'names', 'name')} no sample "
+            f"of the data: ignored"
+        )
     if missing:
         shown = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
-        notes.append(f"{path.name}: {len(missing)} of {len(ids)} samples are not listed ({shown})")
+        notes.append(
+            f"{path.name}: {len(missing)} of {counted(len(ids), 'sample')} "
+            f"{verb(len(missing), 'is', 'are')} not listed ({shown})"
+        )
     return LabelsFile(numbers, labels, boxes, missing, unknown=unknown, notes=notes)
 
 

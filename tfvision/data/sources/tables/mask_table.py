@@ -101,7 +101,7 @@ def manifest(
         [f"{_place(row, path.name)} ({row.values['mask']})" for row, _, _ in kept],
         name="manifest",
         path=path,
-        layout=f"{path.name}: {len(records)} images, {labelled} of them with masks",
+        layout=f"{path.name}: {counted(len(records), 'image')}, {labelled} of them with masks",
         mask_values=mask_values,
         white=white,
         reading=Reading(**reading),

@@ -140,11 +140,12 @@ def _layout(
     where = "" if finder.folder == table.parent else f" in {show(finder.folder, table.parent)}/"
     classes = f"{len(names)} class{'es' if len(names) > 1 else ''}"
     text = (
-        f"{table.name}: {len(images)} images{where} with masks of {classes} as run lengths, {said}"
+        f"{table.name}: {counted(len(images), 'image')}{where} with masks of {classes} as "
+        f"run lengths, {said}"
     )
     empty = sum(not len(image.runs) for image in images.values())
     text += f"; {empty} of them without an object" if empty else ""
-    return text + (f"; {tests} images without masks" if tests else "")
+    return text + (f"; {counted(tests, 'image')} without masks" if tests else "")
 
 
 def sees(tree: Tree) -> str | None:
@@ -204,7 +205,7 @@ def _images(
             file = finder.find(_as_label_row(row), place=place) if row.values["file"] else None
             if file is None:
                 problem = f"no such file among {len(finder.files)} images"
-                raise BadSample(place, problem, "Restore the file, or delete the row.")
+                raise BadSample(place, problem, finder.missing(row.values["file"]))
             runs = parse_runs(row.values["runs"], place=place)
             if with_class and len(runs) and not row.values["label"]:
                 raise BadSample(place, "has runs and no class", "Write the class.")

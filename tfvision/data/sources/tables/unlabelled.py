@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tfvision.data.sources.boxes.written import KNOWN_OF_BOXES
 from tfvision.data.sources.folders.labelled_names import counted, propose_pattern
 from tfvision.data.sources.source import Source
 from tfvision.data.sources.tables.class_table_columns import NoLabelColumn, read_label_rows
@@ -17,6 +18,8 @@ def check_has_truth(source: Source) -> None:
         return
     kind = truth_kind(source.truth)
     hints = where_labels_may_be(source) if kind.names_image else []
+    if "boxes" in kind.targets:  # what is not read may be what says them
+        hints = [*(f"{note}." for note in source.notes), f"{KNOWN_OF_BOXES}."]
     if hints:
         raise InputError(
             f"{source.layout}: no sample has {kind.one} to train on. " + " ".join(hints)
