@@ -1,6 +1,6 @@
 """Detection: any number of boxes an image, each with a class and a score."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from tfvision.engine.combine import OverTiles
 from tfvision.engine.step import Batch, TrainStep
 from tfvision.engine.tta import View
 from tfvision.metrics.detections import DetectionEvidence
+from tfvision.postprocess import BOX_RULES
 from tfvision.postprocess.boxes import fuse
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.loss_terms import RunLoss
@@ -23,7 +24,7 @@ from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.sampling import TrainingSet, augmented
 from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
-from tfvision.tasks.detection import predicting, results, sizes, writing
+from tfvision.tasks.detection import checks, predicting, results, sizes, writing
 from tfvision.tasks.detection.boxes_given_later import named_in, samples_with_boxes
 from tfvision.tasks.detection.facts import FACTS
 from tfvision.tasks.detection.losses import loss_of_heads
@@ -43,17 +44,24 @@ class Detection(Task):
     facts = FACTS
     plain_keras = False  # proposals and pooling are no layers of Keras
 
+    def check_arguments(self, config: RunConfig) -> None:
+        for spec in config.postprocess:
+            BOX_RULES.build(spec)
+
+    def model_checks(self, config: RunConfig, architecture) -> list[Callable[[], None]]:
+        return [partial(checks.check_detector, config, architecture)]
+
     def settle(self, config: RunConfig, prepared: Prepared, architecture) -> Settled:
-        prepared = sizes.settled(config, prepared, self._stride(config, prepared))
+        model = checks.built(
+            config,
+            architecture,
+            channels=prepared.channels,
+            num_classes=prepared.num_classes,
+        )
+        notes = [*prepared.notes, *checks.check_boxes(prepared)]
+        prepared = sizes.settled(config, replace(prepared, notes=notes), model.stride)
         recipe = self.recipe(config, **prepared.facts, architecture=architecture)
         return Settled(recipe, prepared, prepared)
-
-    def _stride(self, config: RunConfig, prepared: Prepared) -> int:
-        table, channels = self.facts.models(), prepared.channels
-        model = table.build(
-            config.model, input_shape=(None, None, channels), num_classes=prepared.num_classes
-        )
-        return model.stride
 
     def augmented(self, recipe: Recipe, prepared: Prepared) -> Augmented | None:
         return augmented(recipe.config, prepared, recipe.ignored)
