@@ -62,6 +62,7 @@ class Detector(keras.Model):
 
     Attributes:
         stride: What height and width of images are multiples of.
+        heads: Keys of `training_outputs`.
         settings: What `detections` uses where it is given nothing else.
         anchors: The grid of its anchors; None where it has none to be shown.
         xla: Set to True before the first step where steps are compiled by XLA: pooling and
@@ -69,6 +70,7 @@ class Detector(keras.Model):
     """
 
     stride: int
+    heads: tuple[str, ...] = ("head",)
     anchors: AnchorGrid | None = None
 
     def __init__(self, num_classes: int, settings: DetectionSettings, *, name: str):

@@ -70,6 +70,8 @@ class FasterRCNN(Detector):
         InputError: An argument has an impossible value.
     """
 
+    heads = ("rpn", "head")
+
     def __init__(
         self,
         input_shape: tuple[int | None, int | None, int],

@@ -162,7 +162,7 @@ def overview(recipe: Recipe, prepared: Prepared, model, strategy) -> str:
     where = ", ".join(devices["gpus"]) or f"{devices['cpus']} CPU cores (no GPU in use)"
     return (
         f"{recipe.config.model.name}: {model.count_params():,} parameters, "
-        f"{recipe.num_classes} classes ({', '.join(prepared.class_names)})\n"
+        f"{counted(recipe.num_classes, 'class')} ({', '.join(prepared.class_names)})\n"
         f"labelled: {counts}  ({prepared.how})\n"
         f"{'x'.join(map(str, prepared.size))}x{prepared.channels}, batch "
         f"{recipe.config.data.batch_size}, {counted(devices['replicas'], 'replica')} on {where}, "

@@ -4,11 +4,9 @@ import time
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.checkpoint import KEEP
-from tfvision.engine.inference import logits_of
 from tfvision.engine.loop_state import Plan
 from tfvision.engine.progress import duration
 from tfvision.engine.step import TrainStep
@@ -54,11 +52,11 @@ def seconds_to_finish(task: Task, recipe: Recipe, prepared: Prepared, model: ker
     if config.train.time_budget is None:
         return 0.0
     size = config.data.batch_size
-    image = tf.zeros((size, *recipe.size, task.input_channels(recipe)))
-    run = tf.function(lambda x: logits_of(model, x))
-    run(image)
+    images = np.zeros((size, *recipe.size, task.input_channels(recipe)), np.float32)
+    predictor = task.predictor(recipe, model)
+    predictor.rows(images)
     began = time.monotonic()
-    run(image)
+    predictor.rows(images)
     per_image = (time.monotonic() - began) / size
     scored = 2 * len(prepared.indices("val")) + len(prepared.indices("test", labelled=False))
     return min(0.25 * config.train.time_budget, 50 + 1.5 * scored * per_image)

@@ -124,7 +124,7 @@ def compare_seeds(
 
 def _over_units(comparisons, **options) -> list[Difference]:
     """`compare_means`, those with equally many units together: they see the same resamples."""
-    sizes = [len(pairs[0][0].above) for pairs in comparisons]
+    sizes = [pairs[0][0].num_units for pairs in comparisons]
     found: dict[int, Difference] = {}
     for size in dict.fromkeys(sizes):
         places = [place for place, own in enumerate(sizes) if own == size]

@@ -65,7 +65,7 @@ def write_data(root: Path, count: int) -> Path:
     return root
 
 
-def write_config(path: Path, data: Path, **sections) -> Path:
+def write_config(path: Path, data: Path, /, **sections) -> Path:
     config = {
         "task": "detection",
         "seed": 1,

@@ -16,15 +16,22 @@ from tfvision.tasks.detection.schema import DetectionLoss
 
 
 def loss_of_heads(recipe: Recipe, strategy: tf.distribute.Strategy) -> RunLoss:
-    """What a run minimises: the weighted sum of its terms over the heads of its detector.
-
-    Raises:
-        InputError: When called: a term names a head that the detector has not.
-    """
+    """What a run minimises: the weighted sum of its terms over the heads of its detector."""
     specs = recipe.config.loss
     terms = [(DETECTION_LOSSES.build(Spec(name=s.name, **s.kwargs)), s.weight) for s in specs]
     weighted, follow = with_moving_weights(specs, terms, strategy)
     return RunLoss(partial(terms_of, specs, weighted), follow=follow)
+
+
+def check_heads(specs: Sequence[DetectionLoss], heads: Sequence[str]) -> None:
+    """Raises an `InputError` where a term of the loss names a head that the detector has not."""
+    for spec in specs:
+        strange = [head for head in spec.heads or () if head not in heads]
+        if strange:
+            raise InputError(
+                f"loss `{spec.name}`: heads names {strange[0]!r}; this detector has "
+                f"{', '.join(heads)}."
+            )
 
 
 def terms_of(
@@ -46,11 +53,6 @@ def terms_of(
     found: dict[str, tf.Tensor] = {}
     for spec, (term, weight) in zip(specs, weighted, strict=True):
         for head in spec.heads or heads:
-            if head not in heads:
-                raise InputError(
-                    f"loss `{spec.name}`: heads names {head!r}; this detector has "
-                    f"{', '.join(heads)}."
-                )
             key, value = f"{head}_{spec.name}", weight * term(heads[head])
             found[key] = found[key] + value if key in found else value
     return found

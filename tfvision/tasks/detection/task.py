@@ -1,6 +1,6 @@
 """Detection: any number of boxes an image, each with a class and a score."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from tfvision.engine.combine import OverTiles
 from tfvision.engine.step import Batch, TrainStep
 from tfvision.engine.tta import View
 from tfvision.metrics.detections import DetectionEvidence
+from tfvision.postprocess import BOX_RULES
 from tfvision.postprocess.boxes import fuse
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.loss_terms import RunLoss
@@ -24,7 +25,7 @@ from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.sampling import TrainingSet, augmented
 from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
-from tfvision.tasks.detection import predicting, results, sizes, writing
+from tfvision.tasks.detection import checks, predicting, results, sizes, writing
 from tfvision.tasks.detection.audit import warnings_of_boxes
 from tfvision.tasks.detection.boxes_given_later import named_in, samples_with_boxes
 from tfvision.tasks.detection.facts import FACTS
@@ -45,22 +46,22 @@ class Detection(Task):
     facts = FACTS
     plain_keras = False  # proposals and pooling are no layers of Keras
 
+    def check_arguments(self, config: RunConfig) -> None:
+        for spec in config.postprocess:
+            BOX_RULES.build(spec)
+
+    def model_checks(self, config: RunConfig, architecture) -> list[Callable[[], None]]:
+        return [partial(checks.check_detector, config, architecture)]
+
     def settle(self, config: RunConfig, prepared: Prepared, architecture) -> Settled:
-        prepared = sizes.settled(config, prepared, self._stride(config, prepared))
+        known = grid_of(config.model.name, config.model.kwargs)
+        stride = known[1] if known else checks.built(config, architecture).stride
+        notes = [*prepared.notes, *checks.check_boxes(prepared)]
+        prepared = sizes.settled(config, replace(prepared, notes=notes), stride)
         notes = [*prepared.notes, *warnings_of_boxes(config, prepared)]
         prepared = replace(prepared, notes=notes)
         recipe = self.recipe(config, **prepared.facts, architecture=architecture)
         return Settled(recipe, prepared, prepared)
-
-    def _stride(self, config: RunConfig, prepared: Prepared) -> int:
-        known = grid_of(config.model.name, config.model.kwargs)
-        if known is not None:
-            return known[1]
-        table, channels = self.facts.models(), prepared.channels
-        model = table.build(
-            config.model, input_shape=(None, None, channels), num_classes=prepared.num_classes
-        )
-        return model.stride
 
     def augmented(self, recipe: Recipe, prepared: Prepared) -> Augmented | None:
         return augmented(recipe.config, prepared, recipe.ignored)
