@@ -26,17 +26,17 @@ DETECTORS = {
         "model.levels=[3,4,5]",
         f"model.anchor_sizes={SIZES}",
         "train.optimizer.learning_rate=2e-3",
-        "train.epochs=80",
+        "train.epochs=68",
     ],
     "retinanet": [
         "model.levels=[3,4,5]",
         "train.optimizer.learning_rate=1e-3",
-        "train.epochs=80",
+        "train.epochs=68",
     ],
     "ssd": [
         "model.levels=[3,4,5]",
         "train.optimizer.learning_rate=1e-3",
-        "train.epochs=120",
+        "train.epochs=100",
     ],
 }
 COMMON = [
