@@ -8,8 +8,9 @@ import tensorflow as tf
 from tests.models import tiny_encoder
 from tests.models.wiring import inputs_of, noise, outputs_of
 from tfvision.errors import InputError
-from tfvision.models import BACKBONES
+from tfvision.models import BACKBONES, RetinaNet
 from tfvision.models.backbones import backbone_maps, own_backbone
+from tfvision.models.encoder_weights import load_encoder
 from tfvision.models.fpn import feature_pyramid
 
 STRIDES = (4, 8, 16, 32)
@@ -36,6 +37,15 @@ def test_maps_have_their_strides(backbone, channels, grey):
     assert {s: tuple(x.shape) for s, x in maps.items()} == {
         s: (None, 64 // s, 96 // s, n) for s, n in zip(STRIDES, channels, strict=True)
     }
+
+
+def test_grey_is_repeated_for_pixels_as_colours_want_them():
+    model = model_of("resnet(depth=18, width=4, preprocessing='torch')", channels=1)
+    assert model.get_layer("stem_conv").kernel.shape == (7, 7, 3, 4)
+    image = noise(1, 64, 96, 1)
+    (pixels,) = outputs_of(model, ["pixels_shift"], image)
+    mean, deviation = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(pixels, (image - mean) / deviation, rtol=1e-5, atol=1e-5)
 
 
 def test_vgg16_keeps_what_a_stride_does_not_divide():
@@ -105,6 +115,17 @@ def test_a_keras_application_and_a_file_serve_as_backbones(tmp_path):
     assert list(model_of(section, strides=(4, 8)).output) == [4, 8]
     taps = {**section, "taps": ["gated", "deep_act"]}
     assert model_of(taps, strides=(4, 8)).output[4].shape[1:] == (16, 24, 6)
+
+
+def test_the_weights_of_a_file_enter_the_backbone_of_a_detector(tmp_path):
+    tiny = tiny_encoder.build()
+    tiny.save(tmp_path / "tiny.keras")
+    section = {"path": str(tmp_path / "tiny.keras"), "preprocessing": {}}
+    model = RetinaNet((32, 32, 3), 2, backbone=section, levels=[2, 3], channels=8)
+    entered = load_encoder(model, section, called="backbone")
+    assert entered["num_variables"] == 13
+    stem = model.net.get_layer("encoder_stem").kernel
+    np.testing.assert_array_equal(stem, tiny.get_layer("stem").kernel)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.models.wiring import noise
+from tests.models.wiring import inputs_of, noise
 from tfvision.detection.boxes import decode
 from tfvision.errors import InputError
 from tfvision.losses.detection import cross_entropy, focal, smooth_l1
@@ -14,13 +14,14 @@ from tfvision.models.ssd import CODER, SSD, match_default_boxes
 
 SMALL = {
     "retinanet": {"backbone": "slim_resnet(width=4)", "channels": 8, "head_depth": 1},
-    "ssd": {"backbone": "slim_resnet(width=4)", "extras": [[8, 2]]},
+    "ssd": {"backbone": "slim_resnet(width=4)", "pyramid": 8, "extras": [[8, 2]]},
 }
 NAMES = list(SMALL)
 SIZE, CLASSES = (64, 96), 3
 SSD300 = {
     "backbone": "vgg16(normalization='none')",
     "levels": [3, 4],
+    "pyramid": None,
     "l2_scale": 20,
     "extras": [[512, 2], [256, 2], [256, 1], [256, 1]],
     "normalization": "none",
@@ -233,6 +234,16 @@ def test_ssd300_has_the_weights_and_default_boxes_of_the_paper():
     scale = model.net.get_layer("l2_scale")
     y = scale(model.net.get_layer("l2_norm")(tf.constant(noise(1, 2, 2, 512))))
     np.testing.assert_allclose(np.linalg.norm(y, axis=-1), 20, rtol=1e-5)
+
+
+def test_the_heads_of_a_small_ssd_see_the_pyramid_and_the_extra_level():
+    net = make("ssd").net
+    seen = [inputs_of(net, f"class_head_{i}")[0] for i in (1, 2, 3, 4)]
+    assert seen == ["fpn_8_norm", "fpn_16_norm", "fpn_32_norm", "extra_1_2_act"]
+    assert seen == [inputs_of(net, f"box_head_{i}")[0] for i in (1, 2, 3, 4)]
+    assert inputs_of(net, "extra_1_1_conv") == ["fpn_32_norm"]
+    net = make("ssd", pyramid=None).net
+    assert inputs_of(net, "class_head_1") == ["stage2_block2_act"]
 
 
 def _default_boxes():

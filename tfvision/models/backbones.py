@@ -76,6 +76,11 @@ def backbone_maps(
     return {stride: maps[stride] for stride in strides}
 
 
+def _prepared(image, preprocessing: str | dict[str, Any] | None):
+    """Pixels as weights from elsewhere want them, three channels where that is said."""
+    return prepare(image, preprocessing=preprocessing, channels=3) if preprocessing else image
+
+
 def slim_resnet(
     image,
     *,
@@ -94,14 +99,14 @@ def slim_resnet(
         width: Filters of stride 4; doubled at each later one. 64 is as wide as a ResNet-18.
         normalization: `group`, `batch`, `sync_batch`, `frozen` or `none`.
         activation: Name of a Keras activation.
-        preprocessing: As `Encoder` has it; None leaves [0, 1].
+        preprocessing: See `resnet`.
 
     Returns:
         Maps of `width`, 2, 4 and 8 times as many channels at strides 4, 8, 16, 32.
     """
     blocks.check_counts(width=width)
     style = {"normalization": normalization, "activation": activation, "padding": "symmetric"}
-    x = prepare(image, preprocessing=preprocessing or {}, channels=None)
+    x = _prepared(image, preprocessing)
     x = unit(x, max(1, width // 2), 3, 2, **style, name="stem_1")
     x = unit(x, width, 3, 2, **style, name="stem_2")
     return dict(zip(STRIDES, residual_stages(x, width, (2, 2, 2, 2), **style), strict=True))
@@ -127,7 +132,8 @@ def resnet(
         normalization: `group`, `batch`, `sync_batch`, `frozen` (for weights from elsewhere) or
             `none`.
         activation: Name of a Keras activation.
-        preprocessing: As `Encoder` has it, `torch` for torchvision's weights; None leaves [0, 1].
+        preprocessing: As `Encoder` has it, `torch` for torchvision's weights: grey then becomes
+            three channels. None leaves images as they are.
 
     Returns:
         Maps of `width`, 2, 4 and 8 times as many channels at strides 4, 8, 16, 32; four times as
@@ -142,7 +148,7 @@ def resnet(
         )
     blocks.check_counts(width=width)
     style = {"normalization": normalization, "activation": activation, "padding": "symmetric"}
-    x = prepare(image, preprocessing=preprocessing or {}, channels=None)
+    x = _prepared(image, preprocessing)
     x = unit(x, width, 7, 2, **style, name="stem")
     x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
@@ -166,13 +172,13 @@ def vgg16(
         image: (B, H, W, C) in [0, 1].
         normalization: `none` as in the paper, which from scratch learns badly; `group`, ...
         activation: Name of a Keras activation.
-        preprocessing: As `Encoder` has it; None leaves [0, 1].
+        preprocessing: See `resnet`.
 
     Returns:
         Maps of 64, 128, 256, 512, 1024 channels at strides 1, 2, 4, 8, 16.
     """
     style = {"normalization": normalization, "activation": activation}
-    x = prepare(image, preprocessing=preprocessing or {}, channels=None)
+    x = _prepared(image, preprocessing)
     maps = []
     for i, (filters, count) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]):
         if i:

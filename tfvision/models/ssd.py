@@ -21,6 +21,7 @@ from tfvision.models import blocks
 from tfvision.models.backbones import backbone_maps
 from tfvision.models.detector import DetectionSettings
 from tfvision.models.encoders import Encoder
+from tfvision.models.fpn import feature_pyramid
 from tfvision.models.one_stage import OneStageDetector, head_layer
 from tfvision.models.resnet import unit
 
@@ -33,6 +34,7 @@ def SSD(
     *,
     backbone: str | dict[str, Any] | Encoder = "slim_resnet",
     levels: Sequence[int] = (3, 4, 5),
+    pyramid: int | None = 96,
     extras: Sequence[Sequence[int]] = ((128, 2),),
     normalization: str = "group",
     l2_scale: float | None = None,
@@ -51,7 +53,7 @@ def SSD(
 
     The SSD300 of the paper, as torchvision has it:
 
-        backbone: vgg16(normalization=none), levels: [3, 4], l2_scale: 20
+        backbone: vgg16(normalization=none), levels: [3, 4], pyramid: null, l2_scale: 20
         extras: [[512, 2], [256, 2], [256, 1], [256, 1]], normalization: none
         anchor_sizes: [21, 45, 99, 153, 207, 261, 315], anchor_steps: [8, 16, 32, 64, 100, 300]
         ratios: [[2], [2, 3], [2, 3], [2, 3], [2], [2]], longest: 300
@@ -61,10 +63,12 @@ def SSD(
         num_classes: K.
         backbone: See `models.backbones`.
         levels: Of the backbone's maps, one after the other; level l has stride 2^l.
+        pyramid: Channels of a feature pyramid on the backbone's maps: a fine map of a small net
+            that is trained from scratch knows too little of classes. None: none, as in the paper.
         extras: (filters, stride) of each level behind the backbone, a 1x1 convolution of half as
             many filters and a 3x3 one. Of stride 2 it halves the map; of stride 1 it has no
             padding, so that the map shrinks by 2.
-        normalization: Of the extras; see `blocks.normalize`.
+        normalization: Of pyramid and extras; see `blocks.normalize`.
         l2_scale: Divides the finest map by its norm at each place and multiplies it with a weight
             a channel that begins with this; None: not (section 3.1).
         anchor_sizes: Sides s of squares in pixels, one for each level and one more. A level has a
@@ -91,7 +95,10 @@ def SSD(
     image = keras.Input(input_shape, name="image")
     grid, coarsest = grids.ssd(levels, extras, anchor_sizes, ratios, anchor_steps, longest)
     strides = grids.strides_of(levels)
-    maps = list(backbone_maps(image, backbone, strides).values())
+    found = backbone_maps(image, backbone, strides)
+    if pyramid is not None:
+        found = feature_pyramid(found, pyramid, extra_levels=0, normalization=normalization)
+    maps = list(found.values())
     last = maps[-1]
     if l2_scale is not None:
         maps[0] = _scaled(maps[0], l2_scale)

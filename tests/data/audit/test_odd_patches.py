@@ -211,3 +211,20 @@ def test_what_crosses_the_picture_is_a_stain_unless_it_runs_along_a_side(photogr
     images[23, 36:52, ::7] = (0, 0, 0)
     images[35, -12:] = (20, 250, 20)  # a bar at the rim, as padding is
     assert suspects(images) == {11}
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_drawn_objects_of_a_colour_each_raise_no_alarm(side):
+    """Discs and boxes under noise, on soft grounds: in small pictures few are large enough."""
+    rng, images = np.random.default_rng(2), []
+    y, x = np.mgrid[:side, :side]
+    for i in range(30):
+        coarse = rng.integers(20, 110, (4, 4, 3)).astype(np.uint8)
+        image = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC).astype(int)
+        radius = rng.integers(side // 6, side // 4)
+        row, column = rng.integers(radius, side - radius, 2)
+        away = (np.hypot, lambda a, b: np.maximum(abs(a), abs(b)))[i % 2](y - row, x - column)
+        base = np.array([(230, 60, 50), (60, 200, 70)][i % 2])
+        image[away <= radius] = base + rng.integers(-20, 21, 3)
+        images.append(np.clip(image + rng.integers(-8, 9, image.shape), 0, 255).astype(np.uint8))
+    assert not suspects(np.stack(images))

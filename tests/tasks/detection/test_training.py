@@ -199,6 +199,26 @@ def test_the_export_is_loaded_back_and_equal(trained):
     assert all(row["labels_equal"] and row["max_difference"] < 1e-4 for row in exports.values())
 
 
+def test_the_saved_model_takes_any_size_and_batch_without_tfvision(trained, tmp_path):
+    """In a process that cannot import it: a batch gives what its images give alone."""
+    code = (
+        "import sys; sys.modules['tfvision'] = None\n"
+        "import numpy as np, tensorflow as tf\n"
+        "serve = tf.saved_model.load(sys.argv[1]).signatures['serving_default']\n"
+        "for size in ((48, 64), (90, 70)):\n"
+        "    images = np.random.default_rng(0).integers(0, 255, (3, *size, 3)).astype(np.uint8)\n"
+        "    images[:, 10:30, 20:40] = (220, 60, 40)\n"
+        "    whole = serve(image=tf.constant(images))\n"
+        "    assert whole['boxes'].shape == (3, 10, 4) and whole['classes'].dtype == tf.int32\n"
+        "    for i in range(3):\n"
+        "        alone = serve(image=tf.constant(images[i : i + 1]))\n"
+        "        for name, value in alone.items():\n"
+        "            np.testing.assert_allclose(value[0], whole[name][i], atol=1e-3)\n"
+    )
+    saved = trained / "run" / "export" / "saved_model"
+    subprocess.run([sys.executable, "-c", code, str(saved)], cwd=tmp_path, check=True)
+
+
 def test_a_submission_has_a_row_an_image(trained, tmp_path):
     out = tmp_path / "s.csv"
     argv = ["submit", trained / "run", "--format", "boxes", "--class-as", "name"]
@@ -224,6 +244,7 @@ def test_a_submission_has_the_rows_of_a_sample_in_its_order(trained, tmp_path, c
     assert not (tmp_path / "other.csv").exists()
 
 
+@pytest.mark.slow
 def test_rules_are_fitted_out_of_fold(trained, tmp_path):
     config = write_config(tmp_path / "f.yaml", trained / "data", train={"export": False})
     assert train("--config", config, "--folds", "2", "--out", tmp_path / "F") == 0

@@ -21,6 +21,7 @@ MOST = 0.6  # of the picture that a stain covers
 CLIPPED = 2  # grey levels of black or white, that under- or overexposed places have too
 CLIPPED_SHARE = 0.04  # of the picture, that a patch of these must have
 USUAL = 0.15  # of the pictures; where so many have noise that fills no odd patch, it is no sign
+COMMON = 0.04  # likewise, of those with patches of noise that stand out, and that others have too
 MANY = 0.35  # of the pictures; where so many have odd patches, these are no sign
 PICTURES = 500  # compared at a time
 
@@ -109,12 +110,14 @@ def odd_patches(facts: Sequence[Facts | None]) -> dict[int, Odd]:
     for noisy, kind in KINDS.items():
         others = [(n, p) for n, p in rows if p.noisy == noisy]
         stand_out = [(n, p) for n, p in others if _stands_out(p, kind)]
-        usual = {n for n, _ in others} - {n for n, _ in stand_out}
-        if noisy and len(usual) > USUAL * total:
-            continue
         least = max(kind.others[1], round(kind.others[0] * total))
         like = _like(stand_out, others, kind.alike, least).tolist()
         pairs = [(n, p, m) for (n, p), m in zip(stand_out, like, strict=True) if m < least]
+        common, usual = (
+            {n for n, _ in some} - {n for n, *_ in pairs} for some in (stand_out, others)
+        )
+        if noisy and (len(common) > COMMON * total or len(usual) > USUAL * total):
+            continue
         for number, patch, count in pairs:
             known = odd.get(number)
             if known is None or patch.share > known.patch.share:

@@ -21,6 +21,7 @@ WHITE = 0.2  # variance of 3x3 means against that of the rest; white noise has a
 ROUNDING = 0.15  # variance of 3x3 means that whole grey levels may have by themselves
 NOISE = 9.0  # grey levels; more is no patch
 FEWEST = 80  # pixels looked at, from which noise is told from fine texture
+SMALL = 25 * FEWEST  # pixels of a picture, below which only large regions of noise could be told
 LOOKED_AT = 8  # regions of noise that are measured, the largest ones
 MEANS, TOGETHER = (0.55, 1.9), 0.25  # of noise that may be white, see `_whiteness`
 WHITE_MEANS, WHITE_TOGETHER = (0.7, 1.3), 0.13  # of noise that surely is
@@ -109,6 +110,8 @@ def _measured(picture: np.ndarray, where: np.ndarray, *, noisy: bool, scale) -> 
     reach = WINDOW // 2 if noisy else 1
     least = LEAST * height * width
     if noisy:
+        if height * width < SMALL:
+            return []
         least = max(least / 2, FEWEST)
     if cv2.countNonZero(where) < least:
         return []

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvision.config import RunConfig
 from tfvision.data.audit.anchors import Sizes, nearest, propose
 from tfvision.data.audit.boxes import (
     CROWDED,
@@ -23,6 +24,7 @@ from tfvision.data.audit.finding import Finding
 from tfvision.data.scan.result import Scan
 from tfvision.detection.anchors import AnchorGrid
 from tfvision.detection.grids import grid_of, ratios_of
+from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.input_size import scale_factors
 from tfvision.registry import Spec
 from tfvision.report.audit_boxes import AnchorExample, BoxPicture, render_boxes
@@ -32,7 +34,7 @@ from tfvision.text import counted, verb
 
 LEVELS = (0.5, 0.7)  # IoU from which on an anchor reaches a box
 LOW_RECALL = 0.9  # of a class, at the first of them: below it there is a warning
-TINY = 8  # pixels of the network's input: below it there is a warning
+TINY, MANY = 8, 0.01  # pixels of the network's input, and the share below from which to warn
 GAIN = 0.01  # of both recalls together, without which no anchors are proposed
 STRIDE = 32  # where the detector is not known
 MOST_CLASSES = 4  # named in a line
@@ -162,6 +164,22 @@ def audit_boxes(
     )
 
 
+def warnings_of_boxes(config: RunConfig, prepared: Prepared) -> list[str]:
+    """What a training must hear of its anchors and tiny boxes, a line each."""
+    used = [i for i, split in enumerate(prepared.splits) if split is not None]
+    labelled = [i for i in used if prepared.source.records[i].labelled]
+    found = audit_boxes(
+        config.data,
+        config.model,
+        prepared.scan,
+        used=used,
+        labelled=labelled,
+        splits=prepared.splits,
+    )
+    findings = found.findings if found else []
+    return [f"warning: {f.reading}" for f in findings if f.severity == "warning"]
+
+
 def summary(record: dict[str, Any]) -> list[str]:
     """What is known of the boxes, in lines."""
     crowd, seen, own = record["crowding"], record["seen"], record["own"]
@@ -268,7 +286,7 @@ def _unreached(table, ious, record, names) -> list[Finding]:
 
 
 def _tiny(table, seen, record, scan, stride) -> list[Finding]:
-    """A warning on boxes of which the network sees little."""
+    """Boxes of which the network sees little; a warning where they are many."""
     area = seen.sides.prod(axis=-1)
     tiny = area < TINY**2
     if not tiny.any():
@@ -285,7 +303,8 @@ def _tiny(table, seen, record, scan, stride) -> list[Finding]:
         f"{np.sqrt(area.min()):.2g}. A larger input shows more of them: --set "
         f"data.image_size={json.dumps(_twice(record))}, which takes four times as long"
     )
-    return [_finding("small_boxes", "warning", table.where(tiny), texts, reading)]
+    severity = "warning" if tiny.mean() >= MANY else "note"
+    return [_finding("small_boxes", severity, table.where(tiny), texts, reading)]
 
 
 def _twice(record: dict[str, Any]) -> list[int]:

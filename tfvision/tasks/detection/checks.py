@@ -18,18 +18,11 @@ from tfvision.tasks.detection.losses import check_heads
 from tfvision.tasks.detection.sizes import input_size
 
 
-def built(
-    config: RunConfig,
-    architecture: dict[str, Any] | None,
-    *,
-    channels: int | None = None,
-    num_classes: int | None = None,
-) -> Detector:
+def built(config: RunConfig, architecture: dict[str, Any] | None) -> Detector:
     """The detector of a config, to be looked at: one of open size.
 
     Args:
         config, architecture: Of the run; see `TrainingSide.settle`.
-        channels, num_classes: Of the data; None: what the config says, or any.
 
     Raises:
         InputError: An argument has an impossible value.
@@ -37,8 +30,8 @@ def built(
     names = config.data.class_names
     model = FACTS.models().build(
         self_contained(config.model, architecture),
-        input_shape=(None, None, channels or config.data.channels or 3),
-        num_classes=num_classes or (len(names) if names else 2),
+        input_shape=(None, None, config.data.channels or 3),
+        num_classes=len(names) if names else 2,
     )
     keras.utils.clear_session()  # the run's own model gets the names it would have had
     return model

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.config import RunConfig
+from tfvision.detection.grids import grid_of
 from tfvision.engine.combine import OverTiles
 from tfvision.engine.step import Batch, TrainStep
 from tfvision.engine.tta import View
@@ -25,6 +26,7 @@ from tfvision.recipe.sampling import TrainingSet, augmented
 from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
 from tfvision.tasks.detection import checks, predicting, results, sizes, writing
+from tfvision.tasks.detection.audit import warnings_of_boxes
 from tfvision.tasks.detection.boxes_given_later import named_in, samples_with_boxes
 from tfvision.tasks.detection.facts import FACTS
 from tfvision.tasks.detection.losses import loss_of_heads
@@ -52,14 +54,12 @@ class Detection(Task):
         return [partial(checks.check_detector, config, architecture)]
 
     def settle(self, config: RunConfig, prepared: Prepared, architecture) -> Settled:
-        model = checks.built(
-            config,
-            architecture,
-            channels=prepared.channels,
-            num_classes=prepared.num_classes,
-        )
+        known = grid_of(config.model.name, config.model.kwargs)
+        stride = known[1] if known else checks.built(config, architecture).stride
         notes = [*prepared.notes, *checks.check_boxes(prepared)]
-        prepared = sizes.settled(config, replace(prepared, notes=notes), model.stride)
+        prepared = sizes.settled(config, replace(prepared, notes=notes), stride)
+        notes = [*prepared.notes, *warnings_of_boxes(config, prepared)]
+        prepared = replace(prepared, notes=notes)
         recipe = self.recipe(config, **prepared.facts, architecture=architecture)
         return Settled(recipe, prepared, prepared)
 
