@@ -5,7 +5,9 @@ import pytest
 from scipy import stats
 
 from experiments.ladder_coverage import Case, run
+from tests.support.detections import random_case
 from tfvision.errors import InputError
+from tfvision.metrics.detections import DetectionEvidence
 from tfvision.metrics.ratios import score_ratios
 from tfvision.stats import bootstrap
 from tfvision.stats.measure import Ratios
@@ -37,6 +39,21 @@ def test_one_seed_is_the_bootstrap_of_the_units():
         expected.p_value,
     )
     assert np.isnan([found.seeds_error, found.freedom]).all()
+
+
+def test_a_score_that_is_no_ratio_of_sums_is_compared_too():
+    """Average precision, over units of its own number beside another comparison."""
+    answers, truths = random_case(3, images=12)
+    better = [{**a, "scores": np.where(a["classes"] == 0, a["scores"], 0.1)} for a in answers]
+    ids = [str(i) for i in range(12)]
+    pair = [
+        DetectionEvidence.of(ids, found, truths, num_classes=3).measure("ap50", None)
+        for found in (answers, better)
+    ]
+    found, other = compare_seeds([[tuple(pair)], pairs([0.004])], resamples=200, seed=3)
+    (expected,) = bootstrap.compare([tuple(pair)], resamples=200, seed=3)
+    assert (found.low, found.high, found.num_units) == (expected.low, expected.high, 12)
+    assert other.num_units == UNITS
 
 
 def test_equal_trainings_add_no_luck():

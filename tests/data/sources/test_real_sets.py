@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tfvision.data.scan.scan import scan
+from tfvision.data.sources.boxes.given_later import read_boxes_given_later
 from tfvision.data.sources.recognise import open_source
 from tfvision.data.sources.tables.labels_given_later import read_labels_table
 from tfvision.data.split.holdout import absent_classes, holdout
@@ -146,3 +147,20 @@ def test_sets_of_boxes_are_read_with_no_other_option(shared):
         assert signs.class_names[signs.read(labelled[0]).classes[0]] == "priority_road"
     for source in (cells, digits, signs):
         assert not [str(issue) for issue in source.problems if issue.severity == "error"]
+
+
+def test_boxes_that_are_given_later_of_shifted_signs(shared):
+    root = shared / "shifted_signs"
+    source = open_source(root, truth="boxes")
+    test = [i for i, record in enumerate(source.records) if record.split == "test"]
+    path = root / "dev_test_labels.csv"
+    given = read_boxes_given_later(path, source, test, source.class_names, {})
+    assert sum(truth is not None for truth in given.truths) == 400
+    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+    of_name = {name.removesuffix(".jpg"): list(map(int, cells)) for name, *cells in rows}
+    for i, truth in zip(test, given.truths, strict=True):
+        label, *box = of_name.get(source.records[i].id, [None])
+        assert (truth is None) == (label is None)
+        if truth is not None:
+            assert truth["classes"].tolist() == [label]
+            assert truth["boxes"].tolist() == [box]

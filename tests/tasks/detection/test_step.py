@@ -193,6 +193,7 @@ def test_what_a_stage_cannot_do_with_a_detector(stage, message):
         make(stages=(stage,))
 
 
+@pytest.mark.slow  # a trace of its own
 def test_bfloat16_learns_and_predicts_in_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

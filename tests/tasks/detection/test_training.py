@@ -230,6 +230,20 @@ def test_a_submission_has_a_row_an_image(trained, tmp_path):
     assert first[1].split()[0] in NAMES
 
 
+def test_a_submission_has_the_rows_of_a_sample_in_its_order(trained, tmp_path, capsys):
+    names = [entry["id"] for entry in read(trained / "run" / "predictions" / "test.json")]
+    sample, out = tmp_path / "sample.csv", tmp_path / "s.csv"
+    argv = ["submit", trained / "run", "--format", "boxes", "--columns", "Id,PredictionString"]
+    rows = [f"{name}," for name in reversed(names)]
+    sample.write_text("\n".join(["Id,PredictionString", *rows]))
+    assert use(*argv, "--sample", sample, "--out", out) == 0
+    assert [row[0] for row in csv.reader(out.open())] == ["Id", *reversed(names)]
+    sample.write_text("\n".join(["Id,PredictionString", *rows[1:], "elsewhere,"]))
+    assert use(*argv, "--sample", sample, "--out", tmp_path / "other.csv") == 2
+    assert "elsewhere" in capsys.readouterr().err
+    assert not (tmp_path / "other.csv").exists()
+
+
 @pytest.mark.slow
 def test_rules_are_fitted_out_of_fold(trained, tmp_path):
     config = write_config(tmp_path / "f.yaml", trained / "data", train={"export": False})

@@ -152,20 +152,18 @@ def _numbers(
         for box in boxes.read:
             if box.counts:
                 used.setdefault(boxes.classes[box.label], box.place)
-    numbers = np.full(len(names), -1, np.int32)
-    strange = []
-    spellings = [*_spelt(wanted), *_spelt(written or ())]
-    places = (
-        {} if any(name.isdigit() for name in wanted) else {str(k): k for k in range(len(wanted))}
-    )
+    tables = [*_spelt(wanted), *_spelt(written or ())]
+    number_of: dict[int, int] = {}
     for k in used:
-        keys = (name_key(names[k]), name_key(names[k]).strip().casefold())
-        found = [table[key] for table, key in zip(spellings, keys * 2, strict=True) if key in table]
-        number = found[0] if found else places.get(names[k])
-        if number is None:
-            strange.append(f"{names[k]!r} ({used[k]})")
-        else:
-            numbers[k] = number
+        name = name_key(names[k])
+        keys = (name, name.strip().casefold()) * 2
+        found = [table[key] for table, key in zip(tables, keys, strict=True) if key in table]
+        if found:
+            number_of[k] = found[0]
+    if not number_of and not any(name.isdigit() for name in wanted):  # none has a name
+        places = {str(number): number for number in range(len(wanted))}
+        number_of = {k: places[names[k]] for k in used if names[k] in places}
+    strange = [f"{names[k]!r} ({place})" for k, place in used.items() if k not in number_of]
     if strange:
         raise InputError(
             f"--labels {path} has boxes of {counted(len(strange), 'class')} that the run does not "
@@ -173,6 +171,9 @@ def _numbers(
             "numbers from 0. Rename the classes, or take their boxes out: what no training saw "
             "cannot be scored."
         )
+    numbers = np.full(len(names), -1, np.int32)
+    for k, number in number_of.items():
+        numbers[k] = number
     return numbers
 
 
