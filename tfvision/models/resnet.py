@@ -176,6 +176,10 @@ def _joined(x, y, strides: int, style: dict[str, Any], *, name: str):
     """Shortcut plus branch, a projection (option B of the paper) where their shapes differ."""
     if x.shape[-1] != y.shape[-1] or strides > 1:
         linear = {**style, "activation": None}
+        if strides > 1 and style.get("padding") == "symmetric":
+            # Every second pixel first: oneDNN's filter gradient of a strided 1x1 convolution
+            # writes beyond its memory for 4 or 8 channels and odd batches (TensorFlow 2.21).
+            x, strides = layers.MaxPooling2D(1, strides, name=f"{name}_skip")(x), 1
         x = unit(x, y.shape[-1], 1, strides, **linear, name=f"{name}_0")
     x = layers.Add(name=f"{name}_add")([x, y])
     return layers.Activation(style["activation"], name=f"{name}_act")(x)

@@ -63,3 +63,11 @@ def test_a_folder_that_cannot_be_read_is_there_without_files(root, monkeypatch):
     monkeypatch.setattr(os, "scandir", lambda path: refuses("deep"))
     with pytest.raises(PermissionError):
         list_tree(root)
+
+
+def test_a_folder_that_a_link_has_entered_before_has_no_children(tmp_path):
+    (tmp_path / "z/deep").mkdir(parents=True)
+    (tmp_path / "a").symlink_to(tmp_path / "z")
+    tree = list_tree(tmp_path)
+    assert tree.children("a") == ("deep",)
+    assert tree.children("z") == ()

@@ -48,8 +48,9 @@ class Tree:
         return {folder: tuple(names) for folder, names in children.items()}
 
     def children(self, folder: str) -> tuple[str, ...]:
-        """The names of the folders in a folder, sorted."""
-        return self._children[folder]
+        """The names of the folders in a folder, sorted; none of one that was entered by a link
+        elsewhere."""
+        return self._children.get(folder, ())
 
     def below(self, folder: str) -> Iterator[str]:
         """The paths of all files below a folder, relative to it."""
