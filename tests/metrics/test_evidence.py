@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
+from tests.support.detections import answer, truth
 from tfvision.engine.evidence_file import read_evidence_file, write_evidence
 from tfvision.errors import InputError
 from tfvision.metrics import classification, contract
 from tfvision.metrics.contract import CONVENTIONS, Contract
+from tfvision.metrics.detections import DetectionEvidence
 from tfvision.metrics.evidence import ConfusionEvidence, LabelEvidence
 from tfvision.tasks.facts import facts_of, task_names
 
@@ -123,7 +125,10 @@ def test_conventions_are_of_masks_alone():
 @pytest.mark.parametrize("task", task_names())
 def test_the_facts_of_a_score_are_those_of_its_measure(task):
     facts = facts_of(task)
-    evidence = {ConfusionEvidence: masks(), LabelEvidence: labels()[0]}[facts.evidence_class()]
+    found = [answer((0, 0.9, (0, 0, 8, 8)))]
+    boxes = DetectionEvidence.of(["a"], found, [truth((0, (0, 0, 8, 9)))], num_classes=1)
+    examples = {type(one): one for one in (masks(), labels()[0], boxes)}
+    evidence = examples[facts.evidence_class()]
     assert set(facts.scores) <= set(evidence.scores)
     for name, score in facts.scores.items():
         measure = evidence.measure(name, Contract())

@@ -112,14 +112,10 @@ def test_files_of_8_and_16_bits_are_scaled_each_by_its_own_white(tmp_path):
         np.testing.assert_allclose(pixels[i, ..., 0], runs.scene(i)[0] / 255, atol=1e-6)
 
 
-def test_data_that_no_task_trains_on_is_refused():
-    config = DataConfig(source=Spec(name="embedded_boxes"))
-    message = (
-        r"no task trains on such data yet, and this run is of segmentation\. "
-        r"Choose another data\.source\."
-    )
+def test_data_of_boxes_names_the_script_of_detections():
+    message = r"that is data of the task detection, and this run is of segmentation\. Use train_det"
     with pytest.raises(InputError, match=message):
-        prepare(config, seed=0)
+        prepare(DataConfig(source=Spec(name="embedded_boxes")), seed=0)
 
 
 def test_data_of_another_task_names_its_script():

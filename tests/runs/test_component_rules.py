@@ -112,7 +112,7 @@ def test_the_export_carries_the_pixels_rules_and_lists_the_others(run, tmp_path,
     copy = with_rules(run, tmp_path / "run", [SPECKS, DROPPED])
     served = []
 
-    def write(folder, inference, fixed, description):
+    def write(folder, inference, fixed, description, plain):
         folder.mkdir()
         served.append(inference.serving_default)
 

@@ -126,7 +126,7 @@ def test_other_data_is_refused_with_the_difference(run, whole, tmp_path, capsys)
 
 def test_a_run_keeps_samples_and_its_export_needs_no_data(run, tmp_path, monkeypatch, capsys):
     given = {}
-    monkeypatch.setattr("tfvision.runs.export.write_export", lambda *args: None)
+    monkeypatch.setattr("tfvision.runs.export.write_export", lambda *args, **options: None)
     monkeypatch.setattr(
         "tfvision.runs.export.check_export",
         lambda folder, served, fixed, images, **options: given.update(images=images) or [],
@@ -202,7 +202,7 @@ def test_advice_on_values_can_be_typed(run, tmp_path, capsys):
     typed = ("--set", "data.source.mask_values=[3, 7]")
     assert runs.use("evaluate", run, "--data", data, *typed) == 0
     assert score(run) == want
-    assert "give --data as well" in refused(capsys, "evaluate", run, *typed)
+    assert "give one as well" in refused(capsys, "evaluate", run, *typed)
     assert "sets keys of data" in refused(
         capsys, "evaluate", run, "--data", data, "--set", "train.epochs=3"
     )

@@ -74,7 +74,11 @@ def test_the_list_has_a_row_a_model(capsys, monkeypatch):
     def transfer(input_shape, num_classes, *, backbone):
         """Of another."""
 
-    tables = {"segmentation": Table(small), "classification": {"transfer": transfer}}
+    tables = {
+        "segmentation": Table(small),
+        "classification": {"transfer": transfer},
+        "detection": {},
+    }
     monkeypatch.setattr(TaskFacts, "models", lambda facts: tables[facts.name])
     *rows, last = models()
     *lines, _, backbone = capsys.readouterr().out.splitlines()

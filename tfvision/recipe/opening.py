@@ -39,9 +39,10 @@ def open_source(config: DataConfig, *, truth_needed: bool = True) -> Source:
             source = sources.build(config.source)
     if source.truth != truth:
         names, scripts = _names_and_scripts(source.truth)
-        found = f"that is data of the task {names}" if names else "no task trains on such data yet"
-        advice = f"Use {scripts}." if names else "Choose another data.source."
-        raise InputError(f"{source.layout}: {found}, and this run is of {config.task}. {advice}")
+        raise InputError(
+            f"{source.layout}: that is data of the task {names}, and this run is of "
+            f"{config.task}. Use {scripts}."
+        )
     if config.groups == "names":
         _group_by_names(source, config)
     elif config.groups not in (None, "none"):

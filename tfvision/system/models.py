@@ -10,7 +10,8 @@ from tfvision.tasks.facts import facts_of, task_names
 
 
 def models() -> list[dict[str, Any]]:
-    """Prints every architecture at its paper's width, with its cost at one size."""
+    """Prints every architecture at its paper's width, with its cost at one size; of a detector,
+    whose cost is that of several nets on what it finds, the parameters alone."""
     rows = []
     for task in task_names():
         facts = facts_of(task)
@@ -19,6 +20,8 @@ def models() -> list[dict[str, Any]]:
 
 
 def _listed(table: Registry, task: str, shape: tuple, num_classes: int) -> list[dict[str, Any]]:
+    from tfvision.models.detector import Detector
+
     rows = []
     for name in table:
         row = {"name": name, "task": task, "num_parameters": None, "multiply_adds": None}
@@ -27,14 +30,18 @@ def _listed(table: Registry, task: str, shape: tuple, num_classes: int) -> list[
         if _alone(table[name]):
             channels = 2 * shape[-1] if name == "dual_stream" else shape[-1]
             model = table[name]((*shape[:2], channels), num_classes)
-            row |= {"num_parameters": model.count_params(), "multiply_adds": multiply_adds(model)}
+            row["num_parameters"] = model.count_params()
+            if not isinstance(model, Detector):
+                row["multiply_adds"] = multiply_adds(model)
     size = "x".join(map(str, shape))
     title = f"{task} at {size}, default width"
     print(f"{'name':16}{'parameters':>14}{'multiply-adds':>16}   {title}")
     for row in rows:
         count, adds = "of its backbone", ""
         if row["num_parameters"] is not None:
-            count, adds = f"{row['num_parameters']:,}", f"{row['multiply_adds'] / 1e9:.2f} G"
+            count = f"{row['num_parameters']:,}"
+        if row["multiply_adds"] is not None:
+            adds = f"{row['multiply_adds'] / 1e9:.2f} G"
         print(f"{row['name']:16}{count:>14}{adds:>16}   {row['about']}")
     return rows
 

@@ -212,8 +212,8 @@ def test_runs_that_are_none_or_one_or_unfinished(base, tmp_path):
     del record["hashes"]
     (old / "data.json").write_text(json.dumps(record))
     refused([base, old], "has no hashes: an older version wrote it", tmp_path)
-    other_task = other(tmp_path, "det", summary={"task": "detection"})
-    refused([base, other_task], "is a detection run", tmp_path)
+    other_task = other(tmp_path, "pose", summary={"task": "pose"})
+    refused([base, other_task], "is a pose run", tmp_path)
 
 
 def test_missing_predictions(base, tmp_path):

@@ -438,7 +438,11 @@ def test_labels_that_fit_nothing_are_refused_before_training(
         (THREE, {"metrics": ["plain"]}, "Unknown score of a classification: 'plain'"),
         ([THREE[0], {"name": "x", "times": 2, "epochs": 3}], {}, "times or epochs, not both"),
         ([THREE[0], {"name": "x", "epochs": 0}], {}, r"epochs.*greater than 0"),
-        ([THREE[0], {"name": "x", "search": {"folds": 3}}], {}, "serves segmentation, not class"),
+        (
+            [THREE[0], {"name": "x", "search": {"folds": 3}}],
+            {},
+            "serves segmentation, detection, not class",
+        ),
         ([THREE[0], {"name": "x", "over": ["data.folds=3", "data.fold=0"]}], {}, "a key `folds`"),
     ],
 )

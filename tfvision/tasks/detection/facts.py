@@ -27,6 +27,10 @@ FACTS = TaskFacts(
         "ap": Score("AP", of_class="AP"),
         "ap50": Score("AP50", of_class="AP50"),
         "ap75": Score("AP75", of_class="AP75"),
+        "ar100": Score("AR, 100 detections", short="AR100", of_class="AR"),
+        "precision": Score("precision", of_class="precision"),
+        "recall": Score("recall", of_class="recall"),
+        "f1": Score("F1", of_class="F1"),
     },
     columns=("ap", "ap50"),
     reasons={
