@@ -81,7 +81,7 @@ def test_the_list_has_a_row_a_model(capsys, monkeypatch):
     }
     monkeypatch.setattr(TaskFacts, "models", lambda facts: tables[facts.name])
     *rows, last = models()
-    *lines, _, backbone = capsys.readouterr().out.splitlines()
+    *lines, _, backbone, _ = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("segmentation at 64x128x1, default width")
     assert (last["name"], last["task"], last["num_parameters"]) == (
         *("transfer", "classification", None),
