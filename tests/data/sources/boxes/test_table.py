@@ -299,7 +299,7 @@ ROWS = {
     "s00.png,1,2,nan,30,ant": r"line 2 of boxes.csv: the box \(1, 2, nan, 30\) is not four num",
     "s00.png,1,2,20,30,": "line 2 of boxes.csv: has a box and no label",
     "../../etc/passwd,1,2,20,30,ant": r"line 2 of boxes.csv \(../../etc/passwd\): no such image",
-    "/root/x.png,1,2,20,30,ant": r"line 2 of boxes.csv \(/root/x.png\): no such image, and 1 row",
+    "/other/x.png,1,2,20,30,ant": r"line 2 of boxes.csv \(/other/x.png\): no such image, and 1 row",
     "http://a.b/x.png,1,2,20,30,ant": r"line 2 of boxes.csv \(http://a.b/x.png\): no such image",
     ",1,2,20,30,ant": r"line 2 of boxes.csv \(\): names no file",
 }
