@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfvision.engine.ensemble_weights import normalise
-from tfvision.engine.inference import Predictor
+from tfvision.engine.inference import Predictor, signatures
 from tfvision.errors import InputError
 from tfvision.postprocess.pixelwise import Rule, decode
 
@@ -47,17 +47,7 @@ class Ensemble(tf.Module, Predictor):
                 f"{len(self._predictors)} members and {len(self._shares)} weights."
             )
         self._decode = decode(rules)
-        shape = (None, None, None, channels)
-        self.serving_default = tf.function(
-            self._serve_uint8,
-            input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")],
-            autograph=False,
-        )
-        self.serve_float = tf.function(
-            self._serve_float,
-            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
-            autograph=False,
-        )
+        self.serving_default, self.serve_float = signatures(self._serve_float, channels)
 
     @property
     def members(self) -> list[Predictor]:
@@ -66,9 +56,6 @@ class Ensemble(tf.Module, Predictor):
     @property
     def weights(self) -> list[float]:
         return self._shares
-
-    def _serve_uint8(self, image):
-        return self._serve_float(tf.cast(image, tf.float32) * (1 / 255))
 
     def _serve_float(self, image):
         probabilities = self.probabilities(image)

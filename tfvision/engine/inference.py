@@ -47,6 +47,20 @@ class Wrapped(Predictor):
         return self._predictor.weights
 
 
+def signatures(serve: Callable[[tf.Tensor], dict[str, tf.Tensor]], channels: int) -> tuple:
+    """`serving_default` and `serve_float` of an exported module: `serve` of images (B, H, W, C)
+    uint8 in 0..255, and of float32 in [0, 1]; any batch and size."""
+    pairs = (
+        (tf.uint8, lambda image: serve(tf.cast(image, tf.float32) * (1 / 255))),
+        (tf.float32, serve),
+    )
+    shape = (None, None, None, channels)
+    return tuple(
+        tf.function(function, [tf.TensorSpec(shape, dtype, name="image")], autograph=False)
+        for dtype, function in pairs
+    )
+
+
 class ModelPredictor(tf.Module, Predictor):
     """A model between preprocessing and a decoding that gives named arrays.
 
@@ -70,17 +84,7 @@ class ModelPredictor(tf.Module, Predictor):
     ):
         super().__init__(name="tfvision_predictor")
         self.model, self.size, self._decode, self._stride = model, size, decode, stride
-        shape = (None, None, None, channels)
-        self.serving_default = tf.function(
-            lambda image: self._serve(tf.cast(image, tf.float32) * (1 / 255)),
-            input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")],
-            autograph=False,
-        )
-        self.serve_float = tf.function(
-            self._serve,
-            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
-            autograph=False,
-        )
+        self.serving_default, self.serve_float = signatures(self._serve, channels)
 
     def _serve(self, image):
         height, width = tf.shape(image)[1], tf.shape(image)[2]
@@ -119,20 +123,7 @@ class Inference(tf.Module, Predictor):
         super().__init__(name="tfvision_inference")
         self.model, self.size = model, size
         self._decode = decode(rules)
-        shape = (None, None, None, channels)
-        self.serving_default = tf.function(
-            self._serve_uint8,
-            input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")],
-            autograph=False,
-        )
-        self.serve_float = tf.function(
-            self._serve_float,
-            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
-            autograph=False,
-        )
-
-    def _serve_uint8(self, image):
-        return self._serve_float(tf.cast(image, tf.float32) * (1 / 255))
+        self.serving_default, self.serve_float = signatures(self._serve_float, channels)
 
     def _serve_float(self, image):
         probabilities = self.probabilities(image)

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tfvision.engine.inference import Predictor, Wrapped, logits_of, probabilities_of, resize_image
+from tfvision.engine.inference import (
+    Predictor,
+    Wrapped,
+    logits_of,
+    probabilities_of,
+    resize_image,
+    signatures,
+)
 from tfvision.engine.tta import View
 from tfvision.postprocess.pixelwise import Rule, decode
 
@@ -67,20 +74,7 @@ class Served(tf.Module):
     def __init__(self, predictor, *, channels: int):
         super().__init__(name="tfvision_served")
         self.predictor = predictor
-        shape = (None, None, None, channels)
-        self.serving_default = tf.function(
-            self._serve_uint8,
-            input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")],
-            autograph=False,
-        )
-        self.serve_float = tf.function(
-            self._serve_float,
-            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
-            autograph=False,
-        )
-
-    def _serve_uint8(self, image):
-        return self._serve_float(tf.cast(image, tf.float32) * (1 / 255))
+        self.serving_default, self.serve_float = signatures(self._serve_float, channels)
 
     def _serve_float(self, image):
         served = self.predictor.serve_float(image)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.data.audit.anchors import nearest
-from tfvision.engine.inference import Predictor, resize_image
+from tfvision.engine.inference import Predictor, resize_image, signatures
 from tfvision.engine.tta import View
 from tfvision.postprocess.boxes import by_score, join_tiles
 from tfvision.recipe.letterbox import (
@@ -47,17 +47,7 @@ class DetectionPredictor(tf.Module, Predictor):
         super().__init__(name="tfvision_detector")
         self.model, self.size = model, size
         self._stretch, self._enlarge = stretch, enlarge
-        shape = (None, None, None, channels)
-        self.serving_default = tf.function(
-            lambda image: self._serve(tf.cast(image, tf.float32) * (1 / 255)),
-            input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")],
-            autograph=False,
-        )
-        self.serve_float = tf.function(
-            self._serve,
-            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
-            autograph=False,
-        )
+        self.serving_default, self.serve_float = signatures(self._serve, channels)
 
     def rows(self, images: np.ndarray) -> list[dict[str, np.ndarray]]:
         """See `Predictor.rows`; without the rows that hold no box."""
