@@ -37,7 +37,7 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
     formats = loaded.task.facts.formats
     if options.format not in formats:
         raise InputError(
-            f"--format {options.format} is none of a {loaded.config.task}, which "
+            f"--format {options.format} is not for a {loaded.config.task}, which "
             f"{request.run.path} is. Use --format {formats[0]}."
         )
     layout = make_layout(

@@ -253,7 +253,7 @@ def test_without_an_input_the_runs_own_test_images_are_submitted(run, named, fol
     [
         (("predict", "--out", "x", "--tile", "8"), "a classification has one answer an image"),
         (("predict", "--out", "x", "--depth", "1"), "--depth prunes a UNet\\+\\+"),
-        (("submit", "--out", "x", "--format", "rle"), "--format rle is none of a classification"),
+        (("submit", "--out", "x", "--format", "rle"), "--format rle is not for a classification"),
     ],
 )
 def test_what_needs_masks_is_refused(named, folders, tmp_path, capsys, argv, message):
