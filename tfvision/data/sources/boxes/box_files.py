@@ -14,6 +14,7 @@ from tfvision.data.sources.boxes.annotations import Annotations, add_test, add_u
 from tfvision.data.sources.boxes.faults import CONFLICT, ReadBox
 from tfvision.data.sources.boxes.settle import settle
 from tfvision.data.sources.boxes.written import (
+    OBJECT,
     WrittenImage,
     split_options,
 )
@@ -131,6 +132,8 @@ def box_source(found: Annotations, options: Mapping[str, Any]) -> BoxFiles:
     samples = found.samples
     if not found.images:
         raise InputError(f"{listed(found.files, limit=2)} names no image. Add rows or entries.")
+    if how.one_class:
+        found = _of_one_class(found)
     left = add_unlisted(found, how)
     images = sorted(found.images, key=lambda image: (image.part, image.image))
     sizes = [_size(samples, image.image, reading.exif) for image in images]
@@ -180,6 +183,16 @@ def box_source(found: Annotations, options: Mapping[str, Any]) -> BoxFiles:
         white=how.white,
         reading=reading,
     )
+
+
+def _of_one_class(found: Annotations) -> Annotations:
+    """The same with every box an `object`: boxes of equal sides repeat each other then, whatever
+    their classes were."""
+    images = [
+        replace(image, boxes=[replace(box, label=OBJECT) for box in image.boxes])
+        for image in found.images
+    ]
+    return replace(found, images=images, classes=[OBJECT], class_names=None)
 
 
 def _size(samples: Samples, image: str, exif: str) -> frames.FileSize | None:

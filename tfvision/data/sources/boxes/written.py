@@ -20,6 +20,7 @@ KNOWN_OF_BOXES = (
     "Supervisely, CVAT and KITTI; the folder that holds any of these with the images"
 )
 UNITS = ("pixels", "shares")
+OBJECT = "object"  # the class of every box under `one_class`
 CHOICES = {
     "coordinates": tuple(COORDINATES),
     "units": UNITS,
@@ -86,6 +87,7 @@ class BoxOptions:
             "both", or "none".
         unlisted: Images beside the annotated ones that no annotation names: "negatives", or
             "left_out"; None: what is usual for the format.
+        one_class: Whether all classes are read as one, `object`.
         white, allow_outside_root: As the source `folder` has them.
     """
 
@@ -95,6 +97,7 @@ class BoxOptions:
     faults: str = "mend"
     conflicts: str = "first"
     unlisted: str | None = None
+    one_class: bool = False
     white: float | None = None
     allow_outside_root: bool = False
 
@@ -103,6 +106,8 @@ class BoxOptions:
             value = getattr(self, name)
             if value not in (*known, None):
                 raise InputError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
+        if not isinstance(self.one_class, bool):
+            raise InputError(f"one_class must be true or false; got {self.one_class!r}.")
         size = self.annotated_size
         if size is None or size in ("file", "written"):
             return
