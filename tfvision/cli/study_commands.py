@@ -1,6 +1,7 @@
 """Commands that train, compare or join many runs: one pair a command, as in `run_commands`."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from tfvision.cli.shared import (
@@ -31,7 +32,11 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "ensemble", help="combine several runs, or the runs of folds, into one"
     )
     _add_ensemble(ensemble)
-    for parser in (ensemble, ladder, search):
+    two_stage = commands.add_parser(
+        "two-stage", help="train a detector and a classifier of what it finds, and use both as one"
+    )
+    _add_two_stage(two_stage)
+    for parser in (ensemble, ladder, search, two_stage):
         add_common(parser)
 
 
@@ -197,3 +202,46 @@ def _search(arguments):
     study = read_search(arguments.file, data=arguments.data, overrides=arguments.overrides)
     out = arguments.out or Path("runs") / "search" / study.name
     return run_race(study, out, device=arguments.device, quiet=arguments.quiet)
+
+
+def _add_two_stage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path, help="YAML: detector and classifier")
+    parser.add_argument("--data", metavar="PATH", type=Path, help="images with boxes")
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        help="default: runs/two_stage/<name of FILE>; what was stopped there goes on",
+    )
+    add_overrides(
+        parser, "key.path=VALUE", "override a key of FILE, as detector.train.epochs=5; repeatable"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check file and data, train nothing")
+    parser.set_defaults(run=_two_stage)
+
+
+def _two_stage(arguments):
+    from tfvision.engine.distribute import parse_device
+    from tfvision.studies.two_stage.file import read_file
+
+    parse_device(arguments.device)
+    plan = read_file(arguments.file, data=arguments.data, overrides=arguments.overrides)
+    import_tensorflow()
+    from tfvision.studies.two_stage.make import TwoStageRequest, make_two_stage
+
+    words = ["python", "-m", "tfvision", "two-stage", str(arguments.file)]
+    out = arguments.out or Path("runs") / "two_stage" / arguments.file.stem
+    for flag, value in (("--data", arguments.data), ("--out", out)):
+        words += [] if value is None else [flag, str(value)]
+    for override in arguments.overrides:
+        words += ["--set", override]
+    return make_two_stage(
+        TwoStageRequest(
+            plan,
+            out,
+            command=shlex.join(words),
+            device=arguments.device,
+            dry_run=arguments.dry_run,
+            quiet=arguments.quiet,
+        )
+    )

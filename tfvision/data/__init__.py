@@ -30,6 +30,7 @@ SOURCES = Registry(
         "yolo_boxes": "tfvision.data.sources.boxes.yolo:yolo_boxes",
         "labelme_boxes": "tfvision.data.sources.boxes.labelme:labelme_boxes",
         "tool_boxes": "tfvision.data.sources.boxes.tools:tool_boxes",
+        "labels_of_boxes": "tfvision.data.sources.boxes.labels_of_boxes:labels_of_boxes",
         "embedded_boxes": "tfvision.data.sources.embedded_boxes:embedded_boxes",
     },
 )

@@ -35,6 +35,7 @@ KNOWN = (
     "export",
     "samples",
     "ensemble.json",
+    "two_stage.json",
     ".lock",
 )
 # What a start that was killed before its first step can leave: no run yet.
@@ -87,6 +88,11 @@ class RunFolder:
     def is_ensemble(self) -> bool:
         """Whether it is an ensemble of runs, which is used like one."""
         return (self.path / "ensemble.json").is_file()
+
+    @property
+    def is_two_stage(self) -> bool:
+        """Whether it is a detector with a classifier behind it, which are used like one run."""
+        return (self.path / "two_stage.json").is_file()
 
     def check_free(self, *, overwrite: bool = False) -> None:
         """Refuses what `create` would refuse, without touching it.

@@ -8,6 +8,7 @@ from pathlib import Path
 from tfvision.config import DataConfig
 from tfvision.data import SOURCES
 from tfvision.data.files.issue import Issue
+from tfvision.data.sources.boxes.labels_of_boxes import LabelsOfBoxes
 from tfvision.data.sources.recognise import OtherTruth, recognise
 from tfvision.data.sources.recognise import open_source as open_path
 from tfvision.data.sources.source import Source
@@ -19,6 +20,7 @@ from tfvision.registry import Spec
 from tfvision.tasks.facts import facts_of, task_names
 
 TOLD = "groups told from names"
+OF_BOXES = "labels_of_boxes"
 
 
 def open_source(config: DataConfig, *, truth_needed: bool = True) -> Source:
@@ -35,6 +37,8 @@ def open_source(config: DataConfig, *, truth_needed: bool = True) -> Source:
         if config.source.name == "auto" and "path" in config.source.kwargs:
             # It passes its arguments on to the source in question.
             source = open_path(truth=truth, truth_needed=truth_needed, **config.source.kwargs)
+        elif config.source.name == OF_BOXES:  # it passes them on, too
+            source = sources[OF_BOXES](**config.source.kwargs)
         else:
             source = sources.build(config.source)
     if source.truth != truth:
@@ -131,11 +135,14 @@ def open_beside(
             read without it.
     """
     truth, given = facts_of(config.task).truth, config.source.kwargs
+    of_boxes = config.source.name == OF_BOXES
+    truth = "boxes" if of_boxes else truth
     with names_of_tasks():
         name = recognise(path, truth=truth, truth_needed=truth_needed, given=given)
         known = inspect.signature(SOURCES[name]).parameters
         options = {k: v for k, v in given.items() if k in known and k != "path"}
         source = open_path(path, truth=truth, truth_needed=truth_needed, **options)
+    source = LabelsOfBoxes(source) if of_boxes else source
     source.mask_values = source.mask_values if mask_values is None else mask_values
     source.white = source.white or white
     source.ignore_label = config.ignore_label

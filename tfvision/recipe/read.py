@@ -106,7 +106,7 @@ class Native:
         scale: What a pixel is multiplied by to lie in [0, 1].
         targets: Its truth by name, see `tfvision.data.truth.TARGETS`; {} without one.
         region: (H, W) uint8, 0 or 1, or None.
-        box: (4,) float32 `x1 y1 x2 y2` in pixels, of a sample with one box; or None.
+        box: (4,) float32 `x1 y1 x2 y2` in pixels; of several boxes (n, 4); or None.
     """
 
     image: np.ndarray
@@ -179,13 +179,13 @@ def native(source: Source, index: int, channels: int) -> Native:
     """
     sample = in_time(lambda: source.read(index), source.records[index].place)
     scale = 1.0 / white_of(sample.image.dtype, source.white_of(index))
-    one = sample.boxes is not None and len(sample.boxes) == 1
+    boxes = None if sample.boxes is None or not len(sample.boxes) else sample.boxes
     return Native(
         image=to_channels(sample.image, channels),
         scale=scale,
         targets=truth_kind(source.truth).arrays(sample),
         region=sample.region,
-        box=sample.boxes[0] if one else None,
+        box=boxes[0] if boxes is not None and len(boxes) == 1 else boxes,
     )
 
 

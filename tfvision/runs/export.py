@@ -33,8 +33,8 @@ def export(request: UseRequest) -> dict[str, Any]:
     make_strategy(request.device)
     loaded = load_run(request.run, depth=request.depth)
     examples = _examples_of_run(loaded, request)
-    if request.run.is_ensemble:
-        rows = export_ensemble(loaded, examples)
+    if members_of(request.run):
+        rows = export_members(loaded, examples)
     else:
         rows = export_run(
             request.run,
@@ -98,7 +98,7 @@ def export_run(
         "image": "serving_default: uint8 in 0..255; serve_float and model.keras: float32 in [0, 1]",
         **task.describe_export(recipe, data, predictor),
     }
-    images = example_images(task, recipe, examples)
+    images = example_images(task, recipe, predictor, examples)
     served = task.served(recipe, predictor)
     write_export(run.export, served, fixed, description, plain=task.plain_keras)
     scale = 1 / 255 if images[0].dtype == np.uint8 else 1.0
@@ -108,25 +108,33 @@ def export_run(
     return rows
 
 
-def export_ensemble(loaded: LoadedRun, examples: list[Native]) -> list[dict[str, Any]]:
-    """Writes the whole ensemble as one SavedModel, and loads it back in a fresh process.
+def export_members(loaded: LoadedRun, examples: list[Native]) -> list[dict[str, Any]]:
+    """Writes an ensemble, or two stages, as one SavedModel, and loads it back in a fresh process.
 
     Returns:
         {file, bytes, loaded_with, max_difference, labels_equal}, one row.
     """
-    record, task, recipe = loaded.folder.read_json("ensemble.json"), loaded.task, loaded.recipe
+    members, task, recipe = members_of(loaded.folder), loaded.task, loaded.recipe
     description = {
         **task_entry(recipe.config.task),
-        "members": [{k: entry[k] for k in ("arch", "weight")} for entry in record["members"]],
+        "members": [{k: entry[k] for k in ("arch", "weight") if k in entry} for entry in members],
         "class_names": loaded.data["class_names"],
         "image": "serving_default: uint8 in 0..255; serve_float: float32 in [0, 1]",
         **task.describe_export(recipe, loaded.data, loaded.predictor),
     }
     folder, served = loaded.folder.export, task.served(recipe, loaded.predictor)
     write_export(folder, served, None, description)
-    rows = check_export(folder, served, None, example_images(task, recipe, examples))
+    rows = check_export(
+        folder, served, None, example_images(task, recipe, loaded.predictor, examples)
+    )
     loaded.folder.write_json("export/export.json", {**description, "checks": rows})
     return rows
+
+
+def members_of(folder: RunFolder) -> list[dict[str, Any]]:
+    """The entries of the runs that a folder is made of; [] of a run of its own."""
+    names = {"ensemble.json": folder.is_ensemble, "two_stage.json": folder.is_two_stage}
+    return next((folder.read_json(name)["members"] for name, is_it in names.items() if is_it), [])
 
 
 def examples_of(prepared: Prepared) -> list[Native]:
@@ -142,9 +150,9 @@ def _examples_of_run(loaded: LoadedRun, request: UseRequest) -> list[Native]:
         return examples_of(own_data(loaded, request.data))
     except DataAway as error:
         runs = [loaded.folder]
-        if loaded.folder.is_ensemble:
-            members = loaded.folder.read_json("ensemble.json")["members"]
-            runs = [find_member(entry, loaded.folder.path) for entry in members]
+        members = members_of(loaded.folder)
+        # The last of two stages is the one that keeps samples as they are read here.
+        runs = [find_member(entry, loaded.folder.path) for entry in members[::-1]] or runs
         kept = next(filter(None, map(kept_samples, runs)), [])
         if not kept:
             raise
@@ -153,11 +161,13 @@ def _examples_of_run(loaded: LoadedRun, request: UseRequest) -> list[Native]:
         return _some(kept)
 
 
-def example_images(task: Task, recipe: Recipe, samples: Sequence[Native]) -> list[np.ndarray]:
+def example_images(
+    task: Task, recipe: Recipe, predictor: Any, samples: Sequence[Native]
+) -> list[np.ndarray]:
     """What a model is given of some images, and an odd-sized piece of the first."""
     images = []
     for sample in samples:
-        image = task.example_input(recipe, sample)
+        image = task.example_input(recipe, predictor, sample)
         byte = image.dtype == np.uint8 and sample.scale == 1 / 255
         images.append(image if byte else image.astype(np.float32) * np.float32(sample.scale))
     return [*images, _odd_part(images[0])]

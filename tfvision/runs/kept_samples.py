@@ -30,7 +30,7 @@ class Kept:
         scale: What a pixel is multiplied by to lie in [0, 1].
         targets: Its truth by name, as the task has it.
         region: (H, W) uint8, 0 or 1, or None.
-        box: (4,) float32 `x1 y1 x2 y2` in pixels, or None.
+        box: (4,) float32 `x1 y1 x2 y2` in pixels, of several boxes (n, 4), or None.
     """
 
     id: str

@@ -23,7 +23,7 @@ from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.recorded import as_recorded, at
 from tfvision.tasks.task import Task, task_of
 
-VERSION = 1  # of ensemble.json
+VERSION = 1  # of ensemble.json, and of two_stage.json
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
     """
     if folder.is_ensemble:
         return _load_ensemble(folder, depth=depth)
+    if folder.is_two_stage:
+        return _load_two_stage(folder, depth=depth)
     config = load_any(folder.config)
     task, data = task_of(config.task), folder.read_json("data.json")
     recipe = task.recorded_recipe(config, data, outside_architecture(config.model, folder))
@@ -89,29 +91,60 @@ def _load_ensemble(folder: RunFolder, *, depth: int | None) -> LoadedRun:
     """
     if depth is not None:
         raise InputError(f"--depth prunes one UNet++; {folder.path} is an ensemble of runs.")
-    record, data = folder.read_json("ensemble.json"), folder.read_json("data.json")
-    if record["version"] != VERSION:
-        raise InputError(
-            f"{folder.path / 'ensemble.json'} has version {record['version']}; this program reads "
-            f"{VERSION}. Make the ensemble again."
-        )
-    config = load_any(folder.config)
-    task = task_of(config.task)
-    recipe = task.recorded_recipe(config, data)
-    runs = [find_member(entry, folder.path) for entry in record["members"]]
-    members = []
-    for run, entry in zip(runs, record["members"], strict=True):
-        member = load_run(run)
-        if weights_sha256(member.predictor.model) != entry["weights_sha256"]:
-            raise InputError(
-                f"{run.path}, a member of {folder.path}, has other weights than when the ensemble "
-                "was made: it was trained on since, or replaced, or its best checkpoint is "
-                "damaged. Make the ensemble again."
-            )
-        members.append(member)
+    members, record = _members_of(folder, "ensemble.json")
+    task, config, data, recipe = _recorded(folder)
     shares = [entry["weight"] for entry in record["members"]]
     ensemble = task.ensemble(recipe, [member.predictor for member in members], shares)
     return LoadedRun(folder, task, config, data, recipe=recipe, predictor=ensemble)
+
+
+def _load_two_stage(folder: RunFolder, *, depth: int | None) -> LoadedRun:
+    """A detector with a classifier behind it, to be used like a run of the classifier.
+
+    Raises:
+        InputError: As `_load_ensemble`.
+    """
+    if depth is not None:
+        raise InputError(f"--depth prunes one UNet++; {folder.path} is a run of two stages.")
+    members, record = _members_of(folder, "two_stage.json")
+    task, config, data, recipe = _recorded(folder)
+    predictor = task.two_stage(
+        recipe,
+        *(member.predictor for member in members),
+        keep=record["keep"],
+        fallback=record["fallback"],
+    )
+    return LoadedRun(folder, task, config, data, recipe=recipe, predictor=predictor)
+
+
+def _members_of(folder: RunFolder, name: str) -> tuple[list[LoadedRun], dict[str, Any]]:
+    """The runs that a record of a folder names, which must be as they were; and the record."""
+    record = folder.read_json(name)
+    again = "Make it again."
+    if record["version"] != VERSION:
+        raise InputError(
+            f"{folder.path / name} has version {record['version']}; this program reads {VERSION}. "
+            + again
+        )
+    members = []
+    for entry in record["members"]:
+        run = find_member(entry, folder.path)
+        member = load_run(run)
+        if weights_sha256(member.predictor.model) != entry["weights_sha256"]:
+            raise InputError(
+                f"{run.path}, a member of {folder.path}, has other weights than when that was "
+                "made: it was trained on since, or replaced, or its best checkpoint is damaged. "
+                + again
+            )
+        members.append(member)
+    return members, record
+
+
+def _recorded(folder: RunFolder) -> tuple[Task, RunConfig, dict[str, Any], Recipe]:
+    """Task, config, `data.json` and recipe of a folder that has no weights of its own."""
+    config, data = load_any(folder.config), folder.read_json("data.json")
+    task = task_of(config.task)
+    return task, config, data, task.recorded_recipe(config, data)
 
 
 def find_member(entry: dict[str, Any], ensemble: Path) -> RunFolder:
@@ -126,7 +159,7 @@ def find_member(entry: dict[str, Any], ensemble: Path) -> RunFolder:
             return RunFolder.existing(place)
     raise InputError(
         f"{ensemble} needs the run {entry['place']}, which is gone (nor is it at {near}). Put it "
-        "back, or make the ensemble again without it."
+        "back, or make what needs it again without it."
     )
 
 

@@ -74,7 +74,7 @@ class Task(TrainingSide, PredictionSide):
         """The module that is exported, with the signatures `serving_default`, `serve_float`."""
         return predictor
 
-    def example_input(self, recipe: Recipe, sample: Native) -> np.ndarray:
+    def example_input(self, recipe: Recipe, predictor: Any, sample: Native) -> np.ndarray:
         """What the exported module is given of an image."""
         return sample.image
 

@@ -71,7 +71,7 @@ def crop(margin: float = 0.1, find: str | None = None) -> Cut:
         whole, failed = _found(whole, find)
         return [whole.piece(window, fallback=fallback or failed)]
 
-    return Cut("crop", pieces, frozenset({"region", "box"}))
+    return Cut("crop", pieces, frozenset({"region", "box"}), margin=margin)
 
 
 def masked(fill: float = 0.0) -> Cut:

@@ -20,6 +20,7 @@ FALLBACKS = {
     "no_region": "have no mask; what stands for it is the box, or else the whole image",
     "empty_region": "have a mask that is empty everywhere and are taken whole, or by their box",
     "no_box": "have no box and no mask and are taken whole",
+    "undetected": "have no detection; the whole image, or its middle, stands for one (fallback)",
     "all_small": "have only components below min_size; the largest is taken",
     **{name: f"keep their background, as {why}" for name, why in FAILURES.items()},
 }
@@ -86,12 +87,15 @@ class Cut:
         name: In the table.
         needs: Of "region" and "box", those of which the data must have at least one, or every
             image is taken as `full` does; empty: it needs neither.
+        margin: Where it cuts around the box and nothing more: what it adds on each side, as a
+            fraction of the box's sides; else None.
     """
 
     name: str
     _pieces: Callable[[Whole], list[Piece]] = field(repr=False)
     needs: frozenset[str] = frozenset()
     _channels: Callable[[int], int] = field(default=lambda channels: channels, repr=False)
+    margin: float | None = None
 
     def __call__(
         self,
@@ -106,26 +110,25 @@ class Cut:
         Args:
             image: (H, W, C) uint8, uint16 or float32, not scaled; left alone.
             region: (H, W) where the object is, 0 where it is not; None: not known.
-            box: (4,) or (1, 4) x1 y1 x2 y2 in pixels; None: not known.
+            box: (4,) x1 y1 x2 y2 in pixels; of several, (n, 4), each gives pieces of its own
+                where boxes are cut out, and else they count as not known; None: not known.
             white: The pixel value that means 1.0; None: 255, 65535 or 1.0, by the dtype.
 
         Returns:
             At least one piece.
 
         Raises:
-            InputError: The region has another size, or the box is none.
+            InputError: The region has another size, or a box is none.
         """
         image = np.asarray(image)
         if image.ndim != 3:
             raise InputError(f"An image must be (H, W, C); got the shape {image.shape}.")
         if region is not None:
             region = _check_region(np.asarray(region), image.shape)
-        if box is not None:
-            box = np.asarray(box, np.float32).reshape(-1)
-            if len(box) != 4:
-                raise InputError(f"`{self.name}` takes one box an image; got {len(box) / 4:g}.")
-            window_of(box, image.shape[:2])
-        return self._pieces(Whole(image, region, box, white_of(image.dtype, white)))
+        boxes = _check_boxes(box, image.shape[:2], several="box" in self.needs)
+        white = white_of(image.dtype, white)
+        found = (self._pieces(Whole(image, region, one, white)) for one in boxes)
+        return [piece for pieces in found for piece in pieces]
 
     def channels(self, channels: int) -> int:
         """Channels of a piece, for images that have `channels`."""
@@ -203,6 +206,25 @@ def aggregate(probabilities: np.ndarray, weights: np.ndarray, how: str = "mean")
     if not out.sum() > 0:
         out = values.mean(axis=0)
     return out / out.sum()
+
+
+def _check_boxes(
+    box: np.ndarray | None, size: tuple[int, int], *, several: bool
+) -> list[np.ndarray | None]:
+    """The boxes (4,) float32 that are cut one by one; [None] where none is known, or which is not.
+
+    Raises:
+        InputError: One is none.
+    """
+    if box is None:
+        return [None]
+    boxes = np.asarray(box, np.float32)
+    if not boxes.size or boxes.shape not in ((4,), (boxes.size // 4, 4)):
+        raise InputError(f"Boxes must be (4,) or (n, 4), n from 1 up; got {boxes.shape}.")
+    boxes = list(boxes.reshape(-1, 4))
+    for one in boxes:
+        window_of(one, size)
+    return boxes if several or len(boxes) == 1 else [None]
 
 
 def _check_region(region: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

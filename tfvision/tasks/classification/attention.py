@@ -97,8 +97,8 @@ def _first_pieces(recipe: Recipe, inference: ClassInference, prepared: Prepared,
 
 def _box_region(sample: Native) -> np.ndarray:
     region = np.zeros(sample.image.shape[:2], np.uint8)
-    x1, y1, x2, y2 = np.rint(sample.box).astype(int)
-    region[max(y1, 0) : y2, max(x1, 0) : x2] = 1
+    for x1, y1, x2, y2 in np.rint(sample.box).astype(int).reshape(-1, 4):
+        region[max(y1, 0) : y2, max(x1, 0) : x2] = 1
     return region
 
 

@@ -87,9 +87,11 @@ def with_piece_size(config: RunConfig, prepared: Prepared, cut: Callable) -> Pre
 
 def piece_counts(config: RunConfig, prepared: Prepared, indices: Sequence[int]) -> list[int]:
     """How many pieces a config makes of each image; they are read only where it may be several."""
-    if config.data.input.name != "patches":
-        return [1] * len(indices)
     cut = INPUTS.build(config.data.input)
+    facts = (prepared.scan.facts[i] for i in indices)
+    several = "box" in cut.needs and any(fact and len(fact.boxes) > 1 for fact in facts)
+    if cut.name != "patches" and not several:
+        return [1] * len(indices)
     samples = (native_scanned(prepared, i) for i in indices)
     return [len(cut(s.image, s.region, s.box, white=1 / s.scale)) for s in samples]
 
@@ -156,7 +158,7 @@ def image_probabilities(
     Args:
         recipe: How images are cut, and how their pieces agree.
         predictor: What predicts pieces: has `serve_float`, and `fitted` where all pieces have
-            one size for it.
+            one size for it. Or a `TwoStage`, which finds what is cut out.
         samples: The images.
         pieces: Takes the probabilities (n, K) of each image's pieces, or None.
         counter: Is added what `Cut.notes` reads, image by image, or None.
@@ -175,6 +177,9 @@ def piece_probabilities(
     Arguments as `image_probabilities` has them.
     """
     at_once, group = recipe.config.data.batch_size, []
+    if hasattr(predictor, "located"):  # of two stages: the first one finds the boxes
+        samples = predictor.located(samples, counter=counter, at_once=at_once)
+        predictor = predictor.classifier
     for sample in samples:
         cut = cut_native(recipe, sample)
         if counter is not None:

@@ -16,14 +16,17 @@ from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import Native, native
 from tfvision.tasks.classification.inference import Views
 from tfvision.tasks.classification.recipe import ClassRecipe
+from tfvision.tasks.classification.two_stage import TwoStage
 
 
-def with_views(predictor: Any, views: list[View], scaled: bool) -> Views:
-    """The mean over views of each piece.
+def with_views(predictor: Any, views: list[View], scaled: bool) -> Views | TwoStage:
+    """The mean over views of each piece; of two stages, of what was found.
 
     Raises:
         InputError: A scale before a member of an ensemble brings the piece to its own size.
     """
+    if isinstance(predictor, TwoStage):
+        return predictor.with_classifier(with_views(predictor.classifier, views, scaled))
     if scaled and predictor.members != [predictor]:
         raise InputError(
             "--tta scale(...) means nothing to an ensemble of classifiers, which bring every image "

@@ -164,16 +164,21 @@ def _temperature(recipe: Recipe, scored: dict[str, Scored]) -> float | None:
     return float(calibration.fit_temperature(probabilities[counted], truth[counted]))
 
 
-def about_classes(recipe: Recipe, recorded: dict[str, Any]) -> dict[str, Any]:
-    """What `export.json` says of a classifier besides; `recorded` is its `data.json`."""
+def about_classes(
+    recipe: Recipe, recorded: dict[str, Any], *, detects: bool = False
+) -> dict[str, Any]:
+    """What `export.json` says of a classifier besides; `recorded` is its `data.json`, `detects`
+    whether a detector before it finds the pieces."""
     data = recipe.config.data
-    whole = data.input.name == "full"
+    whole = detects or data.input.name == "full"
     return {
         "class_labels": recorded["class_labels"],
         "input": {"name": data.input.name, **data.input.kwargs},
         "aggregate": data.aggregate,
         "fit": data.fit,
-        "takes": "whole images of any size, brought to the training size inside"
+        "takes": "whole images of any size"
+        + (", in which boxes are found and cut out" if detects else "")
+        + ", brought to the training size inside"
         if whole
         else f"pieces of images, of any size, as data.input `{data.input.name}` cuts them: the "
         "export does not cut, and answers for each piece alone; `tfvision predict` cuts and puts "

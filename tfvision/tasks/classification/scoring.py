@@ -160,6 +160,8 @@ def metrics_of(recipe: Recipe, scored: ScoredLabels, names: Sequence[str]) -> di
         metrics["post_processed"] = classification.scores(
             scored.processed, None, None, agreed, class_names=names
         )
+    if "stages" in scored.details:
+        metrics["stages"] = scored.details["stages"]
     return metrics
 
 

@@ -40,6 +40,7 @@ from tfvision.tasks.classification.pieces import (
 from tfvision.tasks.classification.pseudo_labels import with_pseudo
 from tfvision.tasks.classification.recipe import ClassRecipe
 from tfvision.tasks.classification.schema import ClassificationConfig
+from tfvision.tasks.classification.two_stage import TwoStage, score_stages, stage_lines
 from tfvision.tasks.label_task import LabelTask
 from tfvision.tasks.parts import Examples, Outcome, Prediction, Settled, Validate
 from tfvision.tasks.scored import Scored
@@ -150,6 +151,18 @@ class Classification(LabelTask):
         channels = self.input_channels(recipe)
         return Ensemble(predictors, weights, channels=channels, rules=recipe.rules)
 
+    def two_stage(
+        self, recipe: ClassRecipe, detector: Any, predictor: Any, *, keep, fallback
+    ) -> TwoStage:
+        return TwoStage(
+            detector,
+            predictor,
+            recipe=recipe,
+            channels=self.input_channels(recipe),
+            keep=keep,
+            fallback=fallback,
+        )
+
     def write_predictions(self, target, ids, predictions, recipe, data, *, probabilities) -> Path:
         return predicting.write_predictions(
             target, ids, predictions.raw(), recipe, class_labels=data["class_labels"]
@@ -178,22 +191,28 @@ class Classification(LabelTask):
     def served(self, recipe: ClassRecipe, predictor: Any) -> Served:
         return Served(predictor, channels=self.input_channels(recipe))
 
-    def example_input(self, recipe: ClassRecipe, sample: Native) -> np.ndarray:
+    def example_input(self, recipe: ClassRecipe, predictor, sample: Native) -> np.ndarray:
+        if isinstance(predictor, TwoStage):
+            return sample.image
         return cut_native(recipe, sample)[0].image
 
     def describe_export(self, recipe: ClassRecipe, data, predictor) -> dict[str, Any]:
-        return {**describe_labels(recipe, predictor), **results.about_classes(recipe, data)}
+        about = results.about_classes(recipe, data, detects=isinstance(predictor, TwoStage))
+        return {**describe_labels(recipe, predictor), **about}
 
     def score(
         self, recipe: ClassRecipe, predictor: Any, samples: Iterable[tuple[str, Native]]
     ) -> Scored:
+        if isinstance(predictor, TwoStage):
+            return score_stages(recipe, predictor, samples)
         return scoring.score_samples(recipe, predictor, samples)
 
     def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
         return scoring.metrics_of(recipe, scored, class_names)
 
     def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
-        return scoring.score_lines(metrics, class_names)
+        lines = scoring.score_lines(metrics, class_names)
+        return [*lines, *stage_lines(metrics["stages"])] if "stages" in metrics else lines
 
     def headline(self, recipe: Recipe, metrics: dict[str, Any]) -> str:
         return results.headline(recipe, metrics)

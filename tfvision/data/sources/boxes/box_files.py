@@ -98,6 +98,16 @@ class BoxFiles(FileSource):
         sides, classes = boxes.arrays()
         return replace(sample, boxes=sides, classes=classes)
 
+    def classes_of(self, index: int) -> Sequence[int]:
+        """The class numbers of the boxes of a record, without reading its image."""
+        boxes = self._boxes[index]
+        return () if boxes is None else boxes.arrays()[1].tolist()
+
+    def written_classes(self) -> list[str]:
+        """How the annotations write each class, in class order."""
+        numbers = next((boxes.classes for boxes in self._all if boxes is not None), {})
+        return sorted(numbers, key=numbers.get)
+
     def contradicted(self, index: int) -> list[tuple[tuple[float, ...], int]]:
         boxes = self._boxes[index]
         read = boxes.read if boxes else ()

@@ -1,0 +1,1 @@
+"""Detect, crop, classify: a detector and a classifier trained apart, used as one run."""
