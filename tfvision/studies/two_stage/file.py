@@ -13,9 +13,9 @@ from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.registry import Spec, parse_call
 from tfvision.studies.study.configs import laid_over
-from tfvision.tasks.facts import facts_of
+from tfvision.tasks.facts import facts_of, task_names
 
-STAGES = {"detector": "detection", "classifier": "classification"}
+TRUTHS = {"detector": "boxes", "classifier": "label"}  # what each stage learns
 OF_BOXES = "labels_of_boxes"
 
 
@@ -31,7 +31,7 @@ class TwoStageFile(Section):
     keep: Literal["best"] | float = Field(
         default="best", description="The best box of an image, or all from this score on."
     )
-    boxes: Literal[True, "detected"] = Field(
+    boxes: Literal[True] | Literal["detected"] = Field(
         default=True,
         description="What the classifier trains on: true, the annotated boxes, or detected, those "
         "that detectors find which did not train on the image.",
@@ -94,7 +94,7 @@ def read_file(
     """
     file = load_config(TwoStageFile, path, overrides)
     sources = _sources(path, file, data)
-    stages = {name: _stage(path, file, name, sources[name]) for name in STAGES}
+    stages = {name: _stage(path, file, name, sources[name]) for name in TRUTHS}
     return TwoStagePlan(file, **stages, sources=sources)
 
 
@@ -134,7 +134,7 @@ def _stage(path: Path, file: TwoStageFile, name: str, source: Spec) -> Stage:
         if len(raw) > 1:
             others = ", ".join(key for key in raw if key != "run")
             raise InputError(f"{where}: a run is used as it is, so leave out {others}, or run.")
-        return Stage(name, _config_of_run(where, raw["run"], STAGES[name]), Path(raw["run"]))
+        return Stage(name, _config_of_run(where, raw["run"], name), Path(raw["run"]))
     own = raw.get("data") or {}
     for key in ("source", "splits", "folds", "fold", "exclude"):
         if key in own:
@@ -144,8 +144,9 @@ def _stage(path: Path, file: TwoStageFile, name: str, source: Spec) -> Stage:
             )
     data = laid_over({k: v for k, v in file.data.items() if k != "source"}, own)
     data["source"] = {"name": source.name, **source.kwargs}
-    raw = {"seed": file.seed, **raw, "task": raw.get("task", STAGES[name]), "data": data}
-    config = validate(facts_of(STAGES[name]).schema(), raw, where=where)
+    task = _task_of(name)
+    raw = {"seed": file.seed, "task": task, **raw, "data": data}
+    config = validate(facts_of(task).schema(), raw, where=where)
     try:
         check_names(config, facts_of(config.task).all_tables())
     except InputError as error:
@@ -156,8 +157,13 @@ def _stage(path: Path, file: TwoStageFile, name: str, source: Spec) -> Stage:
     return Stage(name, config)
 
 
-def _config_of_run(where: str, run: Any, task: str) -> RunConfig:
-    """The config of a finished run of a task.
+def _task_of(name: str) -> str:
+    """The task of a stage."""
+    return next(task for task in task_names() if facts_of(task).truth == TRUTHS[name])
+
+
+def _config_of_run(where: str, run: Any, name: str) -> RunConfig:
+    """The config of a finished run that can be a stage.
 
     Raises:
         InputError: It is none.
@@ -166,11 +172,11 @@ def _config_of_run(where: str, run: Any, task: str) -> RunConfig:
     if folder.is_ensemble or folder.is_two_stage:
         raise InputError(f"{where}: {run} is made of several runs. Give one run.")
     config = load_any(folder.config)
-    if config.task != task:
-        raise InputError(f"{where}: {run} is a {config.task}; a {task} is needed.")
+    if config.task != _task_of(name):
+        raise InputError(f"{where}: {run} is a {config.task}; a {_task_of(name)} is needed.")
     if not (folder.path / "summary.json").is_file():
         raise InputError(f"{where}: {run} is not finished. Go on with --resume {run}.")
-    _check(where, "detector" if task == STAGES["detector"] else "classifier", config)
+    _check(where, name, config)
     return config
 
 
