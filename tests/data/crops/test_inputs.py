@@ -125,10 +125,25 @@ def test_what_is_no_box_is_refused(name):
         INPUTS[name]()(noise(), None, (np.nan, 4, 5, 16))
     with pytest.raises(InputError, match=r"outside its image of 30 x 20 pixels \(width x height"):
         INPUTS[name]()(noise(), None, (30, 4, 45, 16))
-    with pytest.raises(InputError, match="takes one box an image; got 2"):
-        INPUTS[name]()(noise(), None, np.ones((2, 4)))
+    with pytest.raises(InputError, match="x1 < x2 and y1 < y2, got 9 4 5 16"):
+        INPUTS[name]()(noise(), None, [(1, 4, 5, 16), (9, 4, 5, 16)])
+    for shape in ((0, 4), (5,), (2, 2, 4)):
+        with pytest.raises(InputError, match=r"Boxes must be \(4,\) or \(n, 4\)"):
+            INPUTS[name]()(noise(), None, np.ones(shape))
     with pytest.raises(InputError, match=r"must be \(H, W, C\); got the shape \(20, 30\)"):
         INPUTS[name]()(noise()[..., 0])
+
+
+@each_input
+def test_each_of_several_boxes_is_cut_out_where_boxes_are(name):
+    cut, boxes = INPUTS[name](), np.array([(1, 4, 9, 16), (12, 2, 25, 18)], np.float32)
+    found = cut(noise(), None, boxes)
+    if "box" not in cut.needs:  # as many boxes say of a whole image as none
+        boxes = [None]
+    wanted = [piece for box in boxes for piece in cut(noise(), None, box)]
+    assert [piece.window for piece in found] == [piece.window for piece in wanted]
+    for piece, alone in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(piece.image, alone.image)
 
 
 @each_input

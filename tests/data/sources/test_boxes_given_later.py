@@ -217,3 +217,15 @@ def test_a_folder_without_annotations_and_an_option_that_is_none(source, tmp_pat
 def test_an_option_says_what_the_numbers_are(source, tmp_path):
     path = table(tmp_path / "t.csv", header="file,label,a,b,c,d")
     check(read(source, path, coordinates="corners"))
+
+
+def test_boxes_of_any_class_are_objects_to_who_reads_them_as_one(source, tmp_path):
+    indices = [i for i, r in enumerate(source.records) if r.split == "test"]
+    named = table(tmp_path / "t.csv", cell=lambda name: f"some {name}")
+    given = read_boxes_given_later(named, source, indices, ["object"], {"one_class": True})
+    assert [None if t is None else t["classes"].tolist() for t in given.truths] == [
+        [0, 0],
+        [0],
+        [],
+        None,
+    ]

@@ -276,7 +276,10 @@ def test_boxes_to_train_on_are_found_by_who_did_not_train_on_them(made, tmp_path
         ({"data": {"fractions": 1}}, "fractions"),
         ({"detector": {**FILE["detector"], "postprocess": ["at_most(number=1)"]}}, "says `keep`"),
         ({"detector": {**FILE["detector"], "data": {"splits": "s.csv"}}}, "under data of the file"),
-        ({"detector": {**FILE["detector"], "run": "runs/x"}}, "leave out model, loss"),
+        (
+            {"detector": {**FILE["detector"], "run": "runs/x"}},
+            "leave out loss, metrics, model, train, or run",
+        ),
         ({"classifier": {**FILE["classifier"], "data": {"input": "full"}}}, "It says full"),
         ({"classifier": {**FILE["classifier"], "model": "smal_cnn"}}, "Did you mean 'small_cnn'"),
     ],

@@ -51,7 +51,8 @@ def named_in(path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
     Raises:
         InputError: As `read_boxes_given_later`.
     """
-    given = _read(path, prepared.source, indices, list(prepared.class_names), {})
+    options = {"one_class": True} if getattr(prepared.source, "one_class", False) else {}
+    given = _read(path, prepared.source, indices, list(prepared.class_names), options)
     return [i for i, truth in zip(indices, given.truths, strict=True) if truth is not None]
 
 

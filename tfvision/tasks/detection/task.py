@@ -172,6 +172,8 @@ class Detection(Task):
 
     def truth_given_later(self, path, source, indices, recipe, data, options):
         names = data["class_names"]
+        if recipe.config.data.source.kwargs.get("one_class"):
+            options = {"one_class": True, **options}
         return samples_with_boxes(path, source, indices, recipe.channels, names, options)
 
     def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:

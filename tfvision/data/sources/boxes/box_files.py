@@ -59,6 +59,7 @@ class BoxFiles(FileSource):
         records: One a sample.
         files: For each record its image file and its `ImageBoxes`, or None.
         places: What messages call the annotations.
+        one_class: Whether all classes were read as one.
         **common: What `FileSource` takes.
     """
 
@@ -67,8 +68,10 @@ class BoxFiles(FileSource):
         records: Sequence[Record],
         files: Sequence[tuple[Path, ImageBoxes | None]],
         places: Sequence[str],
+        one_class: bool = False,
         **common: Any,
     ):
+        self.one_class = one_class
         images = [(image, None) for image, _ in files]
         super().__init__(records, images, places, truth="boxes", **common)
         self._images_listed = [record.place for record in records]
@@ -192,6 +195,7 @@ def box_source(found: Annotations, options: Mapping[str, Any]) -> BoxFiles:
         class_names=names,
         white=how.white,
         reading=reading,
+        one_class=how.one_class,
     )
 
 
