@@ -219,6 +219,11 @@ def _resume_request(task, arguments, command):
     run = RunFolder.existing(arguments.resume)
     if run.is_ensemble:
         raise InputError(f"{run.path} is an ensemble: there is nothing to train. Make a new one.")
+    if run.is_two_stage:
+        raise InputError(
+            f"{run.path} is of two stages: go on with python -m tfvision two-stage FILE --out "
+            f"{run.path}."
+        )
     before = load_config(facts_of(task).schema(), run.config)
     config = load_config(facts_of(task).schema(), run.config, arguments.overrides)
     if (place := existing(arguments.data, "--data")) is not None:

@@ -118,6 +118,8 @@ def _run_of(path: Path) -> RunFolder:
     run = RunFolder.existing(path)
     if run.is_ensemble:
         raise InputError(f"{path} is an ensemble of runs: give one of them.")
+    if run.is_two_stage:
+        raise InputError(f"{path} is of two stages: give one of them, {path / 'classifier'} say.")
     if not run.checkpoints.is_dir():
         raise InputError(f"{path} has no checkpoint yet. Train it first.")
     return run

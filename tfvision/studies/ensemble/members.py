@@ -166,6 +166,8 @@ def _member(path: Path, folds: Path | None = None) -> Member:
     run = RunFolder.existing(path)
     if run.is_ensemble:
         raise InputError(f"{path} is an ensemble itself. Give the runs it is made of.")
+    if run.is_two_stage:
+        raise InputError(f"{path} is of two stages. Make an ensemble of runs of one stage.")
     if not (path / "summary.json").is_file():
         raise InputError(
             f"{path} is not finished: it has no summary.json. Go on with --resume {path}."
