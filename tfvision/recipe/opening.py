@@ -142,7 +142,7 @@ def open_beside(
         known = inspect.signature(SOURCES[name]).parameters
         options = {k: v for k, v in given.items() if k in known and k != "path"}
         source = open_path(path, truth=truth, truth_needed=truth_needed, **options)
-    source = LabelsOfBoxes(source) if of_boxes else source
+    source = LabelsOfBoxes(source, whole=not truth_needed) if of_boxes else source
     source.mask_values = source.mask_values if mask_values is None else mask_values
     source.white = source.white or white
     source.ignore_label = config.ignore_label

@@ -4,7 +4,8 @@ Its folder has
 
     plan.json detector.yaml classifier.yaml  what was asked for
     splits.csv detector_splits.csv           one split for both; images without a box are the
-                                             detector's alone
+                                             detector's alone; folds_splits.csv has what both
+                                             train on
     detector classifier                      ordinary runs, where none are given
     folds detected.csv                       under boxes: detected: detectors of folds, and the
                                              boxes they find out of fold, on which the other trains
@@ -223,7 +224,11 @@ def _find_boxes(
     if path.is_file():
         return
     say(f"detectors of {file.folds} folds: {folds}")
-    _train(request, _with_data(config, folds=file.folds, fold=0), folds)
+    records, splits = prepared.source.boxed(prepared.splits)
+    train = [split if split == "train" else None for split in splits]
+    write_splits(out / "folds_splits.csv", records, train)
+    data = {"splits": out / "folds_splits.csv", "folds": file.folds, "fold": 0}
+    _train(request, _with_data(config, **data), folds)
     make_strategy(request.device)
     how = {"keep": file.keep, "fallback": file.fallback}
     found = write_detected(path, prepared, folds, detector, **how)

@@ -55,18 +55,29 @@ class LabelsOfBoxes(Source):
     Args:
         source: The boxes; images alone stay without labels.
         boxes: Of each kept record `(n, 4)` that take the place of the annotated; None: these do.
+        whole: Whether images without a box stay, as images without a label: to be predicted.
     """
 
-    def __init__(self, source: Source, boxes: Mapping[int, np.ndarray] | None = None):
+    def __init__(
+        self,
+        source: Source,
+        boxes: Mapping[int, np.ndarray] | None = None,
+        *,
+        whole: bool = False,
+    ):
         self._source, self._given = source, boxes
         labels = [_labels(source, i) for i in range(len(source))]
         self._kept = [
-            i for i, found in enumerate(labels) if found or not source.records[i].labelled
+            i for i, found in enumerate(labels) if found or whole or not source.records[i].labelled
         ]
         self._labels = [labels[i] for i in self._kept]
         written = _written(source)
         records = [
-            replace(source.records[i], label=written[found[0]] if found else None)
+            replace(
+                source.records[i],
+                label=written[found[0]] if found else None,
+                labelled=bool(found),
+            )
             for i, found in zip(self._kept, self._labels, strict=True)
         ]
         described = source.described(truth="label", mask_values=None, ignore_label=None)
