@@ -205,7 +205,7 @@ def test_every_image_has_a_row_in_a_fresh_process(made, tmp_path):
 
 def test_runs_that_are_there_are_put_together(made, tmp_path, monkeypatch):
     members = {name: {"run": str(made.out / name)} for name in ("detector", "classifier")}
-    file = write_file(tmp_path / "file.yaml", **members, keep=0.01, export=False)
+    file = write_file(tmp_path / "file.yaml", **members, data={}, keep=0.01, export=False)
     monkeypatch.setattr(process, "run_process", None)
     out = tmp_path / "run"
     assert use("two-stage", file, "--data", made.folder / "data", "--out", out, "--quiet") == 0
@@ -219,6 +219,8 @@ def test_runs_that_are_there_are_put_together(made, tmp_path, monkeypatch):
     for config, what in (
         ({"classifier": {"run": str(out)}}, "is made of several runs"),
         ({"detector": members["classifier"]}, "a detection is needed"),
+        (members, "both stages are runs, and have their splits"),
+        ({**members, "data": {}, "boxes": "detected"}, "it is a run already"),
     ):
         with pytest.raises(InputError, match=what):
             read_file(write_file(tmp_path / "f.yaml", **config), data=made.folder / "data")

@@ -95,6 +95,16 @@ def read_file(
     file = load_config(TwoStageFile, path, overrides)
     sources = _sources(path, file, data)
     stages = {name: _stage(path, file, name, sources[name]) for name in TRUTHS}
+    others = [key for key in file.data if key != "source"]
+    if others and all(stage.run is not None for stage in stages.values()):
+        raise InputError(
+            f"{path}, data.{others[0]}: both stages are runs, and have their splits. Leave it out."
+        )
+    if file.boxes == "detected" and stages["classifier"].run is not None:
+        raise InputError(
+            f"{path}, boxes: detected says what the classifier trains on, and it is a run already. "
+            "Leave it out."
+        )
     return TwoStagePlan(file, **stages, sources=sources)
 
 

@@ -2,7 +2,7 @@
 
 Its folder has
 
-    plan.json detector.yaml classifier.yaml  what was asked for
+    plan.json configs                        what was asked for
     splits.csv detector_splits.csv           one split for both; images without a box are the
                                              detector's alone; folds_splits.csv has what both
                                              train on
@@ -92,7 +92,8 @@ def make_two_stage(request: TwoStageRequest) -> dict[str, Any]:
         if stage.run is None:
             with _named(stage):
                 check_arguments(stage.config)
-    prepared = _prepared(plan)
+    config = _config_of_both(plan)
+    prepared = _prepared(plan, config)
     for note in prepared.notes:
         say(note)
     counts = ", ".join(f"{len(prepared.indices(s))} {s}" for s in ("train", "val", "test"))
@@ -107,7 +108,7 @@ def make_two_stage(request: TwoStageRequest) -> dict[str, Any]:
             say(f"{folder.path} is finished")
             return folder.read_json("summary.json")
         runs = _trained(request, folder.path, prepared, say)
-        return _finish(request, folder, prepared, runs, say)
+        return _finish(request, folder, prepared, runs, config=config)
 
 
 @contextmanager
@@ -119,11 +120,18 @@ def _named(stage: Stage) -> Iterator[None]:
         raise InputError(f"{stage.name}: {error}") from error
 
 
-def _prepared(plan: TwoStagePlan) -> Prepared:
-    """The data read as the classifier's, in the split of both."""
+def _config_of_both(plan: TwoStagePlan) -> RunConfig:
+    """The config by which both together are used: the classifier's, of the data of the file."""
     config = plan.classifier.config
     if plan.classifier.run is not None:
-        config = _with_data(config, source=plan.sources["classifier"], **ALONE)
+        said = plan.detector.config.data if plan.detector.run is None else None
+        own = {key: getattr(said, key) for key in plan.file.data if key != "source"}
+        config = _with_data(config, source=plan.sources["classifier"], **{**ALONE, **own})
+    return cut_alone(config)
+
+
+def _prepared(plan: TwoStagePlan, config: RunConfig) -> Prepared:
+    """The data read as the classifier's, in the split of both."""
     prepared = prepare(config.data, seed=config.seed)
     runs = [stage for stage in plan.stages if stage.run is not None]
     return _split_as(prepared, runs) if runs else prepared
@@ -237,7 +245,8 @@ def _find_boxes(
 
 def _train(request: TwoStageRequest, config: RunConfig, run: Path) -> None:
     """Trains a run, or all folds, in a process of its own; goes on with it where it is there."""
-    path = request.out / f"{run.name}.yaml"
+    path = request.out / "configs" / f"{run.name}.yaml"  # folds.yaml would make a folder of folds
+    path.parent.mkdir(exist_ok=True)
     write_text(path, dump_config(config))
     if config.data.folds is not None:
         log = request.out / "folds.log" if request.quiet else None
@@ -252,9 +261,13 @@ def _with_data(config: RunConfig, **values) -> RunConfig:
 
 
 def _finish(
-    request: TwoStageRequest, folder: RunFolder, prepared: Prepared, runs: list[Path], say
+    request: TwoStageRequest,
+    folder: RunFolder,
+    prepared: Prepared,
+    runs: list[Path],
+    config: RunConfig,
 ) -> dict[str, Any]:
-    """Puts both together, scores them, and writes the folder."""
+    """Puts both together, scores them, and writes the folder; `config` is that of both."""
     make_strategy(request.device)
     members = [load_run(RunFolder.existing(run)) for run in runs]
     _check_together(prepared, *members)
@@ -266,11 +279,6 @@ def _finish(
     record["file"] = file.model_dump(mode="json")
     folder.write_json("two_stage.json", {"version": VERSION, **record})
     folder.write_json("data.json", prepared.record())
-    config = _with_data(
-        cut_alone(members[1].config),
-        source=request.plan.sources["classifier"],
-        **{**ALONE, "splits": folder.path / "splits.csv"},
-    )
     write_text(folder.config, dump_config(config))  # with it the folder is a run
     loaded = load_run(folder)
     task, names = loaded.task, prepared.class_names
@@ -284,10 +292,11 @@ def _finish(
         folder.write_json("summary.json", summary)
     page = make_page(loaded, prepared, scored, summary, command=request.command)
     write_page(folder.report, page)
-    for split, values in () if request.quiet else summary["metrics"].items():
-        first, *others = task.score_lines(values, names)
-        print("\n".join([f"{split}: {first}", *others]))
-    say(f"report: {folder.report}")
+    if not request.quiet:
+        for split, values in summary["metrics"].items():
+            first, *others = task.score_lines(values, names)
+            print("\n".join([f"{split}: {first}", *others]))
+        print(f"report: {folder.report}", file=sys.stderr)
     return summary
 
 
