@@ -13,6 +13,7 @@ from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import native_scanned
 from tfvision.runs.load import load_run
+from tfvision.studies.folds.assign import names_of
 from tfvision.studies.folds.folder import read_folds
 from tfvision.tasks.classification.two_stage import choose
 
@@ -49,8 +50,7 @@ def write_detected(
             continue
         sample = native_scanned(prepared, i)
         if split != "train":
-            detector_sees = [sample]
-            (found,) = loaded.task.predictions(loaded.recipe, loaded.predictor, detector_sees)
+            (found,) = loaded.task.predictions(loaded.recipe, loaded.predictor, [sample])
         elif names[i] in known:
             found = store.prediction(names[i])
         else:
@@ -69,8 +69,6 @@ def write_detected(
 
 def _names(prepared: Prepared) -> dict[int, str]:
     """Place of each labelled record -> its name in the store of folds of boxes."""
-    from tfvision.studies.folds.assign import names_of
-
     records, _ = prepared.source.boxed(prepared.splits)
     of_record = {(records[i].part, records[i].id): name for i, name in names_of(records).items()}
     return {

@@ -1,6 +1,8 @@
 """Images with boxes read as images with one label: the class of the boxes."""
 
+import csv
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -175,9 +177,10 @@ def _read_boxes(path: Path, source: Source) -> dict[int, np.ndarray]:
 
 def boxes_csv(rows: list[tuple[Any, np.ndarray]]) -> str:
     """What `boxes` of `labels_of_boxes` reads, of (record, its boxes (n, 4)) each."""
-    lines = [",".join((*COLUMNS, "part"))]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*COLUMNS, "part"))
     for record, boxes in rows:
-        quoted = '"' + record.id.replace('"', '""') + '"'
         for box in boxes:
-            lines.append(",".join((quoted, *(f"{float(side):.9g}" for side in box), record.part)))
-    return "\n".join(lines) + "\n"
+            writer.writerow((record.id, *(f"{float(side):.9g}" for side in box), record.part))
+    return text.getvalue()
