@@ -1,5 +1,7 @@
 """Scoring the splits of a run, and keeping what was scored."""
 
+import itertools
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +13,8 @@ from tfvision.recipe.recipe import Recipe
 from tfvision.tasks.scored import Scored
 from tfvision.tasks.task import Task
 
+TIMED = 16  # images
+
 
 def score_splits(
     task: Task, recipe: Recipe, prepared: Prepared, predictor: Any, splits: Sequence[str]
@@ -21,6 +25,23 @@ def score_splits(
         for split in splits
         if prepared.indices(split)
     }
+
+
+def predicting_speed(
+    task: Task, recipe: Recipe, prepared: Prepared, predictor: Any
+) -> float | None:
+    """Images a second from arrays at their own sizes to predictions, in batches of the config.
+
+    Of the first `TIMED` images that `score_splits` has predicted already, so that nothing is
+    traced in that time; None without any.
+    """
+    split = next((name for name in ("test", "val") if prepared.indices(name)), None)
+    if split is None:
+        return None
+    samples = [one for _, one in itertools.islice(samples_of_split(prepared, split), TIMED)]
+    began = time.perf_counter()
+    count = sum(1 for _ in task.predictions(recipe, predictor, samples))
+    return count / (time.perf_counter() - began)
 
 
 def save_scored(

@@ -10,6 +10,7 @@ from tfvision.tasks.parts import Watch
 
 PATIENCE = 3  # epochs in a row
 NOTHING = 0.01  # an AP50 at which nothing is found
+LITTLE = 0.1  # an AP50 that is a failure at the end of a training
 
 
 def watch_of(recipe: Recipe) -> Watch:
@@ -36,12 +37,12 @@ def alarms_of(model: str, history: list[dict[str, Any]], done: float) -> dict[st
         )
     found = [row["val_ap50"] for row in history[-PATIENCE:]]
     fallen = 1 - last["loss"] / history[0]["loss"] if history[0]["loss"] > 0 else 0.0
-    nothing = np.nanmax([*found, -1.0]) < NOTHING
+    nothing = np.nanmax([*found, -1.0]) < (LITTLE if done >= 1 else NOTHING)
     if done >= 0.25 and len(history) >= PATIENCE and fallen > 0.2 and nothing:
         alarms["no score"] = (
             f"the training loss has fallen by {fallen:.0%}, but val_ap50 is {found[-1]:.3f}: the "
-            f"{model} finds nothing that counts. Look whether its anchors have the sizes of the "
-            "boxes, whether boxes lie on their objects (python -m tfvision audit --task detection "
+            f"{model} finds next to nothing that counts. Look whether its anchors have the sizes of "
+            "the boxes, whether boxes lie on their objects (python -m tfvision audit --task detection "
             "draws both), and whether the validation boxes mean the same classes."
         )
     return alarms
