@@ -41,8 +41,8 @@ def alarms_of(model: str, history: list[dict[str, Any]], done: float) -> dict[st
     if done >= 0.25 and len(history) >= PATIENCE and fallen > 0.2 and nothing:
         alarms["no score"] = (
             f"the training loss has fallen by {fallen:.0%}, but val_ap50 is {found[-1]:.3f}: the "
-            f"{model} finds next to nothing that counts. Look whether its anchors have the sizes of "
-            "the boxes, whether boxes lie on their objects (python -m tfvision audit --task detection "
-            "draws both), and whether the validation boxes mean the same classes."
+            f"{model} finds next to nothing that counts. Look whether its anchors have the sizes "
+            "of the boxes, whether boxes lie on their objects (python -m tfvision audit --task "
+            "detection draws both), and whether the validation boxes mean the same classes."
         )
     return alarms
