@@ -93,7 +93,7 @@ def _run_all(plan: StudyPlan, *, device: str, quiet: bool) -> dict[str, Any]:
 
     study, failed, table = plan.study, {}, {}
     total, number = len(study.seeds) * len(study.rungs), 0
-    for note in plan.notes:
+    for note in (*plan.said_of_data, *plan.notes):
         say(note)
     for done, seed in enumerate(study.seeds, 1):
         for rung in study.rungs:
