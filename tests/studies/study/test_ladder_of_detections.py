@@ -7,6 +7,7 @@ moved the more, the worse the learning rate.
 import csv
 import json
 from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,6 +32,7 @@ from tfvision.tasks.detection.schema import DetectionConfig
 from tfvision.tasks.detection.watch import alarms_of
 from tfvision.tasks.detection.writing import write_detections
 
+ROOT = Path(__file__).parents[3]
 IMAGES, TEST = 40, 12
 MOVED = {0.1: 0.2, 0.01: 1.0, 0.001: 3.0}  # pixels, by learning rate
 GRID = {
@@ -263,3 +265,19 @@ def test_the_watch_asks_for_more_at_the_end(ap50, done, alarm):
         {"epoch": e, "loss": 3 - e / 2, "val_loss": 1.0, "val_ap50": ap50} for e in (1, 2, 3, 4)
     ]
     assert bool(alarms_of("retinanet", history, done)) == alarm
+
+
+def test_the_ladders_of_blood_cells_are_read_and_have_the_scores_of_the_report():
+    def read(name, **options):
+        return read_ladder(ROOT / "experiments" / f"{name}.yaml", **options)
+
+    grid, folds = read("blood_cells", epochs=10), read("blood_cells_folds")
+    assert [rung.reported for rung in grid.rungs] == [0.7415, 0.016, 0.3981]
+    for both in zip(grid.rungs, folds.rungs, strict=True):
+        assert both[0].config.model == both[1].config.model
+        assert both[0].config.loss == both[1].config.loss
+        assert len(both[0].search["candidates"]) == 4
+    sound, *faults = read("blood_cells_retinanet").rungs
+    assert sound.config.model == grid.rungs[1].config.model
+    assert all(rung.config != sound.config for rung in faults)
+    assert {rung.config.model.pretrained for rung in (*grid.rungs, *faults)} == {"forbidden"}
