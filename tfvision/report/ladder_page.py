@@ -74,6 +74,8 @@ def cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
         "p, Holm": _p(compared["p_adjusted"]) if compared else "",
         "verdict": compared.get("verdict", "" if row["against"] else "the lowest"),
     }
+    if row["nothing_learnt"]:
+        texts["verdict"] = "failed run"
     if table["scored"] == "labels":
         texts["validation"] = decimals(row["validation"] and row["validation"]["mean"])
     texts[f"{first}, 95 %"] = _between(score)

@@ -206,6 +206,8 @@ def test_a_run_that_found_nothing_is_no_finding(finished):
     assert rows["low"]["nothing_learnt"] is None
     text = (out / "ladder.md").read_text()
     assert "failed is a failed run, no finding about what it tries: its training loss fell" in text
+    (row,) = (line for line in text.splitlines() if line.startswith("| failed |"))
+    assert row.split(" | ")[7] == "failed run"  # and not better or worse
     assert "failed, an alarm while it was trained: it finds next to nothing" in text
 
 
