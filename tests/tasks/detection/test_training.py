@@ -95,8 +95,13 @@ def trained(tmp_path_factory):
     """A run that finds most objects, and its config."""
     folder = tmp_path_factory.mktemp("detection")
     data = write_data(folder / "data", 40)
-    adam = {"name": "adamw", "learning_rate": 4e-3}
-    config = write_config(folder / "c.yaml", data, train={"epochs": 50, "optimizer": adam})
+    adam = {"name": "adamw", "learning_rate": 6e-3}
+    config = write_config(
+        folder / "c.yaml",
+        data,
+        data={"batch_size": 4},
+        train={"epochs": 20, "optimizer": adam},
+    )
     assert train("--config", config, "--out", folder / "run") == 0
     return folder
 
