@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfvision.detection.crowds import as_crowd, is_crowd
 from tfvision.errors import InputError
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -53,7 +54,8 @@ class Boxes:
 
         Args:
             images: Of each `boxes` (n, 4) `x1 y1 x2 y2` and `classes` (n,); `scores` (n,) of
-                detections; of truths `crowd` (n,) bool and `area` (n,) where there are any.
+                detections; of truths `crowd` (n,) bool and `area` (n,) where there are any. A
+                truth of a class below -1 is a crowd, too, see `detection.crowds`.
             num_classes: K.
             what: "detections" or "truths", for messages.
 
@@ -80,6 +82,10 @@ class Boxes:
 
         image, label = np.repeat(np.arange(len(images)), numbers), column("classes")
         corners, score = column("boxes", width=4), column("scores", 0 if what == "truths" else None)
+        crowd = column("crowd", 0) != 0
+        if what == "truths":
+            crowd |= is_crowd(label)
+            label = np.where(is_crowd(label), as_crowd(label), label)
         there = label >= 0
         wrong = there & ((label >= num_classes) | (label % 1 != 0))
         if wrong.any():
@@ -90,7 +96,6 @@ class Boxes:
         xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
         area = column("area", np.nan)
         area = np.where(np.isnan(area), xywh[:, 2] * xywh[:, 3], area)
-        crowd = column("crowd", 0) != 0
         wrong = there & ~np.isfinite(np.column_stack([xywh, score, area])).all(axis=1)
         if wrong.any():
             raise InputError(

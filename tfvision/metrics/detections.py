@@ -87,8 +87,9 @@ class DetectionEvidence(Evidence):
             answers: Of each `boxes` (n, 4) `x1 y1 x2 y2`, `scores` (n,), `classes` (n,). At most
                 100 of an image and class count, those of the highest scores.
             truths: Of each `boxes` (m, 4), `classes` (m,) and, where there are any, `crowd` (m,)
-                bool and `area` (m,) pixels; the area is else width times height. Boxes of class
-                -1, which fill up a batch, are left out here and in `answers`.
+                bool and `area` (m,) pixels; the area is else width times height. A class -2 - k
+                is a crowd of class k, too. Boxes of class -1, which fill up a batch, are left out
+                here and in `answers`.
             num_classes: K.
             thresholds: See the attribute; one for all classes, or K.
 

@@ -109,10 +109,13 @@ def test_coco_crowds_and_one_file_a_split(tmp_path):
         content["annotations"][0]["iscrowd"] = 1
         write_json(tmp_path / "annotations" / f"instances_{part}2017.json", content)
     source = coco_boxes(tmp_path)
-    first = {f"{part}_s00.png": [] for part in parts}
-    assert same(source, {**parts["train"], **parts["val"], **first})
+    crowds = {}
+    for made in parts.values():
+        name, ((*sides, label), *rest) = next((n, b) for n, b in made.items() if b)
+        crowds[name] = [(*sides, f"crowd of {label}"), *rest]
+    assert same(source, {**parts["train"], **parts["val"], **crowds})
     assert [r.split for r in source.records] == ["train"] * 6 + ["val"] * 4
-    assert "2 boxes left out: crowd (first: annotation 1 of annotations/instances_" in said(source)
+    assert "2 boxes ignored: crowd (first: annotation 1 of annotations/instances_" in said(source)
 
 
 COCO_FAULTS = {

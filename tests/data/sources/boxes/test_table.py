@@ -19,6 +19,7 @@ from tests.data.sources.boxes.made import (
     size_of,
     write,
 )
+from tfvision.data.scan.scan import scan
 from tfvision.data.sources.boxes.table import box_table
 from tfvision.data.sources.recognise import open_source, truth_in
 from tfvision.errors import InputError
@@ -345,15 +346,42 @@ def test_one_box_an_image_is_still_a_table_of_labels_unless_boxes_are_asked_for(
     assert same(open_source(root, truth="boxes"), one)
 
 
-def test_crowds_are_left_out_and_listed(tmp_path):
+@pytest.mark.parametrize(
+    ("column", "yes", "no"),
+    [("IsGroupOf", "1", "-1"), ("iscrowd", "True", "false"), ("is_crowd", "1.0", "")],
+)
+def test_crowds_stay_as_regions_to_ignore_and_are_listed(tmp_path, column, yes, no):
     root = table(
-        *(tmp_path / "data", "image,x1,y1,x2,y2,label,IsGroupOf"),
-        lambda n, b: joined(n, *b, int(n == "s00.png")),
+        *(tmp_path / "data", f"image,x1,y1,x2,y2,label,{column}"),
+        lambda n, b: joined(n, *b, yes if n == "s00.png" else no),
     )
     source = open_source(root, truth="boxes")
-    assert same(source, {**MADE, "s00.png": []})
-    assert "1 box left out: crowd (first: line 2 of boxes.csv)" in source.notes
-    assert source.listing()[0][2].done == "left out: crowd"
+    crowd = [(*sides, f"crowd of {label}") for *sides, label in MADE["s00.png"]]
+    assert same(source, {**MADE, "s00.png": crowd})
+    assert "1 box ignored: crowd (first: line 2 of boxes.csv)" in source.notes
+    assert f"{sum(map(len, MADE.values())) - 1} boxes of 2 classes" in source.layout
+    assert source.listing()[0][2].done == "ignored: crowd"
+    assert not open_source(root, truth="boxes", faults="refuse").problems
+    counts = scan(source, cache=False).class_pixels.sum()
+    assert counts == sum(map(len, MADE.values())) - 1
+
+
+def test_a_crowd_is_cut_at_the_edge_repeats_no_box_and_may_be_faulty(tmp_path):
+    def line(name, box):
+        rows = [joined(name, *box, 0)]
+        if name == "s00.png":
+            x1, y1, x2, y2, label = box
+            rows += [joined(name, x1, y1, x2, y2, label, 1), joined(name, -9, 2, 8, 9, label, 1)]
+            rows += [joined(name, 4, 4, 4, 9, label, 1)]
+        return "\n".join(rows)
+
+    root = table(tmp_path / "data", "image,x1,y1,x2,y2,label,iscrowd", line)
+    source = open_source(root, truth="boxes")
+    ((*sides, label),) = MADE["s00.png"]
+    crowds = [(*sides, f"crowd of {label}"), (0, 2, 8, 9, f"crowd of {label}")]
+    assert same(source, {**MADE, "s00.png": [(*sides, label), *crowds]})
+    done = [box.done for _, _, box in source.listing()[:4]]
+    assert done == ["", "ignored: crowd", "ignored: crowd; clipped", "left out: no area"]
 
 
 def test_no_table_at_all(tmp_path):

@@ -2,7 +2,7 @@
 
 A box is `bbox`, `x y width height` in pixels; where an annotation has none, the hull of its
 polygons. Categories are classes in the order of their ids, without those that only group others.
-Crowds are left out, outlines are not read.
+Crowds are regions to ignore, outlines are not read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -122,7 +122,7 @@ def _box(samples: Samples, coco: CocoFile, entry: Mapping, place: str) -> Writte
         problem = f"its bbox is {str(given)[:60]}, not four numbers"
         samples.problem("", where, problem, "Correct it, x y width height, or delete it.")
         return None
-    return WrittenBox(where, sides, label, "crowd" if entry.get("iscrowd") == 1 else "")
+    return WrittenBox(where, sides, label, crowd=entry.get("iscrowd") == 1)
 
 
 def as_sides(given: Any) -> tuple[float, float, float, float] | None:

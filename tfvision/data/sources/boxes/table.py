@@ -46,6 +46,7 @@ SET_ASIDE = {
     *("exclude", "splits"),
 }
 """Words in the name of a table that is not to be trained on."""
+CROWD_WORDS = ("1", "1.0", "true", "yes")  # OpenImages writes 1, 0, and -1 for unknown
 
 
 def sees(tree: Tree) -> str | None:
@@ -290,9 +291,9 @@ class _Table:
             problem += "" if not cell.get("label") else "boxes and of labels"
             self._samples.problem("", place, problem, "Write a label for each box.")
             return
-        crowd = "crowd" if (to_number(cell.get("crowd", "")) or 0) == 1 else ""
+        crowd = cell.get("crowd", "").lower() in CROWD_WORDS
         for sides, label in zip(boxes, labels, strict=True):
-            image.boxes.append(WrittenBox(place, sides, label, crowd))
+            image.boxes.append(WrittenBox(place, sides, label, crowd=crowd))
 
     def _note(self, header: Sequence[str], rows: Sequence[tuple[int, list[str]]]) -> None:
         found = self.columns

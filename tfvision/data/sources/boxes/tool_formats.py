@@ -32,6 +32,7 @@ class ToolBox:
     label: str
     sides: Sequence[Any] | None
     left_out: str = ""
+    crowd: bool = False
 
 
 @dataclass
@@ -150,9 +151,9 @@ def bdd(content: Any) -> Iterator[ToolImage]:
         for number, one in enumerate(entry.get("labels") or [], 1):
             if "box2d" in one:
                 sides = [one["box2d"].get(key) for key in ("x1", "y1", "x2", "y2")]
-                crowd = "crowd" if (one.get("attributes") or {}).get("crowd") else ""
+                crowd = bool((one.get("attributes") or {}).get("crowd"))
                 label = str(one.get("category", ""))
-                image.boxes.append(ToolBox(f"label {number}", label, sides, crowd))
+                image.boxes.append(ToolBox(f"label {number}", label, sides, crowd=crowd))
         yield image
 
 

@@ -176,7 +176,7 @@ def _boxes(samples: Samples, image: ToolImage, file: str, name: str) -> list[Wri
             problem = "has no label" if sides else f"is no upright box ({box.label or 'no label'})"
             samples.problem("", place, problem, "Correct it, or delete it.")
             continue
-        found.append(WrittenBox(place, sides, box.label, box.left_out))
+        found.append(WrittenBox(place, sides, box.label, box.left_out, box.crowd))
     return found
 
 
