@@ -44,6 +44,8 @@ def evaluate(request: UseRequest) -> dict[str, Any]:
         scored = _score_splits(loaded, request, own)
     names, task = loaded.data["class_names"], loaded.task
     metrics = {split: task.metrics(loaded.recipe, one, names) for split, one in scored.items()}
+    for split, one in scored.items():
+        metrics[split] |= task.at_operating_point(loaded.folder, loaded.recipe, one)
     if request.out is not None:
         for split, one in scored.items():
             save_scored(RunFolder(request.out), task, split, one, data=loaded.data)
