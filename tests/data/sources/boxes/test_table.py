@@ -125,6 +125,73 @@ READ = {  # header, a row, and what is said
 }
 
 
+STRINGS = {  # what stands for a box, what is said of it and of the four numbers
+    "label": (lambda b: [b[4], *b[:4]], "label four numbers", "corners"),
+    "label and score": (lambda b: [b[4], 0.75, *size_of(b)], "label score four numbers", "sizes"),
+    "number and score": (
+        lambda b: [LABELS.index(b[4]), "1.0", *size_of(b)],
+        "label score four numbers",
+        "sizes",
+    ),
+}
+
+
+def strings(root: Path, words, made: Scenes, name: str = "PredictionString", empty: str = ""):
+    save_images(root / "images", made)
+    cells = [" ".join(str(word) for b in boxes for word in words(b)) for boxes in made.values()]
+    rows = [f"{n[:-4]},{cell or empty}" for n, cell in zip(made, cells, strict=True)]
+    return write(root / "train.csv", [f"image_id,{name}", *rows]).parent
+
+
+@pytest.mark.parametrize("name", STRINGS)
+def test_a_prediction_string_has_all_boxes_of_an_image(tmp_path, name):
+    words, said_of_it, numbers = STRINGS[name]
+    root = strings(tmp_path / "data", words, MADE)
+    if name == "number and score":
+        write(root / "classes.txt", ["ant", "bee"])
+    assert truth_in(root) == "boxes"
+    for source in (open_source(root, truth="boxes"), box_table(root / "train.csv")):
+        assert same(source, MADE)
+        assert f"{numbers} in pixels, by column names" in source.layout
+        assert f"train.csv: PredictionString is {said_of_it} for each box" in said(source)
+        assert ("scores are not used" in said(source)) == ("score" in said_of_it)
+        assert "no column is a label" not in said(source)
+    columns = {"file": "image_id", "box": "PredictionString"}
+    assert same(box_table(root, columns=columns), MADE)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "empty"),
+    [
+        ("PredictionString", lambda b: [0.5, *b[:4]], ""),
+        ("prediction_string", lambda b: [*b[:4]], "nan"),
+        ("BoxesString", lambda b: [f"{b[0]} {b[1]} {b[2]} {b[3]};"], "no_box"),
+    ],
+)
+def test_boxes_in_a_row_without_a_label_are_of_one_class(tmp_path, name, words, empty):
+    source = open_source(strings(tmp_path / "data", words, MADE, name, empty), truth="boxes")
+    assert same(source, {n: [(*b[:4], "object") for b in boxes] for n, boxes in MADE.items()})
+    assert "no column is a label: every box is of the class 'object'" in source.notes
+
+
+def test_a_row_of_words_that_are_no_boxes_is_named(tmp_path):
+    root = strings(tmp_path / "data", lambda b: [b[4], *b[:4]], MADE)
+    lines = (root / "train.csv").read_text().splitlines()
+    lines[3] += " ant 4 4"
+    write(root / "train.csv", lines)
+    (problem,) = errors(open_source(root, truth="boxes"))
+    assert "line 4 of train.csv" in problem
+    assert "ant 4 4) is not boxes of label four numbers" in problem
+
+
+def test_a_string_that_can_be_read_in_two_ways_is_refused_with_both(tmp_path):
+    made = {f"s{k}.png": [(1, 2, 30, 40, "x")] * 4 for k in range(6)}
+    root = strings(tmp_path / "data", lambda b: [1, 1, 1, 1, 1], made)
+    match = r"two ways: four numbers for each box, or label four numbers\. Write a row a box"
+    with pytest.raises(InputError, match=match):
+        open_source(root, truth="boxes")
+
+
 @pytest.mark.parametrize("name", READ)
 def test_columns_are_told(tmp_path, name):
     header, row, words = READ[name]

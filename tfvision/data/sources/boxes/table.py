@@ -135,7 +135,7 @@ def box_table(
     settle_parts(images)
     negatives = any(not image.boxes for image in images)
     names, labels = settle_classes(samples, images, tree, next(iter(parts)))
-    if any("label" not in one.places and "attributes" not in one.places for one in read):
+    if not all(_labelled(one) for one in read):
         samples.notes.append(f"no column is a label: every box is of the class {ONE_CLASS!r}")
     return box_source(
         Annotations(
@@ -212,6 +212,12 @@ class _Table:
                 "'data.source.columns={file: NAME, label: NAME, box: [NAME, NAME, NAME, NAME]}'."
             )
         check_lengths(path, lines)
+        if len(found.words) > 1:
+            raise InputError(
+                f"{path}: {lines[0][1][found.box[0]]} can be read in two ways: {found.words[0]} "
+                f"for each box, or {found.words[1]}. Write a row a box, with columns image, xmin, "
+                "ymin, xmax, ymax and label."
+            )
         self.columns, rows = found, lines[found.first :]
         self._note(lines[0][1], rows)
         cells = [row[found.places["file"]] for _, row in rows]
@@ -277,15 +283,19 @@ class _Table:
         if is_empty(written):
             return
         boxes = (
-            boxes_in(written[0])
+            self.columns.in_cell(written[0])
             if len(written) == 1
             else boxes_in(" ".join(str(to_number(one)) for one in written))
         )
         if boxes is None:
-            problem = f"the box ({', '.join(written)}) is not four numbers"
+            words = [f"boxes of {words}" for words in self.columns.words] or ["four numbers"]
+            problem = f"the box ({', '.join(written)}) is not {words[0]}"
             self._samples.problem("", place, problem, "Correct it, or delete the row.")
             return
-        labels = _labels(cell, len(boxes))
+        if self.columns.words and self.columns.words[0].label:
+            labels = [label for label, _ in self.columns.words[0].boxes(written[0]) or ()]
+        else:
+            labels = _labels(cell, len(boxes))
         if labels is None:
             problem = "has a box and no label" if not cell.get("label") else "has other numbers of "
             problem += "" if not cell.get("label") else "boxes and of labels"
@@ -301,11 +311,21 @@ class _Table:
             self._samples.notes.append(
                 f"{self._file}: the header ({', '.join(header)}) is not known: read by place"
             )
+        if found.words:
+            said = f"{self._file}: {header[found.box[0]]} is {found.words[0]} for each box"
+            scores = "; scores are not used, each box counts as annotated"
+            self._samples.notes.append(said + scores * found.words[0].score)
         used = {*found.box, *found.places.values()}
         unused = unused_columns(header, [row for _, row in rows], used) if found.first else {}
         if unused:
             names = listed([*unused.values()])
             self._samples.notes.append(f"{self._file}: columns not used: {names}")
+
+
+def _labelled(columns: BoxColumns) -> bool:
+    """Whether a table has labels of its boxes."""
+    in_words = any(words.label for words in columns.words)
+    return in_words or "label" in columns.places or "attributes" in columns.places
 
 
 def _labels(cell: Mapping[str, str], number: int) -> list[str] | None:

@@ -8,12 +8,14 @@ columns of numbers and at most one more are a file, a box and a label.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tfvision.data.files.csv_table import read_cells, to_number
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.sources.tables.class_table_header import NAMES, image_of
+from tfvision.data.sources.tables.prediction_strings import NAMES as STRINGS
+from tfvision.data.sources.tables.prediction_strings import BoxWords, box_words
 from tfvision.errors import InputError
 
 # Names as they are compared: in small letters, of letters and digits alone.
@@ -65,6 +67,8 @@ class BoxColumns:
         said_by: "by column names", "by place" or "as declared".
         by_place: Whether a header is there that says nothing.
         unused: Names of the columns that are not read.
+        words: What stands for a box where one cell holds those of an image, word behind word: one
+            reading, several that fit, or () for other tables.
     """
 
     places: Mapping[str, int]
@@ -75,6 +79,14 @@ class BoxColumns:
     said_by: str
     by_place: bool = False
     unused: Sequence[str] = field(default_factory=tuple)
+    words: Sequence[BoxWords] = ()
+
+    def in_cell(self, cell: str) -> list[tuple[float, ...]] | None:
+        """The boxes of the one cell that holds those of a row; None: it is none."""
+        if not self.words:
+            return boxes_in(cell)
+        found = self.words[0].boxes(cell)
+        return None if found is None else [sides for _, sides in found]
 
 
 def box_columns(
@@ -101,7 +113,10 @@ def box_columns(
     header = lines[0][1]
     rows = [cells for _, cells in lines[1:] if len(cells) == len(header)]
     if columns is not None:
-        return _declared(path, header, columns)
+        found = _declared(path, header, columns)
+        cells = [row[found.box[0]] for row in rows] if len(found.box) == 1 else []
+        listed = any(boxes_in(cell) for cell in cells)
+        return found if listed else replace(found, words=box_words(cells))
     found = _named(header, rows, images)
     if found is not None:
         return found
@@ -139,7 +154,7 @@ def several_boxes(path: Path, images: Mapping[str, str]) -> bool:
         box = tuple(cells[place] for place in found.box)
         of_file.setdefault(cells[found.places["file"]], set()).add(box)
         negatives += is_empty(box) and not cells[label]
-        several += len(box) == 1 and len(boxes_in(*box) or ()) > 1
+        several += len(box) == 1 and len(found.in_cell(*box) or ()) > 1
     several += sum(len(boxes) > 1 for boxes in of_file.values())
     return 10 * several >= max(1, len(of_file)) or negatives > 0
 
@@ -190,10 +205,13 @@ def _named(
             break
     box: tuple[int, ...] = tuple(taken.values())
     others: tuple[str, ...] = tuple(KINDS)
+    words: list[BoxWords] = []
     if not box:
-        place = next((names.index(name) for name in LISTS if name in names), None)
+        place = next((names.index(name) for name in (*LISTS, *STRINGS) if name in names), None)
         cells = [] if place is None else [row[place] for row in rows]
-        if place is None or not any(boxes_in(cell) for cell in cells):
+        if place is not None and names[place] in STRINGS:
+            words = box_words(cells)
+        if place is None or (not words and not any(boxes_in(cell) for cell in cells)):
             return None
         box = (place,)
         as_json = any(cell.strip().startswith("{") for cell in cells)
@@ -213,7 +231,7 @@ def _named(
         return None
     used = {*box, *places.values()}
     unused = [name for i, name in enumerate(header) if i not in used and name]
-    return BoxColumns(places, box, 1, known, others, "by column names", unused=unused)
+    return BoxColumns(places, box, 1, known, others, "by column names", unused=unused, words=words)
 
 
 def _places(keys: Sequence[str], names: Sequence[str]) -> dict[str, int] | None:
