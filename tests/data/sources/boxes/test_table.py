@@ -7,9 +7,11 @@ import pytest
 from tests.data.make import image, save
 from tests.data.sources.boxes.made import (
     HEIGHT,
+    LABELS,
     WIDTH,
     Box,
     Scenes,
+    boxes_of,
     errors,
     said,
     same,
@@ -465,3 +467,130 @@ def test_paths_of_another_machine_are_read_by_their_ends(tmp_path):
     source = open_source(root, truth="boxes")
     assert same(source, MADE)
     assert "read without its first" in said(source)
+
+
+TURNED = {  # header, a row, and what is said
+    "four corners": (
+        "image,x1,y1,x2,y2,x3,y3,x4,y4,label",
+        lambda n, b: joined(n, b[0], b[1], b[2], b[1], b[2], b[3], b[0], b[3], b[4]),
+        "the columns x1 y1 x2 y2 x3 y3 x4 y4 are four corners",
+    ),
+    "corners from 0": (
+        "image,label,x_0,y_0,x_1,y_1,x_2,y_2,x_3,y_3",
+        lambda n, b: joined(n, b[4], b[0], b[1], b[2], b[1], b[2], b[3], b[0], b[3]),
+        "the columns x0 y0 x1 y1 x2 y2 x3 y3 are four corners",
+    ),
+    "an angle": (
+        "image,cx,cy,w,h,angle,label",
+        lambda n, b: joined(n, *centre_of(b), 30, b[4]),
+        r"the column angle turns \d+ of them, the first by 30",
+    ),
+    "theta beside a list": (
+        "image,bbox,theta,label",
+        lambda n, b: joined(n, f'"{size_of(b)}"', -0.5, b[4]),
+        r"the column theta turns \d+ of them, the first by -0\.5",
+    ),
+    "a list of eight": (
+        "image,bbox,label",
+        lambda n, b: f'{n},"[{b[0]},{b[1]},{b[2]},{b[1]},{b[2]},{b[3]},{b[0]},{b[3]}]",{b[4]}',
+        r"a box has 8 numbers, four corners \(\[\d+",
+    ),
+    "a list of five": (
+        "image,box,label",
+        lambda n, b: f'{n},"({b[0]}, {b[1]}, 9, 9, 45)",{b[4]}',
+        "a box has 5 numbers, four numbers and an angle",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_turned_boxes_are_refused_by_what_shows_them(tmp_path, name):
+    header, row, words = TURNED[name]
+    root = table(tmp_path / "data", header, row)
+    match = rf"boxes\.csv has turned boxes: {words}.*Only upright boxes are read: write of each"
+    with pytest.raises(InputError, match=match):
+        open_source(root, truth="boxes")
+
+
+def test_an_angle_of_nothing_and_one_beside_corners_turn_no_box(tmp_path):
+    still = table(tmp_path / "a", "image,cx,cy,w,h,angle,label", TURNED["an angle"][1])
+    text = (still / "boxes.csv").read_text().replace(",30,", ",0.0,")
+    write(still / "boxes.csv", text)
+    assert same(open_source(still, truth="boxes"), MADE)
+    header = "image,xmin,ymin,xmax,ymax,angle,label"  # the angle of the camera, say
+    corners = table(tmp_path / "b", header, lambda n, b: joined(n, *b[:4], 30, b[4]))
+    source = open_source(corners, truth="boxes")
+    assert same(source, MADE)
+    assert "boxes.csv: columns not used: angle" in said(source)
+
+
+def percent_of(b: Box, digits: int = 2) -> list[float]:
+    return [round(v, digits) for v in scaled(b, 100 / 400, 100 / 240)[:4]]
+
+
+LARGE = {  # on images of 240 x 400 pixels, reaching to the right and to the bottom
+    name: [(4 + 9 * n, 3 + 5 * k, 204 + 7 * n, 12 + 5 * k, "ant") for n in range(2)]
+    + [(380.0, 228.0, 399, 239, "bee")]
+    for k, name in enumerate(f"s{i:02d}.png" for i in range(12))
+}
+
+
+def percents(root: Path, header: str, row, made: Scenes) -> Path:
+    save_images(root / "images", made, 240, 400)
+    return write(root / "b.csv", [header, *(row(n, b) for n in made for b in made[n])]).parent
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "words"),
+    [
+        (
+            "image,xmin,ymin,xmax,ymax,label",
+            lambda n, b: joined(n, *percent_of(b, 4), b[4]),
+            "corners in percent",
+        ),
+        (
+            "file,x,y,w,h,label",
+            lambda n, b: joined(n, *size_of((*percent_of(b, 4), "")), b[4]),
+            "sizes in percent",
+        ),
+    ],
+)
+def test_percent_of_many_boxes_that_reach_to_the_ends_is_told(tmp_path, header, row, words):
+    source = open_source(percents(tmp_path / "data", header, row, LARGE), truth="boxes")
+    assert words in source.layout
+    assert "the numbers of boxes are percent of width and height" in said(source)
+    for name, boxes in boxes_of(source).items():
+        found = [value for box in boxes for value in box[:4]]
+        assert found == pytest.approx([v for box in LARGE[name] for v in box[:4]], abs=2e-3)
+
+
+FEW_LARGE = {name: LARGE[name] for name in list(LARGE)[:4]}
+INNER = {name: boxes[:2] for name, boxes in LARGE.items()}
+
+
+@pytest.mark.parametrize(("made", "digits"), [(FEW_LARGE, 2), (INNER, 2), (LARGE, 0)])
+def test_what_may_be_percent_or_pixels_is_refused_with_both(tmp_path, made, digits):
+    header = "image,xmin,ymin,xmax,ymax,label"
+    rows = lambda n, b: joined(n, *percent_of(b, digits), b[4])  # noqa: E731
+    root = percents(tmp_path / "data", header, rows, made)
+    match = r"two ways: in percent of width and height.* or in pixels, none reaches beyond \("
+    with pytest.raises(InputError, match=match):
+        open_source(root, truth="boxes")
+    pixels = {n: [(*percent_of(b, digits), b[4]) for b in boxes] for n, boxes in made.items()}
+    read = boxes_of(open_source(root, truth="boxes", annotated_size="file"))
+    assert [b[:4] for b in read["s00.png"]] == [
+        pytest.approx(b[:4], abs=1e-4) for b in pixels["s00.png"]
+    ]
+    source = open_source(root, truth="boxes", annotated_size=[100, 100])
+    assert boxes_of(source)["s00.png"][0][2] == pytest.approx(made["s00.png"][0][2], abs=4)
+
+
+def test_pixels_are_pixels_where_images_are_small_or_boxes_lie_anywhere(tmp_path):
+    header, row = "image,xmin,ymin,xmax,ymax,label", lambda n, b: joined(n, *b)
+    assert "in pixels" in open_source(table(tmp_path / "a", header, row), truth="boxes").layout
+    root = percents(tmp_path / "b", header, row, LARGE)
+    assert "in pixels" in open_source(root, truth="boxes").layout
+    few = {name: [(1, 2, 60, 70, "ant")] for name in list(LARGE)[:5]}
+    assert (
+        "in pixels" in open_source(percents(tmp_path / "c", header, row, few), truth="boxes").layout
+    )

@@ -34,6 +34,7 @@ from tfvision.data.sources.tables.box_table_columns import (
     box_columns,
     box_table_lines,
     boxes_in,
+    check_boxes,
     is_empty,
     several_boxes,
 )
@@ -212,12 +213,7 @@ class _Table:
                 "'data.source.columns={file: NAME, label: NAME, box: [NAME, NAME, NAME, NAME]}'."
             )
         check_lengths(path, lines)
-        if len(found.words) > 1:
-            raise InputError(
-                f"{path}: {lines[0][1][found.box[0]]} can be read in two ways: {found.words[0]} "
-                f"for each box, or {found.words[1]}. Write a row a box, with columns image, xmin, "
-                "ymin, xmax, ymax and label."
-            )
+        check_boxes(path, lines[0][1], found)
         self.columns, rows = found, lines[found.first :]
         self._note(lines[0][1], rows)
         cells = [row[found.places["file"]] for _, row in rows]

@@ -20,6 +20,10 @@ KNOWN_OF_BOXES = (
     "Supervisely, CVAT and KITTI; the folder that holds any of these with the images"
 )
 UNITS = ("pixels", "shares")
+UPRIGHT = (
+    "Only upright boxes are read: write of each the upright box around it, its lowest and highest "
+    "x and y"
+)
 CHOICES = {
     "coordinates": tuple(COORDINATES),
     "units": UNITS,

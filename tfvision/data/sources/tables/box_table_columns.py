@@ -13,9 +13,11 @@ from pathlib import Path
 
 from tfvision.data.files.csv_table import read_cells, to_number
 from tfvision.data.files.images import EXTENSIONS
+from tfvision.data.sources.boxes.written import UPRIGHT
 from tfvision.data.sources.tables.class_table_header import NAMES, image_of
 from tfvision.data.sources.tables.prediction_strings import NAMES as STRINGS
 from tfvision.data.sources.tables.prediction_strings import BoxWords, box_words
+from tfvision.data.sources.tables.rotated_boxes import turned_columns, turned_lists
 from tfvision.errors import InputError
 
 # Names as they are compared: in small letters, of letters and digits alone.
@@ -69,6 +71,7 @@ class BoxColumns:
         unused: Names of the columns that are not read.
         words: What stands for a box where one cell holds those of an image, word behind word: one
             reading, several that fit, or () for other tables.
+        turned: What shows that boxes are turned, so that they are not read; "" for upright ones.
     """
 
     places: Mapping[str, int]
@@ -80,6 +83,7 @@ class BoxColumns:
     by_place: bool = False
     unused: Sequence[str] = field(default_factory=tuple)
     words: Sequence[BoxWords] = ()
+    turned: str = ""
 
     def in_cell(self, cell: str) -> list[tuple[float, ...]] | None:
         """The boxes of the one cell that holds those of a row; None: it is none."""
@@ -127,6 +131,18 @@ def box_columns(
     if below is None:
         return None
     return BoxColumns(below.places, below.box, 1, None, below.others, "by place", by_place=True)
+
+
+def check_boxes(path: Path, header: Sequence[str], found: BoxColumns) -> None:
+    """Raises an `InputError` where boxes are turned, or those in a cell can be read in two ways."""
+    if found.turned:
+        raise InputError(f"{path} has turned boxes: {found.turned}. {UPRIGHT}.")
+    if len(found.words) > 1:
+        raise InputError(
+            f"{path}: {header[found.box[0]]} can be read in two ways: {found.words[0]} for each "
+            f"box, or {found.words[1]}. Write a row a box, with columns image, xmin, ymin, xmax, "
+            "ymax and label."
+        )
 
 
 def box_table_lines(path: Path, images: Mapping[str, str]) -> BoxColumns | None:
@@ -206,12 +222,15 @@ def _named(
     box: tuple[int, ...] = tuple(taken.values())
     others: tuple[str, ...] = tuple(KINDS)
     words: list[BoxWords] = []
+    lists = ""
     if not box:
         place = next((names.index(name) for name in (*LISTS, *STRINGS) if name in names), None)
         cells = [] if place is None else [row[place] for row in rows]
         if place is not None and names[place] in STRINGS:
             words = box_words(cells)
-        if place is None or (not words and not any(boxes_in(cell) for cell in cells)):
+        told = words or any(boxes_in(cell) for cell in cells)
+        lists = "" if told else turned_lists(cells)
+        if place is None or not (told or lists):
             return None
         box = (place,)
         as_json = any(cell.strip().startswith("{") for cell in cells)
@@ -231,7 +250,10 @@ def _named(
         return None
     used = {*box, *places.values()}
     unused = [name for i, name in enumerate(header) if i not in used and name]
-    return BoxColumns(places, box, 1, known, others, "by column names", unused=unused, words=words)
+    turned = lists or turned_columns(names, rows, known)
+    return BoxColumns(
+        places, box, 1, known, others, "by column names", unused=unused, words=words, turned=turned
+    )
 
 
 def _places(keys: Sequence[str], names: Sequence[str]) -> dict[str, int] | None:
