@@ -185,15 +185,15 @@ def _boxes_seen(
     batch: Sample, moved: tf.Tensor, pasted: tf.Tensor, min_visibility: float
 ) -> Sample:
     """The boxes of the row and the `moved` ones of its partner, after `pasted` (B, H, W)."""
-    least = least_seen(batch["classes"], min_visibility)
-    least = tf.maximum(least, 1e-4)  # sums of areas are not exact, and none is not seen
+    least = max(min_visibility, 1e-4)  # sums of areas are not exact, and none is not seen
+    least_own = tf.maximum(least_seen(batch["classes"], least), 1e-4)
     own, classes = batch["boxes"], partner(batch["classes"])
     hidden = _area_in(own, pasted)
     # Rows that nothing was pasted over keep all they had, empty boxes too.
-    keep_own = (hidden == 0) | (area(own) - hidden >= least * area(own))
+    keep_own = (hidden == 0) | (area(own) - hidden >= least_own * area(own))
     keep_own &= batch["classes"] != -1
     shown = _area_in(moved, pasted)
-    keep_other = (shown > 0) & (shown >= partner(least) * area(moved)) & (classes != -1)
+    keep_other = (shown > 0) & (shown >= least * area(moved)) & (classes != -1)
     size = tf.unstack(tf.shape(pasted)[1:])
     other = clip_to_window(moved, (size[0], size[1]))
     return joined((own, batch["classes"], keep_own), (other, classes, keep_other))
