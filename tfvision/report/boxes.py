@@ -56,7 +56,7 @@ def draw_boxes(
         colour = tuple(int(v) for v in colours[k])
         x1, y1, x2, y2 = (float(side) * factor for side in boxes[row])
         _rectangle(pen, (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), colour, width, dashed or crowd)
-        text = f"crowd of {class_names[k]}" if crowd else class_names[k]
+        text = f"crowd of {class_names[k]}" if crowd and class_names[k] else class_names[k]
         text += "" if scores is None else f" {scores[row]:.2f}"
         if not text:
             continue

@@ -463,7 +463,7 @@ def test_turned_boxes_of_coco_and_voc_are_named(tmp_path):
     turned = "<robndbox><cx>9</cx><cy>9</cy><w>4</w><h>5</h><angle>0.4</angle></robndbox>"
     file.write_text(before + turned + rest)
     (problem,) = errors(voc_boxes(tmp_path / "b"))
-    assert "is a turned box (<robndbox>)" in problem
+    assert "ymax, but a turned box (<robndbox>)" in problem
     assert "Only upright boxes are read" in problem
 
 

@@ -140,7 +140,7 @@ def _image(samples: Samples, file: str, root: ElementTree.Element, image: str) -
             problem = "has no name" if not label else f"has no <bndbox> with {', '.join(SIDES)}"
             advice = "Correct it, or delete the object."
             if label and entry.find("robndbox") is not None:
-                problem, advice = "is a turned box (<robndbox>)", f"{UPRIGHT}."
+                problem, advice = f"{problem}, but a turned box (<robndbox>)", f"{UPRIGHT}."
             samples.problem("", place, problem, advice)
             continue
         boxes.append(WrittenBox(place, tuple(side for side in given if side is not None), label))
