@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ from tfvision.engine.checkpoint import steps_in
 from tfvision.metrics.coco import coco_numbers
 from tfvision.metrics.detections import DetectionEvidence
 
+ROOT = Path(__file__).parents[3]
 NAMES = ("disc", "square")
 SMALL = {
     "name": "faster_rcnn",
@@ -147,7 +152,7 @@ def test_scores_are_cocos_of_the_predictions_that_are_written(trained):
 
 
 def test_killed_and_resumed_it_is_the_same_bit_for_bit(trained, quick):
-    """As after a kill in the last epoch; `proof/test_centres.py` kills a process."""
+    """As after a kill in the last epoch; the slow test below kills a process."""
     cut = shutil.copytree(trained / "run", trained / "cut")
     newest, before = sorted(steps_in(cut / "checkpoints"))[::-1][:2]
     shutil.rmtree(cut / "checkpoints" / f"ckpt-{newest:08d}")
@@ -159,6 +164,30 @@ def test_killed_and_resumed_it_is_the_same_bit_for_bit(trained, quick):
     assert ends[0]["variables_sha256"] == ends[1]["variables_sha256"]
     assert ends[0]["metrics"] == ends[1]["metrics"]
     assert history(trained / "run") == history(cut)
+
+
+@pytest.mark.slow
+def test_a_process_killed_anywhere_is_resumed_bit_for_bit(trained):
+    folder = trained / "killed"
+    argv = ["--config", str(trained / "c.yaml"), "--out", str(folder), "--device", "cpu"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfvision", "_run", "train", "detection", *argv],
+        cwd=ROOT,
+        env=os.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    table = folder / "metrics.csv"
+    while not (table.exists() and len(table.read_text().splitlines()) >= 3):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -9
+    assert not (folder / "summary.json").exists()
+    assert train("--resume", folder) == 0
+    ends = [read(path / "summary.json") for path in (trained / "run", folder)]
+    assert ends[0]["variables_sha256"] == ends[1]["variables_sha256"]
+    assert ends[0]["metrics"] == ends[1]["metrics"]
 
 
 def test_it_is_evaluated_as_it_was_scored(trained, tmp_path, capsys):
