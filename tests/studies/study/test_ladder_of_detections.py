@@ -205,7 +205,8 @@ def test_a_run_that_found_nothing_is_no_finding(finished):
     assert rows["failed"]["scores"]["ap"]["mean"] < 0.05
     assert rows["low"]["nothing_learnt"] is None
     text = (out / "ladder.md").read_text()
-    assert "failed is a failed run, no finding about what it tries: its training loss fell" in text
+    assert "failed is a failed run: its training loss fell by 50%, and its AP is 0.0" in text
+    assert "it says nothing of how good the model is, and has no verdict" in text
     (row,) = (line for line in text.splitlines() if line.startswith("| failed |"))
     assert row.split(" | ")[7] == "failed run"  # and not better or worse
     assert "failed, an alarm while it was trained: it finds next to nothing" in text

@@ -74,8 +74,8 @@ def _failed_runs(rows) -> list[str]:
     for row in rows:
         if row["nothing_learnt"]:
             lines.append(
-                f"{row['name']} is a failed run, no finding about what it tries: "
-                f"{row['nothing_learnt']}. Its place in the table means nothing."
+                f"{row['name']} is a failed run: {row['nothing_learnt']}. Something in its setting "
+                "is wrong; it says nothing of how good the model is, and has no verdict."
             )
         lines += [f"{row['name']}, an alarm while it was trained: {text}" for text in row["alarms"]]
     return lines
