@@ -229,3 +229,15 @@ def test_boxes_of_any_class_are_objects_to_who_reads_them_as_one(source, tmp_pat
         [],
         None,
     ]
+
+
+def test_crowds_are_given_too_and_one_of_another_class_is_nothing(source, tmp_path):
+    path = coco(tmp_path / "later.json")
+    content = json.loads(path.read_text())
+    crowd = {"image_id": 1, "bbox": [0, 0, 9, 9], "area": 1, "iscrowd": 1}
+    more = [{**crowd, "id": 90, "category_id": 0}, {**crowd, "id": 91, "category_id": 15}]
+    content["annotations"] += more
+    path.write_text(json.dumps(content))
+    given = read(source, path)
+    assert given.truths[1]["classes"].tolist() == [0, -2 - 2, -1]
+    assert given.truths[1]["boxes"].shape == (3, 4)
