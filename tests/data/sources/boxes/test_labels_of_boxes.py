@@ -1,5 +1,6 @@
 """Data with boxes read as data with labels, and all classes of boxes read as one."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,22 @@ def test_an_image_with_boxes_of_two_classes_has_no_label(tmp_path):
     (issue,) = found.errors
     assert issue.problem == "has boxes of the classes ant and bee, and an image has one label"
     assert "quarantine" in issue.advice
+
+
+def test_a_crowd_says_nothing_of_the_label(tmp_path):
+    TOOLS["coco"](tmp_path, MADE)
+    (path,) = tmp_path.rglob("*.json")
+    content = json.loads(path.read_text())
+    boxed = [a["image_id"] for a in content["annotations"]]
+    crowd = {"bbox": [1, 1, 9, 9], "area": 81, "iscrowd": 1}
+    for number, category in enumerate(c["id"] for c in content["categories"]):
+        entry = {"id": 900 + number, "image_id": boxed[0], "category_id": category}
+        content["annotations"].append({**crowd, **entry})
+    path.write_text(json.dumps(content))
+    found = read(labels_of_boxes(tmp_path))
+    assert {name: (label, len(boxes)) for name, (label, boxes) in found.items()} == {
+        name: (boxes[0][4], len(boxes)) for name, boxes in MADE.items() if boxes
+    }
 
 
 def test_images_without_a_box_are_the_detectors_alone(tmp_path):

@@ -135,7 +135,8 @@ class LabelsOfBoxes(Source):
                 "Leave it out (data.exclude, or data.on_bad_sample: quarantine), or train on its "
                 "boxes with train_det.py.",
             )
-        boxes = sample.boxes if self._given is None else self._given.get(place)
+        own = sample.boxes[sample.classes >= 0]  # the others are crowds
+        boxes = own if self._given is None else self._given.get(place)
         if boxes is None or not len(boxes):
             return replace(sample, boxes=None, classes=None, label=found[0])
         classes = np.full(len(boxes), found[0], np.int32)
@@ -146,9 +147,9 @@ class LabelsOfBoxes(Source):
 
 
 def _labels(source: Source, index: int) -> list[int]:
-    """The class numbers of an image's boxes, each once; of images alone none."""
+    """The class numbers of an image's boxes, each once; of crowds and images alone none."""
     classes = source.classes_of(index) if isinstance(source, BoxFiles) else ()
-    return sorted({int(k) for k in classes})
+    return sorted({int(k) for k in classes if k >= 0})
 
 
 def _written(source: Source) -> list[str]:
