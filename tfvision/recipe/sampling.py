@@ -133,18 +133,24 @@ def training_stream(
     return stream
 
 
-def augmented(config: RunConfig, prepared: Prepared, ignored: Iterable[int]) -> Augmented | None:
+def augmented(
+    config: RunConfig,
+    prepared: Prepared,
+    ignored: Iterable[int],
+    *,
+    read: Callable[[Prepared, list[int]], Samples] = decode,
+) -> Augmented | None:
     """Some training samples, as read and as the run's own pipeline gives them.
 
     They stand evenly apart in the training set, and are mixed with each other. None where
-    the config augments nothing. Arguments as `training_set` has them.
+    the config augments nothing. Arguments as `training_set` has them; `read` decodes samples.
     """
     chosen = training_set(config, prepared, ignored)
     augment, mix = operations(config, chosen)
     if augment is None and mix is None:
         return None
     places = np.linspace(0, len(chosen.indices) - 1, SHOWN).round().astype(int)
-    samples = decode(prepared, [chosen.indices[i] for i in np.unique(places)])
+    samples = read(prepared, [chosen.indices[i] for i in np.unique(places)])
     stream = training_batches(
         samples, batch_size=len(samples), seed=config.seed, augment=augment, mix=mix, workers=1
     )

@@ -21,9 +21,9 @@ from tfvision.postprocess import BOX_RULES
 from tfvision.postprocess.boxes import fuse
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.loss_terms import RunLoss
-from tfvision.recipe.read import Native
+from tfvision.recipe.read import Native, decoded
 from tfvision.recipe.recipe import Recipe
-from tfvision.recipe.sampling import TrainingSet, augmented
+from tfvision.recipe.sampling import TrainingSet, augmented, training_set
 from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
 from tfvision.tasks.detection import checks, predicting, results, sizes, writing
@@ -31,6 +31,7 @@ from tfvision.tasks.detection.audit import warnings_of_boxes
 from tfvision.tasks.detection.boxes_given_later import named_in, samples_with_boxes
 from tfvision.tasks.detection.facts import FACTS
 from tfvision.tasks.detection.losses import loss_of_heads
+from tfvision.tasks.detection.regions import decode_training
 from tfvision.tasks.detection.validation import validation
 from tfvision.tasks.detection.watch import watch_of
 from tfvision.tasks.parts import Examples, Outcome, Prediction, Settled, Validate, Watch
@@ -65,7 +66,17 @@ class Detection(Task):
         return Settled(recipe, prepared, prepared)
 
     def augmented(self, recipe: Recipe, prepared: Prepared) -> Augmented | None:
-        return augmented(recipe.config, prepared, recipe.ignored)
+        read = partial(decode_training, recipe.config)
+        return augmented(recipe.config, prepared, recipe.ignored, read=read)
+
+    def examples(self, recipe: Recipe, prepared: Prepared, training: Prepared) -> Examples:
+        chosen = training_set(recipe.config, training, recipe.ignored)
+        return Examples(
+            chosen=chosen,
+            train=decode_training(recipe.config, training, chosen.indices),
+            val=decoded(prepared, "val") if prepared.indices("val") else None,
+            notes=chosen.notes,
+        )
 
     def forward(self, model: keras.Model, batch: Batch, training: bool) -> dict[str, Any]:
         return model.training_outputs(batch, training)
