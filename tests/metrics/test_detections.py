@@ -10,7 +10,8 @@ from tfvision.metrics import DETECTION_METRICS
 from tfvision.metrics.coco import NUMBERS, CocoEvaluation, coco_numbers
 from tfvision.metrics.coco_matching import RANGES
 from tfvision.metrics.contract import Contract
-from tfvision.metrics.detections import DetectionEvidence, DetectionMetric
+from tfvision.metrics.detection_metric import DetectionMetric
+from tfvision.metrics.detections import DetectionEvidence
 from tfvision.registry import Spec
 
 BOX, OTHER = (0, 0, 100, 100), (200, 200, 300, 300)

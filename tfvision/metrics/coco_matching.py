@@ -10,6 +10,7 @@ truths whose area lies outside (bounds belong to the range), the detections that
 truths, and those outside that take none.
 """
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -209,3 +210,12 @@ def _rounds(detection: np.ndarray, detections: Boxes, num_classes: int) -> list[
     turn = _from_start((detections.image * num_classes + detections.label)[near])[of_pair]
     order = np.argsort(turn, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(turn[order])) + 1) if len(order) else []
+
+
+def checksums(boxes: Boxes, num_images: int) -> np.ndarray:
+    """(N,) int64: CRC-32 of the boxes of each image, whatever their order."""
+    rows = np.column_stack([boxes.label, boxes.xywh, boxes.crowd, boxes.area]).astype(np.float64)
+    order = np.lexsort((*rows.T, boxes.image))
+    ends = np.cumsum(np.bincount(boxes.image, minlength=num_images))
+    parts = np.split(rows[order], ends[:-1]) if num_images else []
+    return np.array([zlib.crc32(part.tobytes()) for part in parts], np.int64)

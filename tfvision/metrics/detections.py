@@ -3,7 +3,6 @@
 NumPy and SciPy only.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
@@ -11,8 +10,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from tfvision.errors import InputError
-from tfvision.metrics.average_precision import AveragePrecision, Ranked
-from tfvision.metrics.coco_matching import MOST, RANGES, THRESHOLDS, Boxes, match, ranks
+from tfvision.metrics import strings
+from tfvision.metrics.average_precision import AveragePrecision, Ranked, Recalls
+from tfvision.metrics.coco_matching import (
+    MOST,
+    RANGES,
+    THRESHOLDS,
+    Boxes,
+    checksums,
+    match,
+    ranks,
+)
 from tfvision.metrics.contract import Contract
 from tfvision.registry import unknown
 from tfvision.stats.evidence import Evidence
@@ -32,6 +40,7 @@ _RECALLS = {
     **{f"ar_{name}": (MOST, a) for a, name in enumerate(RANGES) if a},
 }
 _AT_THRESHOLD = ("f1", "precision", "recall")
+_STRINGS = "string_accuracy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +58,12 @@ class DetectionEvidence(Evidence):
         score: (D,) float64.
         matched, ignored: (D, 4) uint16 of each area range: bit t says whether the detection takes
             a truth at IoU threshold t of 0.5, 0.55, ..., 0.95, and whether it is left out.
+        spans, read_from: See `metrics.strings`.
         before: Of the same predictions before post-processing; None where nothing changes them.
     """
 
     suffix: ClassVar[str] = "detections"
-    scores: ClassVar[tuple[str, ...]] = (*_PRECISIONS, *_RECALLS, *_AT_THRESHOLD)
+    scores: ClassVar[tuple[str, ...]] = (*_PRECISIONS, *_RECALLS, *_AT_THRESHOLD, _STRINGS)
     pools: ClassVar[bool] = False
     per_class: ClassVar[str] = "per_class_ap"
     text: ClassVar[str] = "matched detections"
@@ -68,6 +78,8 @@ class DetectionEvidence(Evidence):
     score: np.ndarray
     matched: np.ndarray
     ignored: np.ndarray
+    spans: np.ndarray
+    read_from: np.ndarray
     before: Self | None = None
 
     @classmethod
@@ -113,12 +125,13 @@ class DetectionEvidence(Evidence):
             ids=[str(name) for name in ids],
             thresholds=np.broadcast_to(np.asarray(thresholds, np.float64), shape).copy(),
             truths=counts,
-            checksum=_checksums(annotated, len(ids)),
+            checksum=checksums(annotated, len(ids)),
             number=np.bincount(detected.image, minlength=len(ids)),
             label=detected.label,
             score=detected.score,
             matched=matched,
             ignored=ignored,
+            **_unread(len(ids)),
         )
 
     @property
@@ -156,6 +169,8 @@ class DetectionEvidence(Evidence):
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         own = [field.name for field in fields(cls) if field.name not in ("ids", "before")]
         ids = [str(name) for name in arrays["ids"]]
+        old = {p + k: v for p in ("", "before_") for k, v in _unread(len(ids)).items()}
+        arrays = {**old, **arrays}
         parts = [
             cls(ids, **{key: np.asarray(arrays[prefix + key]) for key in own})._checked()
             for prefix in ("", "before_")
@@ -174,6 +189,8 @@ class DetectionEvidence(Evidence):
             "score": (detections,),
             "matched": (detections, len(RANGES)),
             "ignored": (detections, len(RANGES)),
+            "spans": (images, 2),
+            "read_from": (images,),
         }
         for key, shape in shapes.items():
             if getattr(self, key).shape != shape:
@@ -213,7 +230,8 @@ class DetectionEvidence(Evidence):
                 `ap_small`, `ap_medium`, `ap_large`; `ar1`, `ar10`, `ar100`, `ar_small`,
                 `ar_medium`, `ar_large`: means over classes that have a truth. `precision`,
                 `recall` and `f1` of all boxes together at IoU 0.5, of the detections that reach
-                `thresholds`.
+                `thresholds`. `string_accuracy`, the share of strings that are read right; of a
+                class: of those that hold it.
             contract: Its `exclude_classes` are left out; None: nothing is.
             groups, class_index: As `Evidence.measure` has them.
         """
@@ -228,6 +246,8 @@ class DetectionEvidence(Evidence):
             return self._average_precision(*_PRECISIONS[score], classes, groups)
         if score in _RECALLS:
             return self._average_recall(*_RECALLS[score], classes, groups)
+        if score == _STRINGS:
+            return self._string_accuracy(class_index, groups)
         return self._at_threshold(score, classes, groups)
 
     def summary(self, contract: Contract | None) -> dict[str, Any]:
@@ -267,7 +287,7 @@ class DetectionEvidence(Evidence):
         of_class = {"ious": ious, "area": area, "groups": groups}
         return AveragePrecision([self.ranked(k, **of_class) for k in classes])
 
-    def _average_recall(self, most: int, area: int, classes, groups) -> "Recalls":
+    def _average_recall(self, most: int, area: int, classes, groups) -> Recalls:
         key = self.image * self.num_classes + self.label
         starts = np.flatnonzero(np.diff(key, prepend=-1))
         rank = np.arange(len(key)) - np.repeat(starts, np.diff(starts, append=len(key)))
@@ -280,6 +300,24 @@ class DetectionEvidence(Evidence):
         width = len(_ALL) * len(classes)
         sides = (side[:, :, classes].reshape(len(self), width) for side in (above, below))
         return Recalls(*(by_group(side, groups) for side in sides))
+
+    def _string_accuracy(self, class_index: int | None, groups) -> Ratios:
+        counted = self.read_from > 0
+        if class_index is not None:
+            counted &= self.truths[:, class_index, 0] > 0
+        right = counted & strings.right_at(self.spans, self.read_from)
+        sides = (by_group(side[:, None].astype(np.float64), groups) for side in (right, counted))
+        return Ratios(*sides)
+
+    def out_of_fold(self, folds: Sequence[int]) -> Self:
+        chosen = strings.out_of_fold(self.spans, folds)
+        return replace(self, read_from=np.where(self.read_from > 0, chosen, 0.0))
+
+    def over_folds(self, score: str, contract, *, folds, groups=None) -> Measure:
+        chosen = self if folds is None or score != _STRINGS else self.out_of_fold(folds)
+        return super(DetectionEvidence, chosen).over_folds(
+            score, contract, folds=folds, groups=groups
+        )
 
     def _at_threshold(self, score: str, classes, groups) -> Ratios:
         taken = np.isin(self.label, classes)
@@ -297,36 +335,8 @@ class DetectionEvidence(Evidence):
         return Ratios(by_group(above[:, None], groups), by_group(below[:, None], groups))
 
 
-class DetectionMetric:
-    """A score of detections as a config names it; `DetectionEvidence.measure` computes it.
-
-    Attributes:
-        contract: What is counted.
-
-    Args:
-        num_classes: K.
-        exclude_classes: Classes that are left out.
-
-    Raises:
-        InputError: Classes outside 0..K-1, or none left.
-    """
-
-    def __init__(self, *, num_classes: int, exclude_classes: Sequence[int] = ()):
-        self.contract = Contract(exclude_classes=tuple(exclude_classes))
-        self.contract.check_classes(num_classes)
-
-
-_OF_IMAGES = ("thresholds", "truths", "checksum", "number")
+_OF_IMAGES = ("thresholds", "truths", "checksum", "number", "spans", "read_from")
 _OF_DETECTIONS = ("label", "score", "matched", "ignored")
-
-
-class Recalls(Ratios):
-    """The mean of recalls, every unit counted once in pycocotools' order of sums."""
-
-    def value(self) -> float:
-        above, below = self.above.sum(axis=0), self.below.sum(axis=0)
-        there = below > 0
-        return float(np.mean(above[there] / below[there])) if there.any() else float("nan")
 
 
 def _bits(values: np.ndarray, ious: Sequence[int]) -> np.ndarray:
@@ -334,10 +344,6 @@ def _bits(values: np.ndarray, ious: Sequence[int]) -> np.ndarray:
     return (values[:, None] >> np.asarray(ious, values.dtype) & 1).astype(bool)
 
 
-def _checksums(boxes: Boxes, num_images: int) -> np.ndarray:
-    """(N,) int64: CRC-32 of the boxes of each image, whatever their order."""
-    rows = np.column_stack([boxes.label, boxes.xywh, boxes.crowd, boxes.area]).astype(np.float64)
-    order = np.lexsort((*rows.T, boxes.image))
-    ends = np.cumsum(np.bincount(boxes.image, minlength=num_images))
-    parts = np.split(rows[order], ends[:-1]) if num_images else []
-    return np.array([zlib.crc32(part.tobytes()) for part in parts], np.int64)
+def _unread(number: int) -> dict[str, np.ndarray]:
+    """Of so many images whose strings are not read."""
+    return {"spans": np.zeros((number, 2)), "read_from": np.zeros(number)}

@@ -129,6 +129,11 @@ class Evidence(ABC):
         """The score under `contract` ("contract") and under each of `conventions`."""
         return {}
 
+    def out_of_fold(self, folds: Sequence[int]) -> Self:
+        """The same, with what was chosen on the images themselves (a threshold of the answer)
+        chosen for those of each fold on all others instead; `folds` as `over_folds` has them."""
+        return self
+
     def over_folds(
         self,
         score: str,

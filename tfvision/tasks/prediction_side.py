@@ -15,6 +15,7 @@ from tfvision.engine.combine import OverModels, OverTiles, OverViews
 from tfvision.engine.files import write_json
 from tfvision.engine.inference import ModelPredictor
 from tfvision.engine.predict import as_float, batches_of_one_size
+from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.engine.tta import View
 from tfvision.errors import InputError
@@ -212,6 +213,14 @@ class PredictionSide:
         raw = list(self.predictions(recipe, predictor, images()))
         answers = [self.decode(recipe, one) for one in raw]
         return Scored(self.evidence(recipe, ids, answers, truths), answers)
+
+    def decided(self, recipe: Recipe, scored: dict[str, Scored]) -> dict[str, Scored]:
+        """The scores of the splits of a run, with what its validation decides of its answers."""
+        return scored
+
+    def as_trained(self, recipe: Recipe, run: RunFolder) -> Recipe:
+        """The recipe of a finished run, with what its validation has decided."""
+        return recipe
 
     def evidence(
         self,
