@@ -218,6 +218,10 @@ class PredictionSide:
         """The scores of the splits of a run, with what its validation decides of its answers."""
         return scored
 
+    def texts(self, recipe: Recipe, answers: Sequence[Any]) -> list[str] | None:
+        """The string that each answer is read as; None where none are read."""
+        return None
+
     def as_trained(self, recipe: Recipe, run: RunFolder) -> Recipe:
         """The recipe of a finished run, with what its validation has decided."""
         return recipe

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,6 +65,10 @@ class RawSample:
     mask_colours: Mapping[int, str] = field(default_factory=dict)
 
 
+if TYPE_CHECKING:
+    from tfvision.data.sources.boxes.coco_ids import CocoIds
+
+
 class Source(ABC):
     """Records, and one raw sample at a time.
 
@@ -86,7 +90,10 @@ class Source(ABC):
         truth: The kind of truth it brings, a name of `tfvision.data.truth.TRUTHS`.
         class_labels: How the data writes each class, in class order, where an image has one
             label; the names too, unless these are listed apart from the labels.
+        coco_ids: What COCO's JSON calls images and classes, where it is read from that.
     """
+
+    coco_ids: "CocoIds | None" = None
 
     def __init__(
         self,

@@ -71,6 +71,9 @@ class Detection(Task):
         recipe = super().recorded_recipe(config, data, architecture)
         return replace(recipe, class_names=tuple(data["class_names"]))
 
+    def texts(self, recipe: Recipe, answers) -> list[str] | None:
+        return reading.texts_of(recipe, answers)
+
     def as_trained(self, recipe: Recipe, run: RunFolder) -> Recipe:
         return reading.as_trained(recipe, run)
 
@@ -197,12 +200,13 @@ class Detection(Task):
             predictions,
             data["class_names"],
             threshold=threshold,
-            text_of=partial(reading.texts_of, recipe),
+            texts=partial(self.texts, recipe),
         )
 
     def truth_given_later(self, path, source, indices, recipe, data, options):
         names = data["class_names"]
-        return samples_with_boxes(path, source, indices, recipe.channels, names, options)
+        read = reading.reading_of(recipe)
+        return samples_with_boxes(path, source, indices, recipe.channels, names, options, read)
 
     def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
         return named_in(path, prepared, indices)

@@ -84,7 +84,7 @@ def write_with_pictures(
     class_names: Sequence[str],
     *,
     threshold: float,
-    text_of: Callable[[Sequence[Mapping[str, np.ndarray]]], list[str] | None],
+    texts: Callable[[Sequence[Mapping[str, np.ndarray]]], list[str] | None],
 ) -> Path:
     """`write_detections`, and a folder `pictures/` beside them with the boxes drawn.
 
@@ -99,7 +99,7 @@ def write_with_pictures(
         predictions: Has `with_images()` and `say(text)`, see `Task.write_predictions`.
         class_names: K names.
         threshold: The score from which on boxes are drawn; the files have all.
-        text_of: Boxes of images -> what each is read as, or None.
+        texts: Boxes of images -> what each is read as, or None.
 
     Raises:
         InputError: `pictures/` holds something else than such pictures.
@@ -133,7 +133,7 @@ def write_with_pictures(
     if len(rows) < len(ids):
         why = f"the first {MOST_PICTURES}" if len(rows) == MOST_PICTURES else "those that fit"
         predictions.say(f"{folder} has {why} of {counted(len(ids), 'image')}")
-    return write_detections(target, ids, answers, class_names, strings=text_of(answers))
+    return write_detections(target, ids, answers, class_names, strings=texts(answers))
 
 
 def _free_name(name: str, taken: set[str]) -> str:

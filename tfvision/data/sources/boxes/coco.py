@@ -17,6 +17,7 @@ from tfvision.data.sources.boxes.annotations import (
     settle_parts,
 )
 from tfvision.data.sources.boxes.box_files import BoxFiles, box_source
+from tfvision.data.sources.boxes.coco_ids import CocoIds, as_id
 from tfvision.data.sources.boxes.written import WrittenBox, WrittenImage, takes_box_options
 from tfvision.data.sources.exports import coco as masks
 from tfvision.data.sources.exports.coco_file import OUTLINE, CocoFile, read_coco
@@ -74,7 +75,7 @@ def coco_boxes(
     )
     settle_parts(images)
     _note(samples, files, groups)
-    return box_source(
+    source = box_source(
         Annotations(
             tree,
             path,
@@ -88,6 +89,21 @@ def coco_boxes(
         ),
         options,
     )
+    source.coco_ids = _ids(images, list(files.values()), names)
+    return source
+
+
+def _ids(
+    images: Sequence[WrittenImage], files: Sequence[CocoFile], names: Sequence[str]
+) -> CocoIds:
+    """The ids of images, each of whose `place` names its own, and of classes by their names."""
+    of_name = {name: as_id(i) for coco in files for i, name in coco.categories.items()}
+    of_place = {
+        f"{coco.name}, image {one.id} ({one.file_name})": as_id(one.id)
+        for coco in files
+        for one in coco.images
+    }
+    return CocoIds({one.image: of_place[one.place] for one in images}, [of_name[n] for n in names])
 
 
 def _images(samples: Samples, coco: CocoFile, folder: str | None, split: str) -> list[WrittenImage]:
