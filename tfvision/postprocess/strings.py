@@ -44,26 +44,28 @@ class Reading:
 
     def text(self, detections: Mapping[str, np.ndarray], threshold: float) -> str:
         """The string that detections of an image are read as."""
-        strings, odds = self._choices(detections)
+        best, odds = self._best(detections)
         slack = odds - np.arange(len(odds)) * _log_odds(threshold)
-        return strings[int(np.flatnonzero(slack >= slack.max() - 1e-9)[-1])]
+        return self._joined(best, int(np.flatnonzero(slack >= slack.max() - 1e-9)[-1]))
 
     def truth(self, truth: Mapping[str, np.ndarray]) -> str:
         """The string of annotated boxes, all of which count but crowds and padding."""
         there = np.asarray(truth["classes"]) >= 0
         if "crowd" in truth:
             there &= ~np.asarray(truth["crowd"], bool)
-        return self._joined(np.asarray(truth["boxes"])[there], truth["classes"][there])
+        boxes = np.asarray(truth["boxes"], np.float64).reshape(-1, 4)[there]
+        return self._joined((boxes, np.asarray(truth["classes"])[there]), len(boxes))
 
     def span(self, detections: Mapping[str, np.ndarray], truth: str) -> tuple[float, float]:
         """(low, high): at thresholds in (low, high] the string is read right; (0, 0]: never.
 
         There is one such span: a lower threshold only adds characters.
         """
-        strings, odds = self._choices(detections)
+        best, odds = self._best(detections)
         lows, highs = [], []
-        for n, string in enumerate(strings):
-            if string != truth:
+        for n in range(len(odds)):
+            may_be = n == 0 or n == len(truth) or (n > len(truth) and not self.leading_zeros)
+            if not may_be or self._joined(best, n) != truth:
                 continue
             away = np.arange(len(odds)) - n
             slopes = np.divide(odds - odds[n], away, out=np.zeros(len(odds)), where=away != 0)
@@ -79,19 +81,18 @@ class Reading:
             return self.empty
         return string if self.leading_zeros else string.lstrip("0") or "0"
 
-    def _choices(self, detections) -> tuple[list[str], np.ndarray]:
-        """The string of the n best of the boxes that lie in different places, and the sum of
-        their log odds with the prior, for n = 0, 1, ..."""
+    def _best(self, detections) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+        """Boxes and classes of those that lie in different places, best first, and the sum of the
+        log odds of the n best with the prior, for n = 0, 1, ..."""
         places = self._places(detections)
-        boxes, classes = detections["boxes"][places], detections["classes"][places]
-        strings = [self._joined(boxes[:n], classes[:n]) for n in range(len(places) + 1)]
         odds = np.cumsum([0.0, *map(_log_odds, detections["scores"][places].tolist())])
         if self.shares is not None:
             shares = np.full(len(odds), LEAST)
             known = np.asarray(self.shares, np.float64)[: len(odds)]
             shares[: len(known)] = np.maximum(known, LEAST)
             odds += self.weight * np.log(shares)
-        return strings, odds
+        boxes = np.asarray(detections["boxes"], np.float64).reshape(-1, 4)
+        return (boxes[places], np.asarray(detections["classes"])[places]), odds
 
     def _places(self, detections) -> np.ndarray:
         """The rows that stay, best first."""
@@ -105,10 +106,11 @@ class Reading:
                 free &= shared[row] <= self.overlap
         return np.array(kept, int)
 
-    def _joined(self, boxes: np.ndarray, classes: np.ndarray) -> str:
-        boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    def _joined(self, best: tuple[np.ndarray, np.ndarray], number: int) -> str:
+        """The string of the first so many."""
+        boxes, classes = best[0][:number], best[1][:number]
         order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
-        return self.normal("".join(self.characters[int(k)] for k in np.asarray(classes)[order]))
+        return self.normal("".join(self.characters[int(k)] for k in classes[order]))
 
 
 def likely_string(

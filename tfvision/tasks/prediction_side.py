@@ -172,7 +172,7 @@ class PredictionSide:
             ruled = self.with_rules(recipe, [*in_force, *(Spec(**rule) for rule in rules)])
             ids = [store.ids[i] for i in rows]
             answers = [self.decode(ruled, store.prediction(name)) for name in ids]
-            return self.evidence(recipe, ids, answers, [truths[i] for i in rows])
+            return self.evidence(ruled, ids, answers, [truths[i] for i in rows])
 
         return ArrayPredictions(len(store), self.candidates(recipe), evidence)
 

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,15 @@ import yaml
 
 from tests.support.digit_strings import FIRST_CATEGORY, FIRST_IMAGE, draw_number, write_numbers
 from tests.tasks.detection.test_training import SMALL, read, train, use
-from tfvision.cli import commands, training
+from tfvision.cli import commands
+from tfvision.errors import InputError
 from tfvision.metrics.coco import NUMBERS
 from tfvision.metrics.detections import DetectionEvidence
+from tfvision.postprocess.fit import assign_parts
+from tfvision.studies.fitted.verdict import judge
+from tfvision.tasks.detection.reading import reading_of
 from tfvision.tasks.detection.schema import DetectionConfig
+from tfvision.tasks.detection.task import Detection
 
 TRAIN, TEST = 30, 12
 
@@ -105,97 +111,25 @@ def test_ap_is_of_all_boxes_whatever_the_reading(trained, tmp_path):
     config["reading"]["threshold"] = 1.0
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
     assert use("evaluate", tmp_path / "run") == 0
-    before, after = (
-        read(folder / "run" / "summary.json")["metrics"]["val"] for folder in (trained, tmp_path)
-    )
-    assert {k: after[k] for k in NUMBERS} == {k: before[k] for k in NUMBERS}
-    listed = read(tmp_path / "run" / "predictions" / "val.json")
-    assert {entry["string"] for entry in listed} == {"-1"}
-    assert after["string_accuracy"] == 0
+    both = [made.evidence(rules) for rules in ([], [rule])]
+    before, after = (one.measure("string_accuracy", None).value() for one in both)
+    assert after > before + 0.3
+    # It is a rule of the reading alone: boxes, and so AP, are as they were.
+    ap = [one.measure("ap", None).value() for one in both]
+    assert ap[0] == ap[1]
 
 
-def test_coco_json_has_the_ids_of_the_data_s_own_json(trained, tmp_path):
-    argv = ["submit", trained / "run", "--format", "coco", "--split", "val"]
-    assert use(*argv, "--out", tmp_path / "pred.json") == 0
-    found = json.loads((tmp_path / "pred.json").read_text())
-    listed = read(trained / "run" / "predictions" / "val.json")
-    expected = [
-        (FIRST_IMAGE + int(entry["id"].removeprefix("n")), int(label) + FIRST_CATEGORY)
-        for entry in sorted(listed, key=lambda e: e["id"])
-        for label in entry["labels"]
-    ]
-    assert [(e["image_id"], e["category_id"]) for e in found] == expected
-    first = min((e for e in listed if e["boxes"]), key=lambda e: e["id"])["boxes"][0]
-    x, y, w, h = found[0]["bbox"]
-    np.testing.assert_allclose([x, y, x + w, y + h], first, atol=2e-3)
-    assert set(found[0]) == {"image_id", "category_id", "bbox", "score"}
+def test_a_prior_of_lengths_is_refused_where_lengths_say_nothing():
+    judgement, _ = judged(1, lengths=(1, 2, 3, 4, 5, 6))
+    assert judgement.rules == []
+    assert judgement.tried[0].verdict == "refused"
 
 
-def test_a_row_for_every_image_by_its_number(trained, submitted, tmp_path):
-    rows = table(submitted)
-    assert rows[0] == ["image_id", "pred_label"]
-    assert [row[0] for row in rows[1:]] == [str(i + 7) for i in range(TEST)]  # 9 before 10
-    assert use("predict", trained / "run", "--out", tmp_path / "predicted") == 0
-    listed = {e["id"]: e for e in read(tmp_path / "predicted" / "predictions.json")}
-    threshold = read(trained / "run" / "summary.json")["reading"]["threshold"]
-    assert dict(rows[1:]) == {k: e["string"] for k, e in listed.items()}
-    assert all(e["string"] == by_hand(e, threshold) for e in listed.values())
-
-
-def test_a_table_of_strings_is_what_unlabelled_images_are_scored_on(trained, submitted, capsys):
-    given = trained / "numbers.csv"
-    pairs = zip(table(submitted)[1:], table(given)[1:], strict=True)
-    right = np.mean([ours == theirs for ours, theirs in pairs])
-    capsys.readouterr()
-    assert use("evaluate", trained / "run", "--labels", given) == 0
-    metrics = read(trained / "run" / "evaluation.json")[-1]["metrics"]["labels"]
-    assert metrics == {"string_accuracy": right, "num_images": TEST}
-    assert f"{TEST} images: string accuracy {right:.4f}" in capsys.readouterr().out
-    # What the run read, as truth: all of it is right.
-    assert use("evaluate", trained / "run", "--labels", submitted) == 0
-    last = read(trained / "run" / "evaluation.json")[-1]
-    assert last["metrics"]["labels"]["string_accuracy"] == 1
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ([["7", "12.0"]], r"line 2: '12.0' is no string of 0123456789"),
-        ([["7", ""]], r"line 2: '' is no string of"),
-        ([["7", "12"], ["7.png", "13"]], r"line 3 says '13', line 2 '12'"),
-        ([["n00", "12"]], r"none of its 1 row names one of the 12 images"),
-    ],
-)
-def test_a_table_of_strings_that_cannot_be_meant(trained, tmp_path, capsys, rows, message):
-    lines = [["file_name", "label"], *rows]
-    (tmp_path / "s.csv").write_text("\n".join(",".join(line) for line in lines))
-    argv = ["evaluate", str(trained / "run"), "--labels", str(tmp_path / "s.csv")]
-    assert commands.main([*argv, "--device", "cpu"]) == 2
-    assert re.search(message, capsys.readouterr().err)
-
-
-def test_evidence_keeps_the_spans_of_its_strings(trained):
-    with np.load(trained / "run" / "predictions" / "val_detections.npz") as held:
-        arrays = dict(held)
-    evidence = DetectionEvidence.from_arrays(arrays)
-    value = evidence.measure("string_accuracy", None).value()
-    assert value == read(trained / "run" / "summary.json")["metrics"]["val"]["string_accuracy"]
-    half = evidence.take(range(len(evidence) // 2))
-    assert 0 <= half.measure("string_accuracy", None).value() <= 1
-    for key in ("spans", "read_from"):
-        del arrays[key]  # as older runs have them
-    old = DetectionEvidence.from_arrays(arrays)
-    assert np.isnan(old.measure("string_accuracy", None).value())
-    assert np.isnan(old.over_folds("string_accuracy", None, folds=np.arange(len(old)) % 2).value())
-    assert old.measure("ap", None).value() == evidence.measure("ap", None).value()
-
-
-def test_classes_that_are_no_characters_are_refused_with_what_to_type(trained, capsys):
-    argv = ["--set", "reading={}", "--set", "train.epochs=1", "--dry-run", "--device", "cpu"]
-    assert training.train("detection", ["--config", "configs/det/faster_rcnn.yaml", *argv]) == 2
-    said = capsys.readouterr().err
-    assert "'zero' is none" in said
-    assert "reading.characters=[...]' for zero, one, three" in said
+def test_nothing_of_strings_is_fitted_where_boxes_are_scored():
+    answers, truths = scored_alike(2, number=8)
+    recipe = recipe_of("0123456789", score="ap")
+    made = Detection().fitting(recipe, Stored(answers), truths, with_rules=True)
+    assert "likely_string" not in made.candidates
 
 
 def test_a_reading_as_yaml_has_it():
