@@ -111,6 +111,164 @@ def test_ap_is_of_all_boxes_whatever_the_reading(trained, tmp_path):
     config["reading"]["threshold"] = 1.0
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
     assert use("evaluate", tmp_path / "run") == 0
+    before, after = (
+        read(folder / "run" / "summary.json")["metrics"]["val"] for folder in (trained, tmp_path)
+    )
+    assert {k: after[k] for k in NUMBERS} == {k: before[k] for k in NUMBERS}
+    listed = read(tmp_path / "run" / "predictions" / "val.json")
+    assert {entry["string"] for entry in listed} == {"-1"}
+    assert after["string_accuracy"] == 0
+
+
+def test_coco_json_has_the_ids_of_the_data_s_own_json(trained, tmp_path):
+    argv = ["submit", trained / "run", "--format", "coco", "--split", "val"]
+    assert use(*argv, "--out", tmp_path / "pred.json") == 0
+    found = json.loads((tmp_path / "pred.json").read_text())
+    listed = read(trained / "run" / "predictions" / "val.json")
+    expected = [
+        (FIRST_IMAGE + int(entry["id"].removeprefix("n")), int(label) + FIRST_CATEGORY)
+        for entry in sorted(listed, key=lambda e: e["id"])
+        for label in entry["labels"]
+    ]
+    assert [(e["image_id"], e["category_id"]) for e in found] == expected
+    first = min((e for e in listed if e["boxes"]), key=lambda e: e["id"])["boxes"][0]
+    x, y, w, h = found[0]["bbox"]
+    np.testing.assert_allclose([x, y, x + w, y + h], first, atol=2e-3)
+    assert set(found[0]) == {"image_id", "category_id", "bbox", "score"}
+
+
+def test_a_row_for_every_image_by_its_number(trained, submitted, tmp_path):
+    rows = table(submitted)
+    assert rows[0] == ["image_id", "pred_label"]
+    assert [row[0] for row in rows[1:]] == [str(i + 7) for i in range(TEST)]  # 9 before 10
+    assert use("predict", trained / "run", "--out", tmp_path / "predicted") == 0
+    listed = {e["id"]: e for e in read(tmp_path / "predicted" / "predictions.json")}
+    threshold = read(trained / "run" / "summary.json")["reading"]["threshold"]
+    assert dict(rows[1:]) == {k: e["string"] for k, e in listed.items()}
+    assert all(e["string"] == by_hand(e, threshold) for e in listed.values())
+
+
+def test_a_table_of_strings_is_what_unlabelled_images_are_scored_on(trained, submitted, capsys):
+    given = trained / "numbers.csv"
+    pairs = zip(table(submitted)[1:], table(given)[1:], strict=True)
+    right = np.mean([ours == theirs for ours, theirs in pairs])
+    capsys.readouterr()
+    assert use("evaluate", trained / "run", "--labels", given) == 0
+    metrics = read(trained / "run" / "evaluation.json")[-1]["metrics"]["labels"]
+    assert metrics == {"string_accuracy": right, "num_images": TEST}
+    assert f"{TEST} images: string accuracy {right:.4f}" in capsys.readouterr().out
+    # What the run read, as truth: all of it is right.
+    assert use("evaluate", trained / "run", "--labels", submitted) == 0
+    last = read(trained / "run" / "evaluation.json")[-1]
+    assert last["metrics"]["labels"]["string_accuracy"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([["7", "12.0"]], r"line 2: '12.0' is no string of 0123456789"),
+        ([["7", ""]], r"line 2: '' is no string of"),
+        ([["7", "12"], ["7.png", "13"]], r"line 3 says '13', line 2 '12'"),
+        ([["n00", "12"]], r"none of its 1 row names one of the 12 images"),
+    ],
+)
+def test_a_table_of_strings_that_cannot_be_meant(trained, tmp_path, capsys, rows, message):
+    lines = [["file_name", "label"], *rows]
+    (tmp_path / "s.csv").write_text("\n".join(",".join(line) for line in lines))
+    argv = ["evaluate", str(trained / "run"), "--labels", str(tmp_path / "s.csv")]
+    assert commands.main([*argv, "--device", "cpu"]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_evidence_keeps_the_spans_of_its_strings(trained):
+    with np.load(trained / "run" / "predictions" / "val_detections.npz") as held:
+        arrays = dict(held)
+    evidence = DetectionEvidence.from_arrays(arrays)
+    value = evidence.measure("string_accuracy", None).value()
+    assert value == read(trained / "run" / "summary.json")["metrics"]["val"]["string_accuracy"]
+    half = evidence.take(range(len(evidence) // 2))
+    assert 0 <= half.measure("string_accuracy", None).value() <= 1
+    for key in ("spans", "read_from"):
+        del arrays[key]  # as older runs have them
+    old = DetectionEvidence.from_arrays(arrays)
+    assert np.isnan(old.measure("string_accuracy", None).value())
+    assert np.isnan(old.over_folds("string_accuracy", None, folds=np.arange(len(old)) % 2).value())
+    assert old.measure("ap", None).value() == evidence.measure("ap", None).value()
+
+
+def recipe_of(names, *, score="string_accuracy", **reading):
+    config = DetectionConfig(
+        model={"name": "faster_rcnn"}, metrics=[score], reading={"empty": "-", **reading}
+    )
+    recipe = Detection().recipe(
+        config, num_classes=len(names), channels=1, size=(32, 96), resized=False
+    )
+    return replace(recipe, class_names=tuple(names))
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "message"),
+    [
+        (["zero", "one"], {}, r"'zero' is none.*reading.characters=\[...\]' for zero, one"),
+        (["zero", "one"], {"characters": [0, 1, 2]}, r"each of the 2 classes .* there are 3"),
+    ],
+)
+def test_classes_that_are_no_characters_are_refused_with_what_to_type(names, given, message):
+    with pytest.raises(InputError, match=message):
+        reading_of(recipe_of(names, **given))
+    assert reading_of(recipe_of(names, characters=[0, "b"])).characters == ("0", "b")
+
+
+class Stored:
+    """Predictions of the folds, as a store gives them."""
+
+    def __init__(self, answers):
+        self.ids, self._answers = [f"{i:03d}" for i in range(len(answers))], answers
+
+    def __len__(self):
+        return len(self.ids)
+
+    def prediction(self, name):
+        return self._answers[int(name)]
+
+
+def scored_alike(seed: int, *, number=90, lengths=(3,)):
+    """Numbers whose digits and whose false boxes have scores of one range, an image of a level of
+    its own, so that no threshold parts them: only the number of digits does."""
+    rng = np.random.default_rng(seed)
+    answers, truths = [], []
+    for _ in range(number):
+        length, level = int(rng.choice(lengths)), rng.uniform(0.2, 0.8)
+        false = int(rng.integers(0, 3))
+        lefts = rng.permutation(8)[: length + false] * 12.0
+        scores = level + np.where(np.arange(length + false) < length, 0.1, -0.1)
+        boxes = np.stack([lefts, 0 * lefts, lefts + 10, 0 * lefts + 20], 1)
+        classes = rng.integers(0, 10, length + false)
+        order = np.argsort(-scores, kind="stable")
+        answer = {"boxes": boxes[order], "scores": scores[order], "classes": classes[order]}
+        answers.append({k: v.astype("f4" if k != "classes" else "i4") for k, v in answer.items()})
+        truths.append({"boxes": boxes[:length], "classes": classes[:length]})
+    return answers, truths
+
+
+def judged(seed: int, **given):
+    answers, truths = scored_alike(seed, **given)
+    recipe, folds = recipe_of("0123456789"), [i % 5 for i in range(len(answers))]
+    made = Detection().fitting(recipe, Stored(answers), truths, with_rules=True)
+    assert list(made.candidates) == ["score_threshold", "suppress", "likely_string"]
+    units = [str(i) for i in range(len(answers))]
+    scoring = {"contract": recipe.contract, "score": "string_accuracy", "folds": folds}
+    parts = assign_parts(units, folds)
+    found = judge(["likely_string"], made, parts=parts, units=units, **scoring, resamples=200)
+    return found, made
+
+
+def test_a_prior_of_lengths_is_taken_where_it_surely_gains():
+    judgement, made = judged(0)
+    assert [rule["name"] for rule in judgement.rules] == ["likely_string"]
+    rule = judgement.rules[0]
+    assert rule["weight"] > 0
+    assert np.argmax(rule["shares"]) == 3
     both = [made.evidence(rules) for rules in ([], [rule])]
     before, after = (one.measure("string_accuracy", None).value() for one in both)
     assert after > before + 0.3
