@@ -4,11 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tfvision.data.files.issue import BadSample, Issue
+from tfvision.data.sources.ids import CocoIds
 from tfvision.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -65,10 +66,6 @@ class RawSample:
     mask_colours: Mapping[int, str] = field(default_factory=dict)
 
 
-if TYPE_CHECKING:
-    from tfvision.data.sources.boxes.coco_ids import CocoIds
-
-
 class Source(ABC):
     """Records, and one raw sample at a time.
 
@@ -93,7 +90,7 @@ class Source(ABC):
         coco_ids: What COCO's JSON calls images and classes, where it is read from that.
     """
 
-    coco_ids: "CocoIds | None" = None
+    coco_ids: CocoIds | None = None
 
     def __init__(
         self,

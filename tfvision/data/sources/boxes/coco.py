@@ -17,12 +17,12 @@ from tfvision.data.sources.boxes.annotations import (
     settle_parts,
 )
 from tfvision.data.sources.boxes.box_files import BoxFiles, box_source
-from tfvision.data.sources.boxes.coco_ids import CocoIds, as_id
 from tfvision.data.sources.boxes.written import WrittenBox, WrittenImage, takes_box_options
 from tfvision.data.sources.exports import coco as masks
 from tfvision.data.sources.exports.coco_file import OUTLINE, CocoFile, read_coco
 from tfvision.data.sources.exports.drawing import coordinates
 from tfvision.data.sources.exports.samples import Samples, counted, listed
+from tfvision.data.sources.ids import CocoIds, as_id
 
 
 def sees(tree: Tree) -> str | None:
