@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfvision.detection.crowds import as_crowd, is_crowd
 from tfvision.errors import InputError
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -54,7 +55,8 @@ class Boxes:
 
         Args:
             images: Of each `boxes` (n, 4) `x1 y1 x2 y2` and `classes` (n,); `scores` (n,) of
-                detections; of truths `crowd` (n,) bool and `area` (n,) where there are any.
+                detections; of truths `crowd` (n,) bool and `area` (n,) where there are any. A
+                truth of a class below -1 is a crowd, too, see `detection.crowds`.
             num_classes: K.
             what: "detections" or "truths", for messages.
 
@@ -81,6 +83,10 @@ class Boxes:
 
         image, label = np.repeat(np.arange(len(images)), numbers), column("classes")
         corners, score = column("boxes", width=4), column("scores", 0 if what == "truths" else None)
+        crowd = column("crowd", 0) != 0
+        if what == "truths":
+            crowd |= is_crowd(label)
+            label = np.where(is_crowd(label), as_crowd(label), label)
         there = label >= 0
         wrong = there & ((label >= num_classes) | (label % 1 != 0))
         if wrong.any():
@@ -91,7 +97,6 @@ class Boxes:
         xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
         area = column("area", np.nan)
         area = np.where(np.isnan(area), xywh[:, 2] * xywh[:, 3], area)
-        crowd = column("crowd", 0) != 0
         wrong = there & ~np.isfinite(np.column_stack([xywh, score, area])).all(axis=1)
         if wrong.any():
             raise InputError(
@@ -219,3 +224,8 @@ def checksums(boxes: Boxes, num_images: int) -> np.ndarray:
     ends = np.cumsum(np.bincount(boxes.image, minlength=num_images))
     parts = np.split(rows[order], ends[:-1]) if num_images else []
     return np.array([zlib.crc32(part.tobytes()) for part in parts], np.int64)
+
+
+def bits(values: np.ndarray, ious: Sequence[int]) -> np.ndarray:
+    """(D,) integers -> (D, T) bool, the bits at these places."""
+    return (values[:, None] >> np.asarray(ious, values.dtype) & 1).astype(bool)

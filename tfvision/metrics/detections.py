@@ -17,16 +17,17 @@ from tfvision.metrics.coco_matching import (
     RANGES,
     THRESHOLDS,
     Boxes,
+    bits,
     checksums,
     match,
     ranks,
 )
 from tfvision.metrics.contract import Contract
+from tfvision.metrics.operating_point import THRESHOLD, threshold_of
 from tfvision.registry import unknown
 from tfvision.stats.evidence import Evidence
 from tfvision.stats.measure import Measure, Ratios, by_group, group_numbers
 
-THRESHOLD = 0.5  # of scores, where none was chosen
 _ALL = tuple(range(len(THRESHOLDS)))
 # Name -> places of IoU thresholds, place of the area range.
 _PRECISIONS = {
@@ -99,8 +100,9 @@ class DetectionEvidence(Evidence):
             answers: Of each `boxes` (n, 4) `x1 y1 x2 y2`, `scores` (n,), `classes` (n,). At most
                 100 of an image and class count, those of the highest scores.
             truths: Of each `boxes` (m, 4), `classes` (m,) and, where there are any, `crowd` (m,)
-                bool and `area` (m,) pixels; the area is else width times height. Boxes of class
-                -1, which fill up a batch, are left out here and in `answers`.
+                bool and `area` (m,) pixels; the area is else width times height. A class -2 - k
+                is a crowd of class k, too. Boxes of class -1, which fill up a batch, are left out
+                here and in `answers`.
             num_classes: K.
             thresholds: See the attribute; one for all classes, or K.
 
@@ -131,7 +133,7 @@ class DetectionEvidence(Evidence):
             score=detected.score,
             matched=matched,
             ignored=ignored,
-            **_unread(len(ids)),
+            **strings.unread(len(ids)),
         )
 
     @property
@@ -153,6 +155,12 @@ class DetectionEvidence(Evidence):
             before=None if self.before is None else self.before.at(thresholds),
         )
 
+    def at_operating_point(self, score: str, point: Mapping[str, Any] | None) -> tuple[Self, str]:
+        if score not in _AT_THRESHOLD:
+            return self, ""
+        threshold, why = threshold_of(point)
+        return self.at(threshold), f"detections from a score of {threshold:.3f} on ({why})"
+
     def after(self, before: Self) -> Self:
         """The same, as what post-processing made of `before`."""
         return replace(self, before=before)
@@ -169,7 +177,7 @@ class DetectionEvidence(Evidence):
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         own = [field.name for field in fields(cls) if field.name not in ("ids", "before")]
         ids = [str(name) for name in arrays["ids"]]
-        old = {p + k: v for p in ("", "before_") for k, v in _unread(len(ids)).items()}
+        old = {p + k: v for p in ("", "before_") for k, v in strings.unread(len(ids)).items()}
         arrays = {**old, **arrays}
         parts = [
             cls(ids, **{key: np.asarray(arrays[prefix + key]) for key in own})._checked()
@@ -278,8 +286,8 @@ class DetectionEvidence(Evidence):
         return Ranked(
             unit=unit[self.image[order]],
             score=self.score[order],
-            right=_bits(self.matched[order, area], ious),
-            counted=~_bits(self.ignored[order, area], ious),
+            right=bits(self.matched[order, area], ious),
+            counted=~bits(self.ignored[order, area], ious),
             truths=by_group(self.truths[:, label, area, None].astype(np.float64), groups)[:, 0],
         )
 
@@ -292,7 +300,7 @@ class DetectionEvidence(Evidence):
         starts = np.flatnonzero(np.diff(key, prepend=-1))
         rank = np.arange(len(key)) - np.repeat(starts, np.diff(starts, append=len(key)))
         counted = self.matched[:, area] & ~self.ignored[:, area]
-        right = _bits(counted, _ALL) & (rank < most)[:, None]
+        right = bits(counted, _ALL) & (rank < most)[:, None]
         size = len(self) * self.num_classes
         above = np.stack([np.bincount(key, hits, size) for hits in right.T])
         above = above.reshape(len(_ALL), len(self), self.num_classes).swapaxes(0, 1)
@@ -322,8 +330,8 @@ class DetectionEvidence(Evidence):
     def _at_threshold(self, score: str, classes, groups) -> Ratios:
         taken = np.isin(self.label, classes)
         taken &= self.score >= self.thresholds[self.image, self.label]
-        taken &= ~_bits(self.ignored[:, 0], (0,))[:, 0]
-        right = taken & _bits(self.matched[:, 0], (0,))[:, 0]
+        taken &= ~bits(self.ignored[:, 0], (0,))[:, 0]
+        right = taken & bits(self.matched[:, 0], (0,))[:, 0]
         size = len(self)
         hits, counted = (np.bincount(self.image, one, size) for one in (right, taken))
         truths = self.truths[:, classes, 0].sum(axis=1)
@@ -337,13 +345,3 @@ class DetectionEvidence(Evidence):
 
 _OF_IMAGES = ("thresholds", "truths", "checksum", "number", "spans", "read_from")
 _OF_DETECTIONS = ("label", "score", "matched", "ignored")
-
-
-def _bits(values: np.ndarray, ious: Sequence[int]) -> np.ndarray:
-    """(D,) integers -> (D, T) bool, the bits at these places."""
-    return (values[:, None] >> np.asarray(ious, values.dtype) & 1).astype(bool)
-
-
-def _unread(number: int) -> dict[str, np.ndarray]:
-    """Of so many images whose strings are not read."""
-    return {"spans": np.zeros((number, 2)), "read_from": np.zeros(number)}

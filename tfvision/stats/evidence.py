@@ -134,6 +134,16 @@ class Evidence(ABC):
         chosen for those of each fold on all others instead; `folds` as `over_folds` has them."""
         return self
 
+    def at_operating_point(self, score: str, point: Mapping[str, Any] | None) -> tuple[Self, str]:
+        """The same where the run that predicted it uses its predictions, for scores that depend
+        on that, as F1 does on a threshold; and what is said of it. Itself and "" for others.
+
+        Args:
+            score: A name of `scores`.
+            point: `operating_point` of the `summary.json` of the run, None where it has none.
+        """
+        return self, ""
+
     def over_folds(
         self,
         score: str,

@@ -240,6 +240,11 @@ class PredictionSide:
         """The entry of a split in `summary.json`."""
         return scored.evidence.summary(recipe.contract)
 
+    def at_operating_point(self, run: RunFolder, recipe: Recipe, scored: Scored) -> dict[str, Any]:
+        """What `evaluate` adds to `metrics`: `operating_point`, how good the predictions are
+        where the run uses them; {} for a task without such a point."""
+        return {}
+
     def never_predicted(self, scored: Scored, class_names: Sequence[str]) -> list[str]:
         """Names of classes that the truth holds and no prediction."""
         return []

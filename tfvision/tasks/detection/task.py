@@ -169,6 +169,11 @@ class Detection(Task):
     def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
         return results.metrics_of(recipe, scored, class_names)
 
+    def at_operating_point(self, run: RunFolder, recipe: Recipe, scored: Scored) -> dict[str, Any]:
+        if results.strings_alone(scored):
+            return {}
+        return {"operating_point": results.at_point_of(run, recipe, scored)}
+
     def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
         return results.score_lines(metrics, class_names)
 

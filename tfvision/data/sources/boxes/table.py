@@ -34,6 +34,7 @@ from tfvision.data.sources.tables.box_table_columns import (
     box_columns,
     box_table_lines,
     boxes_in,
+    check_boxes,
     is_empty,
     several_boxes,
 )
@@ -46,6 +47,7 @@ SET_ASIDE = {
     *("exclude", "splits"),
 }
 """Words in the name of a table that is not to be trained on."""
+CROWD_WORDS = ("1", "1.0", "true", "yes")  # OpenImages writes 1, 0, and -1 for unknown
 
 
 def sees(tree: Tree) -> str | None:
@@ -134,7 +136,7 @@ def box_table(
     settle_parts(images)
     negatives = any(not image.boxes for image in images)
     names, labels = settle_classes(samples, images, tree, next(iter(parts)))
-    if any("label" not in one.places and "attributes" not in one.places for one in read):
+    if not all(_labelled(one) for one in read):
         samples.notes.append(f"no column is a label: every box is of the class {ONE_CLASS!r}")
     return box_source(
         Annotations(
@@ -211,6 +213,7 @@ class _Table:
                 "'data.source.columns={file: NAME, label: NAME, box: [NAME, NAME, NAME, NAME]}'."
             )
         check_lengths(path, lines)
+        check_boxes(path, lines[0][1], found)
         self.columns, rows = found, lines[found.first :]
         self._note(lines[0][1], rows)
         cells = [row[found.places["file"]] for _, row in rows]
@@ -276,23 +279,27 @@ class _Table:
         if is_empty(written):
             return
         boxes = (
-            boxes_in(written[0])
+            self.columns.in_cell(written[0])
             if len(written) == 1
             else boxes_in(" ".join(str(to_number(one)) for one in written))
         )
         if boxes is None:
-            problem = f"the box ({', '.join(written)}) is not four numbers"
+            words = [f"boxes of {words}" for words in self.columns.words] or ["four numbers"]
+            problem = f"the box ({', '.join(written)}) is not {words[0]}"
             self._samples.problem("", place, problem, "Correct it, or delete the row.")
             return
-        labels = _labels(cell, len(boxes))
+        if self.columns.words and self.columns.words[0].label:
+            labels = [label for label, _ in self.columns.words[0].boxes(written[0]) or ()]
+        else:
+            labels = _labels(cell, len(boxes))
         if labels is None:
             problem = "has a box and no label" if not cell.get("label") else "has other numbers of "
             problem += "" if not cell.get("label") else "boxes and of labels"
             self._samples.problem("", place, problem, "Write a label for each box.")
             return
-        crowd = "crowd" if (to_number(cell.get("crowd", "")) or 0) == 1 else ""
+        crowd = cell.get("crowd", "").lower() in CROWD_WORDS
         for sides, label in zip(boxes, labels, strict=True):
-            image.boxes.append(WrittenBox(place, sides, label, crowd))
+            image.boxes.append(WrittenBox(place, sides, label, crowd=crowd))
 
     def _note(self, header: Sequence[str], rows: Sequence[tuple[int, list[str]]]) -> None:
         found = self.columns
@@ -300,11 +307,21 @@ class _Table:
             self._samples.notes.append(
                 f"{self._file}: the header ({', '.join(header)}) is not known: read by place"
             )
+        if found.words:
+            said = f"{self._file}: {header[found.box[0]]} is {found.words[0]} for each box"
+            scores = "; scores are not used, each box counts as annotated"
+            self._samples.notes.append(said + scores * found.words[0].score)
         used = {*found.box, *found.places.values()}
         unused = unused_columns(header, [row for _, row in rows], used) if found.first else {}
         if unused:
             names = listed([*unused.values()])
             self._samples.notes.append(f"{self._file}: columns not used: {names}")
+
+
+def _labelled(columns: BoxColumns) -> bool:
+    """Whether a table has labels of its boxes."""
+    in_words = any(words.label for words in columns.words)
+    return in_words or "label" in columns.places or "attributes" in columns.places
 
 
 def _labels(cell: Mapping[str, str], number: int) -> list[str] | None:

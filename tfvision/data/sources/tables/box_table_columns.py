@@ -8,12 +8,16 @@ columns of numbers and at most one more are a file, a box and a label.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tfvision.data.files.csv_table import read_cells, to_number
 from tfvision.data.files.images import EXTENSIONS
+from tfvision.data.sources.boxes.written import UPRIGHT
 from tfvision.data.sources.tables.class_table_header import NAMES, image_of
+from tfvision.data.sources.tables.prediction_strings import NAMES as STRINGS
+from tfvision.data.sources.tables.prediction_strings import BoxWords, box_words
+from tfvision.data.sources.tables.rotated_boxes import turned_columns, turned_lists
 from tfvision.errors import InputError
 
 # Names as they are compared: in small letters, of letters and digits alone.
@@ -65,6 +69,9 @@ class BoxColumns:
         said_by: "by column names", "by place" or "as declared".
         by_place: Whether a header is there that says nothing.
         unused: Names of the columns that are not read.
+        words: What stands for a box where one cell holds those of an image, word behind word: one
+            reading, several that fit, or () for other tables.
+        turned: What shows that boxes are turned, so that they are not read; "" for upright ones.
     """
 
     places: Mapping[str, int]
@@ -75,6 +82,15 @@ class BoxColumns:
     said_by: str
     by_place: bool = False
     unused: Sequence[str] = field(default_factory=tuple)
+    words: Sequence[BoxWords] = ()
+    turned: str = ""
+
+    def in_cell(self, cell: str) -> list[tuple[float, ...]] | None:
+        """The boxes of the one cell that holds those of a row; None: it is none."""
+        if not self.words:
+            return boxes_in(cell)
+        found = self.words[0].boxes(cell)
+        return None if found is None else [sides for _, sides in found]
 
 
 def box_columns(
@@ -101,7 +117,10 @@ def box_columns(
     header = lines[0][1]
     rows = [cells for _, cells in lines[1:] if len(cells) == len(header)]
     if columns is not None:
-        return _declared(path, header, columns)
+        found = _declared(path, header, columns)
+        cells = [row[found.box[0]] for row in rows] if len(found.box) == 1 else []
+        listed = any(boxes_in(cell) for cell in cells)
+        return found if listed else replace(found, words=box_words(cells))
     found = _named(header, rows, images)
     if found is not None:
         return found
@@ -112,6 +131,18 @@ def box_columns(
     if below is None:
         return None
     return BoxColumns(below.places, below.box, 1, None, below.others, "by place", by_place=True)
+
+
+def check_boxes(path: Path, header: Sequence[str], found: BoxColumns) -> None:
+    """Raises an `InputError` where boxes are turned, or those in a cell can be read in two ways."""
+    if found.turned:
+        raise InputError(f"{path} has turned boxes: {found.turned}. {UPRIGHT}.")
+    if len(found.words) > 1:
+        raise InputError(
+            f"{path}: {header[found.box[0]]} can be read in two ways: {found.words[0]} for each "
+            f"box, or {found.words[1]}. Write a row a box, with columns image, xmin, ymin, xmax, "
+            "ymax and label."
+        )
 
 
 def box_table_lines(path: Path, images: Mapping[str, str]) -> BoxColumns | None:
@@ -139,7 +170,7 @@ def several_boxes(path: Path, images: Mapping[str, str]) -> bool:
         box = tuple(cells[place] for place in found.box)
         of_file.setdefault(cells[found.places["file"]], set()).add(box)
         negatives += is_empty(box) and not cells[label]
-        several += len(box) == 1 and len(boxes_in(*box) or ()) > 1
+        several += len(box) == 1 and len(found.in_cell(*box) or ()) > 1
     several += sum(len(boxes) > 1 for boxes in of_file.values())
     return 10 * several >= max(1, len(of_file)) or negatives > 0
 
@@ -190,10 +221,16 @@ def _named(
             break
     box: tuple[int, ...] = tuple(taken.values())
     others: tuple[str, ...] = tuple(KINDS)
+    words: list[BoxWords] = []
+    lists = ""
     if not box:
-        place = next((names.index(name) for name in LISTS if name in names), None)
+        place = next((names.index(name) for name in (*LISTS, *STRINGS) if name in names), None)
         cells = [] if place is None else [row[place] for row in rows]
-        if place is None or not any(boxes_in(cell) for cell in cells):
+        if place is not None and names[place] in STRINGS:
+            words = box_words(cells)
+        told = words or any(boxes_in(cell) for cell in cells)
+        lists = "" if told else turned_lists(cells)
+        if place is None or not (told or lists):
             return None
         box = (place,)
         as_json = any(cell.strip().startswith("{") for cell in cells)
@@ -213,7 +250,10 @@ def _named(
         return None
     used = {*box, *places.values()}
     unused = [name for i, name in enumerate(header) if i not in used and name]
-    return BoxColumns(places, box, 1, known, others, "by column names", unused=unused)
+    turned = lists or turned_columns(names, rows, known)
+    return BoxColumns(
+        places, box, 1, known, others, "by column names", unused=unused, words=words, turned=turned
+    )
 
 
 def _places(keys: Sequence[str], names: Sequence[str]) -> dict[str, int] | None:
