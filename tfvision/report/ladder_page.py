@@ -11,6 +11,8 @@ from typing import Any
 
 from tfvision.engine.files import write_bytes, write_json, write_text
 from tfvision.report import tables
+from tfvision.report.epochs_chart import epochs_chart
+from tfvision.report.overlay import png_uri
 from tfvision.report.plots import number, tick_texts, ticks
 from tfvision.report.shared import render_template
 from tfvision.report.tables import decimals
@@ -37,16 +39,24 @@ STYLE = """
 def write_ladder(folder: Path, table: dict[str, Any]) -> None:
     """Writes `ladder.json`, `.csv`, `.md`, `.svg` and `.html`, each whole or not at all.
 
+    Where trainings were validated, `epochs.csv` and `.svg` have their mean and deviation by epoch.
+    The files of `pictures` are in the folder already.
+
     Args:
         folder: Where to.
         table: As `studies.study.table.make_table` gives it.
     """
-    picture = plot(table)
+    picture, epochs = plot(table), _epochs_of(table)
+    if epochs:
+        write_text(folder / "epochs.svg", epochs)
+        write_text(folder / "epochs.csv", tables.csv_of(_epoch_rows(table)))
     write_json(folder / "ladder.json", table)
     write_text(folder / "ladder.csv", csv_of(table))
     write_text(folder / "ladder.md", markdown(table))
     write_text(folder / "ladder.svg", picture)
-    write_bytes(folder / "ladder.html", render(table, picture).encode())
+    files = {one["file"]: (folder / one["file"]).read_bytes() for one in table["pictures"]}
+    page = render(table, picture, epochs=epochs, files=files)
+    write_bytes(folder / "ladder.html", page.encode())
 
 
 def cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
@@ -64,15 +74,22 @@ def cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
         "p, Holm": _p(compared["p_adjusted"]) if compared else "",
         "verdict": compared.get("verdict", "" if row["against"] else "the lowest"),
     }
+    if row["nothing_learnt"]:
+        texts["verdict"] = "failed run"
     if table["scored"] == "labels":
         texts["validation"] = decimals(row["validation"] and row["validation"]["mean"])
+    texts[f"{first}, 95 %"] = _between(score)
     for metric in others:
         score, other = row["scores"].get(metric), row["compared"].get(metric)
         texts[metric] = decimals(score and score["mean"])
+        texts[f"{metric}, 95 %"] = _between(score)
         texts[f"difference, {metric}"] = _told(other) if other else ""
     if _counted(table):
         texts["images"] = _count(row["num_images"])
         texts["images compared"] = _count(compared.get("num_images"))
+    if any(other["search"] for other in table["rungs"]):
+        texts["chosen"] = row["search"]["winner"] if row["search"] else ""
+    speed = row["predicted_per_second"]
     return {
         **texts,
         "reported": decimals(row["reported"]),
@@ -81,6 +98,7 @@ def cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
         "epochs": str(row["epochs"]),
         "parameters": _count(row["parameters"]),
         "minutes a run": decimals(sum(seconds) / len(seconds) / 60, 1) if seconds else "–",
+        "images/s predicted": decimals(speed, 1),
     }
 
 
@@ -119,11 +137,18 @@ def markdown(table: Mapping[str, Any]) -> str:
     ]
     lines.insert(1, "|" + " --- |" * len(rows[0]))
     about = [f"- **{r['name']}**: {_flat(r['about'])}" for r in table["rungs"] if r["about"]]
+    pictures = ["![scores and differences](ladder.svg)", ""]
+    if _validated(table):
+        pictures += ["![mean and deviation by epoch](epochs.svg)", ""]
+    for picture in table["pictures"]:
+        pictures += [f"![{_flat(picture['text'])}]({picture['file']})", "", picture["text"], ""]
     return "\n".join(
         [
             *(f"# {table['name']}", "", headline(table) + ".", ""),
             *(f"- {_flat(caution)}" for caution in table["cautions"]),
-            *("", *lines, "", "![scores and differences](ladder.svg)", "", *about, ""),
+            *("", "The data, before training:", ""),
+            *(f"- {_flat(line)}" for line in table["data"]),
+            *("", *lines, "", *pictures, *about, ""),
         ]
     )
 
@@ -136,18 +161,48 @@ def csv_of(table: Mapping[str, Any]) -> str:
     rows = []
     for row in table["rungs"]:
         line = {key: row[key] for key in (*alone, "failed")}
+        line["chosen"] = (row["search"] or {}).get("winner")
+        line["predicted_per_second"] = row["predicted_per_second"]
         line["wall_seconds"] = _joined(row["wall_seconds"])
         line["validation"] = (row["validation"] or {}).get("mean")
         for metric in table["metrics"]:
             score, compared = row["scores"].get(metric, {}), row["compared"].get(metric, {})
             line |= {f"{metric}.{key}": score.get(key) for key in ("mean", "deviation")}
+            line |= {f"{metric}.own_{key}": score.get(key) for key in ("low", "high")}
             line[f"{metric}.each"] = _joined(score.get("each", []))
             line |= {f"{metric}.{key}": compared.get(key) for key in keys}
         rows.append(line)
     return tables.csv_of(rows)
 
 
-def render(table: Mapping[str, Any], picture: str) -> str:
+def _validated(table: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Rung -> its validation score by epoch, of those that have one."""
+    return {row["name"]: row["by_epoch"] for row in table["rungs"] if row["by_epoch"]}
+
+
+def _epochs_of(table: Mapping[str, Any]) -> str:
+    """The chart of validation scores by epoch; "" where nothing was validated."""
+    curves = _validated(table)
+    if not curves:
+        return ""
+    score = next(iter(curves.values()))["score"]
+    return epochs_chart(score, curves)
+
+
+def _epoch_rows(table: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row a rung and epoch."""
+    return [
+        {"rung": name, "epoch": epoch, "runs": own["runs"], "mean": mean, "deviation": deviation}
+        for name, own in _validated(table).items()
+        for epoch, (mean, deviation) in enumerate(
+            zip(own["mean"], own["deviation"], strict=True), 1
+        )
+    ]
+
+
+def render(
+    table: Mapping[str, Any], picture: str, *, epochs: str, files: Mapping[str, bytes]
+) -> str:
     """The page as text; it loads nothing and runs nothing."""
     rows = [cells(table, row) for row in table["rungs"]]
     verdicts = [_verdict(table, row) for row in table["rungs"]]
@@ -157,6 +212,8 @@ def render(table: Mapping[str, Any], picture: str) -> str:
         "heads": list(rows[0]),
         "rows": [(list(row.values()), kind) for row, kind in zip(rows, verdicts, strict=True)],
         "plot": picture,
+        "epochs": epochs,
+        "uris": {name: png_uri(content) for name, content in files.items()},
         "spent": sum(sum(row["wall_seconds"]) for row in table["rungs"]),
     }
     return render_template("ladder.html", context)
@@ -266,6 +323,13 @@ def _interval(compared: Mapping[str, Any]) -> str:
     if compared["low"] is None:
         return "–"
     return f"{decimals(compared['low'], sign='+')} .. {decimals(compared['high'], sign='+')}"
+
+
+def _between(score: Mapping[str, Any] | None) -> str:
+    """The interval of a rung's own score."""
+    if score is None or score["low"] is None:
+        return "–"
+    return f"{decimals(score['low'])} .. {decimals(score['high'])}"
 
 
 def _told(compared: Mapping[str, Any]) -> str:

@@ -177,13 +177,19 @@ def draw_images(images: list[np.ndarray], *, budget: int = 900_000) -> list[str]
     return drawn
 
 
-def png_uri(picture: np.ndarray) -> str:
-    """(H, W, 3) or (H, W) uint8 as a `data:image/png` URI."""
+def png_bytes(picture: np.ndarray) -> bytes:
+    """(H, W, 3) or (H, W) uint8 as the content of a PNG file."""
     from PIL import Image
 
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()
+
+
+def png_uri(picture: np.ndarray | bytes) -> str:
+    """(H, W, 3) or (H, W) uint8, or the content of a PNG file, as a `data:image/png` URI."""
+    content = picture if isinstance(picture, bytes) else png_bytes(picture)
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
 def _panels(overlay: Overlay, num_classes: int, side: int) -> dict[str, str]:

@@ -22,7 +22,7 @@ from tfvision.report.shared import write_page
 from tfvision.runs.build import Built
 from tfvision.runs.environment import peak_memory
 from tfvision.runs.export import examples_of, export_run
-from tfvision.runs.scoring import save_scored, score_splits
+from tfvision.runs.scoring import predicting_speed, save_scored, score_splits
 from tfvision.runs.set_up import SetUp
 from tfvision.tasks.parts import Outcome
 from tfvision.tasks.scored import Scored
@@ -48,6 +48,7 @@ def finish(
     scored = task.decided(recipe, scored)
     for split, result in scored.items():
         save_scored(folder, task, split, result, data=prepared.record())
+    speed = predicting_speed(task, recipe, prepared, predictor)
     clock.lap("score")
     outcome = Outcome(
         run=folder,
@@ -62,6 +63,7 @@ def finish(
     if pictures is not None:
         clock.lap("attention")
     summary = {**_summary(run, built, loop, scored, began=began), **entries}
+    summary |= {} if speed is None else {"predicted_per_second": speed}
     failure = _export(run, predictor, summary, began)
     clock.lap("export")
 
@@ -95,6 +97,7 @@ def _summary(
         "peak_memory_bytes": peak_memory(),
         "data_fingerprint": run.prepared.scan.fingerprint,
         "variables_sha256": loop.variables_sha256,
+        **({"alarms": dict(state.alarms)} if state.alarms else {}),
         "contract": asdict(recipe.contract),
         "metrics": {s: run.task.metrics(recipe, r, names) for s, r in scored.items()},
     }

@@ -84,6 +84,8 @@ class TaskFacts:
             (H, W, K) alone.
         audit: What the audit of a data set says besides, `module:function`, without TensorFlow;
             see `tfvision.tasks.detection.audit:audit_boxes`. "": nothing.
+        side_by_side: What draws the truth beside the predictions of several runs,
+            `module:function`; see `tfvision.tasks.detection.side_by_side`. "": nothing.
         reasons: Option -> the reason why it means nothing to this task.
     """
 
@@ -106,6 +108,7 @@ class TaskFacts:
     classes_by_name: bool = False
     arrays: tuple[str, ...] = ()
     audit: str = ""
+    side_by_side: str = ""
 
     def supports(self, option: str) -> str | None:
         """None, or why `option` (`tile`, `scaled views`, `calibrate`, ...) means nothing here."""

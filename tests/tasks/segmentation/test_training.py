@@ -61,6 +61,7 @@ def test_summary_says_what_the_run_is_and_scores(whole):
     assert summary["num_parameters"] == 1751
     assert 0 < summary["wall_seconds"] < 600
     assert summary["images_per_second"] > 0
+    assert summary["predicted_per_second"] > 0
     assert summary["data_fingerprint"] == runs.data(whole)["fingerprint"]
     assert re.fullmatch("[0-9a-f]{64}", summary["variables_sha256"])
     assert set(summary["metrics"]) == {"val", "test"}
@@ -129,7 +130,7 @@ def test_resuming_a_finished_run_changes_nothing_and_a_longer_plan_extends_it(
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
     after = runs.summary(run)
     assert after["wall_seconds"] >= load_checkpoint(run / "checkpoints", 4).state["elapsed"]
-    for changing in ("wall_seconds", "peak_memory_bytes", "exports"):
+    for changing in ("wall_seconds", "predicted_per_second", "peak_memory_bytes", "exports"):
         del before[changing], after[changing]
     assert after == before
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfvision.report.tables import decimals
 from tfvision.studies.study.schema import Study
 
 FEW = 15  # units below which the interval itself is rough
@@ -40,7 +41,9 @@ def cautions(study: Study, table: Mapping[str, Any], notes: Sequence[str]) -> li
     for row in rows:
         if row["failed"]:
             lines.append(f"{row['name']} failed and is not compared: {row['failed']}")
+    lines += _failed_runs(rows)
     lines += _scored(study, table, notes)
+    lines += [line for row in rows for line in (*_search(row), *_epochs(study, row))]
     what = "images" if study.scored != "test" else "test images"
     if len(seeds) == 1:
         lines.append(
@@ -63,6 +66,49 @@ def cautions(study: Study, table: Mapping[str, Any], notes: Sequence[str]) -> li
             "Holm's adjusted p of at most 0.05; each interval is for its own difference alone."
         )
     return [*lines, *_contract_effects(study, rows), *_lengths(table)]
+
+
+def _failed_runs(rows) -> list[str]:
+    """Rungs that learnt nothing, or of which the sentinel said something."""
+    lines = []
+    for row in rows:
+        if row["nothing_learnt"]:
+            lines.append(
+                f"{row['name']} is a failed run: {row['nothing_learnt']}. Something in its setting "
+                "is wrong; it says nothing of how good the model is, and has no verdict."
+            )
+        lines += [f"{row['name']}, an alarm while it was trained: {text}" for text in row["alarms"]]
+    return lines
+
+
+def _search(row) -> list[str]:
+    """What a rung's search chose, of how many, and that its score there is too high."""
+    if (found := row["search"]) is None:
+        return []
+    best, nested = found["best_of"], found["nested"]
+    where = "one hold-out" if nested is None else f"{found['folds']} folds"
+    listed = ", ".join(f"{name} {decimals(score)}" for name, score in found["scores"].items())
+    free = "." if nested is None else f"; nested, free of that choice, {decimals(nested['score'])}."
+    return [
+        f"{row['name']}: {found['winner']} was chosen among {best['candidates']} on {where} of "
+        f"the training images ({found['trainings']} trainings, {found['score']}: {listed}). The "
+        f"best of {best['candidates']} is too high there{free} The score in the table had no part "
+        "in it."
+    ]
+
+
+def _epochs(study: Study, row) -> list[str]:
+    """Under folds, the epoch of the best mean, which one number for all folds would choose."""
+    found = row["by_epoch"]
+    if study.folds is None or found is None:
+        return []
+    shown = {"best mean": found["best"], "last": len(found["mean"])}
+    texts = [
+        f"{what} {decimals(found['mean'][epoch - 1])} ± {decimals(found['deviation'][epoch - 1])} "
+        f"after epoch {epoch}"
+        for what, epoch in shown.items()
+    ]
+    return [f"{row['name']}, {found['score']} over {found['runs']} runs: {', '.join(texts)}."]
 
 
 def _scored(study: Study, table: Mapping[str, Any], notes: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tfvision.config import DataConfig, RunConfig, differences
+from tfvision.data.files.issue import by_kind
 from tfvision.engine.files import write_json
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
@@ -57,6 +58,7 @@ class StudyPlan:
             each folds folder says them.
         folds: The fold of each sample, by its name; {} without folds.
         notes: What the data says of the rungs, one sentence each.
+        prepared: The data, checked and split.
     """
 
     study: Study
@@ -65,6 +67,14 @@ class StudyPlan:
     units: dict[str, str]
     folds: dict[str, int]
     notes: list[str]
+    prepared: Prepared
+
+    @property
+    def said_of_data(self) -> list[str]:
+        """What was read, left out and found doubtful before anything was trained."""
+        # What the split gave rise to is among the notes already.
+        found = [issue for issue in self.prepared.scan.warnings if issue.place != "splits"]
+        return [*self.prepared.notes, *by_kind(found)]
 
     def run(self, rung: Rung, seed: int) -> Path:
         """Where a rung's run of a seed is, or its folds."""
@@ -146,7 +156,7 @@ def make_plan(study: Study, out: Path, *, redo: bool) -> StudyPlan:
         records[rung.name] = _record(rung, length, seen[key][0].exclude.sha256)
     _settle(out, record["rungs"], records, redo)
     write_json(out / PLAN, {"of": prints, "rungs": {**record["rungs"], **records}})
-    return StudyPlan(study, out, lengths, units=units, folds=folds, notes=notes)
+    return StudyPlan(study, out, lengths, units=units, folds=folds, notes=notes, prepared=first)
 
 
 def _length(study: Study, rung: Rung, an_epoch: Sequence[int]) -> Length:

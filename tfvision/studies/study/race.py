@@ -33,7 +33,8 @@ def run_race(
     """Runs a search, or goes on with it.
 
     Every candidate is trained on fold 0; those that are worse than the leader beyond what
-    chance explains are dropped (`stats/race.py`), the others go on to fold 1, and so on.
+    chance explains are dropped (`stats/race.py`), the others go on to fold 1, and so on. With
+    `holdout` the best on fold 0 wins.
     Each training is a run of its own, in a process of its own.
 
     Args:
@@ -60,6 +61,7 @@ def _settle(study: Study, folder: RunFolder) -> None:
         "units": study.units,
         "drop": study.drop.model_dump(),
         "candidates": {rung.name: rung.config.model_dump(mode="json") for rung in study.rungs},
+        **({"holdout": True} if study.holdout else {}),
     }
     trained = any(folder.path.glob("*/fold-*"))  # else the file may be mended
     changed = differences(folder.read_json(PLAN), plan) if trained else []
@@ -79,7 +81,7 @@ def _run_race(study: Study, out: Path, device: str, quiet: bool) -> dict[str, An
     drop = study.drop
     done = race(
         names,
-        study.folds,
+        1 if study.holdout else study.folds,
         trainings.evidence_of,
         alpha=drop.alpha if drop.rule == "race" else 0.0,
         least=drop.least,

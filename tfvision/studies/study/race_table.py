@@ -14,6 +14,18 @@ from tfvision.text import finite
 
 FEW = 30  # units below which an interval is rough
 DIFFERENCE = ("difference", "low", "high", "p_adjusted")
+OF_DROPPED = (
+    "The score of a dropped candidate is of its own folds only, its difference of the folds that "
+    "both had."
+)
+OF_HOLDOUT = (
+    "The candidates were compared on one hold-out. No score here is free of that choice; one on "
+    "images that had no part in it is."
+)
+OF_NESTED = (
+    "The nested score chooses among the survivors. The race that dropped the others saw all folds; "
+    "as it drops only what is worse beyond chance, little of that can be in it."
+)
 COLUMNS = ("place", "candidate", "state", "folds", "score", "against", *DIFFERENCE, "folder")
 
 
@@ -30,7 +42,10 @@ def result_of(study: Study, done: Race, *, warnings: Sequence[str] = ()) -> dict
         done: Its race, to the end.
         warnings: What is to be said of the folds.
     """
-    choices, chosen = nested_choice({name: done.evidence[name] for name in done.survivors})
+    nested = None
+    if not study.holdout:
+        choices, chosen = nested_choice({name: done.evidence[name] for name in done.survivors})
+        nested = {**_interval(chosen), "choices": choices}
     winner = done.evidence[done.winner]
     units = {unit for fold in winner for unit in fold.units}
     return {
@@ -42,10 +57,10 @@ def result_of(study: Study, done: Race, *, warnings: Sequence[str] = ()) -> dict
         "units": study.units,
         "num_units": len(units),
         "trainings": sum(len(folds) for folds in done.evidence.values()),
-        "trainings_of_all": study.folds * len(study.rungs),
+        "trainings_of_all": (1 if study.holdout else study.folds) * len(study.rungs),
         "winner": done.winner,
         "best_of": {"candidates": len(study.rungs), **_interval(winner)},
-        "nested": {**_interval(chosen), "choices": choices},
+        "nested": nested,
         "candidates": _rows(study, done),
         "rounds": [_round(each) for each in done.rounds],
         "cautions": [*warnings, *_cautions(study, len(units))],
@@ -64,17 +79,27 @@ def text_of(result: dict[str, Any]) -> str:
     lines = [
         "",
         *tables.text_lines(rows, right=(1, 2)),
-        "The score of a dropped candidate is of its own folds only, its difference of the folds "
-        "that both had.",
+        *([] if nested is None else [OF_DROPPED]),
         f"winner: {result['winner']}",
-        f"  its pooled out-of-fold score: {decimals(best['score'])} {_ends(best)}, the best of "
-        f"{best['candidates']}, so optimistic",
-        f"  unbiased by that choice:      {decimals(nested['score'])} {_ends(nested)} (for each "
-        "fold, the survivor that is best on the other folds, scored on this one)",
+        *_scores_of_winner(best, nested),
         f"trainings: {result['trainings']} of {result['trainings_of_all']}",
         *[f"note: {line}" for line in result["cautions"]],
     ]
     return "\n".join(lines)
+
+
+def _scores_of_winner(best: dict[str, Any], nested: dict[str, Any] | None) -> list[str]:
+    """What the winner scored where it was chosen, and what is free of that choice."""
+    own = (
+        f"{decimals(best['score'])} {_ends(best)}, the best of {best['candidates']}, so optimistic"
+    )
+    if nested is None:
+        return [f"  its score on the hold-out: {own}"]
+    return [
+        f"  its pooled out-of-fold score: {own}",
+        f"  unbiased by that choice:      {decimals(nested['score'])} {_ends(nested)} (for each "
+        "fold, the survivor that is best on the other folds, scored on this one)",
+    ]
 
 
 def csv_of(result: dict[str, Any]) -> str:
@@ -138,8 +163,7 @@ def _cautions(study: Study, units: int) -> list[str]:
     lines = [
         "The best epoch of each training was chosen on the fold it is scored on, which raises "
         "all scores here a little, alike for all candidates; a test split has no such gain.",
-        "The nested score chooses among the survivors. The race that dropped the others saw all "
-        "folds; as it drops only what is worse beyond chance, little of that can be in it.",
+        OF_HOLDOUT if study.holdout else OF_NESTED,
     ]
     if not study.drop.luck:
         lines.append(

@@ -6,8 +6,9 @@ A ladder's folder has
     configs/ logs/                  of each training
     runs/<rung>/seed-<n>            a run, or under folds a folds folder
     scores/<rung>/seed-<n>          under a labels file: predictions and counts on it
-    search/<rung>                   where a rung searches its loss
+    search/<rung>                   where a rung searches its config
     ladder.md .html .svg .csv .json the table, written anew after every seed
+    epochs.svg .csv pictures/       scores by epoch; truth beside predictions, of detections
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tfvision.config import load_any
+from tfvision.config import RunConfig, load_any
 from tfvision.engine.files import sha256_of, write_json
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError, PartFailed
@@ -26,6 +27,7 @@ from tfvision.registry import plain
 from tfvision.report.ladder_page import text_of, write_ladder
 from tfvision.runs.process import ProcessFailed, evaluate_in_process
 from tfvision.runs.set_up import check_arguments
+from tfvision.studies.study.ladder_pictures import write_pictures
 from tfvision.studies.study.plan import StudyPlan, check_contracts, make_plan, with_changes
 from tfvision.studies.study.race import run_race
 from tfvision.studies.study.schema import Rung, Study
@@ -91,7 +93,7 @@ def _run_all(plan: StudyPlan, *, device: str, quiet: bool) -> dict[str, Any]:
 
     study, failed, table = plan.study, {}, {}
     total, number = len(study.seeds) * len(study.rungs), 0
-    for note in plan.notes:
+    for note in (*plan.said_of_data, *plan.notes):
         say(note)
     for done, seed in enumerate(study.seeds, 1):
         for rung in study.rungs:
@@ -130,8 +132,7 @@ def _train(plan: StudyPlan, rung: Rung, seed: int, device: str, say: Callable) -
     """Trains what is missing of a rung's run, or its folds, and scores it where that is asked."""
     config = plan.config(rung, seed)
     if rung.search is not None:
-        loss = _searched_loss(plan, rung, device, say)
-        config = config.model_copy(update={"loss": loss})
+        config = _searched(plan, rung, config, device=device, say=say)
     name, run = f"{rung.name}-seed-{seed}", plan.run(rung, seed)
     log = plan.out / "logs" / f"{name}.log"
     train(config, run, path=plan.out / "configs" / f"{name}.yaml", log=log, device=device)
@@ -163,9 +164,9 @@ def _sha256(path: Path) -> str:
     return total.hexdigest()
 
 
-def _searched_loss(plan: StudyPlan, rung: Rung, device: str, say: Callable):
-    """The loss that the rung's search finds, once for all seeds, on training and validation
-    samples alone."""
+def _searched(plan: StudyPlan, rung: Rung, config: RunConfig, device: str, say: Callable):
+    """The config that a rung's search finds, once for all seeds, on training and validation
+    samples alone; split, seed and epochs stay those of `config`."""
     folder = plan.out / "search" / rung.name
     epochs, seed = plan.lengths[rung.name].search_epochs, plan.study.seeds[0]
     splits = (plan.out / "splits_search.csv").resolve()
@@ -177,9 +178,11 @@ def _searched_loss(plan: StudyPlan, rung: Rung, device: str, say: Callable):
     path = plan.out / "configs" / f"{rung.name}-search.yaml"
     write_json(path, {"base": base, **units, **keys})  # JSON is YAML
     if not (folder / "best.yaml").is_file():
-        say(f"  searching its loss, {epochs} epochs a training, in {folder}")
+        say(f"  searching its config, {epochs} epochs a training, in {folder}")
     run_race(read_search(path), folder, device=device, quiet=True)
-    return load_any(folder / "best.yaml").loss
+    best = load_any(folder / "best.yaml")
+    data = best.data.model_copy(update={"splits": config.data.splits})
+    return with_changes(best, config.seed, data, config.train.epochs)
 
 
 def _write(plan: StudyPlan, seeds: tuple[int, ...], failed: dict[str, str]) -> dict[str, Any]:
@@ -187,6 +190,8 @@ def _write(plan: StudyPlan, seeds: tuple[int, ...], failed: dict[str, str]) -> d
     rungs = [rung for rung in plan.study.rungs if rung.name not in failed]
     if len(rungs) < 2:
         return {}
-    table = make_table(plan, read_scores(plan, rungs, seeds), seeds=seeds, failed=failed)
+    scores = read_scores(plan, rungs, seeds)
+    table = make_table(plan, scores, seeds=seeds, failed=failed)
+    table["pictures"] = write_pictures(plan, scores)
     write_ladder(plan.out, table)
     return table

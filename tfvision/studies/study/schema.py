@@ -112,6 +112,7 @@ class SearchFile(_Part):
 
     base: str | dict[str, Any]
     folds: int = Field(default=5, ge=2)
+    holdout: bool = False  # only the first fold is trained for
     units: Literal["auto", "images"] | int = "auto"
     candidates: tuple[CandidateFile, ...] = ()
     mixture: MixtureFile | None = None
@@ -142,6 +143,7 @@ class Study:
             "groups", "chains" of near-duplicates, or "auto", what stays together in a
             fold. The folds of a ladder are always resampled by that.
         drop: When a candidate is out of the race; None: a ladder, all of it is trained.
+        holdout: Candidates are trained for the first of the folds alone.
         seeds: Of the trainings of each rung; a candidate has its config's.
         steps: Gradient steps of a rung whose `times` is 1; None: `epochs` is said instead.
         epochs: The same in epochs, or None.
@@ -156,6 +158,7 @@ class Study:
     folds: int | None
     units: Units | Literal["auto"]
     drop: DropFile | None = None
+    holdout: bool = False
     seeds: tuple[int, ...] = ()
     steps: int | None = None
     epochs: int | None = None

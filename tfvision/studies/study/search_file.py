@@ -55,7 +55,9 @@ def read_search(path: Path, *, data: Path | None = None, overrides: Sequence[str
         )
     candidates = tuple(_candidate(path, name, base, change) for name, change in changes)
     _check_different(path, candidates)
-    return Study(path.stem, candidates, file.folds, file.units, drop=file.drop)
+    return Study(
+        path.stem, candidates, file.folds, file.units, drop=file.drop, holdout=file.holdout
+    )
 
 
 def _base(path: Path, base: str | dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,13 @@ from tfvision.stats.seeds import compare_seeds
 from tfvision.studies.compare.compare import verdict
 from tfvision.studies.study.cautions import cautions, what_is_resampled, what_was_scored
 from tfvision.studies.study.plan import StudyPlan
+from tfvision.studies.study.rung_facts import (
+    alarms_of,
+    by_epoch,
+    nothing_learnt,
+    predicting_speed,
+    search_of,
+)
 from tfvision.studies.study.schema import DECLARED, Rung
 from tfvision.studies.study.scores import RungScores, common
 from tfvision.text import finite
@@ -47,6 +54,10 @@ def make_table(
             row["reported_difference"] = round(rung.reported - below, 6)
         own = {metric: each[rung.name] for metric, each in compared.items() if rung.name in each}
         rows.append({**row, "compared": own})
+    intervals = {metric: _intervals(scores, metric) for metric in study.metrics}
+    for row in rows:
+        for metric, own in row["scores"].items():
+            own |= intervals[metric][row["name"]]
     most = max(scores.values(), key=lambda own: len(own.ids))
     table = {
         "name": study.name,
@@ -61,6 +72,7 @@ def make_table(
         "num_units": len(set(most.units)),
         "units": what_is_resampled(study),
         "comparisons": len(pairs),
+        "data": plan.said_of_data,
         "rungs": rows,
     }
     return {**table, "cautions": cautions(study, table, plan.notes)}
@@ -76,6 +88,20 @@ def _scoring(metric: str, own: RungScores):
     score, contract = conventions[metric]
     contract.check_classes(own.runs[0].data["num_classes"])
     return score, contract
+
+
+def _intervals(scores: Mapping[str, RungScores], metric: str) -> dict[str, dict[str, Any]]:
+    """Rung name -> the 95 % interval of its own mean score: that of its difference to 0."""
+    sides = []
+    for own in scores.values():
+        measures = own.measures(*_scoring(metric, own), units=own.units)
+        sides.append([(measure.zero(), measure) for measure in measures])
+    found = compare_seeds(sides, resamples=RESAMPLES, seed=SEED)
+    ends = [(measures[0][1], one) for measures, one in zip(sides, found, strict=True)]
+    return {
+        name: {"low": finite(max(one.low, m.low)), "high": finite(min(one.high, m.high))}
+        for name, (m, one) in zip(scores, ends, strict=True)
+    }
 
 
 def _compared(pairs: Sequence[Rung], scores, shared, metric: str) -> dict[str, dict[str, Any]]:
@@ -117,6 +143,8 @@ def _row(plan: StudyPlan, rung: Rung, own: RungScores | None, failed: str | None
     validation = None
     if own is not None and own.validation is not None:
         validation = [each.measure(*_scoring(metrics[0], own)) for each in own.validation]
+    over = {metric: _over_seeds(measures) for metric, measures in scores.items()}
+    runs = [] if own is None else own.runs
     return {
         "name": rung.name,
         "about": rung.about,
@@ -133,7 +161,12 @@ def _row(plan: StudyPlan, rung: Rung, own: RungScores | None, failed: str | None
         "wall_seconds": [summary["wall_seconds"] for summary in summaries],
         "post_processed": bool(rung.config.postprocess),
         "validation": validation and _over_seeds(validation),
-        "scores": {metric: _over_seeds(measures) for metric, measures in scores.items()},
+        "scores": over,
+        "by_epoch": by_epoch(runs) if runs else None,
+        "search": search_of(plan, rung),
+        "alarms": alarms_of(runs),
+        "nothing_learnt": nothing_learnt(runs, over[metrics[0]]["mean"]) if runs else None,
+        "predicted_per_second": predicting_speed(runs),
     }
 
 

@@ -14,6 +14,7 @@ FACTS = TaskFacts(
     task="tfvision.tasks.detection.task:Detection",
     evidence="tfvision.metrics.detections:DetectionEvidence",
     audit="tfvision.tasks.detection.audit:audit_boxes",
+    side_by_side="tfvision.tasks.detection.side_by_side:side_by_side",
     formats=("boxes", "coco", "strings"),
     example=((256, 256, 3), 2),
     arrays=("boxes", "scores", "classes"),

@@ -10,6 +10,7 @@ from tfvision.tasks.parts import Watch
 
 PATIENCE = 3  # epochs in a row
 NOTHING = 0.01  # an AP50 at which nothing is found
+LITTLE = 0.1  # an AP50 that is a failure at the end of a training
 FEW = 0.5  # of the boxes have a proposal: the second stage never sees the others
 RISING = 0.02  # in `PATIENCE` epochs; a recall that rises so is only slow
 
@@ -49,11 +50,12 @@ def alarms_of(model: str, history: list[dict[str, Any]], done: float) -> dict[st
             "(python -m tfvision audit --task detection proposes better ones), or raise "
             "model.proposals where images hold many objects."
         )
-    if learning and np.nanmax([*found, -1.0]) < NOTHING:
+    least = LITTLE if done >= 1 else NOTHING
+    if learning and np.nanmax([*found, -1.0]) < least:
         alarms["no score"] = (
             f"the training loss has fallen by {fallen:.0%}, but val_ap50 is {found[-1]:.3f}: the "
-            f"{model} finds nothing that counts. Look whether its anchors have the sizes of the "
-            "boxes, whether boxes lie on their objects (python -m tfvision audit --task detection "
-            "draws both), and whether the validation boxes mean the same classes."
+            f"{model} finds next to nothing that counts. Look whether its anchors have the sizes "
+            "of the boxes, whether boxes lie on their objects (python -m tfvision audit --task "
+            "detection draws both), and whether the validation boxes mean the same classes."
         )
     return alarms
