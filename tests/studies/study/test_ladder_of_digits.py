@@ -13,6 +13,7 @@ from tfvision.report import ladder_page
 from tfvision.studies.study import table as ladder_table
 from tfvision.studies.study.ladder_file import read_ladder
 from tfvision.studies.study.scores import RungScores
+from tfvision.tasks.detection.facts import FACTS
 
 FILE = Path(__file__).parents[3] / "experiments" / "digits.yaml"
 SCORES = ("ap", "ap50", "string_accuracy")
@@ -71,18 +72,21 @@ def planted(seed: int, wrong: float, number: int = 80) -> DetectionEvidence:
     return replace(evidence, spans=spans, read_from=np.full(number, 0.5))
 
 
-def test_the_table_has_ap_ap50_and_strings_with_intervals_and_verdicts(monkeypatch):
+def test_the_table_has_ap_ap50_and_strings_with_intervals_and_verdicts(monkeypatch, tmp_path):
     monkeypatch.setattr(ladder_table, "RESAMPLES", 400)
     study = read_ladder(FILE, rungs="report_anchors,proposed_anchors,audited")
     scores = {}
     for rung, wrong in zip(study.rungs, (0.5, 0.5, 0.02), strict=True):
         evidence = [planted(seed, wrong) for seed in (10, 20)]
         summary = {"steps": 50, "num_parameters": 7, "wall_seconds": 60.0}
-        runs = [SimpleNamespace(score="ap", contract=Contract(), summary=summary)] * 2
+        run = SimpleNamespace(
+            score="ap", contract=Contract(), summary=summary, history=[], facts=FACTS
+        )
+        runs = [run] * 2
         ids = evidence[0].ids
         scores[rung.name] = RungScores(ids, evidence, ids, None, validation=None, runs=runs)
     lengths = {rung.name: SimpleNamespace(steps=50, epochs=2) for rung in study.rungs}
-    plan = SimpleNamespace(study=study, lengths=lengths, notes=[])
+    plan = SimpleNamespace(study=study, lengths=lengths, notes=[], said_of_data=[], out=tmp_path)
     table = ladder_table.make_table(plan, scores, seeds=(0, 1), failed={})
     rows = {row["name"]: row for row in table["rungs"]}
     for metric in SCORES:
@@ -91,7 +95,7 @@ def test_the_table_has_ap_ap50_and_strings_with_intervals_and_verdicts(monkeypat
         assert 0 < compared["low"] < compared["difference"] < compared["high"]
         assert rows["proposed_anchors"]["compared"][metric]["verdict"] == "cannot tell"
     assert rows["audited"]["scores"]["string_accuracy"]["mean"] > 0.9
-    text = ladder_page.markdown(table)
+    text = ladder_page.markdown({**table, "pictures": []})
     head, row = (
         [cell.strip() for cell in line.split("|")]
         for line in text.splitlines()
