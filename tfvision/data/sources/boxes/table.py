@@ -9,6 +9,7 @@ that no row names have none either. `classes.txt` names the classes where labels
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -163,6 +164,8 @@ def _choose(tree: Tree, given: Sequence[str] | None, declared: bool) -> dict[str
         alone = [name for name in tree.files[""] if name.lower().endswith((".csv", ".tsv"))]
         tables = {alone[0]: ""} if len(alone) == 1 else {}
     if not tables:
+        for file in (name for name in tree.files[""] if name.lower().endswith((".csv", ".tsv"))):
+            box_columns(tree.root / file, read_cells(tree.root / file), images={})
         raise InputError(
             f"{tree.root} holds no CSV file with columns of boxes: file, label and xmin, ymin, "
             "xmax, ymax (or x, y, width, height). Rename columns, or give the path of the file "
@@ -212,6 +215,7 @@ class _Table:
             )
         check_lengths(path, lines)
         self.columns, rows = found, lines[found.first :]
+        _check_thousands(self._file, found, rows)
         self._note(lines[0][1], rows)
         cells = [row[found.places["file"]] for _, row in rows]
         self.named = list(dict.fromkeys(cell for cell in cells if cell))
@@ -305,6 +309,21 @@ class _Table:
         if unused:
             names = listed([*unused.values()])
             self._samples.notes.append(f"{self._file}: columns not used: {names}")
+
+
+def _check_thousands(file: str, columns: BoxColumns, rows: Sequence[tuple[int, list[str]]]) -> None:
+    """Raises an `InputError` where `1,186` beside whole numbers may be 1186 or 1.186."""
+    cells = [(line, row[at]) for line, row in rows for at in columns.box if len(columns.box) == 4]
+    grouped = [(line, cell) for line, cell in cells if "," in cell]
+    whole = [cell for _, cell in cells if cell.isdigit()]
+    thousands = all(re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", cell) for _, cell in grouped)
+    if grouped and whole and thousands and len(grouped) + len(whole) == len(cells):
+        line, cell = grouped[0]
+        raise InputError(
+            f"line {line} of {file}: {cell!r} beside whole numbers may be {cell.replace(',', '')} "
+            f"or {to_number(cell)}. Write {cell.replace(',', '')} without a comma, or all numbers "
+            "with a point."
+        )
 
 
 def _labels(cell: Mapping[str, str], number: int) -> list[str] | None:

@@ -23,9 +23,9 @@ from tfvision.data.sources.boxes.annotations import (
     settle_parts,
 )
 from tfvision.data.sources.boxes.box_files import BoxFiles, box_source
-from tfvision.data.sources.boxes.image_beside import ImageBeside
 from tfvision.data.sources.boxes.written import WrittenBox, WrittenImage, takes_box_options
 from tfvision.data.sources.exports.coco_file import ends_of
+from tfvision.data.sources.exports.image_beside import ImageBeside
 from tfvision.data.sources.exports.samples import Samples, counted, join, lines_of, open_tree
 from tfvision.errors import InputError
 
@@ -81,9 +81,7 @@ def voc_boxes(path: str | Path, **options: Any) -> BoxFiles:
     for p, places in found.items():
         if len(places) != 1:
             _not_found(samples, p, files[p], places)
-    lists = _parts_of_lists(tree)
-    for p, image in images.items():
-        image.part = lists.get(PurePosixPath(p).stem, "")
+    _set_parts(tree, images)
     settle_parts([*images.values()])
     _note(samples, files, images)
     names, labels = settle_classes(samples, [*images.values()], tree)
@@ -95,7 +93,7 @@ def voc_boxes(path: str | Path, **options: Any) -> BoxFiles:
             path,
             "voc_boxes",
             heading=f"Pascal VOC {counted(len(files), 'file')} in {where}",
-            files=[*files, *_lists(tree).values()],
+            files=[*files, *_lists(tree)],
             images=[*images.values()],
             known="corners",
             said_by="by tag",
@@ -157,24 +155,39 @@ def _not_found(samples: Samples, file: str, root: ElementTree.Element, places: l
     samples.problem("", file, problem, advice)
 
 
-def _lists(tree: Tree) -> dict[str, str]:
-    """Split -> the list of its images."""
-    found = {}
-    for folder in tree.files:
-        if f"/{folder}".endswith(f"/{LISTS}"):
-            for split in ("train", "val", "test"):
-                if f"{split}.txt" in tree.files[folder]:
-                    found[split] = join(folder, f"{split}.txt")
-    return found
-
-
-def _parts_of_lists(tree: Tree) -> dict[str, str]:
-    """Name of an image without extension -> its part."""
+def _lists(tree: Tree) -> dict[str, tuple[str, str]]:
+    """Path of each list of images -> the folder that it is for, and its split."""
     return {
-        PurePosixPath(line.split()[0]).stem: split
-        for split, file in _lists(tree).items()
-        for line in lines_of(tree.root / file, file)
+        join(folder, f"{split}.txt"): (folder[: -len(LISTS)].rstrip("/"), split)
+        for folder in tree.files
+        if f"/{folder}".endswith(f"/{LISTS}")
+        for split in ("train", "val", "test")
+        if f"{split}.txt" in tree.files[folder]
     }
+
+
+def _set_parts(tree: Tree, images: Mapping[str, WrittenImage]) -> None:
+    """The parts that lists say, each of the annotations below its own folder.
+
+    Raises:
+        InputError: Two lists name one image.
+    """
+    named: dict[tuple[str, str], str] = {}
+    for file, (folder, _) in _lists(tree).items():
+        for line in lines_of(tree.root / file, file):
+            name = PurePosixPath(line.split()[0]).stem
+            other = named.setdefault((folder, name), file)
+            if other != file:
+                raise InputError(
+                    f"{other} and {file} both name {name}. Take it out of one of them: the score "
+                    "would not be honest."
+                )
+    lists = _lists(tree)
+    for p, image in images.items():
+        above = [*map(str, PurePosixPath(p).parents)]
+        places = [(folder if folder != "." else "", PurePosixPath(p).stem) for folder in above]
+        file = next((named[place] for place in places if place in named), "")
+        image.part = lists[file][1] if file else ""
 
 
 def _note(

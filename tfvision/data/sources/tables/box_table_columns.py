@@ -94,7 +94,7 @@ def box_columns(
             with a name of the header, or its number from 0; `box` with one or four.
 
     Raises:
-        InputError: A declared column is not there.
+        InputError: A declared column is not there, or columns are corners of outlines.
     """
     if not lines:
         return None
@@ -181,6 +181,11 @@ def _named(
 ) -> BoxColumns | None:
     """The columns that names say; None where these name no box or no file."""
     names = [_letters(cell) for cell in header]
+    if {"x1", "y1", "x2", "y2", "x3", "y3"} <= {*names}:
+        raise InputError(
+            "The columns x1, y1, x2, y2, x3, y3, ... are corners of outlines, not of boxes. Write "
+            "xmin, ymin, xmax, ymax of each."
+        )
     taken: dict[str, int] = {}
     known: str | None = None
     for kind, keys in KINDS.items():
