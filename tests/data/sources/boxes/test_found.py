@@ -124,7 +124,7 @@ def test_yolo_files_that_name_classes_differently_are_both_named(tmp_path, place
     for place, names in zip(places, ("[ant, bee]", "[bee, ant]"), strict=True):
         write(tmp_path / place, f"names: {names}\n")
     with pytest.raises(
-        InputError, match=f"{places[0]} and {places[1]} name .* number 0 is 'ant' and"
+        InputError, match=rf"{places[0]} and {places[1]} name .* number 0 is 'ant' and"
     ):
         yolo_boxes(tmp_path)
 
@@ -157,7 +157,7 @@ def test_an_empty_line_among_names_of_classes_shifts_none(tmp_path):
     write(tmp_path / "classes.txt", "ant\n\nbee\n")
     assert same(yolo_boxes(tmp_path), MADE)
     labels(tmp_path / "labels", MADE)
-    with pytest.raises(InputError, match="has the class 1; classes.txt names 0 ant, 2 bee"):
+    with pytest.raises(InputError, match=r"has the class 1; classes.txt names 0 ant, 2 bee"):
         yolo_boxes(tmp_path)
 
 
@@ -244,6 +244,28 @@ def test_a_comma_may_part_thousands_or_decimals(tmp_path):
     exact = {n: [(*(s + 0.125 for s in b[:2]), *b[2:]) for b in bs] for n, bs in MADE.items()}
     decimals = in_table(tmp_path / "b", exact, lambda side, at: f"{side:.3f}".replace(".", ","))
     assert same(box_table(decimals), exact)
+
+
+def test_a_class_that_may_be_the_first_or_the_last_number_is_asked_for(tmp_path):
+    made = {n: [(0, *b[1:4], str(7 + k % 2)) for b in bs] for k, (n, bs) in enumerate(MADE.items())}
+    save_images(tmp_path / "images", made)
+    write(tmp_path / "b.csv", [",".join(map(str, (n, *b))) for n, bs in made.items() for b in bs])
+    with pytest.raises(InputError, match="two ways, with the class as the first or as the last"):
+        open_source(tmp_path, truth="boxes")
+    columns = {"file": 0, "label": 5, "box": [1, 2, 3, 4]}
+    assert same(open_source(tmp_path, truth="boxes", columns=columns, coordinates="corners"), made)
+
+
+def test_corners_of_outlines_are_not_taken_for_those_of_boxes(tmp_path):
+    save_images(tmp_path / "images", MADE)
+    rows = [
+        ",".join(map(str, (n, b[0], b[1], b[2], b[1], b[2], b[3], b[0], b[3], b[4])))
+        for n, bs in MADE.items()
+        for b in bs
+    ]
+    write(tmp_path / "b.csv", ["image,x1,y1,x2,y2,x3,y3,x4,y4,label", *rows])
+    with pytest.raises(InputError, match=r"b.csv: x1, y1, x2, y2, x3, y3, ... are corners of outl"):
+        open_source(tmp_path, truth="boxes")
 
 
 def test_boxes_flat_on_the_edge_of_all_images_are_refused_in_words(tmp_path):

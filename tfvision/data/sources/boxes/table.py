@@ -164,8 +164,6 @@ def _choose(tree: Tree, given: Sequence[str] | None, declared: bool) -> dict[str
         alone = [name for name in tree.files[""] if name.lower().endswith((".csv", ".tsv"))]
         tables = {alone[0]: ""} if len(alone) == 1 else {}
     if not tables:
-        for file in (name for name in tree.files[""] if name.lower().endswith((".csv", ".tsv"))):
-            box_columns(tree.root / file, read_cells(tree.root / file), images={})
         raise InputError(
             f"{tree.root} holds no CSV file with columns of boxes: file, label and xmin, ymin, "
             "xmax, ymax (or x, y, width, height). Rename columns, or give the path of the file "
@@ -213,6 +211,8 @@ class _Table:
                 f"{path} has no columns of boxes. Say which are meant: --set "
                 "'data.source.columns={file: NAME, label: NAME, box: [NAME, NAME, NAME, NAME]}'."
             )
+        if found.doubt:
+            raise InputError(f"{self._file}: {found.doubt}")
         check_lengths(path, lines)
         self.columns, rows = found, lines[found.first :]
         _check_thousands(self._file, found, rows)

@@ -8,7 +8,7 @@ columns of numbers and at most one more are a file, a box and a label.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tfvision.data.files.csv_table import read_cells, to_number
@@ -65,6 +65,7 @@ class BoxColumns:
         said_by: "by column names", "by place" or "as declared".
         by_place: Whether a header is there that says nothing.
         unused: Names of the columns that are not read.
+        doubt: Why the rows cannot be read so, and what to do; "" where they can.
     """
 
     places: Mapping[str, int]
@@ -75,6 +76,7 @@ class BoxColumns:
     said_by: str
     by_place: bool = False
     unused: Sequence[str] = field(default_factory=tuple)
+    doubt: str = ""
 
 
 def box_columns(
@@ -94,7 +96,7 @@ def box_columns(
             with a name of the header, or its number from 0; `box` with one or four.
 
     Raises:
-        InputError: A declared column is not there, or columns are corners of outlines.
+        InputError: A declared column is not there.
     """
     if not lines:
         return None
@@ -111,7 +113,7 @@ def box_columns(
     below = _by_place(rows, images) if rows else None
     if below is None:
         return None
-    return BoxColumns(below.places, below.box, 1, None, below.others, "by place", by_place=True)
+    return replace(below, first=1, by_place=True)
 
 
 def box_table_lines(path: Path, images: Mapping[str, str]) -> BoxColumns | None:
@@ -181,11 +183,6 @@ def _named(
 ) -> BoxColumns | None:
     """The columns that names say; None where these name no box or no file."""
     names = [_letters(cell) for cell in header]
-    if {"x1", "y1", "x2", "y2", "x3", "y3"} <= {*names}:
-        raise InputError(
-            "The columns x1, y1, x2, y2, x3, y3, ... are corners of outlines, not of boxes. Write "
-            "xmin, ymin, xmax, ymax of each."
-        )
     taken: dict[str, int] = {}
     known: str | None = None
     for kind, keys in KINDS.items():
@@ -218,7 +215,13 @@ def _named(
         return None
     used = {*box, *places.values()}
     unused = [name for i, name in enumerate(header) if i not in used and name]
-    return BoxColumns(places, box, 1, known, others, "by column names", unused=unused)
+    outlines = {"x1", "y1", "x2", "y2", "x3", "y3"} <= {*names}
+    doubt = "x1, y1, x2, y2, x3, y3, ... are corners of outlines. Write xmin, ymin, xmax, ymax of "
+    return BoxColumns(
+        *(places, box, 1, known, others, "by column names"),
+        unused=unused,
+        doubt=f"{doubt}each box." if outlines else "",
+    )
 
 
 def _places(keys: Sequence[str], names: Sequence[str]) -> dict[str, int] | None:
@@ -255,16 +258,24 @@ def _by_place(rows: Sequence[Sequence[str]], images: Mapping[str, str]) -> BoxCo
         return None
     rest = [i for i in range(width) if i != files[0]]
     numbers = [i for i in rest if _is_numbers([row[i] for row in rows])]
-    label = next((i for i in rest if i not in numbers), None)
+    label, doubt = next((i for i in rest if i not in numbers), None), ""
     if len(numbers) == 5:  # the class is a number, too: whole, and one of few
         first, last = (_kinds(rows, i) for i in (numbers[0], numbers[-1]))
+        if first < last < 3 * first:  # as few values in the one as in the other
+            ways = [(numbers[-1], numbers[:4]), (numbers[0], numbers[1:])]
+            typed = " or ".join(
+                f"--set 'data.source.columns={{file: {files[0]}, label: {label}, box: {box}}}'"
+                for label, box in ways
+            )
+            doubt = "the rows can be read in two ways, with the class as the first or as the last "
+            doubt += f"of five whole numbers. Say which is meant: {typed}."
         label = numbers[0] if first < last else numbers[-1]
         numbers.remove(label)
     if len(numbers) != 4 or numbers[-1] - numbers[0] != 3:
         return None
     places = {"file": files[0]} | ({} if label is None else {"label": label})
     others = ("corners", "sizes", "centres")
-    return BoxColumns(places, numbers, 0, None, others, "by place")
+    return BoxColumns(places, numbers, 0, None, others, "by place", doubt=doubt)
 
 
 def _is_numbers(cells: Sequence[str]) -> bool:
