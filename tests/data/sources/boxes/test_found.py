@@ -64,6 +64,18 @@ def test_two_annotations_of_one_image_are_both_named(tmp_path):
         voc_boxes(tmp_path)
 
 
+def test_xml_of_which_name_and_filename_are_two_images_is_refused(tmp_path):
+    voc(tmp_path, MADE)
+    names, xmls = list(MADE), tmp_path / "Annotations"
+    for name, inner in zip(names, names[1:] + names[:1], strict=True):
+        write(xmls / f"{name[:-4]}.xml", voc_text(MADE[inner], name=inner))
+    with pytest.raises(InputError, match=r"10 files .* both are there .*s01.png in .*s00.xml"):
+        voc_boxes(tmp_path)
+    for name in names:  # the same one in all, as copied
+        write(xmls / f"{name[:-4]}.xml", voc_text(MADE[name], name=names[0]))
+    assert same(voc_boxes(tmp_path), MADE)
+
+
 @pytest.mark.parametrize("reader", [coco_boxes, box_table])
 def test_names_in_other_capitals(tmp_path, reader):
     coco(tmp_path, MADE)

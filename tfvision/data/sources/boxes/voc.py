@@ -7,7 +7,7 @@ are not read. Lists in `ImageSets/Main/` are the splits, else the folders `train
 
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -83,7 +83,8 @@ def voc_boxes(path: str | Path, **options: Any) -> BoxFiles:
             _not_found(samples, p, files[p], places)
     _set_parts(tree, images)
     settle_parts([*images.values()])
-    _note(samples, files, images)
+    other = _of_another_image(files, images)
+    _note(samples, files, images, other)
     names, labels = settle_classes(samples, [*images.values()], tree)
     folders = sorted({p.rpartition("/")[0] for p in files})
     where = f"{folders[0] or '.'}/" if len(folders) == 1 else counted(len(folders), "folder")
@@ -190,20 +191,36 @@ def _set_parts(tree: Tree, images: Mapping[str, WrittenImage]) -> None:
         image.part = lists[file][1] if file else ""
 
 
+def _of_another_image(
+    files: Mapping[str, ElementTree.Element], images: Mapping[str, WrittenImage]
+) -> list[str]:
+    """The files that name another image inside.
+
+    Raises:
+        InputError: Each of them names one that is there, and no two the same.
+    """
+    named = {p: PurePosixPath(files[p].findtext("filename") or "").name for p in images}
+    own = {p: PurePosixPath(image.image).name for p, image in images.items()}
+    other = [p for p in images if named[p] not in ("", own[p])]
+    inner = [named[p] for p in other]
+    if len(other) > 1 and {*inner} <= {*own.values()} and len({*inner}) == len(inner):
+        raise InputError(
+            f"{counted(len(other), 'file')} of XML name another image inside than by their own "
+            f"names, and both are there (the first {named[other[0]]} in {other[0]}). Name the "
+            "files as their images, or delete <filename> where it is wrong."
+        )
+    return other
+
+
 def _note(
     samples: Samples,
     files: Mapping[str, ElementTree.Element],
     images: Mapping[str, WrittenImage],
+    other: Sequence[str],
 ) -> None:
     every = [entry for root in files.values() for entry in root.findall("object")]
     hard = sum((entry.findtext("difficult") or "").strip() == "1" for entry in every)
     parts = sum(entry.find("part") is not None for entry in every)
-    other = [
-        p
-        for p, image in images.items()
-        if (inner := files[p].findtext("filename"))
-        and PurePosixPath(inner).name != PurePosixPath(image.image).name
-    ]
     if other:
         inner = files[other[0]].findtext("filename")
         samples.notes.append(
