@@ -89,6 +89,16 @@ def test_names_in_other_capitals(tmp_path, reader):
     )
 
 
+def test_predictions_beside_coco_annotations_are_not_these(tmp_path):
+    coco(tmp_path, MADE)
+    row = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.9}
+    write_json(tmp_path / "results.json", [row] * 5)
+    assert same(coco_boxes(tmp_path), MADE)
+    (tmp_path / "annotations.json").unlink()
+    with pytest.raises(InputError, match=r"results.json holds a list, COCO is a JSON object"):
+        coco_boxes(tmp_path)
+
+
 def test_tasks_that_were_skipped_or_not_annotated_are_no_images_without_boxes(tmp_path):
     label_studio(tmp_path, MADE)
     path = tmp_path / "project-1.json"
