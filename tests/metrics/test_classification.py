@@ -84,6 +84,7 @@ def test_scores_are_those_of_scikit_learn(kind, absent):
     )
     for key, value in expected.items():
         assert found[key] == pytest.approx(value, abs=1e-12), key
+    assert found["accuracy"] == pytest.approx(sk.f1_score(labels, guess, average="micro"))
     if absent == "skip":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # classes that are not in the truth

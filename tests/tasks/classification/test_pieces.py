@@ -1,5 +1,7 @@
 """Images as pieces: sizes, owners, what is put together, and regions for the ops that ask."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -75,6 +77,14 @@ def test_every_component_is_a_piece_with_the_label_of_its_image(source):
     assert [int(x.max()) for x in pieces.samples.images] == [10, 20, 10, 10, 20, 30]
     assert pieces.samples.images.shape == (6, 7, 7, 1)
     assert piece_counts(recipe.config, prepared, [0, 2]) == [2, 3]
+
+
+def test_pieces_of_an_image_are_never_in_two_splits(source):
+    recipe, prepared = recipe_of(prepared_of(source))
+    prepared = replace(prepared, splits=["train", "val", "train"])
+    made = task_of("classification").examples(recipe, prepared, prepared)
+    assert made.train.ids == ["0", "0", "2", "2", "2"]
+    assert made.val.ids == ["1"]
 
 
 def test_the_size_left_open_is_that_of_the_pieces(source):
