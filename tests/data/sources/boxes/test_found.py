@@ -136,6 +136,18 @@ def test_yolo_labels_of_two_folders_for_one_image_are_not_chosen_from(tmp_path):
         open_source(tmp_path, truth="boxes")
 
 
+def test_yolo_labels_elsewhere_of_two_images_of_their_name_are_not_guessed(tmp_path):
+    for part, seed in (("train", 0), ("val", 4)):
+        save_images(tmp_path / part / "photos", scenes(6, seed=seed))
+        labels(tmp_path / part / "txt", scenes(6, seed=seed))
+    assert {(r.place.split("/")[0], r.split) for r in yolo_boxes(tmp_path).records} == {
+        *(("train", "train"), ("val", "val"))
+    }
+    save_images(tmp_path / "train" / "drawn", scenes(6, seed=9))
+    with pytest.raises(InputError, match="none of them is below"):
+        yolo_boxes(tmp_path)
+
+
 # ---------------------------------------------------------------- classes
 
 

@@ -75,7 +75,13 @@ def yolo_boxes(path: str | Path, **options: Any) -> BoxFiles:
     _, tree = open_tree(path.parent if path.is_file() else path)
     labels, samples = pair(tree), open_samples(tree, options)
     texts = [text for text in labels.texts.values() if text]
-    check_found(len(texts), labels.lost, tree, f"{(labels.lost or [''])[0]}, ...")
+    check_found(
+        len(texts),
+        labels.lost,
+        tree,
+        f"{(labels.lost or [''])[0]}, ...",
+        ", with the texts in labels/ beside images/",
+    )
     if not texts:
         raise InputError(f"{path} holds no text file of the name of an image, as YOLO has them.")
     lines = {text: read_lines(tree.root / text, text) for text in texts}

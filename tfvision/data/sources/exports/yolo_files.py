@@ -66,14 +66,17 @@ def pair(tree: Tree) -> YoloLabels:
 
 
 def _of_same_name(tree: Tree, texts: Sequence[str]) -> dict[str, str]:
-    """Image -> the text file of its name, wherever that lies; {} where one has several."""
+    """Image -> the text file of its name, wherever that lies; {} where one has several, or is one
+    of several images of that name of which others have none."""
     beside, found = ImageBeside(tree), {}
     for text in texts:
         for image in beside.find(text):
             if image in found:
                 return {}
             found[image] = text
-    return found
+    names = {stem(image.rpartition("/")[2]) for image in found}
+    same = (image for image in tree.images("") if stem(image.rpartition("/")[2]) in names)
+    return found if {*same} == {*found} else {}
 
 
 def _label_files(image: str) -> list[str]:
