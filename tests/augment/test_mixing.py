@@ -342,3 +342,23 @@ def test_bad_arguments(name):
         MIXERS[name](alpha=-1)
     with pytest.raises(InputError, match="probability p must be a number"):
         MIXERS[name](p=2)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "mosaic"])
+def test_crowds_move_like_boxes_and_stay_while_anything_of_them_is_seen(name):
+    batch = batch_for(name)
+    batch.pop("mask", None)
+    arguments = ARGUMENTS[name]
+    crowd = {**batch, "classes": tf.where(batch["classes"] == 1, -3, batch["classes"])}
+    least = {} if name == "mixup" else {"min_visibility": 0.0}
+    every = MIXERS[name](p=1.0, **arguments, **least)
+    some = MIXERS[name](p=1.0, **arguments)
+    crowds = 0
+    for seed in ([1, 2], [3, 4], [5, 6]):
+        a, b = every(batch, tf.constant(seed)), some(crowd, tf.constant(seed))
+        for row in range(4):
+            own = a["boxes"][row][a["classes"][row] == 1].numpy()
+            moved = b["boxes"][row][b["classes"][row] == -3].numpy()
+            np.testing.assert_array_equal(np.sort(own, 0), np.sort(moved, 0))
+            crowds += len(moved)
+    assert crowds > 3

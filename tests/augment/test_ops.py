@@ -289,3 +289,17 @@ def test_p_must_be_a_probability(name, p):
 def test_bad_arguments_are_refused_when_built(name, arguments, match):
     with pytest.raises(InputError, match=match):
         build(name, **arguments)
+
+
+@pytest.mark.parametrize(
+    "name", ["rotate", "translate", "crop", "elastic", "flip_lr", "perspective"]
+)
+def test_crowds_move_like_boxes_and_stay_while_anything_of_them_is_seen(name):
+    sample = {**sample_for(name), "classes": tf.constant([3, 1, 2])}
+    sample["boxes"] = tf.constant([[0, 0, 3, 12], [12.5, 3, 16, 6], [2, 2, 13, 10]], tf.float32)
+    crowds = {**sample, "classes": tf.constant([-5, -3, -4])}
+    every = build(name) if name == "flip_lr" else build(name, min_visibility=0.0)
+    for seed in seeds(6):
+        boxes, moved = every(sample, seed), build(name)(crowds, seed)
+        np.testing.assert_array_equal(boxes["boxes"], moved["boxes"])
+        np.testing.assert_array_equal(boxes["classes"], -2 - moved["classes"])

@@ -222,3 +222,16 @@ def test_what_it_cannot_paste_is_refused():
 def test_bad_arguments_are_refused_when_built(arguments, match):
     with pytest.raises(InputError, match=match):
         copy_paste(**{"classes": [1], **arguments})
+
+
+def test_a_crowd_stays_under_what_is_pasted_and_is_not_pasted_itself():
+    boxes = tf.constant([[[2, 2, 8, 8], [0, 0, 20, 20]], [[2, 2, 3, 3], [1, 1, 9, 9]]], tf.float32)
+    image = tf.random.stateless_uniform([2, 24, 24, 1], [1, 2])
+    batch = {"image": image, "boxes": boxes, "classes": tf.constant([[1, -2], [-2 - 1, 0]])}
+    op = copy_paste(classes="all", p=1.0, flip_p=0.0, max_shift=0.0, share=1.0)
+    out = op(batch, tf.constant([3, 4]))
+    # Row 0 gets the box (1, 1, 9, 9) of row 1, which hides its own box; its crowd stays.
+    assert sorted(out["classes"][0].numpy().tolist()) == [-3, -2, -1, 0]
+    # Row 1 gets the box of row 0, which hides its crowd; of that beneath it too little is shown.
+    assert sorted(out["classes"][1].numpy().tolist()) == [-1, -1, 0, 1]
+    assert not tf.reduce_any(out["image"][1][9:] != image[1][9:]).numpy()

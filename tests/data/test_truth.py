@@ -9,6 +9,7 @@ from tfvision.data.audit.audit import audit
 from tfvision.data.pipeline import Samples, scoring_batches
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.array_source import ArraySource
+from tfvision.data.sources.renumbered import Renumbered
 from tfvision.data.sources.source import RawSample
 from tfvision.data.split.holdout import holdout
 from tfvision.data.truth import TRUTHS, truth_kind
@@ -253,3 +254,26 @@ def test_every_kind_is_drawn():
         truth_kind("boxes").drawing(RawSample(image, boxes=BOXES[0], classes=[]), 3) == -1
     ).all()
     assert all(truth_kind(name).drawing(RawSample(image), 3) is None for name in TRUTHS)
+
+
+def test_a_crowd_is_read_hashed_and_drawn_but_no_box():
+    changed = {
+        "boxes": with_first(BOXES, np.float32([[0, 0, 4, 4], [1, 1, 3, 3]])),
+        "classes": with_first(CLASSES, np.int32([-3, 2])),
+    }
+    found = looked("boxes", **changed)
+    assert found.errors == []
+    assert found.class_pixels[0].tolist() == [0, 0, 1]
+    assert found.fingerprint != looked("boxes").fingerprint
+    drawn = truth_kind("boxes").drawing(source("boxes", **changed).read(0), 3)
+    assert (drawn[0, 0], drawn[1, 1], drawn[5, 5]) == (3, 2, -1)  # 3: marked without a class
+    bad = {**changed, "classes": with_first(CLASSES, np.int32([-2 - 3, 2]))}
+    assert any("box 0 has the class 3; expected" in str(e) for e in looked("boxes", **bad).errors)
+
+
+def test_crowds_keep_their_class_where_classes_are_numbered_anew():
+    changed = {"classes": with_first(CLASSES, np.int32([-3]))}
+    changed["boxes"] = with_first(BOXES, np.float32([[0, 0, 4, 4]]))
+    anew = Renumbered(source("boxes", **changed), [2, 0, 1], ["b", "c", "a"], None)
+    assert anew.read(0).classes.tolist() == [-2]
+    assert anew.read(2).classes.tolist() == [2, 1]

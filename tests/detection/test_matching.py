@@ -79,3 +79,34 @@ def test_of_equal_boxes_the_first_is_taken():
 def test_no_room_for_boxes_is_all_background():
     found = match(np.zeros((7, 4), "f4"), tf.zeros((2, 0, 4)), tf.zeros((2, 0)), high=0.5, low=0.4)
     np.testing.assert_array_equal(found, np.full((2, 7), BACKGROUND))
+
+
+@pytest.mark.parametrize("most", [64, 1])
+def test_what_lies_in_a_crowd_is_no_background_and_a_crowd_matches_nothing(monkeypatch, most):
+    monkeypatch.setattr(matching, "MOST_AT_ONCE", most)
+    boxes = np.float32([[[0, 0, 20, 20], [50, 0, 100, 50], [0, 0, 9, 9]]] * 2)
+    classes = np.int32([[0, -2 - 1, -1], [0, 1, -1]])
+    references = np.float32(
+        [
+            [0, 0, 20, 20],  # the box
+            [50, 0, 100, 50],  # the crowd itself
+            [60, 10, 66, 20],  # a small part of it
+            [43, 0, 53, 10],  # 0.3 of its area in it
+            [47, 0, 57, 10],  # 0.7
+            [30, 0, 100, 99],  # holds it
+            [0, 0, 9, 9],  # padding
+        ]
+    )
+    found = match(references, boxes, classes, high=0.5, low=0.4, low_quality=True).numpy()
+    crowded = [0, IGNORED, IGNORED, BACKGROUND, IGNORED, BACKGROUND, BACKGROUND]
+    assert found[0].tolist() == crowded
+    assert found[1].tolist() == [0, 1, *[BACKGROUND] * 5]
+    each = match(np.stack([references] * 2), boxes, classes, high=0.5, low=0.4, low_quality=True)
+    np.testing.assert_array_equal(each, found)
+
+
+def test_a_box_in_a_crowd_is_matched_all_the_same():
+    boxes = np.float32([[[0, 0, 100, 100], [10, 10, 30, 30]]])
+    references = np.float32([[10, 10, 30, 30], [12, 10, 30, 30], [60, 60, 80, 80]])
+    found = match(references, boxes, np.int32([[-2, 3]]), high=0.5, low=0.5)
+    np.testing.assert_array_equal(found, [[1, 1, IGNORED]])

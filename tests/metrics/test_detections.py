@@ -57,6 +57,27 @@ def test_a_thousand_random_sets_are_scored_as_by_pycocotools_to_the_last_bit():
         check_case(seed)
 
 
+def test_crowds_among_the_classes_are_scored_as_by_pycocotools_from_a_file_too(tmp_path):
+    crowds = 0
+    for seed in range(300, 360):
+        answers, truths = random_case(seed)
+        coded = [dict(one) for one in truths]
+        for one in coded:
+            crowd = one.pop("crowd")
+            one["classes"] = np.where(crowd, -2 - one["classes"], one["classes"])
+            crowds += crowd.sum()
+        path = tmp_path / f"{seed}_detections.npz"
+        write_evidence(path, evidence(answers, coded))
+        found = read_evidence_file(path, DetectionEvidence, remedy="Anew.")
+        for key, value in evidence(answers, truths).arrays().items():
+            np.testing.assert_array_equal(found.arrays()[key], value)
+        for name, value in zip(NUMBERS, pycoco(answers, truths, 3).stats, strict=True):
+            own = found.measure(name, None).value()
+            assert (-1 if np.isnan(own) else own) == value, (seed, name)
+        assert coco_numbers(answers, coded, 3) == coco_numbers(answers, truths, 3)
+    assert crowds > 50
+
+
 def bits(found: DetectionEvidence, area: str = "all") -> list[tuple[bool, bool]]:
     """Whether each detection is matched, and ignored, at IoU 0.5."""
     place = list(RANGES).index(area)

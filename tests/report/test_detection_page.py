@@ -21,7 +21,7 @@ from tests.support.detections import answer, truth
 from tfvision.metrics import Contract
 from tfvision.metrics.coco import CocoEvaluation
 from tfvision.metrics.detections import DetectionEvidence
-from tfvision.report.boxes import box_colours
+from tfvision.report.boxes import box_colours, draw_boxes
 from tfvision.report.detection_page import BoxLayer, DetectionReport, render
 from tfvision.report.detection_scores import SplitDetections, split_detections
 from tfvision.stats.bootstrap import interval
@@ -190,6 +190,20 @@ def test_boxes_lie_where_they_are_and_can_be_switched(page):
     assert [a["id"] for t, a in elements if t == "input" and "checked" in a] == ["show-both"]
     assert any(a.get("style", "").endswith(f"--c:{dog}") for _, a in elements)
     assert any(a.get("title") == "anchors: 0.81" for _, a in elements)
+
+
+def test_a_crowd_is_named_and_drawn_otherwise():
+    layer = BoxLayer("truth", np.array([CAT, CAT]), np.array([0, -3]))
+    page = Page(render(make_report(galleries={"worst": [make_boxed("a", layers=[layer])]})))
+    (crowd,) = [a for _, a in page.elements if a.get("title") == "truth: crowd of dog"]
+    (box,) = [a for _, a in page.elements if a.get("title") == "truth: cat"]
+    assert crowd["class"] == "crowd"
+    assert "class" not in box
+    picture = np.zeros((40, 60), np.uint8)
+    solid, dashed = (
+        draw_boxes(picture, np.array([CAT]), np.array([k]), ["", "x"]) for k in (0, -2)
+    )
+    assert 0 < (dashed != 0).sum() != (solid != 0).sum()
 
 
 def test_of_many_boxes_names_are_said_when_pointed_at():

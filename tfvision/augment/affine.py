@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfvision.augment.boxes import clip_to_window, keep_boxes, visible
+from tfvision.augment.boxes import clip_to_window, keep_boxes, least_seen, visible
 from tfvision.augment.sample import (
     Sample,
     Size,
@@ -246,6 +246,7 @@ def _move_boxes(sample: Sample, matrix: tf.Tensor, size: Size, min_visibility: f
     # Where every draw missed, boxes stay as they came, even those that reach over the edge.
     still = tf.reduce_all(matrix == tf.eye(3, dtype=tf.float64))
     hull = tf.cast(tf.where(in_front, hull, 0.0), tf.float32)
-    keep = still | visible(hull, size, min_visibility)
+    least = least_seen(sample.get("classes"), min_visibility)
+    keep = still | visible(hull, size, least)
     boxes = tf.where(still, sample["boxes"], clip_to_window(hull, size))
     return keep_boxes(sample, boxes, keep)

@@ -36,7 +36,8 @@ def albumentations(
             `[{"name": "RandomBrightnessContrast", "p": 0.5}]`. Those that choose among others
             take them as `transforms`: `{"name": "OneOf", "transforms": [...]}`.
         p: Probability that any of it happens.
-        min_visibility: A box stays where at least this share of its area is in view.
+        min_visibility: A box, also of a crowd, stays where at least this share of its area is
+            in view.
 
     Raises:
         InputError: Where albumentations is missing, or does not know a name or argument.

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfvision.augment.sample import Sample, Size
+from tfvision.detection.crowds import is_crowd
 
 
 def area(boxes: tf.Tensor) -> tf.Tensor:
@@ -17,7 +18,13 @@ def clip_to_window(boxes: tf.Tensor, size: Size) -> tf.Tensor:
     return tf.clip_by_value(boxes, 0, tf.stack([width, height, width, height]))
 
 
-def visible(boxes: tf.Tensor, size: Size, min_visibility: float) -> tf.Tensor:
+def least_seen(classes: tf.Tensor | None, min_visibility: float) -> tf.Tensor | float:
+    """The share of its area from which on each box stays; of a crowd (see `detection.crowds`) any,
+    or what is left of it would be taken for background."""
+    return min_visibility if classes is None else tf.where(is_crowd(classes), 0.0, min_visibility)
+
+
+def visible(boxes: tf.Tensor, size: Size, min_visibility: tf.Tensor | float) -> tf.Tensor:
     """(...,) bool: whether at least this share of a box's area, and any, is in the image."""
     seen = area(clip_to_window(boxes, size))
     return (seen > 0) & (seen >= min_visibility * area(boxes))

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfvision.augment.boxes import clip_to_window, keep_boxes, visible
+from tfvision.augment.boxes import clip_to_window, keep_boxes, least_seen, visible
 from tfvision.augment.sample import (
     Op,
     Sample,
@@ -81,7 +81,8 @@ def crop(
         if "boxes" in sample:
             start = tf.cast(tf.stack([left, top, left, top]), tf.float32)
             boxes = sample["boxes"] - start
-            keep = visible(boxes, (height, width), min_visibility)
+            least = least_seen(sample.get("classes"), min_visibility)
+            keep = visible(boxes, (height, width), least)
             out |= keep_boxes(sample, clip_to_window(boxes, (height, width)), keep)
         return {**sample, **out}
 

@@ -16,7 +16,7 @@ acts on one kind of truth alone stands in `ACTS_ON` of `tfvision.augment`.
 
 import tensorflow as tf
 
-from tfvision.augment.boxes import area
+from tfvision.augment.boxes import area, least_seen
 from tfvision.augment.sample import Op, Sample, check_number, check_probability
 from tfvision.errors import InputError
 
@@ -50,7 +50,7 @@ def mixup(alpha: float | None = None, p: float = 1.0) -> Op:
             out["mix"] = share
         out |= {f"{key}_other": partner(batch[key]) for key in ("mask", "label") if key in batch}
         if "boxes" in batch:
-            own = batch["classes"] >= 0
+            own = batch["classes"] != -1
             other = partner(own) & hit[:, None]
             boxes, classes = partner(batch["boxes"]), partner(batch["classes"])
             out |= joined((batch["boxes"], batch["classes"], own), (boxes, classes, other))
@@ -162,13 +162,14 @@ def _cutmix_boxes(batch: Sample, rectangle: tf.Tensor, min_visibility: float) ->
     window = rectangle[:, None]
     hidden = area(intersection(own, window))
     left_over = area(own) - hidden
-    keep_own = (left_over > 0) & (left_over >= min_visibility * area(own))
+    least = least_seen(batch["classes"], min_visibility)
+    keep_own = (left_over > 0) & (left_over >= least * area(own))
     # Rows that nothing was pasted over keep all they had, empty boxes too.
-    keep_own = (keep_own | (hidden == 0)) & (batch["classes"] >= 0)
+    keep_own = (keep_own | (hidden == 0)) & (batch["classes"] != -1)
     clipped = intersection(other, window)
     seen = area(clipped)
     classes = partner(batch["classes"])
-    keep_other = (seen > 0) & (seen >= min_visibility * area(other)) & (classes >= 0)
+    keep_other = (seen > 0) & (seen >= partner(least) * area(other)) & (classes != -1)
     return joined((own, batch["classes"], keep_own), (clipped, classes, keep_other))
 
 

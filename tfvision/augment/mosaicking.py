@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfvision.augment.boxes import area
+from tfvision.augment.boxes import area, least_seen
 from tfvision.augment.mixing import check_batch, intersection, joined, partner
 from tfvision.augment.sample import Op, Sample, check_number, check_probability
 from tfvision.errors import InputError
@@ -45,12 +45,13 @@ def mosaic(p: float = 0.5, *, min_visibility: float = 0.25) -> Op:
             part = _drawn_part(start, end, size, fold_in(seed, 2 + number))
             shown = part.holds(size) & hit[:, None, None]
             mixed = tf.where(shown[..., None], part.read(partner(image, number)), mixed)
-            moved, keep = part.boxes_of(partner(batch["boxes"], number), min_visibility)
             classes = partner(batch["classes"], number)
-            keep &= (classes >= 0) & hit[:, None]
+            least = least_seen(classes, min_visibility)
+            moved, keep = part.boxes_of(partner(batch["boxes"], number), least)
+            keep &= (classes != -1) & hit[:, None]
             if number == 0:  # a row that `p` spares keeps all it had
                 moved = tf.where(hit[:, None, None], moved, batch["boxes"])
-                keep |= (classes >= 0) & ~hit[:, None]
+                keep |= (classes != -1) & ~hit[:, None]
             boxes.append((moved, classes, keep))
         return {**batch, "image": tf.ensure_shape(mixed, image.shape), **joined(*boxes)}
 
@@ -106,7 +107,7 @@ class _Part:
             fill_mode="NEAREST",
         )
 
-    def boxes_of(self, boxes: tf.Tensor, min_visibility: float) -> tuple[tf.Tensor, tf.Tensor]:
+    def boxes_of(self, boxes: tf.Tensor, least: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes (B, M, 4) of the image in the part, and which of them are in view (B, M)."""
         scale, start, window = (
             tf.tile(x[:, ::-1], [1, 4 // x.shape[1]])[:, None]
@@ -117,7 +118,7 @@ class _Part:
         edges = tf.cast(edges, tf.float32)
         clipped = intersection(moved, edges)
         seen = area(clipped)
-        return clipped, (seen > 0) & (seen >= min_visibility * area(moved))
+        return clipped, (seen > 0) & (seen >= least * area(moved))
 
 
 def _drawn_part(start: tf.Tensor, end: tf.Tensor, size: tf.Tensor, seed: tf.Tensor) -> _Part:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfvision.augment.boxes import area, clip_to_window
+from tfvision.augment.boxes import area, clip_to_window, least_seen
 from tfvision.augment.mixing import check_batch, joined, partner
 from tfvision.augment.sample import (
     Op,
@@ -186,13 +186,14 @@ def _boxes_seen(
 ) -> Sample:
     """The boxes of the row and the `moved` ones of its partner, after `pasted` (B, H, W)."""
     least = max(min_visibility, 1e-4)  # sums of areas are not exact, and none is not seen
+    least_own = tf.maximum(least_seen(batch["classes"], least), 1e-4)
     own, classes = batch["boxes"], partner(batch["classes"])
     hidden = _area_in(own, pasted)
     # Rows that nothing was pasted over keep all they had, empty boxes too.
-    keep_own = (hidden == 0) | (area(own) - hidden >= least * area(own))
-    keep_own &= batch["classes"] >= 0
+    keep_own = (hidden == 0) | (area(own) - hidden >= least_own * area(own))
+    keep_own &= batch["classes"] != -1
     shown = _area_in(moved, pasted)
-    keep_other = (shown > 0) & (shown >= least * area(moved)) & (classes >= 0)
+    keep_other = (shown > 0) & (shown >= least * area(moved)) & (classes != -1)
     size = tf.unstack(tf.shape(pasted)[1:])
     other = clip_to_window(moved, (size[0], size[1]))
     return joined((own, batch["classes"], keep_own), (other, classes, keep_other))

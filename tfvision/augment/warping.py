@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvision.augment.affine import Border, make_border
-from tfvision.augment.boxes import area, clip_to_window, keep_boxes, visible
+from tfvision.augment.boxes import area, clip_to_window, keep_boxes, least_seen, visible
 from tfvision.augment.sample import (
     Op,
     Sample,
@@ -66,7 +66,8 @@ def elastic(
         columns = tf.range(size[1], dtype=tf.float32)[None] + shifts[..., 1]
         out = warp(sample, rows, columns, border)
         if "boxes" in sample:
-            boxes, keep = _boxes_by_pixels(sample["boxes"], rows, columns, min_visibility)
+            least = least_seen(sample.get("classes"), min_visibility)
+            boxes, keep = _boxes_by_pixels(sample["boxes"], rows, columns, least)
             out |= keep_boxes(sample, tf.where(hit, boxes, sample["boxes"]), keep | ~hit)
         return {**sample, **out}
 
@@ -191,7 +192,7 @@ def _reflected(index: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def _boxes_by_pixels(
-    boxes: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, min_visibility: float
+    boxes: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, least: tf.Tensor | float
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Hull of the pixels that read from within each box's ellipse (N, 4); whether to keep it (N,).
 
@@ -210,7 +211,7 @@ def _boxes_by_pixels(
 
     found = tf.map_fn(hull_and_count, boxes)
     count = found[:, 4]
-    return found[:, :4], (count > 0) & (count >= min_visibility * (math.pi / 4) * area(boxes))
+    return found[:, :4], (count > 0) & (count >= least * (math.pi / 4) * area(boxes))
 
 
 def _first_and_last(held: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

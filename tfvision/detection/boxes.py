@@ -21,10 +21,11 @@ def area(boxes: tf.Tensor) -> tf.Tensor:
     return sides[..., 0] * sides[..., 1]
 
 
-def iou(boxes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+def iou(boxes: tf.Tensor, others: tf.Tensor, crowd: tf.Tensor | None = None) -> tf.Tensor:
     """(..., N, 4), (..., M, 4) -> (..., N, M): intersection over union in [0, 1], of every pair.
 
-    0 where a box has no area.
+    0 where a box has no area. Where `crowd` (..., N) bool holds, it is over the area of the other
+    box, as COCO has it: the share of that which lies in the crowd.
 
     Example:
         Of `[[0, 0, 2, 2]]` and `[[1, 0, 3, 2]]` it is `[[1 / 3]]`.
@@ -33,7 +34,10 @@ def iou(boxes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     width = tf.minimum(a[..., 2], b[..., 2]) - tf.maximum(a[..., 0], b[..., 0])
     height = tf.minimum(a[..., 3], b[..., 3]) - tf.maximum(a[..., 1], b[..., 1])
     common = tf.maximum(width, 0.0) * tf.maximum(height, 0.0)
-    union = area(boxes)[..., :, None] + area(others)[..., None, :] - common
+    own = area(others)[..., None, :]
+    union = area(boxes)[..., :, None] + own - common
+    if crowd is not None:
+        union = tf.where(crowd[..., None], own, union)
     return tf.math.divide_no_nan(common, union)
 
 

@@ -28,7 +28,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-from tfvision.stats.measure import Measure
+from tfvision.stats.measure import Measure, Ratios
 
 POINTS = np.linspace(0.0, 1.0, 101)
 _HELD = 1 << 20  # numbers of a class and of a chunk of resamples held in one array
@@ -242,3 +242,12 @@ def _differ(one: Ranked, other: Ranked) -> np.ndarray:
     (unit, first), (_, second) = columns
     found[unit[(first != second).any(axis=1)]] = True
     return found
+
+
+class Recalls(Ratios):
+    """The mean of recalls, every unit counted once in pycocotools' order of sums."""
+
+    def value(self) -> float:
+        above, below = self.above.sum(axis=0), self.below.sum(axis=0)
+        there = below > 0
+        return float(np.mean(above[there] / below[there])) if there.any() else float("nan")

@@ -10,11 +10,13 @@ truths whose area lies outside (bounds belong to the range), the detections that
 truths, and those outside that take none.
 """
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tfvision.detection.crowds import as_crowd, is_crowd
 from tfvision.errors import InputError
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -53,7 +55,8 @@ class Boxes:
 
         Args:
             images: Of each `boxes` (n, 4) `x1 y1 x2 y2` and `classes` (n,); `scores` (n,) of
-                detections; of truths `crowd` (n,) bool and `area` (n,) where there are any.
+                detections; of truths `crowd` (n,) bool and `area` (n,) where there are any. A
+                truth of a class below -1 is a crowd, too, see `detection.crowds`.
             num_classes: K.
             what: "detections" or "truths", for messages.
 
@@ -80,6 +83,10 @@ class Boxes:
 
         image, label = np.repeat(np.arange(len(images)), numbers), column("classes")
         corners, score = column("boxes", width=4), column("scores", 0 if what == "truths" else None)
+        crowd = column("crowd", 0) != 0
+        if what == "truths":
+            crowd |= is_crowd(label)
+            label = np.where(is_crowd(label), as_crowd(label), label)
         there = label >= 0
         wrong = there & ((label >= num_classes) | (label % 1 != 0))
         if wrong.any():
@@ -90,7 +97,6 @@ class Boxes:
         xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
         area = column("area", np.nan)
         area = np.where(np.isnan(area), xywh[:, 2] * xywh[:, 3], area)
-        crowd = column("crowd", 0) != 0
         wrong = there & ~np.isfinite(np.column_stack([xywh, score, area])).all(axis=1)
         if wrong.any():
             raise InputError(
@@ -209,3 +215,17 @@ def _rounds(detection: np.ndarray, detections: Boxes, num_classes: int) -> list[
     turn = _from_start((detections.image * num_classes + detections.label)[near])[of_pair]
     order = np.argsort(turn, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(turn[order])) + 1) if len(order) else []
+
+
+def checksums(boxes: Boxes, num_images: int) -> np.ndarray:
+    """(N,) int64: CRC-32 of the boxes of each image, whatever their order."""
+    rows = np.column_stack([boxes.label, boxes.xywh, boxes.crowd, boxes.area]).astype(np.float64)
+    order = np.lexsort((*rows.T, boxes.image))
+    ends = np.cumsum(np.bincount(boxes.image, minlength=num_images))
+    parts = np.split(rows[order], ends[:-1]) if num_images else []
+    return np.array([zlib.crc32(part.tobytes()) for part in parts], np.int64)
+
+
+def bits(values: np.ndarray, ious: Sequence[int]) -> np.ndarray:
+    """(D,) integers -> (D, T) bool, the bits at these places."""
+    return (values[:, None] >> np.asarray(ious, values.dtype) & 1).astype(bool)

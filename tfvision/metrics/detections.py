@@ -3,7 +3,6 @@
 NumPy and SciPy only.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
@@ -11,8 +10,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from tfvision.errors import InputError
-from tfvision.metrics.average_precision import AveragePrecision, Ranked
-from tfvision.metrics.coco_matching import MOST, RANGES, THRESHOLDS, Boxes, match, ranks
+from tfvision.metrics.average_precision import AveragePrecision, Ranked, Recalls
+from tfvision.metrics.coco_matching import (
+    MOST,
+    RANGES,
+    THRESHOLDS,
+    Boxes,
+    bits,
+    checksums,
+    match,
+    ranks,
+)
 from tfvision.metrics.contract import Contract
 from tfvision.registry import unknown
 from tfvision.stats.evidence import Evidence
@@ -87,8 +95,9 @@ class DetectionEvidence(Evidence):
             answers: Of each `boxes` (n, 4) `x1 y1 x2 y2`, `scores` (n,), `classes` (n,). At most
                 100 of an image and class count, those of the highest scores.
             truths: Of each `boxes` (m, 4), `classes` (m,) and, where there are any, `crowd` (m,)
-                bool and `area` (m,) pixels; the area is else width times height. Boxes of class
-                -1, which fill up a batch, are left out here and in `answers`.
+                bool and `area` (m,) pixels; the area is else width times height. A class -2 - k
+                is a crowd of class k, too. Boxes of class -1, which fill up a batch, are left out
+                here and in `answers`.
             num_classes: K.
             thresholds: See the attribute; one for all classes, or K.
 
@@ -113,7 +122,7 @@ class DetectionEvidence(Evidence):
             ids=[str(name) for name in ids],
             thresholds=np.broadcast_to(np.asarray(thresholds, np.float64), shape).copy(),
             truths=counts,
-            checksum=_checksums(annotated, len(ids)),
+            checksum=checksums(annotated, len(ids)),
             number=np.bincount(detected.image, minlength=len(ids)),
             label=detected.label,
             score=detected.score,
@@ -139,6 +148,12 @@ class DetectionEvidence(Evidence):
             thresholds=np.broadcast_to(np.asarray(thresholds, np.float64), shape).copy(),
             before=None if self.before is None else self.before.at(thresholds),
         )
+
+    def at_operating_point(self, score: str, point: Mapping[str, Any] | None) -> tuple[Self, str]:
+        if score not in _AT_THRESHOLD:
+            return self, ""
+        threshold, why = threshold_of(point)
+        return self.at(threshold), f"detections from a score of {threshold:.3f} on ({why})"
 
     def after(self, before: Self) -> Self:
         """The same, as what post-processing made of `before`."""
@@ -258,8 +273,8 @@ class DetectionEvidence(Evidence):
         return Ranked(
             unit=unit[self.image[order]],
             score=self.score[order],
-            right=_bits(self.matched[order, area], ious),
-            counted=~_bits(self.ignored[order, area], ious),
+            right=bits(self.matched[order, area], ious),
+            counted=~bits(self.ignored[order, area], ious),
             truths=by_group(self.truths[:, label, area, None].astype(np.float64), groups)[:, 0],
         )
 
@@ -267,12 +282,12 @@ class DetectionEvidence(Evidence):
         of_class = {"ious": ious, "area": area, "groups": groups}
         return AveragePrecision([self.ranked(k, **of_class) for k in classes])
 
-    def _average_recall(self, most: int, area: int, classes, groups) -> "Recalls":
+    def _average_recall(self, most: int, area: int, classes, groups) -> Recalls:
         key = self.image * self.num_classes + self.label
         starts = np.flatnonzero(np.diff(key, prepend=-1))
         rank = np.arange(len(key)) - np.repeat(starts, np.diff(starts, append=len(key)))
         counted = self.matched[:, area] & ~self.ignored[:, area]
-        right = _bits(counted, _ALL) & (rank < most)[:, None]
+        right = bits(counted, _ALL) & (rank < most)[:, None]
         size = len(self) * self.num_classes
         above = np.stack([np.bincount(key, hits, size) for hits in right.T])
         above = above.reshape(len(_ALL), len(self), self.num_classes).swapaxes(0, 1)
@@ -284,8 +299,8 @@ class DetectionEvidence(Evidence):
     def _at_threshold(self, score: str, classes, groups) -> Ratios:
         taken = np.isin(self.label, classes)
         taken &= self.score >= self.thresholds[self.image, self.label]
-        taken &= ~_bits(self.ignored[:, 0], (0,))[:, 0]
-        right = taken & _bits(self.matched[:, 0], (0,))[:, 0]
+        taken &= ~bits(self.ignored[:, 0], (0,))[:, 0]
+        right = taken & bits(self.matched[:, 0], (0,))[:, 0]
         size = len(self)
         hits, counted = (np.bincount(self.image, one, size) for one in (right, taken))
         truths = self.truths[:, classes, 0].sum(axis=1)
@@ -316,28 +331,17 @@ class DetectionMetric:
         self.contract.check_classes(num_classes)
 
 
+def threshold_of(point: Mapping[str, Any] | None) -> tuple[float, str]:
+    """The score from which on the detections of a run count, and who chose it.
+
+    Args:
+        point: `operating_point` of its `summary.json`; None: it has none.
+    """
+    if point is None:
+        return THRESHOLD, "the run has no operating point"
+    chosen = "the run's best F1 on validation" if point["chosen_on"] else "no validation chose it"
+    return float(point["threshold"]), chosen
+
+
 _OF_IMAGES = ("thresholds", "truths", "checksum", "number")
 _OF_DETECTIONS = ("label", "score", "matched", "ignored")
-
-
-class Recalls(Ratios):
-    """The mean of recalls, every unit counted once in pycocotools' order of sums."""
-
-    def value(self) -> float:
-        above, below = self.above.sum(axis=0), self.below.sum(axis=0)
-        there = below > 0
-        return float(np.mean(above[there] / below[there])) if there.any() else float("nan")
-
-
-def _bits(values: np.ndarray, ious: Sequence[int]) -> np.ndarray:
-    """(D,) integers -> (D, T) bool, the bits at these places."""
-    return (values[:, None] >> np.asarray(ious, values.dtype) & 1).astype(bool)
-
-
-def _checksums(boxes: Boxes, num_images: int) -> np.ndarray:
-    """(N,) int64: CRC-32 of the boxes of each image, whatever their order."""
-    rows = np.column_stack([boxes.label, boxes.xywh, boxes.crowd, boxes.area]).astype(np.float64)
-    order = np.lexsort((*rows.T, boxes.image))
-    ends = np.cumsum(np.bincount(boxes.image, minlength=num_images))
-    parts = np.split(rows[order], ends[:-1]) if num_images else []
-    return np.array([zlib.crc32(part.tobytes()) for part in parts], np.int64)

@@ -93,6 +93,13 @@ class Detector(keras.Model):
         """
         raise NotImplementedError
 
+    def validation_outputs(
+        self, batch: dict[str, tf.Tensor]
+    ) -> tuple[dict[str, Matched], tuple[tf.Tensor, tf.Tensor] | None]:
+        """`training_outputs` without training, and of a detector of two stages the boxes (B, R, 4)
+        and scores (B, R) of its proposals, padded with score 0; None of one stage."""
+        return self.training_outputs(batch, False), None
+
     def scored_boxes(self, outputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes (B, N, 1 or K, 4) and scores (B, N, K) in [0, 1] of what `call` gave."""
         raise NotImplementedError

@@ -156,6 +156,13 @@ class FasterRCNN(Detector):
 
     def training_outputs(self, batch, training=True) -> dict[str, Matched]:
         """Heads `rpn` (`sigmoid`, one class) and `head` (`softmax`), each of what was sampled."""
+        return self._learn(batch, training)[0]
+
+    def validation_outputs(self, batch):
+        return self._learn(batch, False)
+
+    def _learn(self, batch, training: bool):
+        """`training_outputs`, and the proposals (boxes, scores) that the second stage chose of."""
         maps = self._maps(batch["image"], training)
         logits, deltas, anchors = self._objects(maps, training)
         rpn = self._matched_anchors(logits, deltas, tf.concat(anchors, 0), batch)
@@ -163,6 +170,7 @@ class FasterRCNN(Detector):
         logits, deltas = ([tf.stop_gradient(x) for x in each] for each in (logits, deltas))
         size = tf.shape(batch["image"])[1:3]
         boxes, scores = self._propose(logits, deltas, anchors, size, self.proposals)
+        proposals = boxes, scores
         # The annotated boxes are proposals, too, so that there are good ones from the start.
         boxes = tf.concat([boxes, batch["boxes"]], 1)
         there = tf.concat([scores > 0, batch["classes"] >= 0], 1)
@@ -186,7 +194,7 @@ class FasterRCNN(Detector):
             coder=CODER,
             normalise_by="sampled",
         )
-        return {"rpn": rpn, "head": head}
+        return {"rpn": rpn, "head": head}, proposals
 
     def _maps(self, images, training: bool) -> list[tf.Tensor]:
         """The levels of the pyramid; Keras gives a list of one output as that output."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfvision.detection.crowds import as_crowd, is_crowd
 from tfvision.report.overlay import hex_colours, palette
 
 SMALL, LARGE = 320, 1600  # sides below are enlarged by a whole factor, above reduced
@@ -24,7 +25,7 @@ def draw_boxes(
     Args:
         image: (H, W), (H, W, 1) or (H, W, 3) uint8.
         boxes: (n, 4) `x1 y1 x2 y2` in its pixels.
-        classes: (n,) numbers.
+        classes: (n,) numbers; of a crowd as `detection.crowds` has them, drawn dashed.
         class_names: K names.
         scores: (n,) in [0, 1], written behind the names; None: no number.
         dashed: Broken lines, as for truth beside predictions.
@@ -50,10 +51,12 @@ def draw_boxes(
     pen, width = ImageDraw.Draw(picture), max(1, round(max(size) / 400))
     colours = palette(max(len(class_names), 1) + 1)[1:]  # the first is the colour of background
     for row in range(len(boxes))[::-1]:  # the highest score is drawn last, on top
-        colour = tuple(int(v) for v in colours[classes[row]])
+        crowd = is_crowd(classes[row])
+        k = as_crowd(classes[row]) if crowd else classes[row]
+        colour = tuple(int(v) for v in colours[k])
         x1, y1, x2, y2 = (float(side) * factor for side in boxes[row])
-        _rectangle(pen, (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), colour, width, dashed)
-        text = class_names[classes[row]]
+        _rectangle(pen, (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), colour, width, dashed or crowd)
+        text = f"crowd of {class_names[k]}" if crowd and class_names[k] else class_names[k]
         text += "" if scores is None else f" {scores[row]:.2f}"
         if not text:
             continue

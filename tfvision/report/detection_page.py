@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvision.detection.crowds import as_crowd, is_crowd
 from tfvision.report import overlay, tables
 from tfvision.report.boxes import box_colours
 from tfvision.report.detection_charts import (
@@ -49,7 +50,7 @@ class BoxLayer:
     Attributes:
         name: "truth", "prediction", "proposals" or "anchors".
         boxes: (n, 4) `x1 y1 x2 y2` in its pixels.
-        classes: (n,) numbers; None: they have none.
+        classes: (n,) numbers, of crowds as `detection.crowds` has them; None: they have none.
         values: (n,) scores, or IoU of anchors; None: no number.
     """
 
@@ -311,9 +312,12 @@ def _boxes(layer: BoxLayer, size: tuple[int, int], classes) -> list[dict[str, An
     shares = np.asarray(layer.boxes, np.float64).reshape(-1, 4) / sides
     found = []
     for row, (x1, y1, x2, y2) in enumerate(shares.tolist()):
-        item = None if layer.classes is None else classes[int(layer.classes[row])]
+        k = None if layer.classes is None else int(layer.classes[row])
+        crowd = k is not None and is_crowd(k)
+        item = None if k is None else classes[as_crowd(k) if crowd else k]
         value = "" if layer.values is None else f"{float(layer.values[row]):.2f}"
-        text = " ".join(part for part in (item["name"] if item else "", value) if part)
+        words = ("crowd of" if crowd else "", item["name"] if item else "", value)
+        text = " ".join(part for part in words if part)
         found.append(
             {
                 "left": round(x1, 2),
@@ -322,6 +326,7 @@ def _boxes(layer: BoxLayer, size: tuple[int, int], classes) -> list[dict[str, An
                 "height": round(y2 - y1, 2),
                 "colour": item["colour"] if item else "",
                 "text": text,
+                "crowd": crowd,
                 "inside": y1 < 5,  # above it the tag would be cut off
                 "tag": text if len(shares) <= TAGS and layer.name == "prediction" else "",
             }

@@ -44,12 +44,16 @@ def evaluate(request: UseRequest) -> dict[str, Any]:
         scored = _score_splits(loaded, request, own)
     names, task = loaded.data["class_names"], loaded.task
     metrics = {split: task.metrics(loaded.recipe, one, names) for split, one in scored.items()}
+    used = {
+        split: {**metrics[split], **task.at_operating_point(loaded.folder, loaded.recipe, one)}
+        for split, one in scored.items()
+    }
     if request.out is not None:
         for split, one in scored.items():
             save_scored(RunFolder(request.out), task, split, one, data=loaded.data)
-    summary = _save_scores(loaded, request, metrics, scored)
+    summary = _save_scores(loaded, request, metrics, scored, used=used)
     if not request.quiet:
-        for split, values in metrics.items():
+        for split, values in used.items():
             first, *others = task.score_lines(values, names)
             print("\n".join([f"{_named(split, request)}: {first}", *others]))
     return summary
@@ -132,9 +136,14 @@ def _reading_of(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _save_scores(
-    loaded: LoadedRun, request: UseRequest, metrics: dict[str, Any], scored: dict[str, Scored]
+    loaded: LoadedRun,
+    request: UseRequest,
+    metrics: dict[str, Any],
+    scored: dict[str, Scored],
+    used: dict[str, Any],
 ) -> dict[str, Any]:
-    """Where scores go: of the run's own splits as it predicts, into its summary; else beside it."""
+    """Where scores go: of the run's own splits as it predicts, into its summary; else beside it,
+    with what they are at the operating point (`used`), which the summary has already."""
     run = loaded.folder
     elsewhere = (request.labels, request.data, request.depth) != (None, None, None)
     if not (elsewhere or how(request)):
@@ -153,7 +162,7 @@ def _save_scores(
             "split": request.split,
             "depth": request.depth,
             **how(request),
-            "metrics": metrics,
+            "metrics": used,
         }
     )
     run.write_json("evaluation.json", entries)

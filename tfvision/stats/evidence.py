@@ -129,6 +129,16 @@ class Evidence(ABC):
         """The score under `contract` ("contract") and under each of `conventions`."""
         return {}
 
+    def at_operating_point(self, score: str, point: Mapping[str, Any] | None) -> tuple[Self, str]:
+        """The same where the run that predicted it uses its predictions, for scores that depend
+        on that, as F1 does on a threshold; and what is said of it. Itself and "" for others.
+
+        Args:
+            score: A name of `scores`.
+            point: `operating_point` of the `summary.json` of the run, None where it has none.
+        """
+        return self, ""
+
     def over_folds(
         self,
         score: str,

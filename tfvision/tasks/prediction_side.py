@@ -15,6 +15,7 @@ from tfvision.engine.combine import OverModels, OverTiles, OverViews
 from tfvision.engine.files import write_json
 from tfvision.engine.inference import ModelPredictor
 from tfvision.engine.predict import as_float, batches_of_one_size
+from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.shards import Shards
 from tfvision.engine.tta import View
 from tfvision.errors import InputError
@@ -226,6 +227,11 @@ class PredictionSide:
     def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
         """The entry of a split in `summary.json`."""
         return scored.evidence.summary(recipe.contract)
+
+    def at_operating_point(self, run: RunFolder, recipe: Recipe, scored: Scored) -> dict[str, Any]:
+        """What `evaluate` adds to `metrics`: `operating_point`, how good the predictions are
+        where the run uses them; {} for a task without such a point."""
+        return {}
 
     def never_predicted(self, scored: Scored, class_names: Sequence[str]) -> list[str]:
         """Names of classes that the truth holds and no prediction."""

@@ -39,6 +39,11 @@ def test_all_boxes_are_collected_cut_at_the_edge_of_the_image():
     assert collect(FACTS, [1]).of == ()
 
 
+def test_crowds_are_no_boxes_and_rows_stay_those_of_the_image():
+    table = collect([fact((0, 0, 99, 99, -2), (0, 0, 10, 10, 0), (0, 0, 10, 10, -3))], [0])
+    assert (table.classes.tolist(), table.rows.tolist(), table.of) == ([0], [1], (0,))
+
+
 def test_crowding_counts_pairs_of_one_image_alone():
     said = crowding(collect(FACTS, range(4)))
     assert (said["fewest"], said["median"], said["most"], said["images_without"]) == (0, 3, 3, 1)

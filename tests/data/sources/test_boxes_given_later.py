@@ -217,3 +217,15 @@ def test_a_folder_without_annotations_and_an_option_that_is_none(source, tmp_pat
 def test_an_option_says_what_the_numbers_are(source, tmp_path):
     path = table(tmp_path / "t.csv", header="file,label,a,b,c,d")
     check(read(source, path, coordinates="corners"))
+
+
+def test_crowds_are_given_too_and_one_of_another_class_is_nothing(source, tmp_path):
+    path = coco(tmp_path / "later.json")
+    content = json.loads(path.read_text())
+    crowd = {"image_id": 1, "bbox": [0, 0, 9, 9], "area": 1, "iscrowd": 1}
+    more = [{**crowd, "id": 90, "category_id": 0}, {**crowd, "id": 91, "category_id": 15}]
+    content["annotations"] += more
+    path.write_text(json.dumps(content))
+    given = read(source, path)
+    assert given.truths[1]["classes"].tolist() == [0, -2 - 2, -1]
+    assert given.truths[1]["boxes"].shape == (3, 4)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support import runs
+from tests.support.detections import answer, truth
 from tests.support.evidence import errors
 from tests.support.scored import counts, scored_run
 from tfvision.cli import commands
@@ -18,6 +19,7 @@ from tfvision.engine.evidence_file import write_evidence
 from tfvision.errors import InputError
 from tfvision.metrics import contract
 from tfvision.metrics.contract import Contract
+from tfvision.metrics.detections import DetectionEvidence
 from tfvision.metrics.evidence import ConfusionEvidence
 from tfvision.studies.compare import compare as task
 from tfvision.studies.compare.compare import compare
@@ -365,3 +367,40 @@ def test_two_seeds_without_given_splits_are_refused_and_mended(quick, tmp_path, 
     config = str(two.with_suffix(".yaml"))
     assert runs.train("--config", config, "--out", mended, "--set", advice) == 0
     assert commands.main(["compare", str(one), str(mended), "--out", str(tmp_path / "out")]) == 0
+
+
+def detection_run(folder: Path, scores, point: dict | None) -> Path:
+    """One box an image, found with a score each; and a wrong detection each, of 0.3."""
+    box, nothing = (0, 0, 10, 10), (50, 50, 60, 60)
+    answers = [answer((0, s, box), (0, 0.3, nothing)) for s in scores]
+    ids = [f"scene {i:03d}" for i in range(len(scores))]
+    said = {"task": "detection"} | ({} if point is None else {"operating_point": point})
+    scored_run(folder, counts(len(scores)), summary=said)
+    (folder / "config.yaml").write_text("task: detection\nmodel: faster_rcnn\n")
+    evidence = DetectionEvidence.of(ids, answers, [truth((0, box))] * len(ids), 2)
+    write_evidence(folder / "predictions" / "test_detections.npz", evidence)
+    return folder
+
+
+def test_f1_of_detections_is_at_the_operating_point_of_each_run(tmp_path, capsys):
+    scores = np.linspace(0.32, 0.48, 40)  # nothing reaches 0.5
+    low = detection_run(tmp_path / "low", scores, {"threshold": 0.31, "chosen_on": "val"})
+    high = detection_run(tmp_path / "high", scores, {"threshold": 0.4, "chosen_on": "val"})
+    unset = detection_run(tmp_path / "unset", scores, {"threshold": 0.5, "chosen_on": None})
+    old = detection_run(tmp_path / "old", scores, None)
+    found = compare([low, high, unset, old], metric="f1", out=tmp_path / "out")
+    assert [run["score"] for run in found["runs"]] == pytest.approx([1.0, 2 * 20 / 60, 0.0, 0.0])
+    said = (
+        "f1 is of each run's operating point: low detections from a score of 0.310 on (the run's "
+        "best F1 on validation); high detections from a score of 0.400 on (the run's best F1 on "
+        "validation); unset detections from a score of 0.500 on (no validation chose it); old "
+        "detections from a score of 0.500 on (the run has no operating point)."
+    )
+    assert said in found["cautions"]
+    assert f"! {said}" in capsys.readouterr().out
+    assert said in (tmp_path / "out" / "compare.html").read_text().replace("&#39;", "'")
+    ap = compare([low, high], metric="ap", out=tmp_path / "ap", quiet=True)
+    assert ap["pairs"][0]["difference"] == 0  # AP knows no threshold
+    assert not any("operating point" in line for line in ap["cautions"])
+    precision = compare([low, high], metric="precision", out=tmp_path / "p", quiet=True)
+    assert [run["score"] for run in precision["runs"]] == [1.0, 1.0]

@@ -169,3 +169,45 @@ def test_a_given_threshold_decides_what_is_drawn(run):
     threshold, said = results.drawn_from(run, recipe_of(rules=[OWN, given]))
     assert threshold == 0.0  # the rules have left out what lies below
     assert said == "boxes below the given threshold of the score are left out"
+
+
+@pytest.mark.parametrize(
+    ("point", "start"),
+    [
+        (
+            {"threshold": 0.4, "chosen_on": "val"},
+            "from a score of 0.400 on, the run's best F1 on validation",
+        ),
+        ({"threshold": 0.5, "chosen_on": None}, "from a score of 0.500 on, no validation chose it"),
+        (None, "from a score of 0.500 on, the run has no operating point"),
+    ],
+)
+def test_what_is_evaluated_is_said_at_the_operating_point_of_the_run(run, point, start):
+    run.write_json("summary.json", {} if point is None else {"operating_point": point})
+    answers = [answer((0, 0.45, CAT), (0, 0.6, NOTHING), (1, 0.9, DOG))]
+    evidence = DetectionEvidence.of(["a"], answers, [truth((0, CAT), (1, DOG))], 2)
+    scored = Scored(evidence, answers, {})
+    found = results.at_point_of(run, recipe_of(rules=[OWN]), scored)
+    right = 2 if point and point["threshold"] == 0.4 else 1
+    f1 = 2 * right / (right + 1 + 2)
+    assert (found["precision"], found["recall"], found["f1"]) == (
+        right / (right + 1),
+        right / 2,
+        f1,
+    )
+    metrics = results.metrics_of(recipe_of(), scored, ["cat", "dog"])
+    lines = results.score_lines({**metrics, "operating_point": found}, ["cat", "dog"])
+    assert f"  {start}: precision {right / (right + 1):.4f}, recall {right / 2:.4f}" in lines[3]
+    assert lines[3].endswith(f"F1 {f1:.4f}")
+
+
+def test_a_given_threshold_goes_before_the_operating_point(run):
+    run.write_json("summary.json", {"operating_point": {"threshold": 0.9, "chosen_on": "val"}})
+    answers = [answer((0, 0.45, CAT), (0, 0.35, NOTHING))]
+    evidence = DetectionEvidence.of(["a"], answers, [truth((0, CAT))], 2)
+    recipe = recipe_of(rules=[OWN, Spec(name="score_threshold", minimum=0.3)])
+    found = results.at_point_of(run, recipe, Scored(evidence, answers, {}))
+    assert (found["precision"], found["recall"]) == (0.5, 1.0)
+    metrics = results.metrics_of(recipe_of(), Scored(evidence, answers, {}), ["cat", "dog"])
+    lines = results.score_lines({**metrics, "operating_point": found}, ["cat", "dog"])
+    assert lines[3].startswith("  all that the given threshold leaves: precision 0.5000")

@@ -111,6 +111,8 @@ def test_it_learns_and_its_terms_add_up(trained):
     for row in rows:
         total = sum(float(row[key]) for key in terms)
         assert float(row["loss"]) == pytest.approx(total, rel=1e-5)
+    recall = [float(row["val_proposal_recall"]) for row in rows]
+    assert max(recall) > 0.9
     metrics = read(trained / "run" / "summary.json")["metrics"]
     assert metrics["test"]["ap50"] > 0.6
 
@@ -163,13 +165,20 @@ def test_killed_and_resumed_it_is_the_same_bit_for_bit(trained):
     assert ends[0]["metrics"] == ends[1]["metrics"]
 
 
-def test_it_is_evaluated_as_it_was_scored(trained, tmp_path):
+def test_it_is_evaluated_as_it_was_scored(trained, tmp_path, capsys):
     before = read(trained / "run" / "summary.json")["metrics"]
     assert use("evaluate", trained / "run", "--out", tmp_path / "e") == 0
     assert read(trained / "run" / "summary.json")["metrics"] == before
     assert use("evaluate", trained / "run", "--tta", "flip_lr,scale(factor=1.25)") == 0
     with_views = read(trained / "run" / "evaluation.json")[-1]["metrics"]["test"]
     assert with_views["ap50"] > 0.5
+    point = read(trained / "run" / "summary.json")["operating_point"]
+    own, at = with_views["operating_point"], point["splits"]["test"]
+    assert own["threshold"] == point["threshold"]
+    printed = capsys.readouterr().out
+    chosen = f"  from a score of {point['threshold']:.3f} on, the run's best F1 on validation: "
+    assert f"{chosen}precision {at['precision']:.4f}, recall {at['recall']:.4f}, F1" in printed
+    assert f"{chosen}precision {own['precision']:.4f}, recall {own['recall']:.4f}, F1" in printed
 
 
 def test_photographs_of_any_size_are_predicted(trained, tmp_path):

@@ -15,6 +15,7 @@ import numpy as np
 from tfvision.data.audit.finding import Finding
 from tfvision.data.scan.measure import Facts
 from tfvision.data.truth.boxes import clipped
+from tfvision.detection.crowds import as_crowd, is_crowd
 from tfvision.text import counted, verb
 
 CROWDED, SAME = 0.5, 0.9  # IoU above which boxes crowd each other, and are of one object
@@ -59,7 +60,7 @@ class BoxTable:
 
 
 def collect(facts: Sequence[Facts | None], images: Sequence[int]) -> BoxTable:
-    """The boxes of images, cut at their edges as a training does.
+    """The boxes of images, cut at their edges as a training does; crowds are left out.
 
     Args:
         facts: What the scan kept of all samples.
@@ -75,8 +76,9 @@ def collect(facts: Sequence[Facts | None], images: Sequence[int]) -> BoxTable:
         classes += fact.box_classes
         rows += range(len(fact.boxes))
         of += [i] * len(fact.boxes)
-    columns = (np.array(values, np.int64) for values in (classes, of, rows))
-    return BoxTable(np.concatenate(boxes).astype(np.float64), *columns, of=tuple(read))
+    columns = [np.array(values, np.int64) for values in (classes, of, rows)]
+    table = BoxTable(np.concatenate(boxes).astype(np.float64), *columns, of=tuple(read))
+    return table.where(~is_crowd(table.classes))
 
 
 def overlaps(table: BoxTable, above: float) -> tuple[np.ndarray, np.ndarray]:
@@ -216,6 +218,8 @@ def _rows_with(sides: Sequence[float], fact: Facts | None) -> list[int]:
 
 
 def _name(class_names: Sequence[str], number: int) -> str:
+    if is_crowd(number):
+        return f"crowd of {_name(class_names, as_crowd(number))}"
     return class_names[number] if 0 <= number < len(class_names) else str(number)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from tfvision.data.scan.result import Scan
 from tfvision.data.sources.boxes.box_files import BoxFiles
+from tfvision.data.sources.boxes.faults import CROWD
 from tfvision.data.sources.source import Source
+from tfvision.detection.crowds import as_crowd, is_crowd
 
 COLUMNS = ("image", "x1", "y1", "x2", "y2", "label", "done")
 
@@ -37,4 +39,5 @@ def _rows(source: Source, scan: Scan) -> Iterable[tuple[str, Iterable[float], st
     for record, fact in zip(source.records, scan.facts, strict=True):
         if fact is not None:
             for box, number in zip(fact.boxes, fact.box_classes, strict=True):
-                yield record.place, box, names.get(number, str(number)), ""
+                k, done = (as_crowd(number), CROWD) if is_crowd(number) else (number, "")
+                yield record.place, box, names.get(k, str(k)), done

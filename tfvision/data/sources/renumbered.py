@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from tfvision.data.sources.source import RawSample, Source
+from tfvision.detection.crowds import renumbered
 
 
 class Renumbered(Source):
@@ -43,5 +44,5 @@ class Renumbered(Source):
         return replace(
             sample,
             label=None if label is None else int(self._numbers[label]),
-            classes=None if classes is None else self._numbers[classes].astype(classes.dtype),
+            classes=None if classes is None else renumbered(classes, self._numbers),
         )

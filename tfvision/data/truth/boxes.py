@@ -16,13 +16,17 @@ from tfvision.data.truth.classes import (
     numbered_names,
     some,
 )
+from tfvision.detection.crowds import as_crowd, is_crowd
 
 OUTSIDE = 1.0  # pixels that a box may reach over its image's edge; it is cut there
 SIDES = "x1 y1 x2 y2 in pixels of the image, x1 < x2 and y1 < y2"
 
 
 class Boxes(Truth):
-    """`boxes` (n, 4) float32 `x1 y1 x2 y2` in pixels and `classes` (n,) int32; n may be 0."""
+    """`boxes` (n, 4) float32 `x1 y1 x2 y2` in pixels and `classes` (n,) int32; n may be 0.
+
+    A class -2 - k is a crowd of class k, see `tfvision.detection.crowds`: it is counted nowhere.
+    """
 
     name = "boxes"
     word, one, many, other, of_data = "boxes", "boxes", "boxes", "other boxes", "boxes"
@@ -79,6 +83,7 @@ class Boxes(Truth):
         classes = Classes(names, None, None)
         for record, fact in zip(records, facts, strict=True):
             numbers = fact.box_classes if fact else ()
+            numbers = [as_crowd(k) if is_crowd(k) else k for k in numbers]
             rows = [row for row, number in enumerate(numbers) if not 0 <= number < len(names)]
             if rows:
                 problem = (
@@ -104,15 +109,17 @@ class Boxes(Truth):
         ]
 
     def drawing(self, sample: Any, num_classes: int) -> np.ndarray | None:
-        """Each box filled with its class, large ones first; -1 where there is none."""
+        """Each box filled with its class, large ones first; -1 where there is none. Crowds are
+        filled as what has no class, below the boxes."""
         if sample.boxes is None:
             return None
         drawn = np.full(sample.image.shape[:2], -1, np.int32)
         boxes = np.clip(np.rint(sample.boxes), 0, None).astype(int)
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        for row in np.argsort(-areas, kind="stable"):
+        crowd = is_crowd(np.asarray(sample.classes))
+        for row in np.lexsort((-areas, ~crowd)):
             x1, y1, x2, y2 = boxes[row]
-            drawn[y1:y2, x1:x2] = sample.classes[row]
+            drawn[y1:y2, x1:x2] = num_classes if crowd[row] else sample.classes[row]
         return drawn
 
 

@@ -19,6 +19,7 @@ from tfvision.stats.evidence import Evidence
 from tfvision.studies.compare.pictures import pictures
 from tfvision.studies.compare.scored_run import (
     ScoredRun,
+    at_operating_points,
     check_comparable,
     choose_split,
     groups_of,
@@ -70,6 +71,7 @@ def compare(
     split = choose_split(runs, split)
     check_comparable(runs, split, contracts=convention == "contract")
     evidence = load_evidence(runs, split)
+    evidence, points = at_operating_points(runs, evidence, score)
     groups = groups_of(runs, split, evidence[0].ids)
     pairs = _pairs(runs, evidence, contract, score, groups=groups)
     for pair, run in zip(pairs, runs[1:], strict=True):
@@ -96,7 +98,10 @@ def compare(
         runs=[_about(run, its, contract, score) for run, its in zip(runs, evidence, strict=True)],
         histories={run.name: run.history for run in runs},
         pairs=pairs,
-        cautions=_cautions(runs, evidence, split, groups, pairs=pairs, contract=contract),
+        cautions=[
+            *points,
+            *_cautions(runs, evidence, split, groups, pairs=pairs, contract=contract),
+        ],
     )
     result = comparison.to_json()
     write_json(out / "compare.json", {**result, "seed": SEED})

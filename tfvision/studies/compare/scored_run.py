@@ -166,6 +166,20 @@ def load_evidence(runs: Sequence[ScoredRun], split: str) -> list[Evidence]:
     return ordered
 
 
+def at_operating_points(
+    runs: Sequence[ScoredRun], evidence: Sequence[Evidence], score: str
+) -> tuple[list[Evidence], list[str]]:
+    """The evidence of each run where it uses its predictions, see `Evidence.at_operating_point`,
+    and a line of it; unchanged and no line for a score that does not depend on that."""
+    pairs = [
+        its.at_operating_point(score, run.summary.get("operating_point"))
+        for run, its in zip(runs, evidence, strict=True)
+    ]
+    said = [f"{run.name} {text}" for run, (_, text) in zip(runs, pairs, strict=True) if text]
+    lines = [f"{score} is of each run's operating point: {'; '.join(said)}."] if said else []
+    return [its for its, _ in pairs], lines
+
+
 def other_truths(first: Evidence, other: Evidence) -> list[str]:
     """Those of the same images, in the same order, that have another truth in `other`."""
     differ = (first.digest() != other.digest()).any(axis=1)

@@ -6,7 +6,7 @@ from typing import Any
 from tfvision.config.file import load_any
 from tfvision.engine.run_folder import RunFolder
 from tfvision.metrics.coco import NUMBERS, CocoEvaluation
-from tfvision.metrics.detections import DetectionEvidence
+from tfvision.metrics.detections import THRESHOLD, DetectionEvidence, threshold_of
 from tfvision.metrics.thresholds import best_thresholds, threshold_curve
 from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.sampling import augmented
@@ -24,7 +24,7 @@ from tfvision.text import counted, figure, finite, first_lines
 
 SHOWN = 6  # images each of the worst and the best
 LISTED = 12  # classes that `evaluate` prints
-THRESHOLD = 0.5  # where no validation split can choose one
+GIVEN = "all that the given threshold leaves"
 
 
 def metrics_of(recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
@@ -62,8 +62,19 @@ def score_lines(metrics: dict[str, Any], class_names: Sequence[str]) -> list[str
         f"{images}, {boxes}: " + listed({"ap": "AP", "ap50": "AP50", "ap75": "AP75"}),
         "  AP of " + listed({"ap_small": "small", "ap_medium": "medium", "ap_large": "large"}),
         "  " + listed({"ar1": "AR1", "ar10": "AR10", "ar100": "AR100"}),
+        *_point_lines(metrics.get("operating_point")),
         *first_lines(lines, LISTED),
     ]
+
+
+def _point_lines(point: dict[str, Any] | None) -> list[str]:
+    """How good detections are where they are used; nothing of a split that training scored."""
+    if point is None:
+        return []
+    names = {"precision": "precision", "recall": "recall", "f1": "F1"}
+    values = ", ".join(f"{text} {figure(point[name], '-')}" for name, text in names.items())
+    start = "" if point["chosen"] == GIVEN else f"from a score of {point['threshold']:.3f} on, "
+    return [f"  {start}{point['chosen']}: {values}"]
 
 
 def operating_point(recipe: Recipe, scored: dict[str, Scored]) -> dict[str, Any]:
@@ -94,19 +105,30 @@ def operating_point(recipe: Recipe, scored: dict[str, Scored]) -> dict[str, Any]
     }
 
 
-def drawn_from(run: RunFolder, recipe: Recipe) -> tuple[float, str]:
-    """The score from which on `predict` draws boxes, and the sentence that says so: 0, all that
-    the rules leave, where the user gave a threshold; else the operating point of the run."""
+def at_point_of(run: RunFolder, recipe: Recipe, scored: Scored) -> dict[str, Any]:
+    """Precision, recall and F1 of a scored split at the operating point that its run has: these,
+    `threshold`, and `chosen`, in words. A threshold that the user gives goes before it."""
+    threshold, why = _used_from(run, recipe)
+    return {"threshold": threshold, "chosen": why, **_at(recipe, scored.evidence, threshold)}
+
+
+def _used_from(run: RunFolder, recipe: Recipe) -> tuple[float, str]:
+    """The score from which on detections are used, and who says so: 0, all that the rules leave,
+    where the user gave a threshold; else the operating point of the run."""
     own = load_any(run.config).postprocess
     given = [rule for rule in recipe.config.postprocess if rule not in own]
     if any(rule.name == "score_threshold" for rule in given):
-        return 0.0, "boxes below the given threshold of the score are left out"
+        return 0.0, GIVEN
     summary = run.read_json("summary.json") if (run.path / "summary.json").exists() else {}
-    point = summary.get("operating_point")
-    why = "the run has no operating point" if point is None else "no validation chose it"
-    if point is not None and point["chosen_on"]:
-        why = "the run's best F1 on validation"
-    threshold = THRESHOLD if point is None else point["threshold"]
+    return threshold_of(summary.get("operating_point"))
+
+
+def drawn_from(run: RunFolder, recipe: Recipe) -> tuple[float, str]:
+    """The score from which on `predict` draws boxes, see `_used_from`, and the sentence that says
+    so."""
+    threshold, why = _used_from(run, recipe)
+    if why == GIVEN:
+        return threshold, "boxes below the given threshold of the score are left out"
     return threshold, (
         f"pictures have the boxes from a score of {threshold:.3f} on ({why}); --threshold sets "
         "another. predictions.json and predictions.csv have all, with their scores"

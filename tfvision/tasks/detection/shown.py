@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tfvision.detection.crowds import is_crowd
 from tfvision.engine.predict import as_float
 from tfvision.postprocess.boxes import pairwise_iou, take
 from tfvision.recipe.read import native_scanned
@@ -58,8 +59,9 @@ def stages(outcome: Outcome) -> list[BoxedImage]:
     if split is None:
         return []
     scored = outcome.scored[split]
-    place = int(np.argmax([len(t["classes"]) for t in scored.details["truths"]]))
-    truth = scored.details["truths"][place]
+    truths = [take(t, ~is_crowd(t["classes"])) for t in scored.details["truths"]]
+    place = int(np.argmax([len(t["classes"]) for t in truths]))
+    truth = truths[place]
     if not len(truth["classes"]):
         return []
     sample = native_scanned(outcome.prepared, outcome.prepared.indices(split)[place])

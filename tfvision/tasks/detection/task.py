@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfvision.config import RunConfig
 from tfvision.detection.grids import grid_of
 from tfvision.engine.combine import OverTiles
+from tfvision.engine.run_folder import RunFolder
 from tfvision.engine.step import Batch, TrainStep
 from tfvision.engine.tta import View
 from tfvision.metrics.detections import DetectionEvidence
@@ -142,6 +143,9 @@ class Detection(Task):
 
     def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
         return results.metrics_of(recipe, scored, class_names)
+
+    def at_operating_point(self, run: RunFolder, recipe: Recipe, scored: Scored) -> dict[str, Any]:
+        return {"operating_point": results.at_point_of(run, recipe, scored)}
 
     def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
         return results.score_lines(metrics, class_names)

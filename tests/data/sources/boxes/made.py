@@ -296,7 +296,10 @@ def boxes_of(source: Source) -> Scenes:
     for index, record in enumerate(source.records):
         if record.labelled:
             sample = source.read(index)
-            names = [source.class_names[number] for number in sample.classes]
+            names = [
+                f"crowd of {source.class_names[-2 - k]}" if k < -1 else source.class_names[k]
+                for k in sample.classes.tolist()
+            ]
             rows = zip(sample.boxes.tolist(), names, strict=True)
             found[Path(record.place).name] = [(*sides, label) for sides, label in rows]
     return found

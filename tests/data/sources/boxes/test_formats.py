@@ -109,10 +109,13 @@ def test_coco_crowds_and_one_file_a_split(tmp_path):
         content["annotations"][0]["iscrowd"] = 1
         write_json(tmp_path / "annotations" / f"instances_{part}2017.json", content)
     source = coco_boxes(tmp_path)
-    first = {f"{part}_s00.png": [] for part in parts}
-    assert same(source, {**parts["train"], **parts["val"], **first})
+    crowds = {}
+    for made in parts.values():
+        name, ((*sides, label), *rest) = next((n, b) for n, b in made.items() if b)
+        crowds[name] = [(*sides, f"crowd of {label}"), *rest]
+    assert same(source, {**parts["train"], **parts["val"], **crowds})
     assert [r.split for r in source.records] == ["train"] * 6 + ["val"] * 4
-    assert "2 boxes left out: crowd (first: annotation 1 of annotations/instances_" in said(source)
+    assert "2 boxes ignored: crowd (first: annotation 1 of annotations/instances_" in said(source)
 
 
 COCO_FAULTS = {
@@ -434,4 +437,42 @@ def test_annotations_that_nothing_reads_are_named(tmp_path):
         check_has_truth(source)
     write(tmp_path / "boxes.csv", "image,xmin,ymin,xmax,ymax,label")
     with pytest.raises(InputError, match=r"boxes.csv names no image. Add rows or entries"):
+        open_source(tmp_path, truth="boxes")
+
+
+# ---------------------------------------------------------------- turned boxes
+
+
+def test_turned_boxes_of_coco_and_voc_are_named(tmp_path):
+    coco(tmp_path / "a", MADE)
+
+    def turn(content):
+        content["annotations"][0]["bbox"] += [30.0]
+        x, y, w, h = content["annotations"][1]["bbox"]
+        content["annotations"][1]["bbox"] = [x, y, x + w, y, x + w, y + h, x, y + h]
+
+    changed(tmp_path / "a" / "annotations.json", turn)
+    problems = errors(coco_boxes(tmp_path / "a"))
+    assert len(problems) == 2
+    assert all("Only upright boxes are read: write of each the upright" in p for p in problems)
+    voc(tmp_path / "b", MADE)
+    file = next(p for p in sorted((tmp_path / "b").rglob("*.xml")) if "<bndbox>" in p.read_text())
+    text = file.read_text()
+    before, inside = text.split("<bndbox>", 1)
+    rest = inside.split("</bndbox>", 1)[1]
+    turned = "<robndbox><cx>9</cx><cy>9</cy><w>4</w><h>5</h><angle>0.4</angle></robndbox>"
+    file.write_text(before + turned + rest)
+    (problem,) = errors(voc_boxes(tmp_path / "b"))
+    assert "ymax, but a turned box (<robndbox>)" in problem
+    assert "Only upright boxes are read" in problem
+
+
+@pytest.mark.parametrize("end", [" 0", " 2", ""])
+def test_files_of_dota_are_refused_by_name(tmp_path, end):
+    save_images(tmp_path / "images", MADE)
+    for name in MADE:
+        lines = [f"10.0 10.0 30.5 12.0 29.0 22.0 9.0 20.0 plane{end}"] * 2
+        head = ["imagesource:GoogleEarth", "gsd:0.14"] if end else []
+        write(tmp_path / "labelTxt" / f"{name[:-4]}.txt", [*head, *lines])
+    with pytest.raises(InputError, match=r"DOTA's files hold turned boxes, four corners each \(10"):
         open_source(tmp_path, truth="boxes")

@@ -298,7 +298,9 @@ def test_corners_of_outlines_are_not_taken_for_those_of_boxes(tmp_path):
         for b in bs
     ]
     write(tmp_path / "b.csv", ["image,x1,y1,x2,y2,x3,y3,x4,y4,label", *rows])
-    with pytest.raises(InputError, match=r"b.csv: x1, y1, x2, y2, x3, y3, ... are corners of outl"):
+    with pytest.raises(
+        InputError, match=r"b.csv has turned boxes: the columns x1 .* are four corners"
+    ):
         open_source(tmp_path, truth="boxes")
 
 

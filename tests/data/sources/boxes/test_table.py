@@ -7,9 +7,11 @@ import pytest
 from tests.data.make import image, save
 from tests.data.sources.boxes.made import (
     HEIGHT,
+    LABELS,
     WIDTH,
     Box,
     Scenes,
+    boxes_of,
     errors,
     said,
     same,
@@ -19,6 +21,7 @@ from tests.data.sources.boxes.made import (
     size_of,
     write,
 )
+from tfvision.data.scan.scan import scan
 from tfvision.data.sources.boxes.table import box_table
 from tfvision.data.sources.recognise import open_source, truth_in
 from tfvision.errors import InputError
@@ -122,6 +125,73 @@ READ = {  # header, a row, and what is said
         "corners in pixels, by column names",
     ),
 }
+
+
+STRINGS = {  # what stands for a box, what is said of it and of the four numbers
+    "label": (lambda b: [b[4], *b[:4]], "label four numbers", "corners"),
+    "label and score": (lambda b: [b[4], 0.75, *size_of(b)], "label score four numbers", "sizes"),
+    "number and score": (
+        lambda b: [LABELS.index(b[4]), "1.0", *size_of(b)],
+        "label score four numbers",
+        "sizes",
+    ),
+}
+
+
+def strings(root: Path, words, made: Scenes, name: str = "PredictionString", empty: str = ""):
+    save_images(root / "images", made)
+    cells = [" ".join(str(word) for b in boxes for word in words(b)) for boxes in made.values()]
+    rows = [f"{n[:-4]},{cell or empty}" for n, cell in zip(made, cells, strict=True)]
+    return write(root / "train.csv", [f"image_id,{name}", *rows]).parent
+
+
+@pytest.mark.parametrize("name", STRINGS)
+def test_a_prediction_string_has_all_boxes_of_an_image(tmp_path, name):
+    words, said_of_it, numbers = STRINGS[name]
+    root = strings(tmp_path / "data", words, MADE)
+    if name == "number and score":
+        write(root / "classes.txt", ["ant", "bee"])
+    assert truth_in(root) == "boxes"
+    for source in (open_source(root, truth="boxes"), box_table(root / "train.csv")):
+        assert same(source, MADE)
+        assert f"{numbers} in pixels, by column names" in source.layout
+        assert f"train.csv: PredictionString is {said_of_it} for each box" in said(source)
+        assert ("scores are not used" in said(source)) == ("score" in said_of_it)
+        assert "no column is a label" not in said(source)
+    columns = {"file": "image_id", "box": "PredictionString"}
+    assert same(box_table(root, columns=columns), MADE)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "empty"),
+    [
+        ("PredictionString", lambda b: [0.5, *b[:4]], ""),
+        ("prediction_string", lambda b: [*b[:4]], "nan"),
+        ("BoxesString", lambda b: [f"{b[0]} {b[1]} {b[2]} {b[3]};"], "no_box"),
+    ],
+)
+def test_boxes_in_a_row_without_a_label_are_of_one_class(tmp_path, name, words, empty):
+    source = open_source(strings(tmp_path / "data", words, MADE, name, empty), truth="boxes")
+    assert same(source, {n: [(*b[:4], "object") for b in boxes] for n, boxes in MADE.items()})
+    assert "no column is a label: every box is of the class 'object'" in source.notes
+
+
+def test_a_row_of_words_that_are_no_boxes_is_named(tmp_path):
+    root = strings(tmp_path / "data", lambda b: [b[4], *b[:4]], MADE)
+    lines = (root / "train.csv").read_text().splitlines()
+    lines[3] += " ant 4 4"
+    write(root / "train.csv", lines)
+    (problem,) = errors(open_source(root, truth="boxes"))
+    assert "line 4 of train.csv" in problem
+    assert "ant 4 4) is not boxes of label four numbers" in problem
+
+
+def test_a_string_that_can_be_read_in_two_ways_is_refused_with_both(tmp_path):
+    made = {f"s{k}.png": [(1, 2, 30, 40, "x")] * 4 for k in range(6)}
+    root = strings(tmp_path / "data", lambda b: [1, 1, 1, 1, 1], made)
+    match = r"two ways: four numbers for each box, or label four numbers\. Write a row a box"
+    with pytest.raises(InputError, match=match):
+        open_source(root, truth="boxes")
 
 
 @pytest.mark.parametrize("name", READ)
@@ -345,15 +415,42 @@ def test_one_box_an_image_is_still_a_table_of_labels_unless_boxes_are_asked_for(
     assert same(open_source(root, truth="boxes"), one)
 
 
-def test_crowds_are_left_out_and_listed(tmp_path):
+@pytest.mark.parametrize(
+    ("column", "yes", "no"),
+    [("IsGroupOf", "1", "-1"), ("iscrowd", "True", "false"), ("is_crowd", "1.0", "")],
+)
+def test_crowds_stay_as_regions_to_ignore_and_are_listed(tmp_path, column, yes, no):
     root = table(
-        *(tmp_path / "data", "image,x1,y1,x2,y2,label,IsGroupOf"),
-        lambda n, b: joined(n, *b, int(n == "s00.png")),
+        *(tmp_path / "data", f"image,x1,y1,x2,y2,label,{column}"),
+        lambda n, b: joined(n, *b, yes if n == "s00.png" else no),
     )
     source = open_source(root, truth="boxes")
-    assert same(source, {**MADE, "s00.png": []})
-    assert "1 box left out: crowd (first: line 2 of boxes.csv)" in source.notes
-    assert source.listing()[0][2].done == "left out: crowd"
+    crowd = [(*sides, f"crowd of {label}") for *sides, label in MADE["s00.png"]]
+    assert same(source, {**MADE, "s00.png": crowd})
+    assert "1 box ignored: crowd (first: line 2 of boxes.csv)" in source.notes
+    assert f"{sum(map(len, MADE.values())) - 1} boxes of 2 classes" in source.layout
+    assert source.listing()[0][2].done == "ignored: crowd"
+    assert not open_source(root, truth="boxes", faults="refuse").problems
+    counts = scan(source, cache=False).class_pixels.sum()
+    assert counts == sum(map(len, MADE.values())) - 1
+
+
+def test_a_crowd_is_cut_at_the_edge_repeats_no_box_and_may_be_faulty(tmp_path):
+    def line(name, box):
+        rows = [joined(name, *box, 0)]
+        if name == "s00.png":
+            x1, y1, x2, y2, label = box
+            rows += [joined(name, x1, y1, x2, y2, label, 1), joined(name, -9, 2, 8, 9, label, 1)]
+            rows += [joined(name, 4, 4, 4, 9, label, 1)]
+        return "\n".join(rows)
+
+    root = table(tmp_path / "data", "image,x1,y1,x2,y2,label,iscrowd", line)
+    source = open_source(root, truth="boxes")
+    ((*sides, label),) = MADE["s00.png"]
+    crowds = [(*sides, f"crowd of {label}"), (0, 2, 8, 9, f"crowd of {label}")]
+    assert same(source, {**MADE, "s00.png": [(*sides, label), *crowds]})
+    done = [box.done for _, _, box in source.listing()[:4]]
+    assert done == ["", "ignored: crowd", "ignored: crowd; clipped", "left out: no area"]
 
 
 def test_no_table_at_all(tmp_path):
@@ -370,3 +467,130 @@ def test_paths_of_another_machine_are_read_by_their_ends(tmp_path):
     source = open_source(root, truth="boxes")
     assert same(source, MADE)
     assert "read without its first" in said(source)
+
+
+TURNED = {  # header, a row, and what is said
+    "four corners": (
+        "image,x1,y1,x2,y2,x3,y3,x4,y4,label",
+        lambda n, b: joined(n, b[0], b[1], b[2], b[1], b[2], b[3], b[0], b[3], b[4]),
+        "the columns x1 y1 x2 y2 x3 y3 x4 y4 are four corners",
+    ),
+    "corners from 0": (
+        "image,label,x_0,y_0,x_1,y_1,x_2,y_2,x_3,y_3",
+        lambda n, b: joined(n, b[4], b[0], b[1], b[2], b[1], b[2], b[3], b[0], b[3]),
+        "the columns x0 y0 x1 y1 x2 y2 x3 y3 are four corners",
+    ),
+    "an angle": (
+        "image,cx,cy,w,h,angle,label",
+        lambda n, b: joined(n, *centre_of(b), 30, b[4]),
+        r"the column angle turns \d+ of them, the first by 30",
+    ),
+    "theta beside a list": (
+        "image,bbox,theta,label",
+        lambda n, b: joined(n, f'"{size_of(b)}"', -0.5, b[4]),
+        r"the column theta turns \d+ of them, the first by -0\.5",
+    ),
+    "a list of eight": (
+        "image,bbox,label",
+        lambda n, b: f'{n},"[{b[0]},{b[1]},{b[2]},{b[1]},{b[2]},{b[3]},{b[0]},{b[3]}]",{b[4]}',
+        r"a box has 8 numbers, four corners \(\[\d+",
+    ),
+    "a list of five": (
+        "image,box,label",
+        lambda n, b: f'{n},"({b[0]}, {b[1]}, 9, 9, 45)",{b[4]}',
+        "a box has 5 numbers, four numbers and an angle",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_turned_boxes_are_refused_by_what_shows_them(tmp_path, name):
+    header, row, words = TURNED[name]
+    root = table(tmp_path / "data", header, row)
+    match = rf"boxes\.csv has turned boxes: {words}.*Only upright boxes are read: write of each"
+    with pytest.raises(InputError, match=match):
+        open_source(root, truth="boxes")
+
+
+def test_an_angle_of_nothing_and_one_beside_corners_turn_no_box(tmp_path):
+    still = table(tmp_path / "a", "image,cx,cy,w,h,angle,label", TURNED["an angle"][1])
+    text = (still / "boxes.csv").read_text().replace(",30,", ",0.0,")
+    write(still / "boxes.csv", text)
+    assert same(open_source(still, truth="boxes"), MADE)
+    header = "image,xmin,ymin,xmax,ymax,angle,label"  # the angle of the camera, say
+    corners = table(tmp_path / "b", header, lambda n, b: joined(n, *b[:4], 30, b[4]))
+    source = open_source(corners, truth="boxes")
+    assert same(source, MADE)
+    assert "boxes.csv: columns not used: angle" in said(source)
+
+
+def percent_of(b: Box, digits: int = 2) -> list[float]:
+    return [round(v, digits) for v in scaled(b, 100 / 400, 100 / 240)[:4]]
+
+
+LARGE = {  # on images of 240 x 400 pixels, reaching to the right and to the bottom
+    name: [(4 + 9 * n, 3 + 5 * k, 204 + 7 * n, 12 + 5 * k, "ant") for n in range(2)]
+    + [(380.0, 228.0, 399, 239, "bee")]
+    for k, name in enumerate(f"s{i:02d}.png" for i in range(12))
+}
+
+
+def percents(root: Path, header: str, row, made: Scenes) -> Path:
+    save_images(root / "images", made, 240, 400)
+    return write(root / "b.csv", [header, *(row(n, b) for n in made for b in made[n])]).parent
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "words"),
+    [
+        (
+            "image,xmin,ymin,xmax,ymax,label",
+            lambda n, b: joined(n, *percent_of(b, 4), b[4]),
+            "corners in percent",
+        ),
+        (
+            "file,x,y,w,h,label",
+            lambda n, b: joined(n, *size_of((*percent_of(b, 4), "")), b[4]),
+            "sizes in percent",
+        ),
+    ],
+)
+def test_percent_of_many_boxes_that_reach_to_the_ends_is_told(tmp_path, header, row, words):
+    source = open_source(percents(tmp_path / "data", header, row, LARGE), truth="boxes")
+    assert words in source.layout
+    assert "the numbers of boxes are percent of width and height" in said(source)
+    for name, boxes in boxes_of(source).items():
+        found = [value for box in boxes for value in box[:4]]
+        assert found == pytest.approx([v for box in LARGE[name] for v in box[:4]], abs=2e-3)
+
+
+FEW_LARGE = {name: LARGE[name] for name in list(LARGE)[:4]}
+INNER = {name: boxes[:2] for name, boxes in LARGE.items()}
+
+
+@pytest.mark.parametrize(("made", "digits"), [(FEW_LARGE, 2), (INNER, 2), (LARGE, 0)])
+def test_what_may_be_percent_or_pixels_is_refused_with_both(tmp_path, made, digits):
+    header = "image,xmin,ymin,xmax,ymax,label"
+    rows = lambda n, b: joined(n, *percent_of(b, digits), b[4])  # noqa: E731
+    root = percents(tmp_path / "data", header, rows, made)
+    match = r"two ways: in percent of width and height.* or in pixels, none reaches beyond \("
+    with pytest.raises(InputError, match=match):
+        open_source(root, truth="boxes")
+    pixels = {n: [(*percent_of(b, digits), b[4]) for b in boxes] for n, boxes in made.items()}
+    read = boxes_of(open_source(root, truth="boxes", annotated_size="file"))
+    assert [b[:4] for b in read["s00.png"]] == [
+        pytest.approx(b[:4], abs=1e-4) for b in pixels["s00.png"]
+    ]
+    source = open_source(root, truth="boxes", annotated_size=[100, 100])
+    assert boxes_of(source)["s00.png"][0][2] == pytest.approx(made["s00.png"][0][2], abs=4)
+
+
+def test_pixels_are_pixels_where_images_are_small_or_boxes_lie_anywhere(tmp_path):
+    header, row = "image,xmin,ymin,xmax,ymax,label", lambda n, b: joined(n, *b)
+    assert "in pixels" in open_source(table(tmp_path / "a", header, row), truth="boxes").layout
+    root = percents(tmp_path / "b", header, row, LARGE)
+    assert "in pixels" in open_source(root, truth="boxes").layout
+    few = {name: [(1, 2, 60, 70, "ant")] for name in list(LARGE)[:5]}
+    assert (
+        "in pixels" in open_source(percents(tmp_path / "c", header, row, few), truth="boxes").layout
+    )

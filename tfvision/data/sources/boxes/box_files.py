@@ -27,6 +27,7 @@ from tfvision.data.sources.exports.samples import (
 )
 from tfvision.data.sources.file_source import FileSource
 from tfvision.data.sources.source import RawSample, Record
+from tfvision.detection.crowds import as_crowd
 from tfvision.errors import InputError
 
 
@@ -45,10 +46,12 @@ class ImageBoxes:
     classes: Mapping[str, int]
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """`boxes` (n, 4) float32 and `classes` (n,) int32 of those that count."""
-        counting = [box for box in self.read if box.counts]
-        boxes = np.array([box.sides for box in counting], np.float32).reshape(-1, 4)
-        return boxes, np.array([self.classes[box.label] for box in counting], np.int32)
+        """`boxes` (n, 4) float32 and `classes` (n,) int32 of those that are not left out; of a
+        crowd as `tfvision.detection.crowds` has them."""
+        there = [box for box in self.read if box.stays]
+        boxes = np.array([box.sides for box in there], np.float32).reshape(-1, 4)
+        numbers = [(self.classes[box.label], box.crowd) for box in there]
+        return boxes, np.array([as_crowd(k) if crowd else k for k, crowd in numbers], np.int32)
 
 
 class BoxFiles(FileSource):

@@ -2,7 +2,7 @@
 
 A box is `bbox`, `x y width height` in pixels; where an annotation has none, the hull of its
 polygons. Categories are classes in the order of their ids, without those that only group others.
-Crowds are left out, outlines are not read.
+Crowds are regions to ignore, outlines are not read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,12 @@ from tfvision.data.sources.boxes.annotations import (
     settle_parts,
 )
 from tfvision.data.sources.boxes.box_files import BoxFiles, box_source
-from tfvision.data.sources.boxes.written import WrittenBox, WrittenImage, takes_box_options
+from tfvision.data.sources.boxes.written import (
+    UPRIGHT,
+    WrittenBox,
+    WrittenImage,
+    takes_box_options,
+)
 from tfvision.data.sources.exports import coco as masks
 from tfvision.data.sources.exports.coco_file import OUTLINE, CocoFile, read_coco
 from tfvision.data.sources.exports.drawing import coordinates
@@ -120,9 +125,11 @@ def _box(samples: Samples, coco: CocoFile, entry: Mapping, place: str) -> Writte
         sides = (x1, y1, x2 - x1, y2 - y1)
     if sides is None:
         problem = f"its bbox is {str(given)[:60]}, not four numbers"
-        samples.problem("", where, problem, "Correct it, x y width height, or delete it.")
+        turned = isinstance(given, Sequence) and len(given) in (5, 8)
+        advice = f"{UPRIGHT}." if turned else "Correct it, x y width height, or delete it."
+        samples.problem("", where, problem, advice)
         return None
-    return WrittenBox(where, sides, label, "crowd" if entry.get("iscrowd") == 1 else "")
+    return WrittenBox(where, sides, label, crowd=entry.get("iscrowd") == 1)
 
 
 def as_sides(given: Any) -> tuple[float, float, float, float] | None:

@@ -7,6 +7,8 @@
 | wholly outside the image, no area, of one pixel or less | left out |
 | sides and label of an earlier box of the image | left out |
 | sides of an earlier box, another label | as `conflicts` says |
+
+Crowds are no fault: they stay as regions to ignore, cut at the edges, and repeat no box.
 """
 
 from collections import Counter
@@ -28,6 +30,7 @@ OUTSIDE, NO_AREA, ONE_PIXEL, REPEATED = (
     f"{OUT}: repeats another box",
 )
 CONFLICT, BOTH = f"{OUT}: another label of a box", "another label of a box"
+CROWD = "ignored: crowd"
 ROUNDING = 0.01  # pixels over the edge that are no fault
 
 
@@ -41,6 +44,7 @@ class ReadBox:
         label: Its class.
         done: In words, joined by "; ", "" for nothing; begins with "left out" where it is none.
         other: Of a box that repeats or contradicts an earlier one the place of that.
+        crowd: Whether it is a region to ignore.
     """
 
     place: str
@@ -48,10 +52,17 @@ class ReadBox:
     label: str
     done: str = ""
     other: str = ""
+    crowd: bool = False
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is with the sample, as a box or as a crowd."""
+        return OUT not in self.done
 
     @property
     def counts(self) -> bool:
-        return OUT not in self.done
+        """Whether it is a box of its class."""
+        return self.stays and not self.crowd
 
 
 def mend(
@@ -91,8 +102,10 @@ def mend(
             done, sides = [*done, ONE_PIXEL], straight[row]
         elif np.abs(inside[row] - straight[row]).max() > ROUNDING:
             done.append(CLIPPED)
+        if box.crowd and OUT not in "".join(done):
+            done = [CROWD, *done]
         rounded = tuple(float(side) for side in sides.astype(np.float32))
-        read.append(ReadBox(box.place, rounded, box.label, "; ".join(done)))
+        read.append(ReadBox(box.place, rounded, box.label, "; ".join(done), crowd=box.crowd))
     return _without_doubles(read, conflicts)
 
 
@@ -162,6 +175,7 @@ def report(
 
 def _is_declared(box: ReadBox) -> bool:
     """Whether the annotations themselves say that a box is no truth."""
-    return box.done.startswith(OUT) and not box.done.startswith(
-        (OUTSIDE, NO_AREA, ONE_PIXEL, REPEATED, CONFLICT)
+    return box.done == CROWD or (
+        box.done.startswith(OUT)
+        and not box.done.startswith((OUTSIDE, NO_AREA, ONE_PIXEL, REPEATED, CONFLICT))
     )

@@ -20,6 +20,7 @@ from tfvision.data.sources.boxes.box_files import ImageBoxes
 from tfvision.data.sources.exports.samples import part_of
 from tfvision.data.sources.file_source import FileSource, name_key, stem
 from tfvision.data.sources.recognise import ALONE, KNOWN, open_source, recognise
+from tfvision.detection.crowds import renumbered
 from tfvision.errors import InputError
 from tfvision.text import counted, first_lines
 
@@ -108,7 +109,7 @@ def _truth(
     if boxes is None and unlisted != "negatives":
         return None
     sides, classes = (np.zeros((0, 4), "f4"), []) if boxes is None else boxes.arrays()
-    return {"boxes": sides, "classes": numbers[np.asarray(classes, np.int32)]}
+    return {"boxes": sides, "classes": renumbered(np.asarray(classes, np.int32), numbers)}
 
 
 def _not_named(
@@ -148,10 +149,13 @@ def _numbers(
         InputError: A box has a class that is none of these.
     """
     used: dict[int, str] = {}
+    boxed: set[int] = set()  # a crowd of another class is nothing that is asked of the run
     for boxes in said:
         for box in boxes.read:
-            if box.counts:
+            if box.stays:
                 used.setdefault(boxes.classes[box.label], box.place)
+            if box.counts:
+                boxed.add(boxes.classes[box.label])
     tables = [*_spelt(wanted), *_spelt(written or ())]
     number_of: dict[int, int] = {}
     for k in used:
@@ -163,7 +167,7 @@ def _numbers(
     if not number_of and not any(name.isdigit() for name in wanted):  # none has a name
         places = {str(number): number for number in range(len(wanted))}
         number_of = {k: places[names[k]] for k in used if names[k] in places}
-    strange = [f"{names[k]!r} ({place})" for k, place in used.items() if k not in number_of]
+    strange = [f"{names[k]!r} ({place})" for k, place in used.items() if k in boxed - {*number_of}]
     if strange:
         raise InputError(
             f"--labels {path} has boxes of {counted(len(strange), 'class')} that the run does not "

@@ -1,7 +1,7 @@
 """From boxes as they are written to boxes in pixels of their images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,6 +61,13 @@ def settle(
         coordinates = told.tell_coordinates(boxes, units, known=known, others=others)
     coordinates = coordinates or known or "corners"
     corners = boxes.corners(coordinates, units)
+    declared = (how.units, how.annotated_size) != (None, None) or units != "pixels"
+    if not declared and told.in_percent(boxes, corners, len({*rows.tolist()})):
+        percent = replace(how, annotated_size=[100, 100], coordinates=coordinates)
+        found = settle(images, sizes, percent, known=known, others=others, where=where)
+        said = "the numbers of boxes are percent of width and height: none is above 100, on "
+        said += "images that are larger; --set data.source.annotated_size=file reads pixels"
+        return replace(found, units="percent", notes=[said, *found.notes])
     ends = np.cumsum(counts)
     of_image = [corners[end - count : end] for count, end in zip(counts, ends, strict=True)]
     shares = units == "shares"

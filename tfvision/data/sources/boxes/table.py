@@ -9,12 +9,17 @@ that no row names have none either. `classes.txt` names the classes where labels
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tfvision.data.files.csv_table import check_lengths, read_cells, to_number, unused_columns
+from tfvision.data.files.csv_table import (
+    check_lengths,
+    check_thousands,
+    read_cells,
+    to_number,
+    unused_columns,
+)
 from tfvision.data.files.tree import Tree, list_tree
 from tfvision.data.sources.boxes.annotations import (
     Annotations,
@@ -35,6 +40,7 @@ from tfvision.data.sources.tables.box_table_columns import (
     box_columns,
     box_table_lines,
     boxes_in,
+    check_boxes,
     is_empty,
     several_boxes,
 )
@@ -47,6 +53,7 @@ SET_ASIDE = {
     *("exclude", "splits"),
 }
 """Words in the name of a table that is not to be trained on."""
+CROWD_WORDS = ("1", "1.0", "true", "yes")  # OpenImages writes 1, 0, and -1 for unknown
 
 
 def sees(tree: Tree) -> str | None:
@@ -135,7 +142,7 @@ def box_table(
     settle_parts(images)
     negatives = any(not image.boxes for image in images)
     names, labels = settle_classes(samples, images, tree, next(iter(parts)))
-    if any("label" not in one.places and "attributes" not in one.places for one in read):
+    if not all(_labelled(one) for one in read):
         samples.notes.append(f"no column is a label: every box is of the class {ONE_CLASS!r}")
     return box_source(
         Annotations(
@@ -211,14 +218,13 @@ class _Table:
                 f"{path} has no columns of boxes. Say which are meant: --set "
                 "'data.source.columns={file: NAME, label: NAME, box: [NAME, NAME, NAME, NAME]}'."
             )
-        if found.doubt:
-            raise InputError(f"{self._file}: {found.doubt}")
         check_lengths(path, lines)
+        check_boxes(path, lines[0][1], found)
         self.columns, rows = found, lines[found.first :]
-        _check_thousands(self._file, found, rows)
+        check_thousands(self._file, rows, found.box)
         self._note(lines[0][1], rows)
-        cells = [row[found.places["file"]] for _, row in rows]
-        self.named = list(dict.fromkeys(cell for cell in cells if cell))
+        place = found.places["file"]
+        self.named = list(dict.fromkeys(row[place] for _, row in rows if row[place]))
         finder = ImageFinder(
             self._tree, self.named, image_folder, annotations=self._file, split=self._part
         )
@@ -232,8 +238,7 @@ class _Table:
         images: dict[str, WrittenImage] = {}
         lost: dict[str, list[int]] = {}
         for line, row in rows:
-            name = row[found.places["file"]]
-            image = self._image(name, files.get(name, []), row)
+            image = self._image(name := row[place], files.get(name, []), row)
             if image is None:
                 lost.setdefault(name, []).append(line)
                 continue
@@ -280,23 +285,27 @@ class _Table:
         if is_empty(written):
             return
         boxes = (
-            boxes_in(written[0])
+            self.columns.in_cell(written[0])
             if len(written) == 1
             else boxes_in(" ".join(str(to_number(one)) for one in written))
         )
         if boxes is None:
-            problem = f"the box ({', '.join(written)}) is not four numbers"
+            words = [f"boxes of {words}" for words in self.columns.words] or ["four numbers"]
+            problem = f"the box ({', '.join(written)}) is not {words[0]}"
             self._samples.problem("", place, problem, "Correct it, or delete the row.")
             return
-        labels = _labels(cell, len(boxes))
+        if self.columns.words and self.columns.words[0].label:
+            labels = [label for label, _ in self.columns.words[0].boxes(written[0]) or ()]
+        else:
+            labels = _labels(cell, len(boxes))
         if labels is None:
             problem = "has a box and no label" if not cell.get("label") else "has other numbers of "
             problem += "" if not cell.get("label") else "boxes and of labels"
             self._samples.problem("", place, problem, "Write a label for each box.")
             return
-        crowd = "crowd" if (to_number(cell.get("crowd", "")) or 0) == 1 else ""
+        crowd = cell.get("crowd", "").lower() in CROWD_WORDS
         for sides, label in zip(boxes, labels, strict=True):
-            image.boxes.append(WrittenBox(place, sides, label, crowd))
+            image.boxes.append(WrittenBox(place, sides, label, crowd=crowd))
 
     def _note(self, header: Sequence[str], rows: Sequence[tuple[int, list[str]]]) -> None:
         found = self.columns
@@ -304,6 +313,10 @@ class _Table:
             self._samples.notes.append(
                 f"{self._file}: the header ({', '.join(header)}) is not known: read by place"
             )
+        if found.words:
+            said = f"{self._file}: {header[found.box[0]]} is {found.words[0]} for each box"
+            scores = "; scores are not used, each box counts as annotated"
+            self._samples.notes.append(said + scores * found.words[0].score)
         used = {*found.box, *found.places.values()}
         unused = unused_columns(header, [row for _, row in rows], used) if found.first else {}
         if unused:
@@ -311,19 +324,10 @@ class _Table:
             self._samples.notes.append(f"{self._file}: columns not used: {names}")
 
 
-def _check_thousands(file: str, columns: BoxColumns, rows: Sequence[tuple[int, list[str]]]) -> None:
-    """Raises an `InputError` where `1,186` beside whole numbers may be 1186 or 1.186."""
-    cells = [(line, row[at]) for line, row in rows for at in columns.box if len(columns.box) == 4]
-    grouped = [(line, cell) for line, cell in cells if "," in cell]
-    whole = [cell for _, cell in cells if cell.isdigit()]
-    thousands = all(re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", cell) for _, cell in grouped)
-    if grouped and whole and thousands and len(grouped) + len(whole) == len(cells):
-        line, cell = grouped[0]
-        raise InputError(
-            f"line {line} of {file}: {cell!r} beside whole numbers may be {cell.replace(',', '')} "
-            f"or {to_number(cell)}. Write {cell.replace(',', '')} without a comma, or all numbers "
-            "with a point."
-        )
+def _labelled(columns: BoxColumns) -> bool:
+    """Whether a table has labels of its boxes."""
+    in_words = any(words.label for words in columns.words)
+    return in_words or "label" in columns.places or "attributes" in columns.places
 
 
 def _labels(cell: Mapping[str, str], number: int) -> list[str] | None:

@@ -15,6 +15,7 @@ MANY = 0.25  # with so many faulty ones no reading fits
 AWAY = 0.1  # so many boxes wholly outside their images are not slips of the hand
 MANY_BOXES = 20  # from here on it is no chance where they lie
 TYPED = "--set data.source.coordinates="
+PERCENT = 100.0
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,44 @@ def within_a_corner(corners: np.ndarray, extents: np.ndarray, images: int) -> li
         "image: look at some. Where images were smaller when they were annotated, type --set "
         "data.source.annotated_size=[HEIGHT,WIDTH]; of boxes in percent [100,100]"
     ]
+
+
+def in_percent(boxes: Boxes, corners: np.ndarray, images: int) -> bool:
+    """Whether boxes that would be in pixels are in percent of width and height.
+
+    They may be where none reaches beyond 100, and images are at least twice as large. They are
+    where many have fractions and reach to the right and the bottom of images, to 98 at least; as
+    pixels all of them would lie in one corner of their images, and end there together.
+
+    Args:
+        boxes: All of them.
+        corners: (n, 4) `x1 y1 x2 y2`, the numbers taken for pixels.
+        images: How many they are of.
+
+    Raises:
+        InputError: Both readings are possible; names them.
+    """
+    if not len(corners) or not (boxes.extents >= 2 * PERCENT).all():
+        return False
+    if corners.min() < -0.5 or corners.max() > PERCENT + 0.5:
+        return False
+    reach = float(corners[:, 2:].max(axis=0).min())
+    many = len(corners) >= MANY_BOXES and images >= MANY_BOXES / 2
+    fractions = 2 * (boxes.sides != np.rint(boxes.sides)).any(axis=1).sum() > len(corners)
+    if many and fractions and reach >= 98:
+        return True
+    if not (many and fractions) and not ((many or fractions) and reach >= 90):
+        return False
+    height, width = boxes.extents.min(axis=0)
+    right, bottom = corners[:, 2:].max(axis=0)
+    raise InputError(
+        f"{boxes.where}: the numbers of boxes can be read in two ways: in percent of width and "
+        f"height, none is above 100; or in pixels, none reaches beyond ({right:g}, {bottom:g}) of "
+        f"images of {width:g} x {height:g} pixels (width x height) or more. Say which is meant: "
+        "--set 'data.source.annotated_size=[100,100]' for percent, --set "
+        "data.source.annotated_size=file for pixels of these images, --set "
+        "'data.source.annotated_size=[HEIGHT,WIDTH]' for pixels of smaller ones."
+    )
 
 
 def _two_readings(boxes: Boxes, faulty: dict[str, int], one: str, other: str) -> str:

@@ -22,6 +22,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from tfvision.data.files.csv_table import to_number
+from tfvision.data.sources.boxes.written import UPRIGHT
+from tfvision.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class ToolBox:
     label: str
     sides: Sequence[Any] | None
     left_out: str = ""
+    crowd: bool = False
 
 
 @dataclass
@@ -152,9 +155,9 @@ def bdd(content: Any) -> Iterator[ToolImage]:
         for number, one in enumerate(entry.get("labels") or [], 1):
             if "box2d" in one:
                 sides = [one["box2d"].get(key) for key in ("x1", "y1", "x2", "y2")]
-                crowd = "crowd" if (one.get("attributes") or {}).get("crowd") else ""
+                crowd = bool((one.get("attributes") or {}).get("crowd"))
                 label = str(one.get("category", ""))
-                image.boxes.append(ToolBox(f"label {number}", label, sides, crowd))
+                image.boxes.append(ToolBox(f"label {number}", label, sides, crowd=crowd))
         yield image
 
 
@@ -198,6 +201,13 @@ def kitti(lines: Sequence[Sequence[str]]) -> Iterator[ToolImage]:
     yield ToolImage("", boxes)
 
 
+def dota(lines: Sequence[Sequence[str]]) -> Iterator[ToolImage]:
+    raise InputError(
+        f"DOTA's files hold turned boxes, four corners each ({' '.join(lines[-1])}). {UPRIGHT}."
+    )
+
+
+DOTA_LINE = r"^( *-?[\d.]+){8} +[A-Za-z][\w-]*( +[012])?\s*$"
 KITTI_LINE = r"^\S+ -?[\d.]+ -?\d+ -?[\d.]+( -?[\d.]+){11,12}\s*$"
 FORMATS = {
     "CreateML": Format(('"coordinates"', '"annotations"'), (".json",), createml, "centres"),
@@ -208,6 +218,7 @@ FORMATS = {
     "Supervisely": Format(('"objects"', '"classTitle"'), (".json",), supervisely, "corners", True),
     "CVAT": Format((r"<annotations[\s>]", r"<image\s"), (".xml",), cvat, "corners"),
     "KITTI": Format((f"(?m){KITTI_LINE}",), (".txt",), kitti, "corners", True),
+    "DOTA": Format((f"(?m){DOTA_LINE}",), (".txt",), dota, "corners", True),
 }
 
 

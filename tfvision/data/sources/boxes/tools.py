@@ -25,7 +25,12 @@ from tfvision.data.sources.boxes.annotations import (
 from tfvision.data.sources.boxes.box_files import BoxFiles, box_source
 from tfvision.data.sources.boxes.coco import as_sides
 from tfvision.data.sources.boxes.tool_formats import FORMATS, Format, ToolImage, image_name
-from tfvision.data.sources.boxes.written import WrittenBox, WrittenImage, takes_box_options
+from tfvision.data.sources.boxes.written import (
+    UPRIGHT,
+    WrittenBox,
+    WrittenImage,
+    takes_box_options,
+)
 from tfvision.data.sources.exports.coco_file import ends_of, read_json_file
 from tfvision.data.sources.exports.image_beside import ImageBeside
 from tfvision.data.sources.exports.image_finder import ImageFinder
@@ -154,6 +159,8 @@ def _read(tree: Tree, file: str, name: str, how: Format) -> list[ToolImage]:
         raise InputError(str(error)) from error
     except ElementTree.ParseError as error:
         raise InputError(f"{file} is no whole XML: {error}. Export it again.") from error
+    except InputError:
+        raise
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(
             f"{file} looks like annotations of {name}, but is none: {type(error).__name__} "
@@ -174,9 +181,10 @@ def _boxes(samples: Samples, image: ToolImage, file: str, name: str) -> list[Wri
         sides = as_sides(box.sides)
         if sides is None or not box.label:
             problem = "has no label" if sides else f"is no upright box ({box.label or 'no label'})"
-            samples.problem("", place, problem, "Correct it, or delete it.")
+            advice = "Correct it, or delete it." if sides else f"{UPRIGHT}, or delete it."
+            samples.problem("", place, problem, advice)
             continue
-        found.append(WrittenBox(place, sides, box.label, box.left_out))
+        found.append(WrittenBox(place, sides, box.label, box.left_out, box.crowd))
     return found
 
 

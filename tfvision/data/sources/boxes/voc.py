@@ -23,7 +23,7 @@ from tfvision.data.sources.boxes.annotations import (
     settle_parts,
 )
 from tfvision.data.sources.boxes.box_files import BoxFiles, box_source
-from tfvision.data.sources.boxes.written import WrittenBox, WrittenImage, takes_box_options
+from tfvision.data.sources.boxes.written import UPRIGHT, WrittenBox, WrittenImage, takes_box_options
 from tfvision.data.sources.exports.coco_file import ends_of
 from tfvision.data.sources.exports.image_beside import ImageBeside
 from tfvision.data.sources.exports.samples import Samples, counted, join, lines_of, open_tree
@@ -137,7 +137,9 @@ def _image(samples: Samples, file: str, root: ElementTree.Element, image: str) -
         given = [to_number(text) for text in texts]
         if not label or len(given) != 4 or None in given:
             problem = "has no name" if not label else f"has no <bndbox> with {', '.join(SIDES)}"
-            advice = "Export upright boxes, or delete the object."
+            advice = "Correct it, or delete the object."
+            if label and entry.find("robndbox") is not None:
+                problem, advice = f"{problem}, but a turned box (<robndbox>)", f"{UPRIGHT}."
             samples.problem("", place, problem, advice)
             continue
         boxes.append(WrittenBox(place, tuple(side for side in given if side is not None), label))

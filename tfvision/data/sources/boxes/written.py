@@ -20,6 +20,10 @@ KNOWN_OF_BOXES = (
     "Supervisely, CVAT and KITTI; the folder that holds any of these with the images"
 )
 UNITS = ("pixels", "shares")
+UPRIGHT = (
+    "Only upright boxes are read: write of each the upright box around it, its lowest and highest "
+    "x and y"
+)
 CHOICES = {
     "coordinates": tuple(COORDINATES),
     "units": UNITS,
@@ -37,13 +41,15 @@ class WrittenBox:
         place: For messages: "line 7 of boxes.csv", "annotation 12 of train.json".
         sides: Four finite numbers as they are written.
         label: Its class, as text.
-        left_out: Why it is no truth whatever its sides are: "crowd"; "" where it is one.
+        left_out: Why it is no truth whatever its sides are: "DontCare"; "" where it is one.
+        crowd: Whether it holds many objects, so that it is ignored (`tfvision.detection.crowds`).
     """
 
     place: str
     sides: tuple[float, float, float, float]
     label: str
     left_out: str = ""
+    crowd: bool = False
 
 
 @dataclass

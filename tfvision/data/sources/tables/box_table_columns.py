@@ -1,8 +1,8 @@
 """Which columns of a CSV file hold boxes: by their names, or by place.
 
-Corners, sizes and centres have names of their own; one column may hold all four numbers, as a
-list or as JSON. Without a header, or with one that says nothing, a column of image names, four
-columns of numbers and at most one more are a file, a box and a label.
+Corners, sizes and centres have names of their own; one column may hold all four numbers, as a list
+or as JSON. Without a header that says it, a column of image names, four columns of numbers and at
+most one more are a file, a box and a label.
 """
 
 import json
@@ -13,7 +13,11 @@ from pathlib import Path
 
 from tfvision.data.files.csv_table import read_cells, to_number
 from tfvision.data.files.images import EXTENSIONS
+from tfvision.data.sources.boxes.written import UPRIGHT
 from tfvision.data.sources.tables.class_table_header import NAMES, image_of
+from tfvision.data.sources.tables.prediction_strings import NAMES as STRINGS
+from tfvision.data.sources.tables.prediction_strings import BoxWords, box_words
+from tfvision.data.sources.tables.rotated_boxes import turned_columns, turned_lists
 from tfvision.errors import InputError
 
 # Names as they are compared: in small letters, of letters and digits alone.
@@ -63,9 +67,11 @@ class BoxColumns:
         known: What the names say of the four numbers, a name of `COORDINATES`; None: nothing.
         others: What they may be instead.
         said_by: "by column names", "by place" or "as declared".
-        by_place: Whether a header is there that says nothing.
+        by_place: Whether a header says nothing.
         unused: Names of the columns that are not read.
-        doubt: Why the rows cannot be read so, and what to do; "" where they can.
+        doubt: In which ways the rows can be read, and what to type; "" for one.
+        words: The readings of cells that hold boxes word behind word; () for other tables.
+        turned: What shows that boxes are turned, so that they are not read; "" for upright ones.
     """
 
     places: Mapping[str, int]
@@ -77,6 +83,15 @@ class BoxColumns:
     by_place: bool = False
     unused: Sequence[str] = field(default_factory=tuple)
     doubt: str = ""
+    words: Sequence[BoxWords] = ()
+    turned: str = ""
+
+    def in_cell(self, cell: str) -> list[tuple[float, ...]] | None:
+        """The boxes of the one cell that holds those of a row; None: it is none."""
+        if not self.words:
+            return boxes_in(cell)
+        found = self.words[0].boxes(cell)
+        return None if found is None else [sides for _, sides in found]
 
 
 def box_columns(
@@ -103,7 +118,10 @@ def box_columns(
     header = lines[0][1]
     rows = [cells for _, cells in lines[1:] if len(cells) == len(header)]
     if columns is not None:
-        return _declared(path, header, columns)
+        found = _declared(path, header, columns)
+        cells = [row[found.box[0]] for row in rows] if len(found.box) == 1 else []
+        listed = any(boxes_in(cell) for cell in cells)
+        return found if listed else replace(found, words=box_words(cells))
     found = _named(header, rows, images)
     if found is not None:
         return found
@@ -114,6 +132,20 @@ def box_columns(
     if below is None:
         return None
     return replace(below, first=1, by_place=True)
+
+
+def check_boxes(path: Path, header: Sequence[str], found: BoxColumns) -> None:
+    """Raises an `InputError` where boxes are turned, or rows can be read in two ways."""
+    if found.turned:
+        raise InputError(f"{path} has turned boxes: {found.turned}. {UPRIGHT}.")
+    if found.doubt:
+        raise InputError(f"{path}: the rows can be read in {found.doubt}.")
+    if len(found.words) > 1:
+        raise InputError(
+            f"{path}: {header[found.box[0]]} can be read in two ways: {found.words[0]} for each "
+            f"box, or {found.words[1]}. Write a row a box, with columns image, xmin, ymin, xmax, "
+            "ymax and label."
+        )
 
 
 def box_table_lines(path: Path, images: Mapping[str, str]) -> BoxColumns | None:
@@ -141,7 +173,7 @@ def several_boxes(path: Path, images: Mapping[str, str]) -> bool:
         box = tuple(cells[place] for place in found.box)
         of_file.setdefault(cells[found.places["file"]], set()).add(box)
         negatives += is_empty(box) and not cells[label]
-        several += len(box) == 1 and len(boxes_in(*box) or ()) > 1
+        several += len(box) == 1 and len(found.in_cell(*box) or ()) > 1
     several += sum(len(boxes) > 1 for boxes in of_file.values())
     return 10 * several >= max(1, len(of_file)) or negatives > 0
 
@@ -192,10 +224,16 @@ def _named(
             break
     box: tuple[int, ...] = tuple(taken.values())
     others: tuple[str, ...] = tuple(KINDS)
+    words: list[BoxWords] = []
+    lists = ""
     if not box:
-        place = next((names.index(name) for name in LISTS if name in names), None)
+        place = next((names.index(name) for name in (*LISTS, *STRINGS) if name in names), None)
         cells = [] if place is None else [row[place] for row in rows]
-        if place is None or not any(boxes_in(cell) for cell in cells):
+        if place is not None and names[place] in STRINGS:
+            words = box_words(cells)
+        told = words or any(boxes_in(cell) for cell in cells)
+        lists = "" if told else turned_lists(cells)
+        if place is None or not (told or lists):
             return None
         box = (place,)
         as_json = any(cell.strip().startswith("{") for cell in cells)
@@ -213,14 +251,10 @@ def _named(
         places["file"] = fitting[0]
     if "file" not in places:
         return None
-    used = {*box, *places.values()}
-    unused = [name for i, name in enumerate(header) if i not in used and name]
-    outlines = {"x1", "y1", "x2", "y2", "x3", "y3"} <= {*names}
-    doubt = "x1, y1, x2, y2, x3, y3, ... are corners of outlines. Write xmin, ymin, xmax, ymax of "
+    unused = [n for i, n in enumerate(header) if i not in (*box, *places.values()) and n]
+    turned = lists or turned_columns(names, rows, known)
     return BoxColumns(
-        *(places, box, 1, known, others, "by column names"),
-        unused=unused,
-        doubt=f"{doubt}each box." if outlines else "",
+        places, box, 1, known, others, "by column names", unused=unused, words=words, turned=turned
     )
 
 
@@ -262,13 +296,11 @@ def _by_place(rows: Sequence[Sequence[str]], images: Mapping[str, str]) -> BoxCo
     if len(numbers) == 5:  # the class is a number, too: whole, and one of few
         first, last = (_kinds(rows, i) for i in (numbers[0], numbers[-1]))
         if first < last < 3 * first:  # as few values in the one as in the other
-            ways = [(numbers[-1], numbers[:4]), (numbers[0], numbers[1:])]
-            typed = " or ".join(
-                f"--set 'data.source.columns={{file: {files[0]}, label: {label}, box: {box}}}'"
-                for label, box in ways
+            doubt = "two ways, the class as the first or as the last of five whole numbers: "
+            doubt += " or ".join(
+                f"--set 'data.source.columns={{file: {files[0]}, label: {one}, box: {box}}}'"
+                for one, box in ((numbers[-1], numbers[:4]), (numbers[0], numbers[1:]))
             )
-            doubt = "the rows can be read in two ways, with the class as the first or as the last "
-            doubt += f"of five whole numbers. Say which is meant: {typed}."
         label = numbers[0] if first < last else numbers[-1]
         numbers.remove(label)
     if len(numbers) != 4 or numbers[-1] - numbers[0] != 3:
