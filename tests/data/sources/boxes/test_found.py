@@ -284,7 +284,7 @@ def test_a_class_that_may_be_the_first_or_the_last_number_is_asked_for(tmp_path)
     made = {n: [(0, *b[1:4], str(7 + k % 2)) for b in bs] for k, (n, bs) in enumerate(MADE.items())}
     save_images(tmp_path / "images", made)
     write(tmp_path / "b.csv", [",".join(map(str, (n, *b))) for n, bs in made.items() for b in bs])
-    with pytest.raises(InputError, match="two ways, with the class as the first or as the last"):
+    with pytest.raises(InputError, match="two ways, the class as the first or as the last"):
         open_source(tmp_path, truth="boxes")
     columns = {"file": 0, "label": 5, "box": [1, 2, 3, 4]}
     assert same(open_source(tmp_path, truth="boxes", columns=columns, coordinates="corners"), made)
