@@ -52,13 +52,14 @@ def whole(dataset, tmp_path_factory):
             folder / "run",
             dataset,
             data={"augment": ["flip_lr(p=0.5)"]},
+            model={"normalization": "batch"},
             train={"ema": 0.9, "optimizer": runs.ADAMW},
         )
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Runs without their export, whose checks start two processes."""
+    """Runs without their export, whose check starts a process."""
     from tfvision.runs import finish
 
     monkeypatch.setattr(finish, "export_run", lambda *args, **options: [])

@@ -41,7 +41,6 @@ def assert_same(one, other, atol):
 @pytest.mark.parametrize(
     ("normalization", "options"),
     [
-        ("group", {}),
         ("sync_batch", {}),
         ("sync_batch", {"clip_norm": 0.1}),
         ("group", {"ema": 0.9}),

@@ -37,31 +37,33 @@ def train_step(
 ):
     """A step with its initial values; the same arguments share one traced graph."""
     strategy = strategy or tf.distribute.get_strategy()
-    key = (
-        id(strategy),
-        batch_size,
-        normalization,
-        dropout,
-        optimizer,
-        repr(sorted(options.items())),
-    )
-    if key in _MADE:
-        step, initial = _MADE[key]
-        for name, variable in step.named_variables().items():
-            variable.assign(initial[name])
-        return step
-    keras.utils.clear_session()  # automatic names start again, as in a fresh process
-    keras.utils.set_random_seed(0)
-    if deterministic:
-        tf.config.experimental.enable_op_determinism()
-    with strategy.scope():
-        model = MODELS["unet"](
-            SHAPE, CLASSES, width=4, depth=1, normalization=normalization, dropout=dropout
-        )
-        optimizer = optimizer() if optimizer else keras.optimizers.AdamW(1e-2, name="adamw")
-    loss = batch_loss([(CrossEntropy(), 1.0), (Dice(), 0.5)])
-    step = TrainStep(model, optimizer, loss, strategy=strategy, batch_size=batch_size, **options)
-    _MADE[key] = step, values(step)
+
+    def make():
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
+        with strategy.scope():
+            model = MODELS["unet"](
+                SHAPE, CLASSES, width=4, depth=1, normalization=normalization, dropout=dropout
+            )
+            adam = keras.optimizers.AdamW
+            learns = optimizer() if optimizer else adam(1e-2, name="adamw")
+        loss = batch_loss([(CrossEntropy(), 1.0), (Dice(), 0.5)])
+        return TrainStep(model, learns, loss, strategy=strategy, batch_size=batch_size, **options)
+
+    settings = (batch_size, normalization, dropout, optimizer, repr(sorted(options.items())))
+    return shared((id(strategy), *settings), make)
+
+
+def shared(key, make):
+    """The step that `make` gives, with its initial values; the same key shares one traced graph."""
+    if key not in _MADE:
+        keras.utils.clear_session()  # automatic names start again, as in a fresh process
+        keras.utils.set_random_seed(0)
+        step = make()
+        _MADE[key] = step, values(step)
+    step, initial = _MADE[key]
+    for name, variable in step.named_variables().items():
+        variable.assign(initial[name])
     return step
 
 

@@ -127,7 +127,7 @@ def config(tmp_path_factory):
         folder / "c.yaml",
         source,
         data={"augment": ["flip_lr(p=0.5)"]},
-        model={"dropout": 0.0, "normalization": "group"},  # so that two devices give the same
+        model={"dropout": 0.0},  # so that two devices give the same
         train={"optimizer": {"name": "sgd", "momentum": 0.5}, "clip_norm": 1.0},
     )
 

@@ -40,7 +40,7 @@ def in_turn(dataset, tmp_path_factory):
 def test_stages_are_in_the_history_the_log_and_the_saved_config(in_turn):
     assert [row["stage"] for row in runs.history(in_turn)] == ["1", "2", "2"]
     log = (in_turn / "log.txt").read_text()
-    assert "stage 2 of 2: 28 of 42 layers learn (net1_*, net2_*)" in log
+    assert "stage 2 of 2: 16 of 24 layers learn (net1_*, net2_*)" in log
     again = load_config(SegmentationConfig, in_turn / "config.yaml")
     assert [stage.trainable for stage in stages_of(again)] == [("net0_*",), ("net1_*", "net2_*")]
 

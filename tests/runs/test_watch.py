@@ -19,7 +19,8 @@ def swapped(tmp_path):
     return path
 
 
-LONG = {"train": {"epochs": 8}}
+LEARNS = {"normalization": "batch"}
+LONG = {"model": LEARNS, "train": {"epochs": 8}}
 
 
 def test_an_alarm_is_said_once_and_stands_in_the_report(tmp_path, swapped, quick, capsys):
@@ -31,7 +32,10 @@ def test_an_alarm_is_said_once_and_stands_in_the_report(tmp_path, swapped, quick
 
 def test_fail_stops_at_the_alarm_and_warn_goes_on(tmp_path, swapped, quick, capsys):
     config = runs.write_config(
-        tmp_path / "c.yaml", swapped, train={**LONG["train"], "sentinel": "fail"}
+        tmp_path / "c.yaml",
+        swapped,
+        model=LEARNS,
+        train={**LONG["train"], "sentinel": "fail"},
     )
     assert runs.train("--config", config, "--out", tmp_path / "run") == 2
     assert "train.sentinel is fail" in capsys.readouterr().err

@@ -50,7 +50,7 @@ def write_config(path: Path, source: Path, /, **sections) -> Path:
     config = {
         "seed": 1,
         "data": {"source": {"name": "auto", "path": str(source)}, "batch_size": 4},
-        "model": {"name": "small_cnn", "filters": [4, 4], "units": 8},
+        "model": {"name": "small_cnn", "filters": [4, 4], "units": 8, "normalization": "none"},
         "train": {"epochs": 2, "optimizer": SGD},
     }
     for key, value in sections.items():

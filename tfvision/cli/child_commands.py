@@ -4,7 +4,6 @@ Not for users, so `--help` does not list it. A process that is started this way 
 that says what it does.
 """
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -15,13 +14,9 @@ from tfvision.cli.training import train
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs `train`, `predict-by-folds` or `check-weights`. Returns the exit code."""
+    """Runs `train` or `predict-by-folds`. Returns the exit code."""
     what, *rest = arguments
-    return {
-        "train": _train,
-        "predict-by-folds": _predict_by_folds,
-        "check-weights": _check_weights,
-    }[what](*rest)
+    return {"train": _train, "predict-by-folds": _predict_by_folds}[what](*rest)
 
 
 def _train(task: str, *flags: str) -> int:
@@ -40,11 +35,3 @@ def _predict_by_folds(folder: str, unlabelled: str, out: str, device: str) -> in
         predict_by_folds(Path(folder), path, Path(out), device)
 
     return guarded(predict, Namespace(json=False, debug=False))
-
-
-def _check_weights(folder: str, samples: str, result: str) -> int:
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    from tfvision.engine.export import check_weights
-
-    check_weights(Path(folder), Path(samples), Path(result))
-    return 0

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ from tfvision.engine.ensemble import Ensemble
 from tfvision.engine.inference import Inference
 
 # The files must load where tfvision is not installed. So this runs in a process that cannot import
-# it, and stays source: a command of tfvision would have imported it.
-_WITHOUT_TFVISION = """
+# it until they are loaded, and stays source: a command of tfvision would have imported it.
+_CHECK = """
 import json, os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 sys.modules["tfvision"] = None
-folder, samples, result = sys.argv[1:]
+folder, samples, result, package = sys.argv[1:]
 import numpy as np
 import tensorflow as tf
 tf.config.set_visible_devices([], "GPU")
@@ -56,6 +56,11 @@ if os.path.exists(folder + "/model.keras"):
         "labels_equal": bool(same.all()),
         "loaded_with": "Keras " + keras.__version__ + " without tfvision",
     }
+if "network_image" in data:
+    del sys.modules["tfvision"]
+    sys.path.insert(0, package)
+    from tfvision.engine.export import check_weights
+    found["model.weights.h5"] = check_weights(folder, data)
 json.dump(found, open(result, "w"))
 """
 
@@ -165,11 +170,7 @@ def check_export(
     with tempfile.TemporaryDirectory() as scratch:
         samples = Path(scratch) / "samples.npz"
         np.savez(samples, **data)
-        programs = [(["-c", _WITHOUT_TFVISION], "")]
-        if fixed is not None:
-            package = str(Path(__file__).parents[2])
-            programs.append((["-m", "tfvision", "_run", "check-weights"], package))
-        found = _run_checks(folder.resolve(), samples, scratch, programs)
+        found = _run_check(folder.resolve(), samples, Path(scratch))
     rows = []
     for name in (n for n in ("saved_model", "model.weights.h5", "model.keras") if n in found):
         path = folder / name
@@ -178,47 +179,39 @@ def check_export(
     return rows
 
 
-def check_weights(folder: Path, samples: Path, result: Path) -> None:
+def check_weights(folder: str | Path, data: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Rebuilds the model from `export.json` and its weights, and compares its logits.
 
     Args:
         folder: The run's `export/`.
-        samples: npz with `network_image` and the live model's `network_logits`.
-        result: A JSON file for the row of `check_export`.
+        data: Has `network_image` and the live model's `network_logits`.
+
+    Returns:
+        What `check_export` says of the file.
     """
-    tf.config.set_visible_devices([], "GPU")
-    with np.load(samples, allow_pickle=False) as data:
-        image, wanted = data["network_image"], data["network_logits"]
-    out = load_exported(folder)(image, training=False)
-    logits = np.asarray(keras.tree.flatten(out)[-1])
-    row = {
+    out = load_exported(folder)(data["network_image"], training=False)
+    logits, wanted = np.asarray(keras.tree.flatten(out)[-1]), data["network_logits"]
+    return {
         "max_difference": float(np.max(np.abs(logits - wanted), initial=0)),
         "labels_equal": bool((np.argmax(logits, -1) == np.argmax(wanted, -1)).all()),
         "loaded_with": "tfvision, rebuilt from export.json",
     }
-    result.write_text(json.dumps({"model.weights.h5": row}))
 
 
-def _run_checks(folder: Path, samples: Path, scratch: str, programs) -> dict[str, dict]:
-    """What Python programs, each with its PYTHONPATH, find in processes of their own."""
-    processes = []
-    for i, (program, path) in enumerate(programs):
-        result = Path(scratch) / f"result-{i}.json"
-        process = subprocess.Popen(
-            [sys.executable, *program, str(folder), str(samples), str(result)],
-            cwd=scratch,
-            env={**os.environ, "PYTHONPATH": path},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+def _run_check(folder: Path, samples: Path, scratch: Path) -> dict[str, dict]:
+    """What a process of its own finds of each file; its start takes most of the time."""
+    result = scratch / "result.json"
+    paths = [folder, samples, result, Path(__file__).parents[2]]
+    done = subprocess.run(
+        [sys.executable, "-c", _CHECK, *map(str, paths)],
+        cwd=scratch,
+        env={**os.environ, "PYTHONPATH": ""},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(
+            "A file of the export cannot be loaded in a fresh process:\n" + done.stderr[-2000:]
         )
-        processes.append((process, result))
-    found: dict[str, dict] = {}
-    for process, result in processes:
-        _, errors = process.communicate()
-        if process.returncode:
-            raise RuntimeError(
-                "A file of the export cannot be loaded in a fresh process:\n" + errors[-2000:]
-            )
-        found.update(json.loads(result.read_text()))
-    return found
+    return json.loads(result.read_text())

@@ -333,6 +333,7 @@ def test_two_real_runs_of_one_config(whole, dataset, quick, tmp_path, capsys):
         dataset,
         seed=2,
         data={"augment": ["flip_lr(p=0.5)"]},
+        model={"normalization": "batch"},
         train={"ema": 0.9, "optimizer": runs.ADAMW},
     )
     capsys.readouterr()

@@ -1,8 +1,6 @@
 """Ensembles of runs and of folds, used like a run."""
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +21,6 @@ from tfvision.studies.ensemble import make as ensemble
 from tfvision.studies.ensemble import members, unseen
 from tfvision.studies.ensemble import weights as blending
 from tfvision.tasks.segmentation.schema import SegmentationConfig
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +71,8 @@ def test_two_runs_are_used_like_one(whole, other, dataset, tmp_path, capfd):
     assert "weight 0.750" in said
     assert "weight 0.250" in said
 
-    # Predicted in a fresh process meanwhile, from the folder alone.
-    command = [sys.executable, "-m", "tfvision", "predict", together, dataset, "--probabilities"]
-    fresh = subprocess.Popen(
-        [*map(str, command), "--out", str(tmp_path / "fresh"), "--device", "cpu"], cwd=ROOT
-    )
+    argv = ["predict", together, dataset, "--probabilities", "--out", tmp_path / "joined"]
+    assert runs.use(*argv) == 0
     before = runs.summary(together)
     assert runs.use("evaluate", together) == 0
     assert runs.summary(together) == before
@@ -101,9 +94,8 @@ def test_two_runs_are_used_like_one(whole, other, dataset, tmp_path, capfd):
         assert runs.use("predict", run, dataset, "--out", out, "--probabilities") == 0
         parts.append(probabilities(out))
     want = 0.75 * parts[0] + 0.25 * parts[1]
-    assert fresh.wait() == 0
-    np.testing.assert_allclose(probabilities(tmp_path / "fresh"), want, atol=1e-3)  # float16
-    labels = runs.labels(tmp_path / "fresh/predictions.npz")
+    np.testing.assert_allclose(probabilities(tmp_path / "joined"), want, atol=1e-3)  # float16
+    labels = runs.labels(tmp_path / "joined/predictions.npz")
     scored = runs.labels(together / "predictions/test.npz")
     for name in scored:
         np.testing.assert_array_equal(labels[name], scored[name])

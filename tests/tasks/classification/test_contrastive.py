@@ -35,6 +35,7 @@ def run(dataset, tmp_path_factory):
             tmp_path_factory.mktemp("run") / "run",
             dataset,
             data={"augment": ["noise(p=1.0)"], "views": 2, "batch_size": 12},
+            model={"normalization": "batch"},
             loss=LOSS,
             train={"epochs": 4, "stages": PRETRAINING, "optimizer": SGD},
         )

@@ -264,7 +264,7 @@ def test_a_dry_run_writes_a_picture_and_nothing_else(dataset, tmp_path, monkeypa
     printed = json.loads(said.out.splitlines()[-1])
     assert printed["dry_run"] is True
     assert printed["steps_per_epoch"] == 2
-    assert printed["num_parameters"] == 1751
+    assert printed["num_parameters"] == 1655
     picture = tmp_path / "run-samples.png"
     assert sorted(tmp_path.rglob("*")) == sorted([*before, picture])
     assert f"No run was written; written: {picture}" in said.err
