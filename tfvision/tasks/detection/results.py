@@ -179,7 +179,8 @@ def page(shared: dict[str, Any], outcome: Outcome) -> str:
     metric = recipe.config.metrics[0].name
     threshold = summary["operating_point"]["threshold"]
     order = shown.by_f1(outcome, threshold)
-    ends = {"worst": order[:SHOWN], "best": order[::-1][:SHOWN]}
+    half = (len(order) + 1) // 2  # of few images none stands on both sides
+    ends = {"worst": order[: min(SHOWN, half)], "best": order[half:][::-1][:SHOWN]}
     return render(
         DetectionReport(
             **shared,
