@@ -207,7 +207,8 @@ def page(shared: dict[str, Any], outcome: Outcome) -> str:
     threshold = summary["operating_point"]["threshold"]
     order = shown.by_f1(outcome, threshold)
     scores = {name: _split(outcome, name, summary) for name in outcome.scored}
-    ends = {"worst": order[:SHOWN], "best": order[::-1][:SHOWN]}
+    half = (len(order) + 1) // 2  # of few images none stands on both sides
+    ends = {"worst": order[: min(SHOWN, half)], "best": order[half:][::-1][:SHOWN]}
     return render(
         DetectionReport(
             **shared,

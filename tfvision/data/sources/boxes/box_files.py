@@ -134,6 +134,7 @@ def box_source(found: Annotations, options: Mapping[str, Any]) -> BoxFiles:
     samples = found.samples
     if not found.images:
         raise InputError(f"{listed(found.files, limit=2)} names no image. Add rows or entries.")
+    _check_once(found.images)
     left = add_unlisted(found, how)
     images = sorted(found.images, key=lambda image: (image.part, image.image))
     sizes = [_size(samples, image.image, reading.exif) for image in images]
@@ -183,6 +184,21 @@ def box_source(found: Annotations, options: Mapping[str, Any]) -> BoxFiles:
         white=how.white,
         reading=reading,
     )
+
+
+def _check_once(images: Sequence[WrittenImage]) -> None:
+    """Raises an `InputError` where two annotations of one part are of one image."""
+    first: dict[tuple[str, str], str] = {}
+    twice = []
+    for image in images:
+        place = first.setdefault((image.part, image.image), image.place)
+        twice += [(place, image)] if place != image.place else []
+    if twice:
+        place, image = twice[0]
+        raise InputError(
+            f"{place} and {image.place} are both of {image.image}; so it is with "
+            f"{counted(len(twice), 'image')}. Keep one of them, or put the boxes of both into one."
+        )
 
 
 def _size(samples: Samples, image: str, exif: str) -> frames.FileSize | None:

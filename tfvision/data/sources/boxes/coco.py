@@ -145,7 +145,7 @@ def _box(samples: Samples, coco: CocoFile, entry: Mapping, place: str) -> Writte
         advice = f"{UPRIGHT}." if turned else "Correct it, x y width height, or delete it."
         samples.problem("", where, problem, advice)
         return None
-    return WrittenBox(where, sides, label, crowd=entry.get("iscrowd") == 1)
+    return WrittenBox(where, sides, label, crowd=entry.get("iscrowd") in (1, "1"))
 
 
 def as_sides(given: Any) -> tuple[float, float, float, float] | None:
