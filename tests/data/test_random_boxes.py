@@ -12,6 +12,7 @@ from tests.support.random_boxes import TWO_WAYS, BoxSet, box_sets
 from tfvision.data.audit.boxes_table import boxes_csv
 from tfvision.data.scan.scan import scan
 from tfvision.data.sources.recognise import open_source
+from tfvision.data.sources.tables.unlabelled import check_has_truth
 from tfvision.errors import InputError
 
 OPTIONS = {
@@ -32,7 +33,9 @@ def check(made: BoxSet) -> None:
             source = open_source(root, truth="boxes")
             found = scan(source, cache=False)
             said += [source.layout, *map(str, found.issues), *found.notes]
+            check_has_truth(source)
         except InputError as error:
+            source = None
             said.append(str(error))
         text = "\n".join(said)
         if made.fault:

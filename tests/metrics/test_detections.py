@@ -1,5 +1,7 @@
 """Detections as evidence: COCO's corner cases, pycocotools to the last bit, and its parts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,8 @@ from tfvision.metrics import DETECTION_METRICS
 from tfvision.metrics.coco import NUMBERS, CocoEvaluation, coco_numbers
 from tfvision.metrics.coco_matching import RANGES
 from tfvision.metrics.contract import Contract
-from tfvision.metrics.detections import DetectionEvidence, DetectionMetric
+from tfvision.metrics.detection_metric import DetectionMetric
+from tfvision.metrics.detections import DetectionEvidence
 from tfvision.registry import Spec
 
 BOX, OTHER = (0, 0, 100, 100), (200, 200, 300, 300)
@@ -346,3 +349,26 @@ def test_answers_of_other_images_are_refused():
         DetectionEvidence.of(["a"], [answer(), answer()], [truth()], 1)
     with pytest.raises(InputError, match="of the same images; received 2 and 1"):
         CocoEvaluation([answer(), answer()], [truth()], 1)
+
+
+def test_strings_of_a_fold_are_read_at_the_threshold_of_the_others():
+    """Each fold has a threshold of its own at which all its strings are right."""
+    found = evidence(*random_case(3, images=6))
+    folds = [0, 0, 0, 1, 1, 1]
+    spans = np.array([[0.0, 0.2]] * 3 + [[0.7, 1.0]] * 3)
+    own = replace(found, spans=spans, read_from=np.array([0.1] * 3 + [0.9] * 3))
+    assert own.measure("string_accuracy", None).value() == 1
+    assert own.over_folds("string_accuracy", None, folds=folds).value() == 0
+    assert own.out_of_fold(folds).measure("string_accuracy", None).value() == 0
+    joined = DetectionEvidence.join([own.take([0, 1]), own.take([2, 3, 4, 5])])
+    np.testing.assert_array_equal(joined.spans, spans)
+    grouped = own.measure("string_accuracy", None, groups=list("aabbcc"))
+    assert (grouped.num_units, grouped.value()) == (3, 1)
+
+
+def test_strings_that_are_not_read_have_no_accuracy_in_folds_either():
+    found = evidence(*random_case(3, images=4))
+    for one in (found, found.out_of_fold([0, 0, 1, 1])):
+        assert np.isnan(one.measure("string_accuracy", None).value())
+    assert np.isnan(found.over_folds("string_accuracy", None, folds=[0, 0, 1, 1]).value())
+    assert found.summary(None)["string_accuracy"] is None

@@ -251,9 +251,15 @@ def _corners_for_sizes(made: BoxSet, draw) -> None:
     made.corners, made.fault, made.refused = True, f"{TWO_WAYS}.*as sizes.*as corners", True
 
 
+def _folder(name: str) -> str:
+    return str(PurePosixPath(name).parent)
+
+
 def _absent(made: BoxSet, draw) -> None:
-    """One image is not there."""
+    """One image is not there; others of its folder are, with boxes."""
     made.absent = {_with_boxes(made, draw)}
+    kept = [name for name, boxes in made.boxes.items() if boxes and name not in made.absent]
+    assume({*map(_folder, kept)} >= {*map(_folder, made.boxes)})
     made.fault = "no such image|no image of its name|label file without an image"
 
 

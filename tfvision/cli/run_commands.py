@@ -128,9 +128,10 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         required=True,
-        choices=["mars", "rle", "labels", "boxes"],
+        choices=["mars", "rle", "labels", "boxes", "coco", "strings"],
         help="mars: a row an image, a column a pixel; rle: run-length codes; labels: an image's "
-        "most frequent label; boxes: a row an image, its boxes in one cell",
+        "most frequent label; boxes: a row an image, its boxes in one cell; coco: JSON, an entry a "
+        "box; strings: what is read from boxes",
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True)
     parser.add_argument(

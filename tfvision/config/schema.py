@@ -112,22 +112,48 @@ class LossTerm(Spec):
     """One summand of the loss: `focal(gamma=2.0, weight=0.5)`.
 
     With a `weight_end` the weight goes from `weight` to it, in a straight line over the
-    training.
+    training; with a `weight_from` over what follows that share of it. What it is before is
+    `weight_before`.
     """
 
     weight: float = Field(default=1.0, gt=0)
     weight_end: float | None = Field(default=None, ge=0)
+    weight_from: float = Field(default=0.0, ge=0, lt=1)
+    weight_before: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _parted(self) -> "LossTerm":
+        if self.weight_before is not None and not self.weight_from:
+            raise ValueError(
+                "weight_before is the weight until weight_from, a share of the training; give "
+                "both, as in weight_before=0, weight_from=0.4"
+            )
+        if self.weight_from and not self.moves:
+            raise ValueError(
+                "weight_from is the share of the training from which on a weight moves; give "
+                "weight_end or weight_before beside it"
+            )
+        return self
+
+    @property
+    def moves(self) -> bool:
+        """Whether the weight changes while training."""
+        return self.weight_end is not None or self.weight_before is not None
 
     def weight_at(self, share: float) -> float:
         """The weight when a share in [0, 1] of the training is done."""
+        if share < self.weight_from:
+            return self.weight if self.weight_before is None else self.weight_before
         end = self.weight if self.weight_end is None else self.weight_end
-        return self.weight + share * (end - self.weight)
+        done = (share - self.weight_from) / (1 - self.weight_from)
+        return self.weight + done * (end - self.weight)
 
     @model_serializer(mode="wrap")
     def _short(self, handler: Callable[[Any], Any]) -> Any:
         """A weight that does not move is saved as it is usually written."""
         full = handler(self)
-        return {k: v for k, v in full.items() if k != "weight_end" or v is not None}
+        usual = (("weight_end", None), ("weight_from", 0), ("weight_before", None))
+        return {k: v for k, v in full.items() if (k, v) not in usual}
 
 
 class ModelSpec(Spec):

@@ -109,18 +109,42 @@ def giou() -> Term:
     return _of_boxes(giou_loss)
 
 
-def diou() -> Term:
-    """1 - DIoU of the decoded boxes; see `detection.box_losses`."""
-    return _of_boxes(diou_loss)
+def diou(*, pairs: str = "matched") -> Term:
+    """1 - DIoU of the decoded boxes; see `detection.box_losses`.
+
+    Args:
+        pairs: `matched`: a box and the annotated one that it is matched with. `index`: the
+            sampled boxes by falling confidence and the annotated ones in the order of the
+            sample, without gradient. So it teaches nothing, and is there to show what code
+            does that pairs the list of detections with the list of truths.
+    """
+    return _of_boxes(diou_loss, pairs)
 
 
-def ciou() -> Term:
-    """1 - CIoU of the decoded boxes; see `detection.box_losses`."""
-    return _of_boxes(ciou_loss)
+def ciou(*, pairs: str = "matched") -> Term:
+    """1 - CIoU of the decoded boxes; `pairs` as `diou` has it."""
+    return _of_boxes(ciou_loss, pairs)
 
 
-def _of_boxes(loss: Callable) -> Term:
-    return lambda m: _mean(loss(m.boxes, m.truths) * m.positive, m)
+def _of_boxes(loss: Callable, pairs: str = "matched") -> Term:
+    if pairs not in ("matched", "index"):
+        raise InputError(f"pairs must be matched or index. Received: {pairs!r}.")
+    if pairs == "matched":
+        return lambda m: _mean(loss(m.boxes, m.truths) * m.positive, m)
+
+    def by_index(m: Matched) -> tf.Tensor:
+        confidence = tf.reduce_max(m.logits[..., : m.background], -1)
+        best = tf.argsort(
+            tf.where(m.positive > 0, confidence, m.logits.dtype.min), -1, "DESCENDING"
+        )
+        first = tf.argsort(-m.positive, stable=True)
+        boxes, truths, there = (
+            tf.gather(value, order, batch_dims=1)
+            for value, order in ((m.boxes, best), (m.truths, first), (m.positive, first))
+        )
+        return tf.stop_gradient(_mean(loss(boxes, truths) * there, m))
+
+    return by_index
 
 
 def _mean(loss: tf.Tensor, matched: Matched) -> tf.Tensor:

@@ -22,9 +22,9 @@ DETECTION_METRICS = Registry(
             *("ap", *(f"ap{iou}" for iou in range(50, 100, 5))),
             *("ap_small", "ap_medium", "ap_large"),
             *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
-            *("f1", "precision", "recall"),
+            *("f1", "precision", "recall", "string_accuracy"),
         ],
-        "tfvision.metrics.detections:DetectionMetric",
+        "tfvision.metrics.detection_metric:DetectionMetric",
     ),
 )
 
@@ -35,7 +35,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Contract": "tfvision.metrics.contract:Contract",
         "conventions": "tfvision.metrics.contract:conventions",
         "confusion_matrix": "tfvision.metrics.confusion:confusion_matrix",
-        "DetectionMetric": "tfvision.metrics.detections:DetectionMetric",
+        "DetectionMetric": "tfvision.metrics.detection_metric:DetectionMetric",
         "DetectionEvidence": "tfvision.metrics.detections:DetectionEvidence",
         "coco_numbers": "tfvision.metrics.coco:coco_numbers",
     },

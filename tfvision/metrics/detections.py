@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from tfvision.errors import InputError
+from tfvision.metrics import strings
 from tfvision.metrics.average_precision import AveragePrecision, Ranked, Recalls
 from tfvision.metrics.coco_matching import (
     MOST,
@@ -22,11 +23,11 @@ from tfvision.metrics.coco_matching import (
     ranks,
 )
 from tfvision.metrics.contract import Contract
+from tfvision.metrics.operating_point import THRESHOLD, threshold_of
 from tfvision.registry import unknown
 from tfvision.stats.evidence import Evidence
 from tfvision.stats.measure import Measure, Ratios, by_group, group_numbers
 
-THRESHOLD = 0.5  # of scores, where none was chosen
 _ALL = tuple(range(len(THRESHOLDS)))
 # Name -> places of IoU thresholds, place of the area range.
 _PRECISIONS = {
@@ -40,6 +41,7 @@ _RECALLS = {
     **{f"ar_{name}": (MOST, a) for a, name in enumerate(RANGES) if a},
 }
 _AT_THRESHOLD = ("f1", "precision", "recall")
+_STRINGS = "string_accuracy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +59,12 @@ class DetectionEvidence(Evidence):
         score: (D,) float64.
         matched, ignored: (D, 4) uint16 of each area range: bit t says whether the detection takes
             a truth at IoU threshold t of 0.5, 0.55, ..., 0.95, and whether it is left out.
+        spans, read_from: See `metrics.strings`.
         before: Of the same predictions before post-processing; None where nothing changes them.
     """
 
     suffix: ClassVar[str] = "detections"
-    scores: ClassVar[tuple[str, ...]] = (*_PRECISIONS, *_RECALLS, *_AT_THRESHOLD)
+    scores: ClassVar[tuple[str, ...]] = (*_PRECISIONS, *_RECALLS, *_AT_THRESHOLD, _STRINGS)
     pools: ClassVar[bool] = False
     per_class: ClassVar[str] = "per_class_ap"
     text: ClassVar[str] = "matched detections"
@@ -76,6 +79,8 @@ class DetectionEvidence(Evidence):
     score: np.ndarray
     matched: np.ndarray
     ignored: np.ndarray
+    spans: np.ndarray
+    read_from: np.ndarray
     before: Self | None = None
 
     @classmethod
@@ -128,6 +133,7 @@ class DetectionEvidence(Evidence):
             score=detected.score,
             matched=matched,
             ignored=ignored,
+            **strings.unread(len(ids)),
         )
 
     @property
@@ -171,6 +177,8 @@ class DetectionEvidence(Evidence):
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         own = [field.name for field in fields(cls) if field.name not in ("ids", "before")]
         ids = [str(name) for name in arrays["ids"]]
+        old = {p + k: v for p in ("", "before_") for k, v in strings.unread(len(ids)).items()}
+        arrays = {**old, **arrays}
         parts = [
             cls(ids, **{key: np.asarray(arrays[prefix + key]) for key in own})._checked()
             for prefix in ("", "before_")
@@ -189,6 +197,8 @@ class DetectionEvidence(Evidence):
             "score": (detections,),
             "matched": (detections, len(RANGES)),
             "ignored": (detections, len(RANGES)),
+            "spans": (images, 2),
+            "read_from": (images,),
         }
         for key, shape in shapes.items():
             if getattr(self, key).shape != shape:
@@ -228,7 +238,8 @@ class DetectionEvidence(Evidence):
                 `ap_small`, `ap_medium`, `ap_large`; `ar1`, `ar10`, `ar100`, `ar_small`,
                 `ar_medium`, `ar_large`: means over classes that have a truth. `precision`,
                 `recall` and `f1` of all boxes together at IoU 0.5, of the detections that reach
-                `thresholds`.
+                `thresholds`. `string_accuracy`, the share of strings that are read right; of a
+                class: of those that hold it.
             contract: Its `exclude_classes` are left out; None: nothing is.
             groups, class_index: As `Evidence.measure` has them.
         """
@@ -243,6 +254,8 @@ class DetectionEvidence(Evidence):
             return self._average_precision(*_PRECISIONS[score], classes, groups)
         if score in _RECALLS:
             return self._average_recall(*_RECALLS[score], classes, groups)
+        if score == _STRINGS:
+            return self._string_accuracy(class_index, groups)
         return self._at_threshold(score, classes, groups)
 
     def summary(self, contract: Contract | None) -> dict[str, Any]:
@@ -296,6 +309,24 @@ class DetectionEvidence(Evidence):
         sides = (side[:, :, classes].reshape(len(self), width) for side in (above, below))
         return Recalls(*(by_group(side, groups) for side in sides))
 
+    def _string_accuracy(self, class_index: int | None, groups) -> Ratios:
+        counted = self.read_from > 0
+        if class_index is not None:
+            counted &= self.truths[:, class_index, 0] > 0
+        right = counted & strings.right_at(self.spans, self.read_from)
+        sides = (by_group(side[:, None].astype(np.float64), groups) for side in (right, counted))
+        return Ratios(*sides)
+
+    def out_of_fold(self, folds: Sequence[int]) -> Self:
+        chosen = strings.out_of_fold(self.spans, folds)
+        return replace(self, read_from=np.where(self.read_from > 0, chosen, 0.0))
+
+    def over_folds(self, score: str, contract, *, folds, groups=None) -> Measure:
+        chosen = self if folds is None or score != _STRINGS else self.out_of_fold(folds)
+        return super(DetectionEvidence, chosen).over_folds(
+            score, contract, folds=folds, groups=groups
+        )
+
     def _at_threshold(self, score: str, classes, groups) -> Ratios:
         taken = np.isin(self.label, classes)
         taken &= self.score >= self.thresholds[self.image, self.label]
@@ -312,36 +343,5 @@ class DetectionEvidence(Evidence):
         return Ratios(by_group(above[:, None], groups), by_group(below[:, None], groups))
 
 
-class DetectionMetric:
-    """A score of detections as a config names it; `DetectionEvidence.measure` computes it.
-
-    Attributes:
-        contract: What is counted.
-
-    Args:
-        num_classes: K.
-        exclude_classes: Classes that are left out.
-
-    Raises:
-        InputError: Classes outside 0..K-1, or none left.
-    """
-
-    def __init__(self, *, num_classes: int, exclude_classes: Sequence[int] = ()):
-        self.contract = Contract(exclude_classes=tuple(exclude_classes))
-        self.contract.check_classes(num_classes)
-
-
-def threshold_of(point: Mapping[str, Any] | None) -> tuple[float, str]:
-    """The score from which on the detections of a run count, and who chose it.
-
-    Args:
-        point: `operating_point` of its `summary.json`; None: it has none.
-    """
-    if point is None:
-        return THRESHOLD, "the run has no operating point"
-    chosen = "the run's best F1 on validation" if point["chosen_on"] else "no validation chose it"
-    return float(point["threshold"]), chosen
-
-
-_OF_IMAGES = ("thresholds", "truths", "checksum", "number")
+_OF_IMAGES = ("thresholds", "truths", "checksum", "number", "spans", "read_from")
 _OF_DETECTIONS = ("label", "score", "matched", "ignored")

@@ -18,10 +18,12 @@ BOX_RULES = Registry(
         "score_threshold": "tfvision.postprocess.boxes:score_threshold",
         "suppress": "tfvision.postprocess.boxes:suppress",
         "at_most": "tfvision.postprocess.boxes:at_most",
+        "likely_string": "tfvision.postprocess.strings:likely_string",
     },
 )
 # These map labels (H, W) to labels, on a whole image; the others scores (..., K) to scores.
 ON_COMPONENTS = {"fill_holes", "smallest_component"}
+ON_STRINGS = {"likely_string"}  # these change how boxes are read, not the boxes
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,

@@ -12,14 +12,15 @@ class ArrayPredictions(Predictions):
 
     Args:
         count: N, of images.
-        candidates: Name of a rule -> the settings that are tried.
+        candidates: Name of a rule -> the settings that are tried; or `(self, rows=) -> settings`
+            where they depend on the images that are fitted on.
         evidence: `(rules, rows) -> Evidence` of the images at these places.
     """
 
     def __init__(
         self,
         count: int,
-        candidates: Mapping[str, list[Rule]],
+        candidates: Mapping[str, list[Rule] | Callable[..., list[Rule]]],
         evidence: Callable[[Sequence[Rule], Sequence[int]], Evidence],
     ):
         self.candidates = list(candidates)
@@ -32,4 +33,5 @@ class ArrayPredictions(Predictions):
         return self._evidence(rules, range(self._count) if rows is None else rows)
 
     def settings(self, name: str, rows: Sequence[int]) -> list[Rule]:
-        return list(self._settings[name])
+        settings = self._settings[name]
+        return settings(self, rows=rows) if callable(settings) else list(settings)

@@ -146,6 +146,8 @@ class Prepared:
         said: dict[str, Any] = {**task_entry(self.task)}
         if truth_kind(self.source.truth).names_image:
             said["class_labels"] = self.source.class_labels or self.class_names
+        if self.source.coco_ids is not None:
+            said["category_ids"] = list(self.source.coco_ids.categories)
         return said
 
     def write_quarantine(self, path: Path) -> None:

@@ -108,7 +108,7 @@ def enricher(terms: Sequence[Term], num_classes: int) -> Callable | None:
 def with_moving_weights(
     specs: Sequence[LossTerm], terms: Sequence[Term], strategy: tf.distribute.Strategy
 ) -> tuple[list[Term], Callable[[float], None] | None]:
-    """Gives the terms with a `weight_end` a variable for a weight.
+    """Gives the terms whose weight moves a variable for it.
 
     Args:
         specs: Of the config.
@@ -117,14 +117,17 @@ def with_moving_weights(
 
     Returns:
         The terms, and `follow(share)`, which sets the weights to those at a share in [0, 1]
-        of the training. Without a `weight_end` the terms are those given, and None.
+        of the training. Where no weight moves the terms are those given, and None.
     """
     made, moving = [], []
     with strategy.scope():
         for number, (spec, (loss, weight)) in enumerate(zip(specs, terms, strict=True)):
-            if spec.weight_end is not None:
+            if spec.moves:
                 weight = keras.Variable(
-                    weight, dtype="float32", trainable=False, name=f"weight_of_term_{number}"
+                    spec.weight_at(0),
+                    dtype="float32",
+                    trainable=False,
+                    name=f"weight_of_term_{number}",
                 )
                 moving.append((spec, weight))
             made.append((loss, weight))

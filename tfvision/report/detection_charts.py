@@ -26,6 +26,12 @@ def training_charts(report, metric: str) -> list[dict[str, Any]]:
         Line(_SCORES.get(name, name), column(rows, f"val_{name}"), colour)
         for name, colour in zip(names, _COLOURS, strict=False)
     ]
+    more = [k.removeprefix("val_") for k in rows[0] if k.startswith("val_")]
+    more = [name for name in more if name not in (*names, "loss")]
+    others = [
+        Line(name, column(rows, f"val_{name}"), colour)
+        for name, colour in zip(more, hex_colours(len(more) + 1)[1:], strict=True)
+    ]
     terms = [key for key in rows[0] if key.startswith("loss_")]
     colours = hex_colours(len(terms) + 1)[1:]
     charts = [
@@ -48,6 +54,13 @@ def training_charts(report, metric: str) -> list[dict[str, Any]]:
             "found, their boxes lie badly. All at zero while the loss falls: look at the anchors.",
             levels=[(item["name"], number(item.get("val"))) for item in report.baselines],
             mark=best_epoch(report, epochs, lines[0].values),
+        ),
+        line_chart(
+            epochs,
+            others,
+            title="Further scores on validation",
+            note="What else the config lists under metrics. AR counts the objects found with at "
+            "most so many boxes an image, whatever their scores.",
         ),
         rate_chart(rows, epochs),
     ]

@@ -39,6 +39,8 @@ SIZES = {
     "ap_medium": "medium",
     "ap_large": "large, from 96² pixels on",
 }
+BESIDE = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ar100": "AR100"}
+BESIDE |= {"string_accuracy": "string accuracy"}
 TAGS = 25  # boxes of an image that still have their names on them; those of more when pointed at
 BUDGET = 700_000  # characters of all images
 
@@ -90,6 +92,8 @@ class DetectionReport(RunReport):
         metric, title: The declared score, and what people call it.
         galleries: `worst` and `best` images, predictions at the operating point.
         stages: One image with its proposals, one with its anchors, where there are any.
+        strings: As `strings_read` gives it; None where none are read.
+        misread: Images whose string is read wrongly.
     """
 
     scores: dict[str, SplitDetections]
@@ -97,6 +101,8 @@ class DetectionReport(RunReport):
     title: str = "AP"
     galleries: dict[str, list[BoxedImage]] = field(default_factory=dict)
     stages: list[BoxedImage] = field(default_factory=list)
+    strings: dict[str, Any] | None = None
+    misread: list[BoxedImage] = field(default_factory=list)
 
 
 def render(report: DetectionReport) -> str:
@@ -108,7 +114,8 @@ def render(report: DetectionReport) -> str:
     curves = [c for name, split in scores.items() for c in precision_recall(name, split, classes)]
     thresholds = [threshold_chart(n, s, threshold, chosen) for n, s in scores.items()]
     calibrations = [calibration_chart(name, split) for name, split in scores.items()]
-    images = [item for items in [*report.galleries.values(), report.stages] for item in items]
+    shown = [*report.galleries.values(), report.misread, report.stages]
+    images = [item for items in shown for item in items]
     drawn = iter(overlay.draw_images([item.image for item in images], budget=BUDGET))
     galleries = [
         {"kind": kind, "images": [_figure(item, next(drawn), classes) for item in items]}
@@ -139,6 +146,8 @@ def render(report: DetectionReport) -> str:
                 if split.confusion is not None
             },
             "galleries": [gallery for gallery in galleries if gallery["images"]],
+            "strings": report.strings,
+            "misread": [_figure(item, next(drawn), classes) for item in report.misread],
             "stages": [_figure(item, next(drawn), classes) for item in report.stages],
         },
     )
@@ -171,8 +180,8 @@ def _headline(report: DetectionReport, name: str, split: SplitDetections) -> dic
         "high": number(high),
         "beside": [
             (text, number(split.metrics.get(key)))
-            for key, text in (("ap", "AP"), ("ap50", "AP50"), ("ap75", "AP75"), ("ar100", "AR100"))
-            if key != report.metric
+            for key, text in BESIDE.items()
+            if key != report.metric and key in split.metrics
         ],
         "images": split.metrics.get("num_images"),
         "boxes": split.metrics.get("num_boxes"),

@@ -91,8 +91,10 @@ def counted_classes(evidence: DetectionEvidence, contract: Contract) -> list[int
 
 def _intervals(evidence: DetectionEvidence, contract: Contract, groups):
     """Ends by score, ends of AP of each class, and the number of resamples."""
+    strings = ("string_accuracy",) if (evidence.read_from > 0).any() else ()
+    names = (*WITH_INTERVALS, *strings)
     measures: list[Measure] = [
-        *(evidence.measure(name, contract, groups=groups) for name in WITH_INTERVALS),
+        *(evidence.measure(name, contract, groups=groups) for name in names),
         *evidence.classes("ap", contract, groups=groups),
     ]
     resamples = min(MOST_RESAMPLES, WORK // max(int(evidence.truths[:, :, 0].sum()), 1))
@@ -104,5 +106,5 @@ def _intervals(evidence: DetectionEvidence, contract: Contract, groups):
             (max(d.low, one.low), min(d.high, one.high))
             for d, one in zip(found, measures, strict=True)
         ]
-    number = len(WITH_INTERVALS)
-    return dict(zip(WITH_INTERVALS, ends[:number], strict=True)), ends[number:], resamples
+    number = len(names)
+    return dict(zip(names, ends[:number], strict=True)), ends[number:], resamples

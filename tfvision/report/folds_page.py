@@ -44,7 +44,9 @@ class FoldsPage:
     @property
     def columns(self) -> dict[str, Score]:
         """The scores that are shown, by name, the declared one first."""
-        names = [n for n in (self.score, *self.facts.columns) if n in self.metrics["pooled"]]
+        pooled = self.metrics["pooled"]
+        others = [n for n in self.facts.columns if pooled.get(n) is not None]
+        names = [n for n in (self.score, *others) if n in pooled]
         return {name: self.facts.score(name) for name in names}
 
     @property

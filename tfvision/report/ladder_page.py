@@ -83,7 +83,7 @@ def cells(table: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
         score, other = row["scores"].get(metric), row["compared"].get(metric)
         texts[metric] = decimals(score and score["mean"])
         texts[f"{metric}, 95 %"] = _between(score)
-        texts[f"difference, {metric}"] = decimals(other and other["difference"], sign="+")
+        texts[f"difference, {metric}"] = _told(other) if other else ""
     if _counted(table):
         texts["images"] = _count(row["num_images"])
         texts["images compared"] = _count(compared.get("num_images"))
@@ -330,6 +330,12 @@ def _between(score: Mapping[str, Any] | None) -> str:
     if score is None or score["low"] is None:
         return "–"
     return f"{decimals(score['low'])} .. {decimals(score['high'])}"
+
+
+def _told(compared: Mapping[str, Any]) -> str:
+    """A difference with its interval and its verdict."""
+    difference = decimals(compared["difference"], sign="+")
+    return f"{difference} ({_interval(compared)}), {compared['verdict']}"
 
 
 def _p(value: float | None) -> str:

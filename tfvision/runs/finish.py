@@ -45,6 +45,7 @@ def finish(
     clock = Clock(timing)
     predictor = task.predictor(recipe, open_model(recipe, built.model, task.open_shape(recipe)))
     scored = score_splits(task, recipe, prepared, predictor, splits=("val", "test"))
+    scored = task.decided(recipe, scored)
     for split, result in scored.items():
         save_scored(folder, task, split, result, data=prepared.record())
     speed = predicting_speed(task, recipe, prepared, predictor)

@@ -64,6 +64,7 @@ def load_run(folder: RunFolder, *, depth: int | None = None) -> LoadedRun:
     config = load_any(folder.config)
     task, data = task_of(config.task), folder.read_json("data.json")
     recipe = task.recorded_recipe(config, data, outside_architecture(config.model, folder))
+    recipe = task.as_trained(recipe, folder)
     newest, _ = newest_checkpoint(folder.checkpoints, tidy=False)
     if newest is None:
         raise InputError(f"{folder.path} has no checkpoint yet. Train it first.")

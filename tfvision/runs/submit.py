@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from tfvision.data.sources.boxes.coco_ids import image_ids
 from tfvision.engine.distribute import make_strategy
 from tfvision.engine.progress import Progress
 from tfvision.engine.submission.boxes import PredictionStrings
 from tfvision.engine.submission.check import check_sample
-from tfvision.engine.submission.layouts import ImageLabels, Layout, Pixels, Runs
+from tfvision.engine.submission.coco import coco_entries, write_coco
+from tfvision.engine.submission.layouts import ImageLabels, Layout, Pixels, Runs, Strings
 from tfvision.engine.submission.options import SubmitOptions
 from tfvision.engine.submission.write import write_submission
 from tfvision.errors import InputError
@@ -33,14 +35,18 @@ def submit(request: UseRequest, options: SubmitOptions) -> dict[str, Any]:
     make_strategy(request.device)
     loaded = as_requested(load_run(request.run, depth=request.depth), request)
     source, indices = to_predict(loaded, request)
-    names = _names(source, indices, options)
     formats = loaded.task.facts.formats
     if options.format not in formats:
         raise InputError(
             f"--format {options.format} is not for a {loaded.config.task}, which "
             f"{request.run.path} is. Use --format {formats[0]}."
         )
-    layout = make_layout(
+    if options.format in ("coco", "strings"):
+        indices = _by_id(source, indices)
+    if options.format == "coco":
+        return _submit_coco(loaded, source, indices, request, options)
+    names = _names(source, indices, options)
+    layout = _strings(loaded, options) or make_layout(
         options,
         num_classes=loaded.recipe.num_classes,
         class_names=loaded.data.get("class_labels") or loaded.data["class_names"],
@@ -133,10 +139,66 @@ def make_layout(
     )
 
 
+def _by_id(source, indices: list[int]) -> list[int]:
+    """Places of images by their ids in the data's own JSON, or the numbers they are called by.
+
+    Raises:
+        InputError: Two images have one id.
+    """
+    ids = image_ids(source, indices)
+    if len(set(ids)) < len(ids):
+        double = next(name for name in ids if ids.count(name) > 1)
+        raise InputError(
+            f"Two images have the id {double!r} in their JSON files; predict one split at a time "
+            "with --split, or one folder as INPUT."
+        )
+    order = sorted(
+        zip(ids, indices, strict=True), key=lambda one: (isinstance(one[0], str), one[0])
+    )
+    return [i for _, i in order]
+
+
+def _strings(loaded, options: SubmitOptions) -> Strings | None:
+    """The layout of strings; None of another format.
+
+    Raises:
+        InputError: The run reads none.
+    """
+    if options.format != "strings":
+        return None
+    if loaded.task.texts(loaded.recipe, []) is None:
+        raise InputError(
+            f"--format strings: {loaded.folder.path} reads no strings from its boxes. Train with "
+            "--set reading={} where each class is a character."
+        )
+    return Strings(lambda answer: loaded.task.texts(loaded.recipe, [answer])[0], options.columns)
+
+
+def _submit_coco(loaded, source, indices: list[int], request: UseRequest, options) -> dict:
+    """JSON of every box, with the ids of the data's own JSON."""
+    predictions = Predictions(loaded, source, indices)
+    categories = loaded.data.get("category_ids")
+    said = [] if categories else ["category_id counts the classes from 1: the data has no ids"]
+    categories = categories or range(1, loaded.recipe.num_classes + 1)
+    ids = image_ids(source, indices)
+    if any(isinstance(name, str) for name in ids):
+        said.append("image_id is the name of an image: it has no number, and no JSON gives one")
+    entries = coco_entries(zip(ids, predictions.answers(), strict=True), categories)
+    size = write_coco(options.out, entries)
+    if not request.quiet:
+        lines = [f"{options.out}: {counted(len(entries), 'box')} of {counted(len(ids), 'image')}"]
+        print("\n".join([*lines, *said]), file=sys.stderr)
+    notes = say_notes(loaded, predictions.counter, quiet=request.quiet)
+    found = {"file": str(options.out), "format": "coco", "images": len(ids), "boxes": len(entries)}
+    return {**found, "bytes": size, "warnings": said, **notes, **how(request)}
+
+
 def _names(source, indices: list[int], options: SubmitOptions) -> list[str]:
     """What images are called in the file: by their number, or by their ids as `predict` does."""
     if options.format == "mars":
         return [str(number) for number in range(len(indices))]
+    if options.format == "strings":
+        return [f"{name}{options.id_suffix}" for name in image_ids(source, indices)]
     records = [source.records[i] for i in indices]
     ids = [record.id for record in records]
     if len(set(ids)) < len(ids):

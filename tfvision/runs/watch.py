@@ -40,6 +40,8 @@ def start_alarms(
     mode = recipe.config.train.sentinel
     if mode == "off":
         return []
+    if loss.follow is not None:
+        loss.follow(0.5)  # a term that comes in late is looked at, too
     alarms = check_start(
         step,
         batches,
@@ -49,6 +51,8 @@ def start_alarms(
         class_names=class_names,
         ignore_labels=(*recipe.void, *recipe.contract.ignore_labels),
     )
+    if loss.follow is not None:
+        loss.follow(0.0)
     if alarms and mode == "fail":
         raise InputError(
             "train.sentinel is fail, and before the first step:\n  " + "\n  ".join(alarms.values())

@@ -129,6 +129,11 @@ class Evidence(ABC):
         """The score under `contract` ("contract") and under each of `conventions`."""
         return {}
 
+    def out_of_fold(self, folds: Sequence[int]) -> Self:
+        """The same, with what was chosen on the images themselves (a threshold of the answer)
+        chosen for those of each fold on all others instead; `folds` as `over_folds` has them."""
+        return self
+
     def at_operating_point(self, score: str, point: Mapping[str, Any] | None) -> tuple[Self, str]:
         """The same where the run that predicted it uses its predictions, for scores that depend
         on that, as F1 does on a threshold; and what is said of it. Itself and "" for others.

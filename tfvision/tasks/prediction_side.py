@@ -191,7 +191,7 @@ class PredictionSide:
             ruled = self.with_rules(recipe, [*in_force, *(Spec(**rule) for rule in rules)])
             ids = [store.ids[i] for i in rows]
             answers = [self.decode(ruled, store.prediction(name)) for name in ids]
-            return self.evidence(recipe, ids, answers, [truths[i] for i in rows])
+            return self.evidence(ruled, ids, answers, [truths[i] for i in rows])
 
         return ArrayPredictions(len(store), self.candidates(recipe), evidence)
 
@@ -232,6 +232,18 @@ class PredictionSide:
         raw = list(self.predictions(recipe, predictor, images()))
         answers = [self.decode(recipe, one) for one in raw]
         return Scored(self.evidence(recipe, ids, answers, truths), answers)
+
+    def decided(self, recipe: Recipe, scored: dict[str, Scored]) -> dict[str, Scored]:
+        """The scores of the splits of a run, with what its validation decides of its answers."""
+        return scored
+
+    def texts(self, recipe: Recipe, answers: Sequence[Any]) -> list[str] | None:
+        """The string that each answer is read as; None where none are read."""
+        return None
+
+    def as_trained(self, recipe: Recipe, run: RunFolder) -> Recipe:
+        """The recipe of a finished run, with what its validation has decided."""
+        return recipe
 
     def evidence(
         self,

@@ -30,6 +30,7 @@ class TrainingSide:
     """The first half of `Task`, in the order of a training."""
 
     facts: ClassVar[TaskFacts]
+    recipe_class: ClassVar[type[Recipe]] = Recipe
 
     def check_arguments(self, config: RunConfig) -> None:
         """Builds what only this task has in its configs, before any data is opened.
@@ -76,7 +77,7 @@ class TrainingSide:
     ) -> Recipe:
         """What a config means for data with these facts; arguments as `Recipe` has them."""
         table = self.facts.all_tables()["postprocess"]
-        return Recipe(
+        return self.recipe_class(
             config=config,
             num_classes=num_classes,
             channels=channels,

@@ -17,7 +17,7 @@ from tfvision.tasks.scored import Scored
 
 
 def recipe_of(num_classes: int = 2, *, metric: str = "ap", rules=(), exclude=()):
-    config = SimpleNamespace(metrics=[Spec(name=metric)], postprocess=tuple(rules))
+    config = SimpleNamespace(metrics=[Spec(name=metric)], postprocess=tuple(rules), reading=None)
     contract = Contract(exclude_classes=exclude)
     return SimpleNamespace(config=config, contract=contract, num_classes=num_classes)
 

@@ -92,6 +92,30 @@ def check_lengths(
         )
 
 
+def check_thousands(
+    file: str, rows: Sequence[tuple[int, list[str]]], columns: Collection[int]
+) -> None:
+    """Raises an `InputError` where `1,186` beside whole numbers may be 1186 or 1.186.
+
+    Args:
+        file: For messages.
+        rows: Line and cells of each.
+        columns: Those that hold a number each.
+    """
+    cells = [(line, row[column]) for line, row in rows for column in columns]
+    grouped = [(line, cell) for line, cell in cells if "," in cell]
+    whole = sum(cell.isdigit() for _, cell in cells)
+    if not grouped or not whole or len(grouped) + whole < len(cells):
+        return
+    if all(re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", cell) for _, cell in grouped):
+        line, cell = grouped[0]
+        raise InputError(
+            f"line {line} of {file}: {cell!r} beside whole numbers may be {cell.replace(',', '')} "
+            f"or {to_number(cell)}. Write {cell.replace(',', '')} without a comma, or all numbers "
+            "with a point."
+        )
+
+
 def unused_columns(
     header: Sequence[str], rows: Sequence[Sequence[str]], used: Collection[int]
 ) -> dict[int, str]:

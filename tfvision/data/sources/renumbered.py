@@ -29,6 +29,7 @@ class Renumbered(Source):
         said = {"notes": source.notes, "problems": source.problems, "mask_values": None}
         described = source.described(class_names=class_names, class_labels=class_labels, **said)
         super().__init__(source.records, **described)
+        self.coco_ids = source.coco_ids
         self._source, self._numbers = source, np.asarray(numbers, np.int32)
 
     def stamp(self, index: int) -> str:

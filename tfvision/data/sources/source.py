@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfvision.data.files.issue import BadSample, Issue
+from tfvision.data.sources.ids import CocoIds
 from tfvision.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -86,7 +87,10 @@ class Source(ABC):
         truth: The kind of truth it brings, a name of `tfvision.data.truth.TRUTHS`.
         class_labels: How the data writes each class, in class order, where an image has one
             label; the names too, unless these are listed apart from the labels.
+        coco_ids: What COCO's JSON calls images and classes, where it is read from that.
     """
+
+    coco_ids: CocoIds | None = None
 
     def __init__(
         self,

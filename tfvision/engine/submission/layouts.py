@@ -6,9 +6,10 @@ Every row has a key, by which it is compared with a sample file: its id, or id a
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -207,7 +208,41 @@ class ImageLabels:
         return frozenset(self._texts)
 
 
-Layout = Pixels | Runs | ImageLabels
+@dataclass(frozen=True)
+class Strings:
+    """One row an image: its id and the string that is read from its boxes.
+
+    Args:
+        text_of: An answer -> the string.
+        columns: Names of the two columns.
+    """
+
+    text_of: Callable[[Any], str]
+    columns: Sequence[str] = ("image_id", "pred_label")
+
+    @property
+    def header(self) -> list[str]:
+        return list(self.columns)
+
+    def keys(self, name: str) -> list[str]:
+        """Keys of an image's rows."""
+        return [name]
+
+    def rows(self, name: str, answer: Any) -> Iterator[tuple[str, bytes]]:
+        """(key, row with its line end) of an image's answer."""
+        yield name, csv_line([name, self.text_of(answer)])
+
+    def read(self, line: bytes) -> tuple[str, list[str]]:
+        """(key, cells behind it) of a line of a file."""
+        cells = csv_cells(line)
+        return cells[0] if cells else "", cells[1:]
+
+    def problem(self, rest: list[str], size: tuple[int, int] | None) -> str | None:
+        """What is wrong with what follows a row's id, or None."""
+        return None if len(rest) == 1 else f"{len(rest) + 1} cells for {len(self.columns)} columns"
+
+
+Layout = Pixels | Runs | ImageLabels | Strings
 
 
 def class_text(label: int, names: Sequence[str] | None) -> str:

@@ -28,6 +28,8 @@ FORMATS = {  # what can be chosen of each, and what is chosen otherwise
         "box_fields": "label score x1 y1 x2 y2",
         "box_empty": "",
     },
+    "coco": {},
+    "strings": {"columns": "image_id,pred_label", "id_suffix": ""},
 }
 
 
@@ -36,7 +38,7 @@ class SubmitOptions:
     """One call of `python -m tfvision submit`.
 
     Attributes:
-        format: `mars`, `rle`, `labels` or `boxes`.
+        format: A key of `FORMATS`.
         out: The file.
         sample: The contest's sample file, or None.
         columns: Names of the columns; of `mars` the first.
@@ -91,7 +93,10 @@ def make_options(
                 f"{', '.join(name for name, known in FORMATS.items() if key in known)}."
             )
     chosen = {**choices, **given}
-    chosen["columns"] = _columns(format, chosen)
+    if "columns" in chosen:
+        chosen["columns"] = _columns(format, chosen)
+    elif sample is not None:
+        raise InputError(f"--sample means nothing for --format {format}; leave it out.")
     if chosen.get("classes") is not None:
         chosen["classes"] = _classes(chosen["classes"])
     if "box_fields" in chosen:

@@ -52,11 +52,12 @@ def gather(request: FoldsRequest, assigned: Assignment) -> dict[str, Any]:
     summaries = [run.read_json("summary.json") for run in runs]
     evidence = _evidence_of_folds(runs, assigned, facts)
     predict_out_of_fold(folder / "out_of_fold", runs, assigned, summaries, say=say)
-    joined = type(evidence[0]).join(evidence).renamed(assigned.names)
+    folds = np.asarray(assigned.folds, np.int64)
+    joined = type(evidence[0]).join(evidence).renamed(assigned.names).out_of_fold(folds)
     path = evidence_path(folder, "out_of_fold", type(joined))
-    write_evidence(path, joined, fold=np.asarray(assigned.folds, np.int64))
+    write_evidence(path, joined, fold=folds)
     metrics = fold_metrics(
-        evidence,
+        [joined.take(np.flatnonzero(folds == fold)) for fold in range(len(runs))],
         evidence_of_test(runs, summaries, facts),
         contract_of(summaries[0]),
         score=config.metrics[0].name,

@@ -74,7 +74,7 @@ def _base(path: Path, base: str | dict[str, Any]) -> dict[str, Any]:
 def _mixtures(path: Path, mixture: MixtureFile) -> list[tuple[str, dict[str, Any]]]:
     """Names and changes: the grid of a simplex, the first term from most to least."""
     for term in mixture.terms:
-        if term.weight != 1.0 or term.weight_end is not None:
+        if term.weight != 1.0 or term.moves:
             raise InputError(
                 f"{path}, mixture: {term.name} has a weight of its own; the mixture gives the "
                 "weights. Leave it out, or write such candidates under `candidates`."

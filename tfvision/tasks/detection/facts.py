@@ -15,7 +15,7 @@ FACTS = TaskFacts(
     evidence="tfvision.metrics.detections:DetectionEvidence",
     audit="tfvision.tasks.detection.audit:audit_boxes",
     side_by_side="tfvision.tasks.detection.side_by_side:side_by_side",
-    formats=("boxes",),
+    formats=("boxes", "coco", "strings"),
     example=((256, 256, 3), 2),
     arrays=("boxes", "scores", "classes"),
     tables={
@@ -32,8 +32,9 @@ FACTS = TaskFacts(
         "precision": Score("precision", of_class="precision"),
         "recall": Score("recall", of_class="recall"),
         "f1": Score("F1", of_class="F1"),
+        "string_accuracy": Score("string accuracy", short="strings", of_class="strings with it"),
     },
-    columns=("ap", "ap50"),
+    columns=("ap", "ap50", "string_accuracy"),
     reasons={
         "calibrate": "A temperature is for the probabilities of a classification; the calibration "
         "of a detection's scores is in its report.",

@@ -6,7 +6,8 @@ from typing import Any
 from tfvision.config.file import load_any
 from tfvision.engine.run_folder import RunFolder
 from tfvision.metrics.coco import NUMBERS, CocoEvaluation
-from tfvision.metrics.detections import THRESHOLD, DetectionEvidence, threshold_of
+from tfvision.metrics.detections import DetectionEvidence
+from tfvision.metrics.operating_point import THRESHOLD, threshold_of
 from tfvision.metrics.thresholds import best_thresholds, threshold_curve
 from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.sampling import augmented
@@ -16,7 +17,8 @@ from tfvision.report.detection_scores import (
     counted_classes,
     split_detections,
 )
-from tfvision.tasks.detection import shown
+from tfvision.report.strings_read import strings_read
+from tfvision.tasks.detection import reading, shown
 from tfvision.tasks.detection.facts import FACTS
 from tfvision.tasks.parts import Outcome
 from tfvision.tasks.scored import Scored
@@ -31,7 +33,12 @@ def metrics_of(recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> di
     """The entry of a split in `summary.json`: COCO's twelve numbers, the declared score where it
     is another, AP, AP50 and number of boxes of each class; None where nothing is counted."""
     evidence, contract = scored.evidence, recipe.contract
-    names = dict.fromkeys([*NUMBERS, recipe.config.metrics[0].name])
+    names = dict.fromkeys([*NUMBERS, *(spec.name for spec in recipe.config.metrics)])
+    if recipe.config.reading is not None:
+        names[reading.SCORE] = None
+    if strings_alone(scored):
+        value = finite(evidence.measure(reading.SCORE, contract).value())
+        return {reading.SCORE: value, "num_images": len(evidence)}
     boxes = evidence.truths[:, :, 0].sum(axis=0)
     return {
         **{name: finite(evidence.measure(name, contract).value()) for name in names},
@@ -45,13 +52,23 @@ def metrics_of(recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> di
     }
 
 
+def strings_alone(scored: Scored) -> bool:
+    """Whether the truth are strings without boxes."""
+    truths = scored.details.get("truths", ())
+    return bool(truths) and all("string" in truth for truth in truths)
+
+
 def score_lines(metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
     """What `evaluate` prints of it."""
 
     def listed(names: dict[str, str]) -> str:
         return ", ".join(f"{text} {figure(metrics[name], '-')}" for name, text in names.items())
 
-    images, boxes = counted(metrics["num_images"], "image"), counted(metrics["num_boxes"], "box")
+    strings = f"string accuracy {figure(metrics.get(reading.SCORE), '-')}"
+    images = counted(metrics["num_images"], "image")
+    if "num_boxes" not in metrics:
+        return [f"{images}: {strings}"]
+    boxes = counted(metrics["num_boxes"], "box")
     columns = (metrics[f"per_class_{key}"] for key in ("ap", "ap50", "boxes"))
     rows = list(zip(class_names, *columns, strict=True))
     lines = [
@@ -62,6 +79,7 @@ def score_lines(metrics: dict[str, Any], class_names: Sequence[str]) -> list[str
         f"{images}, {boxes}: " + listed({"ap": "AP", "ap50": "AP50", "ap75": "AP75"}),
         "  AP of " + listed({"ap_small": "small", "ap_medium": "medium", "ap_large": "large"}),
         "  " + listed({"ar1": "AR1", "ar10": "AR10", "ar100": "AR100"}),
+        *([f"  {strings}"] if reading.SCORE in metrics else []),
         *_point_lines(metrics.get("operating_point")),
         *first_lines(lines, LISTED),
     ]
@@ -145,9 +163,11 @@ def _at(recipe: Recipe, evidence: DetectionEvidence, thresholds) -> dict[str, fl
 
 def insights(outcome: Outcome) -> tuple[dict[str, Any], None]:
     """The operating point, and what goes wrong on each split; for `summary.json`."""
+    read = reading.entry(outcome.recipe, outcome.scored)
     return {
         "operating_point": operating_point(outcome.recipe, outcome.scored),
         "errors": {k: _evaluation(outcome, s).errors() for k, s in outcome.scored.items()},
+        **({} if read is None else {"reading": read}),
     }, None
 
 
@@ -160,6 +180,13 @@ def insight_lines(summary: dict[str, Any]) -> list[str]:
     if lines:
         why = "the best F1 on validation" if point["chosen_on"] else "validation chose none"
         lines = [f"from a score of {point['threshold']:.3f} on ({why}): {'; '.join(lines)}"]
+    if read := summary.get("reading"):
+        words = {"val": "the best on validation", "config": "of the config"}
+        values = (f"{k} accuracy {figure(value, '-')}" for k, value in read["splits"].items())
+        why = words.get(read["chosen_on"], "validation chose none")
+        lines.append(
+            f"strings from a score of {read['threshold']:.3f} on ({why}): {', '.join(values)}"
+        )
     for split, found in list(summary["errors"].items())[-1:]:
         gains = sorted(found["gains"].items(), key=lambda item: -item[1])[:3]
         worst = [f"{kind} {gain:+.3f} ({found['counts'][kind]})" for kind, gain in gains if gain]
@@ -179,11 +206,13 @@ def page(shared: dict[str, Any], outcome: Outcome) -> str:
     metric = recipe.config.metrics[0].name
     threshold = summary["operating_point"]["threshold"]
     order = shown.by_f1(outcome, threshold)
-    ends = {"worst": order[:SHOWN], "best": order[::-1][:SHOWN]}
+    scores = {name: _split(outcome, name, summary) for name in outcome.scored}
+    half = (len(order) + 1) // 2  # of few images none stands on both sides
+    ends = {"worst": order[: min(SHOWN, half)], "best": order[half:][::-1][:SHOWN]}
     return render(
         DetectionReport(
             **shared,
-            scores={name: _split(outcome, name, summary) for name in outcome.scored},
+            scores=scores,
             metric=metric,
             title=FACTS.score(metric).title,
             galleries={
@@ -191,6 +220,13 @@ def page(shared: dict[str, Any], outcome: Outcome) -> str:
                 for kind, chosen in ends.items()
             },
             stages=shown.stages(outcome),
+            strings=strings_read(
+                summary.get("reading"),
+                scores,
+                shown.strings_of(outcome),
+                empty=recipe.config.reading.empty if recipe.config.reading else "",
+            ),
+            misread=shown.misread(outcome, SHOWN),
             augmented=augmented(recipe.config, prepared, recipe.ignored),
         )
     )

@@ -7,6 +7,7 @@ from tfvision.engine.predict import as_float
 from tfvision.postprocess.boxes import pairwise_iou, take
 from tfvision.recipe.read import native_scanned
 from tfvision.report.detection_page import BoxedImage, BoxLayer
+from tfvision.tasks.detection.reading import reading_of, truth_text
 from tfvision.tasks.parts import Outcome
 
 PROPOSALS = 40  # drawn of an image
@@ -36,6 +37,28 @@ def by_f1(outcome: Outcome, threshold: float) -> list[tuple[int, str]]:
             f"{(found - right)[there[i]]:.0f} wrong",
         )
         for i in order
+    ]
+
+
+def strings_of(outcome: Outcome) -> list[tuple[str, str]]:
+    """(true, read) of each image of the split that is shown; [] where none are read."""
+    read = reading_of(outcome.recipe)
+    if read is None or outcome.split is None:
+        return []
+    details = outcome.scored[outcome.split].details
+    true = [truth_text(read, truth) for truth in details["truths"]]
+    return list(zip(true, details["strings"], strict=True))
+
+
+def misread(outcome: Outcome, most: int) -> list[BoxedImage]:
+    """Images whose string is wrong, with the boxes that are read."""
+    pairs = [(i, *pair) for i, pair in enumerate(strings_of(outcome)) if pair[0] != pair[1]]
+    if not pairs:
+        return []
+    read_from = float(outcome.scored[outcome.split].evidence.read_from[0])
+    return [
+        boxed(outcome, place, f"read {read}, it is {true}", read_from)
+        for place, true, read in pairs[:most]
     ]
 
 

@@ -26,7 +26,7 @@ from tfvision.recipe.recipe import Recipe
 from tfvision.recipe.sampling import TrainingSet, augmented, training_set
 from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
-from tfvision.tasks.detection import checks, predicting, results, sizes, writing
+from tfvision.tasks.detection import checks, predicting, reading, results, sizes, writing
 from tfvision.tasks.detection.audit import warnings_of_boxes
 from tfvision.tasks.detection.boxes_given_later import named_in, samples_with_boxes
 from tfvision.tasks.detection.facts import FACTS
@@ -46,6 +46,7 @@ class Detection(Task):
     """Boxes with classes and scores; see `Task` for what its methods are asked."""
 
     facts = FACTS
+    recipe_class = reading.DetectionRecipe
     plain_keras = False  # proposals and pooling are no layers of Keras
 
     def check_arguments(self, config: RunConfig) -> None:
@@ -63,7 +64,19 @@ class Detection(Task):
         notes = [*prepared.notes, *warnings_of_boxes(config, prepared)]
         prepared = replace(prepared, notes=notes)
         recipe = self.recipe(config, **prepared.facts, architecture=architecture)
+        recipe = replace(recipe, class_names=tuple(prepared.class_names))
+        reading.reading_of(recipe)  # refuses classes that are no characters
         return Settled(recipe, prepared, prepared)
+
+    def recorded_recipe(self, config, data, architecture=None):
+        recipe = super().recorded_recipe(config, data, architecture)
+        return replace(recipe, class_names=tuple(data["class_names"]))
+
+    def texts(self, recipe: Recipe, answers) -> list[str] | None:
+        return reading.texts_of(recipe, answers)
+
+    def as_trained(self, recipe: Recipe, run: RunFolder) -> Recipe:
+        return reading.as_trained(recipe, run)
 
     def augmented(self, recipe: Recipe, prepared: Prepared) -> Augmented | None:
         read = partial(decode_training, recipe.config)
@@ -124,7 +137,8 @@ class Detection(Task):
 
     def with_threshold(self, recipe: Recipe, threshold: float) -> Recipe:
         rule = Spec(name="score_threshold", minimum=threshold)
-        return self.with_rules(recipe, [*recipe.config.postprocess, rule])
+        ruled = self.with_rules(recipe, [*recipe.config.postprocess, rule])
+        return replace(ruled, read_from=threshold or None)
 
     def candidates(self, recipe: Recipe) -> dict[str, list[dict[str, Any]]]:
         return {
@@ -136,10 +150,18 @@ class Detection(Task):
             ],
         }
 
+    def fitting(self, recipe, store, truths, *, with_rules):
+        made = super().fitting(recipe, store, truths, with_rules=with_rules)
+        return reading.with_reading(made, recipe, truths)
+
+    def decided(self, recipe: Recipe, scored: dict[str, Scored]) -> dict[str, Scored]:
+        return reading.decided(recipe, scored)
+
     def score(
         self, recipe: Recipe, predictor: Any, samples: Iterable[tuple[str, Native]]
     ) -> Scored:
-        """See `Task.score`; `details` has `truths`, the annotated boxes of each image."""
+        """See `Task.score`; `details` has `truths`, the annotated boxes of each image, and
+        `strings`, what each is read as, or None."""
         truths = []
 
         def noted() -> Iterator[tuple[str, Native]]:
@@ -147,15 +169,20 @@ class Detection(Task):
                 truths.append(sample.targets)
                 yield name, sample
 
-        return replace(super().score(recipe, predictor, noted()), details={"truths": truths})
+        scored = super().score(recipe, predictor, noted())
+        strings = reading.texts_of(recipe, scored.answers)
+        return replace(scored, details={"truths": truths, "strings": strings})
 
     def evidence(self, recipe: Recipe, ids, answers, truths) -> DetectionEvidence:
-        return DetectionEvidence.of(ids, answers, truths, num_classes=recipe.num_classes)
+        found = DetectionEvidence.of(ids, answers, truths, num_classes=recipe.num_classes)
+        return reading.with_strings(recipe, found, answers, truths)
 
     def metrics(self, recipe: Recipe, scored: Scored, class_names: Sequence[str]) -> dict[str, Any]:
         return results.metrics_of(recipe, scored, class_names)
 
     def at_operating_point(self, run: RunFolder, recipe: Recipe, scored: Scored) -> dict[str, Any]:
+        if results.strings_alone(scored):
+            return {}
         return {"operating_point": results.at_point_of(run, recipe, scored)}
 
     def score_lines(self, metrics: dict[str, Any], class_names: Sequence[str]) -> list[str]:
@@ -176,20 +203,28 @@ class Detection(Task):
         return [class_names[k] for k in np.flatnonzero(there) if int(k) not in found]
 
     def write_scored(self, target: Path, scored: Scored, data: dict[str, Any]) -> None:
-        writing.write_detections(target, scored.ids, scored.answers, data["class_names"])
+        strings = scored.details.get("strings")
+        names = data["class_names"]
+        writing.write_detections(target, scored.ids, scored.answers, names, strings=strings)
 
     def write_predictions(self, target, ids, predictions, recipe, data, *, probabilities) -> Path:
         threshold, why = results.drawn_from(predictions.loaded.folder, recipe)
         predictions.say(why)
         return writing.write_with_pictures(
-            target, ids, predictions, data["class_names"], threshold=threshold
+            target,
+            ids,
+            predictions,
+            data["class_names"],
+            threshold=threshold,
+            texts=partial(self.texts, recipe),
         )
 
     def truth_given_later(self, path, source, indices, recipe, data, options):
         names = data["class_names"]
         if recipe.config.data.source.kwargs.get("one_class"):
             options = {"one_class": True, **options}
-        return samples_with_boxes(path, source, indices, recipe.channels, names, options)
+        read = reading.reading_of(recipe)
+        return samples_with_boxes(path, source, indices, recipe.channels, names, options, read)
 
     def labelled_later(self, path: Path, prepared: Prepared, indices: list[int]) -> list[int]:
         return named_in(path, prepared, indices)

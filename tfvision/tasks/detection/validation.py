@@ -48,10 +48,11 @@ def validation(
         if found:
             found = np.concatenate(found)
             scores["val_proposal_recall"] = float(found.mean()) if len(found) else float("nan")
-        for name in ("ap", "ap50"):
-            scores[f"val_{name}"] = scored.evidence.measure(name, recipe.contract).value()
-        first = recipe.config.metrics[0].name
-        scores[recipe.monitor] = scored.evidence.measure(first, recipe.contract).value()
+        evidence = task.decided(recipe, {"val": scored})["val"].evidence
+        names = ["ap", "ap50", *(spec.name for spec in recipe.config.metrics)]
+        values = {n: evidence.measure(n, recipe.contract).value() for n in dict.fromkeys(names)}
+        scores |= {f"val_{name}": value for name, value in values.items()}
+        scores[recipe.monitor] = values[recipe.config.metrics[0].name]
         return scores
 
     return validate

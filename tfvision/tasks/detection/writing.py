@@ -5,7 +5,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ def write_detections(
     ids: Sequence[str],
     answers: Sequence[Mapping[str, np.ndarray]],
     class_names: Sequence[str],
+    *,
+    strings: Sequence[str] | None = None,
 ) -> Path:
     """Writes `<target>.json` and `<target>.csv`; returns the first.
 
@@ -40,6 +42,8 @@ def write_detections(
         ids: Of the images.
         answers: Their boxes.
         class_names: K names.
+        strings: What each image is read as: `string` in the JSON, and `<target>_strings.csv` with
+            a row an image; None: nothing is read.
     """
     listed = [
         {
@@ -51,6 +55,12 @@ def write_detections(
         }
         for name, answer in zip(ids, answers, strict=True)
     ]
+    if strings is not None:
+        listed = [{**one, "string": text} for one, text in zip(listed, strings, strict=True)]
+        read = io.StringIO()
+        rows = csv.writer(read, lineterminator="\n")
+        rows.writerows([("image", "string"), *zip(ids, strings, strict=True)])
+        write_text(target.with_name(f"{target.name}_strings.csv"), read.getvalue())
     path = target.with_name(f"{target.name}.json")
     write_json(path, listed)
     table = io.StringIO()
@@ -74,6 +84,7 @@ def write_with_pictures(
     class_names: Sequence[str],
     *,
     threshold: float,
+    texts: Callable[[Sequence[Mapping[str, np.ndarray]]], list[str] | None],
 ) -> Path:
     """`write_detections`, and a folder `pictures/` beside them with the boxes drawn.
 
@@ -88,6 +99,7 @@ def write_with_pictures(
         predictions: Has `with_images()` and `say(text)`, see `Task.write_predictions`.
         class_names: K names.
         threshold: The score from which on boxes are drawn; the files have all.
+        texts: Boxes of images -> what each is read as, or None.
 
     Raises:
         InputError: `pictures/` holds something else than such pictures.
@@ -121,7 +133,7 @@ def write_with_pictures(
     if len(rows) < len(ids):
         why = f"the first {MOST_PICTURES}" if len(rows) == MOST_PICTURES else "those that fit"
         predictions.say(f"{folder} has {why} of {counted(len(ids), 'image')}")
-    return write_detections(target, ids, answers, class_names)
+    return write_detections(target, ids, answers, class_names, strings=texts(answers))
 
 
 def _free_name(name: str, taken: set[str]) -> str:

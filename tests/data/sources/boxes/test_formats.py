@@ -106,7 +106,7 @@ def test_coco_crowds_and_one_file_a_split(tmp_path):
         parts[part] = {f"{part}_{n}": boxes for n, boxes in made.items()}
         save_images(tmp_path / f"{part}2017", parts[part])
         content = coco_content(parts[part])
-        content["annotations"][0]["iscrowd"] = 1
+        content["annotations"][0]["iscrowd"] = 1 if part == "train" else "1"  # both are met
         write_json(tmp_path / "annotations" / f"instances_{part}2017.json", content)
     source = coco_boxes(tmp_path)
     crowds = {}

@@ -150,6 +150,7 @@ def box_source(found: Annotations, options: Mapping[str, Any]) -> BoxFiles:
         raise InputError(f"{listed(found.files, limit=2)} names no image. Add rows or entries.")
     if how.one_class:
         found = _of_one_class(found)
+    _check_once(found.images)
     left = add_unlisted(found, how)
     images = sorted(found.images, key=lambda image: (image.part, image.image))
     sizes = [_size(samples, image.image, reading.exif) for image in images]
@@ -210,6 +211,21 @@ def _of_one_class(found: Annotations) -> Annotations:
         for image in found.images
     ]
     return replace(found, images=images, classes=[OBJECT], class_names=None)
+
+
+def _check_once(images: Sequence[WrittenImage]) -> None:
+    """Raises an `InputError` where two annotations of one part are of one image."""
+    first: dict[tuple[str, str], str] = {}
+    twice = []
+    for image in images:
+        place = first.setdefault((image.part, image.image), image.place)
+        twice += [(place, image)] if place != image.place else []
+    if twice:
+        place, image = twice[0]
+        raise InputError(
+            f"{place} and {image.place} are both of {image.image}; so it is with "
+            f"{counted(len(twice), 'image')}. Keep one of them, or put the boxes of both into one."
+        )
 
 
 def _size(samples: Samples, image: str, exif: str) -> frames.FileSize | None:

@@ -27,6 +27,7 @@ from tfvision.data.sources.exports import coco as masks
 from tfvision.data.sources.exports.coco_file import OUTLINE, CocoFile, read_coco
 from tfvision.data.sources.exports.drawing import coordinates
 from tfvision.data.sources.exports.samples import Samples, counted, listed
+from tfvision.data.sources.ids import CocoIds, as_id
 
 
 def sees(tree: Tree) -> str | None:
@@ -79,7 +80,7 @@ def coco_boxes(
     )
     settle_parts(images)
     _note(samples, files, groups)
-    return box_source(
+    source = box_source(
         Annotations(
             tree,
             path,
@@ -93,6 +94,21 @@ def coco_boxes(
         ),
         options,
     )
+    source.coco_ids = _ids(images, list(files.values()), names)
+    return source
+
+
+def _ids(
+    images: Sequence[WrittenImage], files: Sequence[CocoFile], names: Sequence[str]
+) -> CocoIds:
+    """The ids of images, each of whose `place` names its own, and of classes by their names."""
+    of_name = {name: as_id(i) for coco in files for i, name in coco.categories.items()}
+    of_place = {
+        f"{coco.name}, image {one.id} ({one.file_name})": as_id(one.id)
+        for coco in files
+        for one in coco.images
+    }
+    return CocoIds({one.image: of_place[one.place] for one in images}, [of_name[n] for n in names])
 
 
 def _images(samples: Samples, coco: CocoFile, folder: str | None, split: str) -> list[WrittenImage]:
@@ -129,7 +145,7 @@ def _box(samples: Samples, coco: CocoFile, entry: Mapping, place: str) -> Writte
         advice = f"{UPRIGHT}." if turned else "Correct it, x y width height, or delete it."
         samples.problem("", where, problem, advice)
         return None
-    return WrittenBox(where, sides, label, crowd=entry.get("iscrowd") == 1)
+    return WrittenBox(where, sides, label, crowd=entry.get("iscrowd") in (1, "1"))
 
 
 def as_sides(given: Any) -> tuple[float, float, float, float] | None:

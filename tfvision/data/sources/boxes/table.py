@@ -13,7 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tfvision.data.files.csv_table import check_lengths, read_cells, to_number, unused_columns
+from tfvision.data.files.csv_table import (
+    check_lengths,
+    check_thousands,
+    read_cells,
+    to_number,
+    unused_columns,
+)
 from tfvision.data.files.tree import Tree, list_tree
 from tfvision.data.sources.boxes.annotations import (
     Annotations,
@@ -215,9 +221,10 @@ class _Table:
         check_lengths(path, lines)
         check_boxes(path, lines[0][1], found)
         self.columns, rows = found, lines[found.first :]
+        check_thousands(self._file, rows, found.box)
         self._note(lines[0][1], rows)
-        cells = [row[found.places["file"]] for _, row in rows]
-        self.named = list(dict.fromkeys(cell for cell in cells if cell))
+        place = found.places["file"]
+        self.named = list(dict.fromkeys(row[place] for _, row in rows if row[place]))
         finder = ImageFinder(
             self._tree, self.named, image_folder, annotations=self._file, split=self._part
         )
@@ -231,8 +238,7 @@ class _Table:
         images: dict[str, WrittenImage] = {}
         lost: dict[str, list[int]] = {}
         for line, row in rows:
-            name = row[found.places["file"]]
-            image = self._image(name, files.get(name, []), row)
+            image = self._image(name := row[place], files.get(name, []), row)
             if image is None:
                 lost.setdefault(name, []).append(line)
                 continue

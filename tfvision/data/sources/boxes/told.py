@@ -155,10 +155,11 @@ def check_extents(
         where: What messages call the boxes.
         places, files: Place and image file of each.
     """
+    _check_percent(corners, extents, where)
     away, out = outside(corners, extents), leaving(corners, extents)
     if away.sum() <= max(2, AWAY * len(away)) and out.sum() <= max(2, MANY * len(out)):
         return
-    first = int(np.flatnonzero(out)[0])
+    first = int(np.flatnonzero(out | away)[0])
     right, bottom = np.nanmax(np.maximum(corners[:, :2], corners[:, 2:]), axis=0)
     height, width = extents[first]
     raise InputError(
@@ -169,6 +170,20 @@ def check_extents(
         "data.source.annotated_size=[HEIGHT,WIDTH]; or the boxes are in pixels of these files and "
         "faulty: type --set data.source.annotated_size=file, and they are clipped."
     )
+
+
+def _check_percent(corners: np.ndarray, extents: np.ndarray, where: str) -> None:
+    """Raises an `InputError` where many boxes reach to 100 both ways, on larger images."""
+    if len(corners) < MANY_BOXES or np.isnan(extents).any() or extents.min() <= 110:
+        return
+    right, bottom = np.maximum(corners[:, :2], corners[:, 2:]).max(axis=0)
+    if all(99 < side <= 100.5 for side in (right, bottom)):
+        raise InputError(
+            f"{where}: the boxes of all images reach to ({right:g}, {bottom:g}), as percent of "
+            "width and height do. Where they are in percent type --set "
+            "data.source.annotated_size=[100,100]; where they are in pixels of these files, --set "
+            "data.source.annotated_size=file."
+        )
 
 
 def within_a_corner(corners: np.ndarray, extents: np.ndarray, images: int) -> list[str]:

@@ -81,6 +81,8 @@ def label_studio(content: Any) -> Iterator[ToolImage]:
         data = task.get("data") or task
         name = next((v for k, v in data.items() if k in ("image", "img", "photo")), "")
         done = [a for a in task.get("annotations") or [] if not a.get("was_cancelled")]
+        if "annotations" in task and not done:
+            continue  # skipped, or still to be annotated
         results = done[0].get("result", []) if done else task.get("label") or []
         image = ToolImage(re.sub(r"^.*[?&]d=", "", str(name)))
         for number, one in enumerate(results, 1):

@@ -24,7 +24,6 @@ from tfvision.data.sources.boxes.annotations import (
 )
 from tfvision.data.sources.boxes.box_files import BoxFiles, box_source
 from tfvision.data.sources.boxes.coco import as_sides
-from tfvision.data.sources.boxes.image_beside import ImageBeside
 from tfvision.data.sources.boxes.tool_formats import FORMATS, Format, ToolImage, image_name
 from tfvision.data.sources.boxes.written import (
     UPRIGHT,
@@ -33,6 +32,7 @@ from tfvision.data.sources.boxes.written import (
     takes_box_options,
 )
 from tfvision.data.sources.exports.coco_file import ends_of, read_json_file
+from tfvision.data.sources.exports.image_beside import ImageBeside
 from tfvision.data.sources.exports.image_finder import ImageFinder
 from tfvision.data.sources.exports.samples import (
     SPLIT_WORDS,

@@ -7,7 +7,7 @@ are not read. Lists in `ImageSets/Main/` are the splits, else the folders `train
 
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,9 +23,9 @@ from tfvision.data.sources.boxes.annotations import (
     settle_parts,
 )
 from tfvision.data.sources.boxes.box_files import BoxFiles, box_source
-from tfvision.data.sources.boxes.image_beside import ImageBeside
 from tfvision.data.sources.boxes.written import UPRIGHT, WrittenBox, WrittenImage, takes_box_options
 from tfvision.data.sources.exports.coco_file import ends_of
+from tfvision.data.sources.exports.image_beside import ImageBeside
 from tfvision.data.sources.exports.samples import Samples, counted, join, lines_of, open_tree
 from tfvision.errors import InputError
 
@@ -81,11 +81,10 @@ def voc_boxes(path: str | Path, **options: Any) -> BoxFiles:
     for p, places in found.items():
         if len(places) != 1:
             _not_found(samples, p, files[p], places)
-    lists = _parts_of_lists(tree)
-    for p, image in images.items():
-        image.part = lists.get(PurePosixPath(p).stem, "")
+    _set_parts(tree, images)
     settle_parts([*images.values()])
-    _note(samples, files, images)
+    other = _of_another_image(files, images)
+    _note(samples, files, images, other)
     names, labels = settle_classes(samples, [*images.values()], tree)
     folders = sorted({p.rpartition("/")[0] for p in files})
     where = f"{folders[0] or '.'}/" if len(folders) == 1 else counted(len(folders), "folder")
@@ -95,7 +94,7 @@ def voc_boxes(path: str | Path, **options: Any) -> BoxFiles:
             path,
             "voc_boxes",
             heading=f"Pascal VOC {counted(len(files), 'file')} in {where}",
-            files=[*files, *_lists(tree).values()],
+            files=[*files, *_lists(tree)],
             images=[*images.values()],
             known="corners",
             said_by="by tag",
@@ -159,40 +158,71 @@ def _not_found(samples: Samples, file: str, root: ElementTree.Element, places: l
     samples.problem("", file, problem, advice)
 
 
-def _lists(tree: Tree) -> dict[str, str]:
-    """Split -> the list of its images."""
-    found = {}
-    for folder in tree.files:
-        if f"/{folder}".endswith(f"/{LISTS}"):
-            for split in ("train", "val", "test"):
-                if f"{split}.txt" in tree.files[folder]:
-                    found[split] = join(folder, f"{split}.txt")
-    return found
-
-
-def _parts_of_lists(tree: Tree) -> dict[str, str]:
-    """Name of an image without extension -> its part."""
+def _lists(tree: Tree) -> dict[str, tuple[str, str]]:
+    """Path of each list of images -> the folder that it is for, and its split."""
     return {
-        PurePosixPath(line.split()[0]).stem: split
-        for split, file in _lists(tree).items()
-        for line in lines_of(tree.root / file, file)
+        join(folder, f"{split}.txt"): (folder[: -len(LISTS)].rstrip("/"), split)
+        for folder in tree.files
+        if f"/{folder}".endswith(f"/{LISTS}")
+        for split in ("train", "val", "test")
+        if f"{split}.txt" in tree.files[folder]
     }
+
+
+def _set_parts(tree: Tree, images: Mapping[str, WrittenImage]) -> None:
+    """The parts that lists say, each of the annotations below its own folder.
+
+    Raises:
+        InputError: Two lists name one image.
+    """
+    named: dict[tuple[str, str], str] = {}
+    for file, (folder, _) in _lists(tree).items():
+        for line in lines_of(tree.root / file, file):
+            name = PurePosixPath(line.split()[0]).stem
+            other = named.setdefault((folder, name), file)
+            if other != file:
+                raise InputError(
+                    f"{other} and {file} both name {name}. Take it out of one of them: the score "
+                    "would not be honest."
+                )
+    lists = _lists(tree)
+    for p, image in images.items():
+        above = [*map(str, PurePosixPath(p).parents)]
+        places = [(folder if folder != "." else "", PurePosixPath(p).stem) for folder in above]
+        file = next((named[place] for place in places if place in named), "")
+        image.part = lists[file][1] if file else ""
+
+
+def _of_another_image(
+    files: Mapping[str, ElementTree.Element], images: Mapping[str, WrittenImage]
+) -> list[str]:
+    """The files that name another image inside.
+
+    Raises:
+        InputError: Each of them names one that is there, and no two the same.
+    """
+    named = {p: PurePosixPath(files[p].findtext("filename") or "").name for p in images}
+    own = {p: PurePosixPath(image.image).name for p, image in images.items()}
+    other = [p for p in images if named[p] not in ("", own[p])]
+    inner = [named[p] for p in other]
+    if len(other) > 1 and {*inner} <= {*own.values()} and len({*inner}) == len(inner):
+        raise InputError(
+            f"{counted(len(other), 'file')} of XML name another image inside than by their own "
+            f"names, and both are there (the first {named[other[0]]} in {other[0]}). Name the "
+            "files as their images, or delete <filename> where it is wrong."
+        )
+    return other
 
 
 def _note(
     samples: Samples,
     files: Mapping[str, ElementTree.Element],
     images: Mapping[str, WrittenImage],
+    other: Sequence[str],
 ) -> None:
     every = [entry for root in files.values() for entry in root.findall("object")]
     hard = sum((entry.findtext("difficult") or "").strip() == "1" for entry in every)
     parts = sum(entry.find("part") is not None for entry in every)
-    other = [
-        p
-        for p, image in images.items()
-        if (inner := files[p].findtext("filename"))
-        and PurePosixPath(inner).name != PurePosixPath(image.image).name
-    ]
     if other:
         inner = files[other[0]].findtext("filename")
         samples.notes.append(

@@ -7,6 +7,7 @@ of `train`, `val` and `test` are the splits, else the folders are.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,20 @@ def yolo_boxes(path: str | Path, **options: Any) -> BoxFiles:
     _, tree = open_tree(path.parent if path.is_file() else path)
     labels, samples = pair(tree), open_samples(tree, options)
     texts = [text for text in labels.texts.values() if text]
-    check_found(len(texts), labels.lost, tree, f"{(labels.lost or [''])[0]}, ...")
+    check_found(
+        len(texts),
+        labels.lost,
+        tree,
+        f"{(labels.lost or [''])[0]}, ...",
+        ", with the texts in labels/ beside images/",
+    )
     if not texts:
         raise InputError(f"{path} holds no text file of the name of an image, as YOLO has them.")
     lines = {text: read_lines(tree.root / text, text) for text in texts}
     names, named_by = numbered_names(tree)
     every = [line for of_file in lines.values() for line in of_file]
     _check_named(every, names, named_by, path)
+    _check_polygons(every)
     used = {line.label for line in every}
     names = names or {number: str(number) for number in range(max(used, default=-1) + 1)}
     images = [
@@ -119,6 +127,26 @@ def _check_named(
         )
 
 
+def _check_polygons(lines: Sequence[Line]) -> None:
+    """Raises an `InputError` where all polygons can be boxes with something behind them."""
+    many = [line for line in lines if len(line.numbers) > 4]
+    if len(many) < 3 or len({len(line.numbers) for line in many}) > 1:
+        return
+    rest = [line.numbers[4:] for line in many]
+    what = ""
+    if len(rest[0]) == 2 and all(isinstance(of[1], float) and of[1].is_integer() for of in rest):
+        what = "a score and a track"
+    elif len(rest[0]) % 3 == 0 and all(v in (0, 1, 2) for of in rest for v in of[2::3]):
+        what = "key points"
+    if what:
+        first = many[0]
+        raise InputError(
+            f"line {first.number} of {first.place}, as all others, holds {len(first.numbers)} "
+            f"values behind its class: {_words(first.numbers)}. They look like a box and {what}, "
+            "not like a polygon. Write the class and the four numbers of the box alone."
+        )
+
+
 def _box(line: Line, names: Mapping[int, str]) -> WrittenBox:
     """The box of a line, of a polygon its hull.
 
@@ -145,18 +173,48 @@ def _words(numbers: Sequence[float | str]) -> str:
 
 
 def _set_parts(tree: Tree, images: Sequence[WrittenImage]) -> None:
-    """The parts that data.yaml says, by folders or by lists of images."""
+    """The parts that data.yaml says, by folders or by lists of images.
+
+    Raises:
+        InputError: Two lists of different parts name an image.
+    """
+    by_name: dict[str, list[WrittenImage]] = {}
+    for image in images:
+        by_name.setdefault(stem(image.image.rpartition("/")[2]), []).append(image)
+    listed_in: dict[str, str] = {}
     for part, places in yaml_splits(tree).items():
         for place in places:
-            if place.endswith(".txt"):
-                listed = lines_of(tree.root / place, place)
-                wanted = {stem(line.replace("\\", "/").rpartition("/")[2]) for line in listed}
-                chosen = [i for i in images if stem(i.image.rpartition("/")[2]) in wanted]
-            else:
-                start = f"{place}/" if place else ""
-                chosen = [image for image in images if image.image.startswith(start)]
+            lines = lines_of(tree.root / place, place) if place.endswith(".txt") else []
+            chosen = [image for line in lines for image in _named_by(line, by_name)]
             for image in chosen:
-                image.part = image.part or part
+                other = listed_in.setdefault(image.image, place)
+                if other != place and image.part != part:
+                    raise InputError(
+                        f"{other} and {place} both name {image.image}. Take it out of one of "
+                        "them: the score would not be honest."
+                    )
+                image.part = part
+            if not place.endswith(".txt"):
+                start = f"{place}/" if place else ""
+                for image in (image for image in images if image.image.startswith(start)):
+                    image.part = image.part or part
+
+
+def _named_by(line: str, by_name: Mapping[str, Sequence[WrittenImage]]) -> list[WrittenImage]:
+    """The images that a line of a list may mean: of several of its name those whose folders have
+    most in common with its."""
+    folder, _, name = line.replace("\\", "/").rpartition("/")
+    found = by_name.get(stem(name), [])
+    if len(found) < 2:
+        return list(found)
+    common = [_common_end(folder, image.image.rpartition("/")[0]) for image in found]
+    return [i for i, number in zip(found, common, strict=True) if number == max(common)]
+
+
+def _common_end(folder: str, other: str) -> int:
+    """How many folders two paths end with alike."""
+    pairs = zip(reversed(folder.split("/")), reversed(other.split("/")), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _note(

@@ -16,6 +16,7 @@ from tfvision.data.sources.exports.coco_file import (
     OUTLINE,
     CocoFile,
     CocoImage,
+    ends_of,
     looks_like_coco,
     read_coco,
     shows_outlines,
@@ -55,6 +56,8 @@ def coco_files(tree: Tree) -> dict[str, str]:
         if len(texts) <= MANY and folder.count("/") < 3:
             paths = [join(folder, name) for name in texts]
             found.update({p: _split(p) for p in paths if looks_like_coco(tree.root / p)})
+    whole = [p for p in found if ends_of(tree.root / p).lstrip("\ufeff \t\r\n").startswith("{")]
+    found = {p: found[p] for p in whole} or found  # a list beside them is of predictions
     instances = {p: s for p, s in found.items() if PurePosixPath(p).name.startswith("instances")}
     return instances or found
 

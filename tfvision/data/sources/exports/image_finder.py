@@ -13,10 +13,10 @@ IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "photos", "fram
 class ImageFinder:
     """Finds the file that a name in a file of annotations stands for.
 
-    The name counts whole, or without an extension where it has none; where no name of that file is
-    found whole, all of them are taken without their first folders, as few as will do. Of several
-    files with one name that in the annotations' own folder counts, then one of its split, then one
-    in a folder of images.
+    The name counts whole, or without an extension where it has none, or in other capitals; where
+    no name of that file is found whole, all of them are taken without their first folders, as few
+    as will do. Of several files with one name that in the annotations' own folder counts, then one
+    of its split, then one in a folder of images.
 
     Args:
         tree: The names below the data set's folder.
@@ -38,9 +38,11 @@ class ImageFinder:
         self._stems: dict[str, list[str]] = {}
         for path in tree.images(""):
             self._files.setdefault(PurePosixPath(path).name, []).append(path)
-        for name in [*self._files]:
+        self._folded: dict[str, list[str]] = {}
+        for name, paths in self._files.items():
             if stem(name) != name:
-                self._stems.setdefault(stem(name), []).extend(self._files[name])
+                self._stems.setdefault(stem(name), []).extend(paths)
+            self._folded.setdefault(name.casefold(), []).extend(paths)
         parts = [_parts(name) for name in names]
         deepest = max(map(len, parts), default=1) if self._folder is None else 1
         counts = range(deepest)
@@ -66,11 +68,15 @@ class ImageFinder:
         if not parts:
             return []
         tail = "/".join(parts)
+        wanted = tail if self._folder is None else join(self._folder, tail)
         same = {path: path for path in self._files.get(parts[-1], ())}
         same = same or {path: stem(path) for path in self._stems.get(parts[-1], ())}
+        if not same:  # a.jpg for a.JPG
+            wanted = wanted.casefold()
+            same = {path: path.casefold() for path in self._folded.get(parts[-1].casefold(), ())}
         if self._folder is not None:
-            return [path for path, name in same.items() if name == join(self._folder, tail)]
-        return [p for p, name in same.items() if name == tail or name.endswith(f"/{tail}")]
+            return [path for path, name in same.items() if name == wanted]
+        return [p for p, name in same.items() if name == wanted or name.endswith(f"/{wanted}")]
 
 
 def _parts(name: str) -> list[str]:

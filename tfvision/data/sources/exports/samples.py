@@ -209,20 +209,24 @@ class Samples:
 
 
 def lines_of(path: Path, name: str) -> list[str]:
-    """The lines of a text file that are not empty, without spaces around them.
+    """The lines of a text file that are not empty, without spaces around them; see `read_text`."""
+    return [line.strip() for line in read_text(path, name).splitlines() if line.strip()]
+
+
+def read_text(path: Path, name: str) -> str:
+    """A text file, "" of an empty one.
 
     Raises:
         InputError: It cannot be read, or is not UTF-8 text.
     """
     try:
-        text = read_bytes(path, place=name).decode("utf-8-sig")
+        return read_bytes(path, place=name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from error
     except BadSample as error:
         if path.is_file() and path.stat().st_size == 0:
-            return []
+            return ""
         raise InputError(str(error)) from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def open_tree(path: str | Path) -> tuple[Path, Tree]:

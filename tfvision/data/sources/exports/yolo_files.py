@@ -11,7 +11,8 @@ from tfvision.data.files.issue import BadSample
 from tfvision.data.files.paths import read_bytes
 from tfvision.data.files.tree import Tree
 from tfvision.data.sources.exports.drawing import MOST_SHARE
-from tfvision.data.sources.exports.samples import join, lines_of
+from tfvision.data.sources.exports.image_beside import ImageBeside
+from tfvision.data.sources.exports.samples import join, read_text
 from tfvision.data.sources.file_source import stem
 from tfvision.errors import InputError
 
@@ -39,17 +40,21 @@ class YoloLabels:
 def pair(tree: Tree) -> YoloLabels:
     """The images below a folder and their label files.
 
-    `labels` stands for `images` in the path, at its last place; else the text lies beside.
+    `labels` stands for `images` in the path, at its last place; else the text lies beside. Capitals
+    do not matter. Where no image has one so, texts belong to the images of their names.
     """
     found = YoloLabels()
-    texts = {path for path in tree.below("") if path.endswith(".txt")}
+    texts = {path for path in tree.below("") if path.lower().endswith(".txt")}
     texts = {path for path in texts if PurePosixPath(path).name.lower() not in NOT_LABELS}
     if not texts:
         return YoloLabels(unlabelled=tree.images(""))
+    folded = {text.casefold(): text for text in texts}
     of_image = {
-        image: next((text for text in _label_files(image) if text in texts), "")
+        image: next((folded[t] for t in _label_files(image) if t in folded), "")
         for image in tree.images("")
     }
+    if not any(of_image.values()):
+        of_image |= _of_same_name(tree, sorted(texts))
     labelled = {image.rpartition("/")[0] for image, text in of_image.items() if text}
     for image, text in of_image.items():
         if image.rpartition("/")[0] in labelled:
@@ -60,13 +65,27 @@ def pair(tree: Tree) -> YoloLabels:
     return found
 
 
+def _of_same_name(tree: Tree, texts: Sequence[str]) -> dict[str, str]:
+    """Image -> the text file of its name, wherever that lies; {} where one has several, or is one
+    of several images of that name of which others have none."""
+    beside, found = ImageBeside(tree), {}
+    for text in texts:
+        for image in beside.find(text):
+            if image in found:
+                return {}
+            found[image] = text
+    names = {stem(image.rpartition("/")[2]) for image in found}
+    same = (image for image in tree.images("") if stem(image.rpartition("/")[2]) in names)
+    return found if {*same} == {*found} else {}
+
+
 def _label_files(image: str) -> list[str]:
-    """Where the label file of an image may be."""
+    """Where the label file of an image may be, in small letters."""
     folder, _, name = image.rpartition("/")
     parts = folder.split("/")
     at = next((i for i in reversed(range(len(parts))) if parts[i].lower() == "images"), None)
     places = [folder] if at is None else [join(*parts[:at], "labels", *parts[at + 1 :]), folder]
-    return [join(place, f"{stem(name)}.txt") for place in places]
+    return [join(place, f"{stem(name)}.txt").casefold() for place in places]
 
 
 def what_lines_are(tree: Tree, *, of_others: bool = False) -> tuple[str, list[str]]:
@@ -91,7 +110,7 @@ def kinds_of(path: Path) -> set[str]:
     """What the first lines of a text file are: "polygons", "boxes", "pixels", "other"."""
     try:
         with path.open("rb") as file:
-            text = file.read(65536).decode("utf-8", "replace")
+            text = file.read(65536).decode("utf-8", "replace").removeprefix("\ufeff")
     except OSError:
         return set()
     lines = text.splitlines()[: -1 if len(text) > 65000 else None]
@@ -158,9 +177,17 @@ def _number(word: str) -> float | None:
 
 
 def yaml_files(tree: Tree) -> list[str]:
-    """The YAML files at the root that name classes."""
-    names = [name for name in tree.files[""] if name.endswith((".yaml", ".yml"))]
-    return [name for name in names if "names" in _yaml(tree.root / name)]
+    """The YAML files that name classes: those at the root, else those below."""
+    paths = [path for path in tree.below("") if path.endswith((".yaml", ".yml"))]
+    own = [path for path in paths if "/" not in path and "names" in _yaml(tree.root / path)]
+    return own or [path for path in paths if "/" in path and _names_classes(tree.root / path)]
+
+
+def _names_classes(path: Path) -> bool:
+    try:
+        return isinstance(_yaml(path).get("names"), Mapping | list)
+    except InputError:  # of whatever is below, not of these labels
+        return False
 
 
 def _yaml(path: Path) -> Mapping:
@@ -187,37 +214,58 @@ def class_names(tree: Tree) -> tuple[list[str], str]:
 
 
 def numbered_names(tree: Tree) -> tuple[dict[int, str], str]:
-    """Number -> name of the classes, and the file that says them; {} and "" without one."""
-    for file in yaml_files(tree):
-        content = _yaml(tree.root / file)
-        if "kpt_shape" in content:
+    """Number -> name of the classes, and the file that says them; {} and "" without one.
+
+    Raises:
+        InputError: They are no names, or two files name a number differently.
+    """
+    found = {file: _names_of_yaml(tree, file) for file in yaml_files(tree)}
+    if not found:
+        paths = [path for path in tree.below("") if PurePosixPath(path).name in NAME_FILES]
+        paths = [path for path in paths if "/" not in path] or paths
+        found = {path: _names_of_lines(tree, path) for path in paths}
+    if not found:
+        return {}, ""
+    longest = max(found, key=lambda file: len(found[file]))  # others may have fewer
+    for file, names in found.items():
+        odd = [n for n in names if names[n] != found[longest].get(n)]
+        if odd:
             raise InputError(
-                f"{tree.root / file} declares key points (kpt_shape), no masks or boxes."
+                f"{tree.root}: {longest} and {file} name the classes differently: number {odd[0]} "
+                f"is {found[longest].get(odd[0], 'none')!r} and {names[odd[0]]!r}. Keep the file "
+                "that is meant; of several data sets give the folder of one."
             )
-        return _listed_names(content, file), file
-    for folder in ("", "labels", "labels/train", "train/labels"):
-        for name in NAME_FILES:
-            if name in tree.files.get(folder, ()):
-                file = join(folder, name)
-                return dict(enumerate(lines_of(tree.root / file, file))), file
-    return {}, ""
+    return found[longest], longest
+
+
+def _names_of_yaml(tree: Tree, file: str) -> dict[int, str]:
+    content = _yaml(tree.root / file)
+    if "kpt_shape" in content:
+        raise InputError(f"{tree.root / file} declares key points (kpt_shape), no masks or boxes.")
+    return _listed_names(content, file)
+
+
+def _names_of_lines(tree: Tree, file: str) -> dict[int, str]:
+    """A name a line; an empty line between others counts, too, as the tools that write it do."""
+    lines = read_text(tree.root / file, file).strip().splitlines()
+    return {number: line.strip() for number, line in enumerate(lines) if line.strip()}
 
 
 def yaml_splits(tree: Tree) -> dict[str, list[str]]:
     """Split -> folders of images and lists of them below the root that data.yaml says.
 
-    Its paths may be relative to another folder: what lies there below the root counts.
+    Its paths may be relative to another folder: what lies there below its own counts.
     """
     found: dict[str, list[str]] = {}
     files = {path for path in tree.below("") if path.endswith(".txt")}
-    for file in yaml_files(tree)[:1]:
-        content = _yaml(tree.root / file)
+    for file in yaml_files(tree):
+        content, home = _yaml(tree.root / file), file.rpartition("/")[0]
         for key, split in {"train": "train", "val": "val", "valid": "val", "test": "test"}.items():
             given = content.get(key)
             for place in given if isinstance(given, list) else [given] if given else []:
                 parts = str(place).replace("\\", "/").split("/")
                 parts = [part for part in parts if part not in ("", ".", "..")]
-                tails = ["/".join(parts[n:]) for n in range(len(parts))]
+                tails = [join(home, *parts[n:]) for n in range(len(parts))]
                 there = next((tail for tail in tails if tail in tree.files or tail in files), None)
                 found.setdefault(split, []).extend([there] if there else [])
     return found

@@ -1,8 +1,8 @@
 """Which columns of a CSV file hold boxes: by their names, or by place.
 
-Corners, sizes and centres have names of their own; one column may hold all four numbers, as a
-list or as JSON. Without a header, or with one that says nothing, a column of image names, four
-columns of numbers and at most one more are a file, a box and a label.
+Corners, sizes and centres have names of their own; one column may hold all four numbers, as a list
+or as JSON. Without a header that says it, a column of image names, four columns of numbers and at
+most one more are a file, a box and a label.
 """
 
 import json
@@ -67,10 +67,10 @@ class BoxColumns:
         known: What the names say of the four numbers, a name of `COORDINATES`; None: nothing.
         others: What they may be instead.
         said_by: "by column names", "by place" or "as declared".
-        by_place: Whether a header is there that says nothing.
+        by_place: Whether a header says nothing.
         unused: Names of the columns that are not read.
-        words: What stands for a box where one cell holds those of an image, word behind word: one
-            reading, several that fit, or () for other tables.
+        doubt: In which ways the rows can be read, and what to type; "" for one.
+        words: The readings of cells that hold boxes word behind word; () for other tables.
         turned: What shows that boxes are turned, so that they are not read; "" for upright ones.
     """
 
@@ -82,6 +82,7 @@ class BoxColumns:
     said_by: str
     by_place: bool = False
     unused: Sequence[str] = field(default_factory=tuple)
+    doubt: str = ""
     words: Sequence[BoxWords] = ()
     turned: str = ""
 
@@ -130,13 +131,15 @@ def box_columns(
     below = _by_place(rows, images) if rows else None
     if below is None:
         return None
-    return BoxColumns(below.places, below.box, 1, None, below.others, "by place", by_place=True)
+    return replace(below, first=1, by_place=True)
 
 
 def check_boxes(path: Path, header: Sequence[str], found: BoxColumns) -> None:
-    """Raises an `InputError` where boxes are turned, or those in a cell can be read in two ways."""
+    """Raises an `InputError` where boxes are turned, or rows can be read in two ways."""
     if found.turned:
         raise InputError(f"{path} has turned boxes: {found.turned}. {UPRIGHT}.")
+    if found.doubt:
+        raise InputError(f"{path}: the rows can be read in {found.doubt}.")
     if len(found.words) > 1:
         raise InputError(
             f"{path}: {header[found.box[0]]} can be read in two ways: {found.words[0]} for each "
@@ -248,8 +251,7 @@ def _named(
         places["file"] = fitting[0]
     if "file" not in places:
         return None
-    used = {*box, *places.values()}
-    unused = [name for i, name in enumerate(header) if i not in used and name]
+    unused = [n for i, n in enumerate(header) if i not in (*box, *places.values()) and n]
     turned = lists or turned_columns(names, rows, known)
     return BoxColumns(
         places, box, 1, known, others, "by column names", unused=unused, words=words, turned=turned
@@ -290,16 +292,22 @@ def _by_place(rows: Sequence[Sequence[str]], images: Mapping[str, str]) -> BoxCo
         return None
     rest = [i for i in range(width) if i != files[0]]
     numbers = [i for i in rest if _is_numbers([row[i] for row in rows])]
-    label = next((i for i in rest if i not in numbers), None)
+    label, doubt = next((i for i in rest if i not in numbers), None), ""
     if len(numbers) == 5:  # the class is a number, too: whole, and one of few
         first, last = (_kinds(rows, i) for i in (numbers[0], numbers[-1]))
+        if first < last < 3 * first:  # as few values in the one as in the other
+            doubt = "two ways, the class as the first or as the last of five whole numbers: "
+            doubt += " or ".join(
+                f"--set 'data.source.columns={{file: {files[0]}, label: {one}, box: {box}}}'"
+                for one, box in ((numbers[-1], numbers[:4]), (numbers[0], numbers[1:]))
+            )
         label = numbers[0] if first < last else numbers[-1]
         numbers.remove(label)
     if len(numbers) != 4 or numbers[-1] - numbers[0] != 3:
         return None
     places = {"file": files[0]} | ({} if label is None else {"label": label})
     others = ("corners", "sizes", "centres")
-    return BoxColumns(places, numbers, 0, None, others, "by place")
+    return BoxColumns(places, numbers, 0, None, others, "by place", doubt=doubt)
 
 
 def _is_numbers(cells: Sequence[str]) -> bool:

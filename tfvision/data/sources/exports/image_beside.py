@@ -11,8 +11,9 @@ from tfvision.data.sources.file_source import stem
 class ImageBeside:
     """Finds the image of an annotation file: the one of its name, else the one that it names.
 
-    Of several of that name the one counts whose folder has most in common with that of the
-    annotations: `train/images/a.jpg` for `train/labels/a.xml`; of these one in a folder of images.
+    Of several of that name the one counts that the annotations name with its extension, then the
+    one whose folder has most in common with that of the annotations: `train/images/a.jpg` for
+    `train/labels/a.xml`; of these one in a folder of images.
     """
 
     def __init__(self, tree: Tree):
@@ -29,10 +30,10 @@ class ImageBeside:
         """
         own = PurePosixPath(annotation).stem
         found = self._by_stem.get(own) or self._by_stem.get(stem(own)) or []
-        if not found and inner:
+        if inner:
             name = PurePosixPath(inner.replace("\\", "/")).name
-            same = self._by_stem.get(stem(name), [])
-            found = [path for path in same if PurePosixPath(path).name == name] or same
+            found = found or self._by_stem.get(stem(name), [])
+            found = [path for path in found if PurePosixPath(path).name == name] or found
         if len(found) < 2:
             return list(found)
         common = {path: _common(path, annotation) for path in found}
