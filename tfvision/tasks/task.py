@@ -70,6 +70,25 @@ class Task(TrainingSide, PredictionSide):
             )
         )
 
+    def two_stage(
+        self, recipe: Recipe, detector: Any, predictor: Any, *, keep: str | float, fallback: str
+    ) -> Any:
+        """What predicts from what a detector finds in an image.
+
+        Args:
+            recipe: Of the second stage.
+            detector, predictor: What predicts in the first and in the second.
+            keep: "best" box of an image, or the least score of those that are kept.
+            fallback: What stands for a box where none is found, "whole" or "centre".
+
+        Raises:
+            InputError: The task looks at no boxes.
+        """
+        raise InputError(
+            f"The second of two stages classifies what a detector found; a {self.facts.name} "
+            "cannot. Give a classification."
+        )
+
     def served(self, recipe: Recipe, predictor: Any) -> Any:
         """The module that is exported, with the signatures `serving_default`, `serve_float`."""
         return predictor
