@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
