@@ -146,25 +146,6 @@ class PredictionSide:
         """What predicts with several models as one; `weights` sum to 1."""
         return OverModels(predictors, weights, combine=self.combine)
 
-    def two_stage(
-        self, recipe: Recipe, detector: Any, predictor: Any, *, keep: str | float, fallback: str
-    ) -> Any:
-        """What predicts from what a detector finds in an image.
-
-        Args:
-            recipe: Of the second stage.
-            detector, predictor: What predicts in the first and in the second.
-            keep: "best" box of an image, or the least score of those that are kept.
-            fallback: What stands for a box where none is found, "whole" or "centre".
-
-        Raises:
-            InputError: The task looks at no boxes.
-        """
-        raise InputError(
-            f"The second of two stages classifies what a detector found; a {self.facts.name} "
-            "cannot. Give a classification."
-        )
-
     def candidates(self, recipe: Recipe) -> dict[str, list[dict[str, Any]]]:
         """Rules that can be fitted out of fold: name -> the settings that are tried."""
         return {}

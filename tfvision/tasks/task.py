@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import Native
 from tfvision.recipe.recipe import Recipe
@@ -68,6 +69,25 @@ class Task(TrainingSide, PredictionSide):
                 larger_is_better=score.larger_is_better,
                 pictures=pictures or [],
             )
+        )
+
+    def two_stage(
+        self, recipe: Recipe, detector: Any, predictor: Any, *, keep: str | float, fallback: str
+    ) -> Any:
+        """What predicts from what a detector finds in an image.
+
+        Args:
+            recipe: Of the second stage.
+            detector, predictor: What predicts in the first and in the second.
+            keep: "best" box of an image, or the least score of those that are kept.
+            fallback: What stands for a box where none is found, "whole" or "centre".
+
+        Raises:
+            InputError: The task looks at no boxes.
+        """
+        raise InputError(
+            f"The second of two stages classifies what a detector found; a {self.facts.name} "
+            "cannot. Give a classification."
         )
 
     def served(self, recipe: Recipe, predictor: Any) -> Any:
