@@ -99,7 +99,7 @@ def test_scores_equal_scikit_learn_per_class(seed):
 
 
 def test_one_stray_pixel_of_class_0_multiplies_the_score_by_four_fifths():
-    """81,920 pixels without background in the truth; what `ignore_class=0` of Keras' `MeanIoU` does."""
+    """81,920 pixels, none of them background; what Keras' `MeanIoU(ignore_class=0)` does."""
     rng = np.random.default_rng(0)
     labels = rng.integers(1, K, (10, 64, 128))
     predictions = np.where(rng.random(labels.shape) < 0.8, labels, rng.integers(1, K, labels.shape))
