@@ -5,8 +5,7 @@ import numpy as np
 from tests.data.make import save
 from tests.data.sources.boxes.made import write
 from tfvision.recipe.dataset import prepare
-from tfvision.recipe.sampling import augmented
-from tfvision.tasks.detection.regions import decode_training
+from tfvision.tasks.detection.regions import augmented_training, decode_training
 from tfvision.tasks.facts import facts_of
 
 
@@ -49,10 +48,7 @@ def test_backgrounds_change_and_objects_and_boxes_stay(tmp_path):
     config = config_of(tmp_path, augment=["random_background(p=1.0, kinds=['colour'])"])
     prepared = prepare(config.data, seed=0)
 
-    def read(prepared, indices):
-        return decode_training(config, prepared, indices)
-
-    shown = augmented(config, prepared, (), read=read)
+    shown = augmented_training(config, prepared, ())
     for (image, truth), draws in zip(shown.originals, shown.draws, strict=True):
         pixels = image if image.max() > 1 else image * 255
         disc = pixels[..., 0] > 200

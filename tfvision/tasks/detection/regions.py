@@ -1,7 +1,8 @@
 """Where the objects are in their boxes, for ops that replace what is around them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from tfvision.data.crops.foreground import find_region
 from tfvision.data.pipeline import Samples
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import decode
+from tfvision.recipe.sampling import augmented
+from tfvision.report.augment_page import Augmented
 
 WITH_REGION = {"random_background", "paste_on_background"}  # ops that ask where objects are
 
@@ -29,6 +32,13 @@ def decode_training(config: RunConfig, prepared: Prepared, indices: Sequence[int
         for i, image in enumerate(samples.images)
     ]
     return replace(samples, targets={**samples.targets, "region": np.stack(regions)})
+
+
+def augmented_training(
+    config: RunConfig, prepared: Prepared, ignored: Iterable[int]
+) -> Augmented | None:
+    """As `augmented`, with the regions that the ops of the config ask for."""
+    return augmented(config, prepared, ignored, read=partial(decode_training, config))
 
 
 def _region(image: np.ndarray, boxes: np.ndarray, white: float) -> np.ndarray:

@@ -10,7 +10,6 @@ from tfvision.metrics.detections import DetectionEvidence
 from tfvision.metrics.operating_point import THRESHOLD, threshold_of
 from tfvision.metrics.thresholds import best_thresholds, threshold_curve
 from tfvision.recipe.recipe import Recipe
-from tfvision.recipe.sampling import augmented
 from tfvision.report.detection_page import DetectionReport, render
 from tfvision.report.detection_scores import (
     SplitDetections,
@@ -20,6 +19,7 @@ from tfvision.report.detection_scores import (
 from tfvision.report.strings_read import strings_read
 from tfvision.tasks.detection import reading, shown
 from tfvision.tasks.detection.facts import FACTS
+from tfvision.tasks.detection.regions import augmented_training
 from tfvision.tasks.parts import Outcome
 from tfvision.tasks.scored import Scored
 from tfvision.text import counted, figure, finite, first_lines
@@ -227,7 +227,7 @@ def page(shared: dict[str, Any], outcome: Outcome) -> str:
                 empty=recipe.config.reading.empty if recipe.config.reading else "",
             ),
             misread=shown.misread(outcome, SHOWN),
-            augmented=augmented(recipe.config, prepared, recipe.ignored),
+            augmented=augmented_training(recipe.config, prepared, recipe.ignored),
         )
     )
 

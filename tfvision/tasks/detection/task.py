@@ -23,7 +23,7 @@ from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.loss_terms import RunLoss
 from tfvision.recipe.read import Native, decoded
 from tfvision.recipe.recipe import Recipe
-from tfvision.recipe.sampling import TrainingSet, augmented, training_set
+from tfvision.recipe.sampling import TrainingSet, training_set
 from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
 from tfvision.tasks.detection import checks, predicting, reading, results, sizes, writing
@@ -31,7 +31,7 @@ from tfvision.tasks.detection.audit import warnings_of_boxes
 from tfvision.tasks.detection.boxes_given_later import named_in, samples_with_boxes
 from tfvision.tasks.detection.facts import FACTS
 from tfvision.tasks.detection.losses import loss_of_heads
-from tfvision.tasks.detection.regions import decode_training
+from tfvision.tasks.detection.regions import augmented_training, decode_training
 from tfvision.tasks.detection.validation import validation
 from tfvision.tasks.detection.watch import watch_of
 from tfvision.tasks.parts import Examples, Outcome, Prediction, Settled, Validate, Watch
@@ -79,8 +79,7 @@ class Detection(Task):
         return reading.as_trained(recipe, run)
 
     def augmented(self, recipe: Recipe, prepared: Prepared) -> Augmented | None:
-        read = partial(decode_training, recipe.config)
-        return augmented(recipe.config, prepared, recipe.ignored, read=read)
+        return augmented_training(recipe.config, prepared, recipe.ignored)
 
     def examples(self, recipe: Recipe, prepared: Prepared, training: Prepared) -> Examples:
         chosen = training_set(recipe.config, training, recipe.ignored)
