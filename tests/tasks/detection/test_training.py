@@ -105,7 +105,7 @@ def trained(tmp_path_factory):
         folder / "c.yaml",
         data,
         data={"batch_size": 4},
-        train={"epochs": 20, "optimizer": adam},
+        train={"epochs": 30, "optimizer": adam},
     )
     assert train("--config", config, "--out", folder / "run") == 0
     return folder

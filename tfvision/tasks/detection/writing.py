@@ -84,7 +84,7 @@ def write_with_pictures(
     class_names: Sequence[str],
     *,
     threshold: float,
-    texts: Callable[[Sequence[Mapping[str, np.ndarray]]], list[str] | None],
+    texts: Callable[[Sequence[Mapping[str, np.ndarray]]], list[str] | None] = lambda answers: None,
 ) -> Path:
     """`write_detections`, and a folder `pictures/` beside them with the boxes drawn.
 

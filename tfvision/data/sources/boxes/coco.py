@@ -101,14 +101,16 @@ def coco_boxes(
 def _ids(
     images: Sequence[WrittenImage], files: Sequence[CocoFile], names: Sequence[str]
 ) -> CocoIds:
-    """The ids of images, each of whose `place` names its own, and of classes by their names."""
+    """The ids of classes by their names, and of images, each of whose `place` names its own; those
+    that no file lists have none."""
     of_name = {name: as_id(i) for coco in files for i, name in coco.categories.items()}
     of_place = {
         f"{coco.name}, image {one.id} ({one.file_name})": as_id(one.id)
         for coco in files
         for one in coco.images
     }
-    return CocoIds({one.image: of_place[one.place] for one in images}, [of_name[n] for n in names])
+    of_image = {one.image: of_place[one.place] for one in images if one.place in of_place}
+    return CocoIds(of_image, [of_name[name] for name in names])
 
 
 def _images(samples: Samples, coco: CocoFile, folder: str | None, split: str) -> list[WrittenImage]:
