@@ -190,7 +190,7 @@ def test_class_names_are_text(read):
         ("data: {channels: 2}", r"data\.channels"),
         ("data: {val_fraction: 1}", "less than 1"),
         ("seed: -1", "greater than or equal to 0"),
-        ("loss: []", "at least 1 item"),
+        ("loss: []", "at least one entry"),
         ("loss: ['dice(weight_end=-1)']", r"loss\.0\.weight_end .*greater than or equal to 0"),
         ("loss: [dice(weight=0)]", r"loss\.0\.weight \(line 2, .*\): .*greater than 0"),
         ("loss: dice", r"loss \(line 2, .*\): Input should be a valid tuple\. Received: 'dice'"),
@@ -261,6 +261,12 @@ def test_several_problems_are_reported_together(read):
         r"data.batch_size (line 5, column 3): Input should be a valid integer",
     ):
         assert part in said
+
+
+def test_a_wrong_entry_does_not_make_its_list_empty_too(read):
+    said = refused(read, MINIMAL + "loss: [{name: dice, weight: -1}]\n", r"loss\.0\.weight")
+    assert "at least one entry" not in said
+    refused(read, MINIMAL + "loss: []\n", r"loss \(line 2.*\): needs at least one entry\.")
 
 
 def test_lines_are_of_the_file_and_not_of_what_set_replaced(read):

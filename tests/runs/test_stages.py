@@ -106,7 +106,7 @@ def test_the_calibration_is_fitted_and_whoever_uses_the_run_has_it(in_turn, tmp_
         ({"stages": [{"share": 0.01}, {}]}, "a stage gets no whole epoch.*begin after 0, 0 epochs"),
         ({"stages": [{"epochs": 1}, {}], "time_budget": 60}, "under a time_budget stages have"),
         ({"stages": [{"epoch": 1}, {}]}, "Unknown key: 'train.stages.0.epoch'. Did you mean"),
-        ({"stages": []}, "at least 1 item"),
+        ({"stages": []}, "at least one entry"),
     ],
 )
 def test_stages_that_do_not_fit_the_training(train, message):

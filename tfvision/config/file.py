@@ -107,9 +107,13 @@ def validate(
     try:
         return schema.model_validate(raw)
     except ValidationError as error:
+        listed = error.errors(include_url=False, include_context=False)
+        # A list of which an entry is wrong counts as too short, too: the entry says it.
+        inside = {problem["loc"][:n] for problem in listed for n in range(len(problem["loc"]))}
         problems = [
             _explain(schema, problem, places or {})
-            for problem in error.errors(include_url=False, include_context=False)
+            for problem in listed
+            if problem["type"] != "too_short" or problem["loc"] not in inside
         ]
         raise InputError(f"{where}: " + "\n  ".join(dict.fromkeys(problems))) from None
 
@@ -260,7 +264,8 @@ def _explain(schema: type[BaseModel], problem: Any, places: dict[str, str]) -> s
     if problem["type"] == "value_error":  # its message says what came
         message = f"{problem['msg'].removeprefix('Value error, ').rstrip('.')}."
         return f"{path}{place}: {message}" if path else message
-    return f"{path}{place}: {problem['msg']}. Received: {brief(problem['input'])}."
+    message = "needs at least one entry" if problem["type"] == "too_short" else problem["msg"]
+    return f"{path}{place}: {message}. Received: {brief(problem['input'])}."
 
 
 def _fields_at(schema: type[BaseModel], location: Iterable[str]) -> list[str]:
