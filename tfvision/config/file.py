@@ -107,7 +107,7 @@ def validate(
     try:
         return schema.model_validate(raw)
     except ValidationError as error:
-        listed = error.errors(include_url=False, include_context=False)
+        listed = error.errors(include_url=False)
         # A list of which an entry is wrong counts as too short, too: the entry says it.
         inside = {problem["loc"][:n] for problem in listed for n in range(len(problem["loc"]))}
         problems = [
@@ -264,8 +264,16 @@ def _explain(schema: type[BaseModel], problem: Any, places: dict[str, str]) -> s
     if problem["type"] == "value_error":  # its message says what came
         message = f"{problem['msg'].removeprefix('Value error, ').rstrip('.')}."
         return f"{path}{place}: {message}" if path else message
-    message = "needs at least one entry" if problem["type"] == "too_short" else problem["msg"]
+    message = _plain(problem)
     return f"{path}{place}: {message}. Received: {brief(problem['input'])}."
+
+
+def _plain(problem: Any) -> str:
+    """What must hold, in plain words."""
+    if problem["type"] != "too_short":
+        return problem["msg"]
+    least = problem["ctx"]["min_length"]
+    return "needs at least one entry" if least == 1 else f"needs at least {least} entries"
 
 
 def _fields_at(schema: type[BaseModel], location: Iterable[str]) -> list[str]:
