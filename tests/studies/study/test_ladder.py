@@ -26,8 +26,8 @@ from tfvision.runs.process import ProcessFailed
 from tfvision.stats.bootstrap import holm
 from tfvision.stats.seeds import compare_seeds
 from tfvision.studies.compare import compare
+from tfvision.studies.study import plan, shared_split
 from tfvision.studies.study import run as ladder
-from tfvision.studies.study import shared_split
 from tfvision.studies.study import table as ladder_table
 from tfvision.studies.study import training as study_training
 from tfvision.studies.study.ladder_file import read_ladder
@@ -286,6 +286,17 @@ def test_a_search_looks_at_no_test_image(run_ladder, trainer, tmp_path, monkeypa
     with open(base.data.splits, newline="") as file:
         said = [row["split"] for row in csv.DictReader(file)]
     assert (said.count("train"), said.count("val"), said.count("test")) == (14, 0, IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("length", "searched"),
+    [({"epochs": 100}, 40), ({"epochs": 2}, 2), ({"steps": 30}, 3), ({"steps": 800}, 40)],
+)
+def test_a_search_is_no_longer_than_the_training_that_it_is_for(length, searched):
+    """`--epochs 2` is a first look; 40 epochs of each candidate before it were none."""
+    study = SimpleNamespace(**{"epochs": None, "steps": None, **length})
+    rung = SimpleNamespace(epochs=None, times=1.0, search={"steps": 400})
+    assert plan._length(study, rung, [10, 10]).search_epochs == searched
 
 
 # The table

@@ -18,7 +18,7 @@ from tfvision.metrics.coco import NUMBERS
 from tfvision.metrics.detections import DetectionEvidence
 from tfvision.postprocess.fit import assign_parts
 from tfvision.studies.fitted.verdict import judge
-from tfvision.tasks.detection.reading import reading_of
+from tfvision.tasks.detection.reading import reading_of, said_of_characters
 from tfvision.tasks.detection.schema import DetectionConfig
 from tfvision.tasks.detection.task import Detection
 
@@ -209,14 +209,33 @@ def recipe_of(names, *, score="string_accuracy", **reading):
 @pytest.mark.parametrize(
     ("names", "given", "message"),
     [
-        (["zero", "one"], {}, r"'zero' is none.*reading.characters=\[...\]' for zero, one"),
+        (["red", "one"], {}, r"'red' is none.*reading.characters=\[...\]' for red, one"),
+        (["9", "10", "11"], {}, r"the class '10' is none"),
+        (["0", "1", "10"], {}, r"the class '10' is none"),
         (["zero", "one"], {"characters": [0, 1, 2]}, r"each of the 2 classes .* there are 3"),
     ],
 )
 def test_classes_that_are_no_characters_are_refused_with_what_to_type(names, given, message):
     with pytest.raises(InputError, match=message):
         reading_of(recipe_of(names, **given))
-    assert reading_of(recipe_of(names, characters=[0, "b"])).characters == ("0", "b")
+    declared = ("0", "b", "c")[: len(names)]
+    assert reading_of(recipe_of(names, characters=declared)).characters == declared
+
+
+@pytest.mark.parametrize(
+    ("names", "read", "said"),
+    [
+        ([*map(str, range(1, 11))], "1234567890", "strings: classes are read 10 as 0"),
+        (["1", "10", "7"], "107", "strings: classes are read 10 as 0"),
+        (["Two", "zero", "x"], "20x", "strings: classes are read Two as 2, zero as 0"),
+        (["0", "1", "A"], "01A", None),
+    ],
+)
+def test_number_words_and_the_ten_of_svhn_are_digits_and_it_is_said(names, read, said):
+    recipe = recipe_of(names)
+    assert "".join(reading_of(recipe).characters) == read
+    assert said_of_characters(recipe) == ([said] if said else [])
+    assert not said_of_characters(recipe_of(names, characters=[*read]))
 
 
 class Stored:

@@ -160,12 +160,16 @@ def make_plan(study: Study, out: Path, *, redo: bool) -> StudyPlan:
 
 
 def _length(study: Study, rung: Rung, an_epoch: Sequence[int]) -> Length:
-    """The length of a rung, from the gradient steps of an epoch of each training."""
+    """The length of a rung, from the gradient steps of an epoch of each training.
+
+    What a search trains is no longer than the training that it is for.
+    """
     mean = sum(an_epoch) / len(an_epoch)
     length = study.epochs if study.steps is None else study.steps / mean
     epochs = rung.epochs or max(1, round(rung.times * length))
     search_steps = (rung.search or {}).get("steps")
-    search_epochs = max(1, round(length if search_steps is None else search_steps / mean))
+    searched = length if search_steps is None else min(epochs, search_steps / mean)
+    search_epochs = max(1, round(searched))
     return Length(epochs, [epochs * steps for steps in an_epoch], search_epochs)
 
 

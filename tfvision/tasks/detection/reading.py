@@ -23,6 +23,7 @@ from tfvision.text import finite
 
 SCORE = "string_accuracy"
 RULE = "likely_string"
+NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TRIED = [{"overlap": o, "weight": w} for o in (0.3, 0.5, 0.7) for w in (0.0, 0.5, 1.0)]
 
 
@@ -49,7 +50,7 @@ def reading_of(recipe: Recipe) -> Reading | None:
     config = recipe.config.reading
     if config is None:
         return None
-    names = config.characters or recipe.class_names
+    names = config.characters or characters_of(recipe.class_names)
     if len(names) != recipe.num_classes or any(len(name) != 1 for name in names):
         long = [name for name in names if len(name) != 1]
         what = f"the class {long[0]!r} is none" if long else f"there are {len(names)}"
@@ -67,6 +68,29 @@ def reading_of(recipe: Recipe) -> Reading | None:
         shares=given.get("shares"),
         weight=given.get("weight", 1.0),
     )
+
+
+def characters_of(names: Sequence[str]) -> tuple[str, ...]:
+    """The character of each class by its name: of "seven" it is 7, and of "10" 0 where all others
+    are digits and none is 0, as in the files of SVHN; of any other the name itself."""
+    found = [str(NUMBER_WORDS.index(n.lower())) if n.lower() in NUMBER_WORDS else n for n in names]
+    if "10" in found and {*found} - {"10"} <= {*"123456789"}:
+        found[found.index("10")] = "0"
+    return tuple(found)
+
+
+def said_of_characters(recipe: Recipe) -> list[str]:
+    """A line on classes that are read as another character than their name; [] where none is.
+
+    Raises:
+        InputError: A class has no character.
+    """
+    reading = reading_of(recipe)
+    if reading is None or recipe.config.reading.characters:
+        return []
+    pairs = zip(recipe.class_names, reading.characters, strict=True)
+    others = [f"{name} as {character}" for name, character in pairs if name != character]
+    return [f"strings: classes are read {', '.join(others)}"] if others else []
 
 
 def threshold_of(recipe: Recipe) -> tuple[float, str]:

@@ -65,7 +65,8 @@ class Detection(Task):
         prepared = replace(prepared, notes=notes)
         recipe = self.recipe(config, **prepared.facts, architecture=architecture)
         recipe = replace(recipe, class_names=tuple(prepared.class_names))
-        reading.reading_of(recipe)  # refuses classes that are no characters
+        said = reading.said_of_characters(recipe)  # refuses classes that are no characters
+        prepared = replace(prepared, notes=[*prepared.notes, *said])
         return Settled(recipe, prepared, prepared)
 
     def recorded_recipe(self, config, data, architecture=None):
