@@ -1,5 +1,6 @@
 """Tables of boxes: columns by name and by place, lists in a cell, units, splits, faults of rows."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,16 @@ READ = {  # header, a row, and what is said
     ),
     "sizes named at length, beside those of the image": (
         "image_name,bbox_x,bbox_y,bbox_width,bbox_height,image_width,image_height,category",
+        lambda n, b: joined(n, *size_of(b), WIDTH, HEIGHT, b[4]),
+        "sizes in pixels, by column names",
+    ),
+    "as of traffic signs": (
+        "Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId;Path",
+        lambda n, b: ";".join(map(str, (WIDTH, HEIGHT, *b[:4], b[4], f"images/{n}"))),
+        "corners in pixels, by column names",
+    ),
+    "sizes of objects": (
+        "photo_id,object_x,object_y,object_width,object_height,width,height,class",
         lambda n, b: joined(n, *size_of(b), WIDTH, HEIGHT, b[4]),
         "sizes in pixels, by column names",
     ),
@@ -247,6 +258,38 @@ def test_without_labels_there_is_one_class(tmp_path):
     assert source.class_names == ["object"]
     assert "no column is a label: every box is of the class 'object'" in source.notes
     assert same(source, {n: [(*b[:4], "object") for b in bs] for n, bs in MADE.items()})
+
+
+@pytest.mark.parametrize("name", ["cell_type", "kind of ant"])
+def test_the_only_column_that_is_left_is_the_label(tmp_path, name):
+    root = table(
+        tmp_path / "data", f"image,{name},x1,y1,x2,y2", lambda n, b: joined(n, b[4], *b[:4])
+    )
+    source = open_source(root, truth="boxes")
+    assert same(source, MADE)
+    assert f"boxes.csv: labels are those of the column {name}, the only one left" in source.notes
+
+
+def test_a_column_that_may_be_the_label_is_no_reason_to_guess(tmp_path):
+    """Neither is one class made of several without a word, nor classes of remarks."""
+    header = "image,x1,y1,x2,y2,stain,of whom"
+    root = table(tmp_path / "data", header, lambda n, b: joined(n, *b[:4], 0, b[4]))
+    with pytest.raises(InputError, match="boxes of one class, or of the classes in") as e:
+        open_source(root, truth="boxes")
+    declared = "{file: image, box: [x1, y1, x2, y2]"
+    ways = f"columns={declared}}}' or --set 'data.source.columns={declared}, label: \"of whom\"}}'"
+    assert ways in str(e.value)
+    columns = {"file": "image", "box": ["x1", "y1", "x2", "y2"]}
+    assert box_table(root, columns=columns).class_names == ["object"]
+    assert same(box_table(root, columns={**columns, "label": "of whom"}), MADE)
+
+
+@pytest.mark.parametrize("column", [lambda k: k % 2, "note {}".format])
+def test_numbers_and_remarks_are_no_labels(tmp_path, column):
+    count = itertools.count()
+    row = lambda n, b: joined(n, *b[:4], column(next(count)))  # noqa: E731
+    source = open_source(table(tmp_path / "data", "image,x1,y1,x2,y2,more", row), truth="boxes")
+    assert source.class_names == ["object"]
 
 
 def test_several_boxes_in_a_cell(tmp_path):

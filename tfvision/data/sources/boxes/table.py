@@ -35,13 +35,12 @@ from tfvision.data.sources.exports.image_finder import ImageFinder
 from tfvision.data.sources.exports.samples import Samples, counted, join, listed, part_of
 from tfvision.data.sources.npz import PARTS
 from tfvision.data.sources.source import SPLITS
+from tfvision.data.sources.tables.box_cells import boxes_in, is_empty
 from tfvision.data.sources.tables.box_table_columns import (
     BoxColumns,
     box_columns,
     box_table_lines,
-    boxes_in,
     check_boxes,
-    is_empty,
     several_boxes,
 )
 from tfvision.data.sources.tables.class_table_images import image_names, words_of
@@ -317,11 +316,12 @@ class _Table:
             said = f"{self._file}: {header[found.box[0]]} is {found.words[0]} for each box"
             scores = "; scores are not used, each box counts as annotated"
             self._samples.notes.append(said + scores * found.words[0].score)
+        said = f"{self._file}: labels are those of the column {found.left}, the only one left"
+        self._samples.notes += [said] if found.left else []
         used = {*found.box, *found.places.values()}
         unused = unused_columns(header, [row for _, row in rows], used) if found.first else {}
-        if unused:
-            names = listed([*unused.values()])
-            self._samples.notes.append(f"{self._file}: columns not used: {names}")
+        names = listed([*unused.values()])
+        self._samples.notes += [f"{self._file}: columns not used: {names}"] if unused else []
 
 
 def _labelled(columns: BoxColumns) -> bool:

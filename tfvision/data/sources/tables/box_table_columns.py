@@ -5,15 +5,15 @@ or as JSON. Without a header that says it, a column of image names, four columns
 most one more are a file, a box and a label.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tfvision.data.files.csv_table import read_cells, to_number
 from tfvision.data.files.images import EXTENSIONS
 from tfvision.data.sources.boxes.written import UPRIGHT
+from tfvision.data.sources.tables.box_cells import EMPTY, boxes_in, is_empty, label_left
 from tfvision.data.sources.tables.class_table_header import NAMES, image_of
 from tfvision.data.sources.tables.prediction_strings import NAMES as STRINGS
 from tfvision.data.sources.tables.prediction_strings import BoxWords, box_words
@@ -22,17 +22,19 @@ from tfvision.errors import InputError
 
 # Names as they are compared: in small letters, of letters and digits alone.
 SIDES = {
-    "xmin": ("xmin", "x1", "left", "xtl", "minx", "bboxxmin", "bboxx1", "xstart", "x0"),
-    "ymin": ("ymin", "y1", "top", "ytl", "miny", "bboxymin", "bboxy1", "ystart", "y0"),
-    "xmax": ("xmax", "x2", "right", "xbr", "maxx", "bboxxmax", "bboxx2", "xend", "x1"),
-    "ymax": ("ymax", "y2", "bottom", "ybr", "maxy", "bboxymax", "bboxy2", "yend", "y1"),
-    "x": ("x", "bboxx", "xmin", "left", "x1", "topleftx", "boxx"),
-    "y": ("y", "bboxy", "ymin", "top", "y1", "toplefty", "boxy"),
-    "cx": ("cx", "xcenter", "xcentre", "centerx", "centrex", "xc", "xmid", "bboxcx"),
-    "cy": ("cy", "ycenter", "ycentre", "centery", "centrey", "yc", "ymid", "bboxcy"),
-    "w": ("w", "bboxw", "bboxwidth", "boxwidth", "boxw", "width"),
-    "h": ("h", "bboxh", "bboxheight", "boxheight", "boxh", "height"),
+    "xmin": ("xmin", "x1", "left", "xtl", "minx", "xstart", "x0"),
+    "ymin": ("ymin", "y1", "top", "ytl", "miny", "ystart", "y0"),
+    "xmax": ("xmax", "x2", "right", "xbr", "maxx", "xend", "x1"),
+    "ymax": ("ymax", "y2", "bottom", "ybr", "maxy", "yend", "y1"),
+    "x": ("x", "xmin", "left", "x1", "topleftx"),
+    "y": ("y", "ymin", "top", "y1", "toplefty"),
+    "cx": ("cx", "xcenter", "xcentre", "centerx", "centrex", "xc", "xmid"),
+    "cy": ("cy", "ycenter", "ycentre", "centery", "centrey", "yc", "ymid"),
+    "w": ("w", "width"),
+    "h": ("h", "height"),
 }
+BEFORE_SIDES = ("bbox", "box", "boundingbox", "roi", "rect", "object", "obj", "gt", "")
+"""Words that may stand before the name of a side, as in `Roi.X1`; "" where none does."""
 KINDS = {
     "corners": ("xmin", "ymin", "xmax", "ymax"),
     "centres": ("cx", "cy", "w", "h"),
@@ -52,8 +54,6 @@ OTHERS = {
     "attributes": ("regionattributes",),
 }
 KEYS = ("file", "label", "box", "width", "height", "split", "group")
-_EMPTY = ("", "nan", "none", "null", "[]", "{}")
-_GROUP = re.compile(r"[\[(]([^\[\]()]*)[\])]")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class BoxColumns:
         others: What they may be instead.
         said_by: "by column names", "by place" or "as declared".
         by_place: Whether a header says nothing.
-        unused: Names of the columns that are not read.
+        left: The column of labels that is known only as the one that is left; "" where its name
+            is known.
         doubt: In which ways the rows can be read, and what to type; "" for one.
         words: The readings of cells that hold boxes word behind word; () for other tables.
         turned: What shows that boxes are turned, so that they are not read; "" for upright ones.
@@ -81,7 +82,7 @@ class BoxColumns:
     others: Sequence[str]
     said_by: str
     by_place: bool = False
-    unused: Sequence[str] = field(default_factory=tuple)
+    left: str = ""
     doubt: str = ""
     words: Sequence[BoxWords] = ()
     turned: str = ""
@@ -178,34 +179,6 @@ def several_boxes(path: Path, images: Mapping[str, str]) -> bool:
     return 10 * several >= max(1, len(of_file)) or negatives > 0
 
 
-def is_empty(cells: Sequence[str]) -> bool:
-    """Whether cells of a box say that there is none."""
-    return all(cell.strip().casefold() in _EMPTY for cell in cells)
-
-
-def boxes_in(cell: str) -> list[tuple[float, ...]] | None:
-    """The boxes that one cell holds: `[x, y, w, h]`, several such, or JSON; None: it is none."""
-    text = cell.strip()
-    if text.casefold() in _EMPTY:
-        return []
-    if text.startswith("{"):
-        return _of_json(text)
-    parts = [part for part in _GROUP.findall(text) if part.strip()] or [text]
-    boxes = [tuple(map(to_number, re.split(r"[,;\s]+", part.strip()))) for part in parts]
-    good = all(len(box) == 4 and None not in box for box in boxes)
-    return [tuple(side for side in box if side is not None) for box in boxes] if good else None
-
-
-def _of_json(text: str) -> list[tuple[float, ...]] | None:
-    """A rectangle `{"x": .., "y": .., "width": .., "height": ..}`, as VIA writes it."""
-    try:
-        content = json.loads(text)
-        sides = tuple(float(content[key]) for key in ("x", "y", "width", "height"))
-    except (ValueError, KeyError, TypeError):
-        return None
-    return [sides]
-
-
 def _letters(cell: str) -> str:
     return re.sub(r"[\W_]+", "", cell.casefold())
 
@@ -251,10 +224,17 @@ def _named(
         places["file"] = fitting[0]
     if "file" not in places:
         return None
-    unused = [n for i, n in enumerate(header) if i not in (*box, *places.values()) and n]
+    left, doubt = None, ""
+    if not {"label", "attributes"} & {*places} and not any(word.label for word in words):
+        left, doubt = label_left(header, rows, places, box)
+        places |= {} if left is None else {"label": left}
     turned = lists or turned_columns(names, rows, known)
     return BoxColumns(
-        places, box, 1, known, others, "by column names", unused=unused, words=words, turned=turned
+        *(places, box, 1, known, others, "by column names"),
+        left="" if left is None else header[left],
+        doubt=doubt,
+        words=words,
+        turned=turned,
     )
 
 
@@ -262,9 +242,10 @@ def _places(keys: Sequence[str], names: Sequence[str]) -> dict[str, int] | None:
     """Key -> column, each another one; None where one is not there."""
     found: dict[str, int] = {}
     for key in keys:
-        spellings = SIDES[key]
-        if key in ("xmin", "ymin") and f"{key[0]}0" in names and f"{key[0]}2" not in names:
-            spellings = (f"{key[0]}0", *spellings)  # x0 y0 x1 y1
+        spellings = [before + side for side in SIDES[key] for before in BEFORE_SIDES]
+        zero, two = ([before + key[0] + n for before in BEFORE_SIDES] for n in "02")
+        if key in ("xmin", "ymin") and {*zero} & {*names} and not {*two} & {*names}:
+            spellings = [*zero, *spellings]  # x0 y0 x1 y1
         free = [n for n in spellings if n in names and names.index(n) not in found.values()]
         if not free:
             return None
@@ -311,7 +292,7 @@ def _by_place(rows: Sequence[Sequence[str]], images: Mapping[str, str]) -> BoxCo
 
 
 def _is_numbers(cells: Sequence[str]) -> bool:
-    given = [cell for cell in cells if cell.casefold() not in _EMPTY]
+    given = [cell for cell in cells if cell.casefold() not in EMPTY]
     return bool(given) and all(to_number(cell) is not None for cell in given)
 
 

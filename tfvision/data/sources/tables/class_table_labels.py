@@ -22,11 +22,11 @@ _TRUE_FALSE = {"true": 1.0, "false": 0.0}
 def how_to_declare(file: str, labels: Sequence[str], **more: str) -> str:
     """What to type to say which columns are meant: the first of those that may be the label."""
     columns = {"file": file, "label": labels[0] if labels else "NAME", **more}
-    shown = (f"{key}: {_as_yaml(name)}" for key, name in columns.items())
+    shown = (f"{key}: {as_yaml(name)}" for key, name in columns.items())
     return f"--set 'data.source.columns={{{', '.join(shown)}}}'"
 
 
-def _as_yaml(name: str) -> str:
+def as_yaml(name: str) -> str:
     """A name as it stands in a YAML list, in quotes where it must."""
     return name if re.fullmatch(r"[A-Za-z_][\w-]*", name) else json.dumps(name, ensure_ascii=False)
 
