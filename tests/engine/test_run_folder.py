@@ -190,6 +190,13 @@ def test_an_existing_run(run, tmp_path):
             RunFolder.existing(path)
 
 
+def test_a_folder_of_folds_is_told_from_a_run_that_was_stopped(tmp_path):
+    (tmp_path / ".lock").touch()
+    (tmp_path / "folds.yaml").touch()
+    with pytest.raises(InputError, match=r"a folder of folds.*/fold-0.*tfvision ensemble .*--out"):
+        RunFolder.existing(tmp_path)
+
+
 def test_records(run):
     run.write_json("data.json", {"a": [1, "é"]})
     assert run.read_json("data.json") == {"a": [1, "é"]}

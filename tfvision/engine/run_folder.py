@@ -73,6 +73,11 @@ class RunFolder:
                 "is ever loaded; give the folder of a run, in which config.yaml stands."
             )
         if not run.config.is_file():
+            if (run.path / "folds.yaml").is_file():
+                raise InputError(
+                    f"{path} is a folder of folds, not one run. Give one of them, {path}/fold-0, "
+                    f"or the mean of all: python -m tfvision ensemble {path} --out FOLDER."
+                )
             if (run.path / ".lock").exists():
                 raise InputError(
                     f"{path} has no config.yaml: that run was stopped before its first step. "
