@@ -64,6 +64,7 @@ def labelled_in(path: Path, prepared: Prepared, indices: list[int]) -> list[int]
         [records[i].id for i in indices],
         prepared.class_names,
         class_labels=prepared.source.class_labels or prepared.class_names,
+        category_ids=prepared.source.coco_ids and prepared.source.coco_ids.categories,
     )
     return [i for i, number in zip(indices, table.numbers, strict=True) if number >= 0]
 
@@ -85,6 +86,7 @@ def samples_with_labels(
         [source.records[i].id for i in indices],
         data["class_names"],
         class_labels=data["class_labels"],
+        category_ids=data.get("category_ids"),
     )
     labelled = Relabelled(source, indices, table, class_names=data["class_names"])
     samples = (

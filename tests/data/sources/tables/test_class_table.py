@@ -312,6 +312,28 @@ def test_a_number_is_a_name_before_it_is_a_place(tmp_path):
         read_labels_table(path, ["a"], ["1", "2"])
 
 
+def test_numbers_are_category_ids_where_they_can_be_nothing_else(tmp_path):
+    path, ids = tmp_path / "given.csv", ["a", "b", "c"]
+
+    def read(*labels, names=("cat", "dog", "emu"), category_ids=(1, 2, 3)):
+        path.write_text(
+            "id,label\n" + "".join(f"{i},{x}\n" for i, x in zip(ids, labels, strict=False))
+        )
+        given = read_labels_table(path, ids[: len(labels)], names, category_ids=category_ids)
+        by_id = "given.csv: labels are the category ids of the data's JSON" in given.notes
+        return given.numbers.tolist(), by_id
+
+    assert read(1, 2, 3) == ([0, 1, 2], True)
+    assert read(90, 7, 7, category_ids=(7, 11, 90)) == ([2, 0, 0], True)
+    assert read(0, 1, 2) == ([0, 1, 2], False)  # 0 is no id
+    assert read("cat", "dog", "emu") == ([0, 1, 2], False)
+    assert read(2, 0, 1, category_ids=(0, 1, 2)) == ([2, 0, 1], False)
+    with pytest.raises(InputError, match=r"1, 2, \.\.\.\) can be the category ids .* names of the"):
+        read(1, 2, 1)
+    assert read(3, 8, names=("3", "4", "8"), category_ids=(8, 3, 4)) == ([0, 2], False)
+    assert read(3, 8, names=("3", "8", "x"), category_ids=(1, 2, 3)) == ([0, 1], False)
+
+
 def test_wrong_labels_files(tmp_path):
     path = tmp_path / "given.csv"
     path.write_text("id,label\na,cat\na.png,dog\n")

@@ -93,6 +93,7 @@ class LabelsOfBoxes(Source):
             )
         described["name"] = "labels_of_boxes"
         super().__init__(records, notes=notes, problems=source.problems, **described)
+        self.coco_ids = source.coco_ids
 
     def with_boxes(self, path: Path) -> "LabelsOfBoxes":
         """The same with the boxes of a file in place of the annotated ones.

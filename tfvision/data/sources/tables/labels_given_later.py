@@ -42,6 +42,7 @@ def read_labels_table(
     class_names: Sequence[str],
     *,
     class_labels: Sequence[str] | None = None,
+    category_ids: Sequence[int | str] | None = None,
     columns: Mapping | None = None,
     encoding: str = "utf-8",
 ) -> LabelsFile:
@@ -54,16 +55,24 @@ def read_labels_table(
         class_names: The classes. A label may be a name, what `class_labels` says, or the
             number of a class, tried in this order.
         class_labels: As `Source.class_labels`.
+        category_ids: What COCO's JSON calls the classes, where the data has one: where labels are
+            numbers that can be these alone, they are.
         columns, encoding: As `label_table` has them.
 
     Raises:
-        InputError: A label that is no class, an id with two labels (both with their lines),
-            or a table that knows none of the ids.
+        InputError: A label that is no class, or numbers that can be two classes; an id with two
+            labels (both with their lines); or a table that knows none of the ids.
     """
     path = Path(path)
     rows, notes = read_label_rows(path, columns=columns, encoding=encoding)
     place_of = _places_of(ids)
     number_of = _numbers_of(class_names, class_labels)
+    used = {row.label for row in rows if _index_of(row.file, place_of) is not None}
+    named = used <= {*class_names, *(class_labels or ())}
+    of_ids = {} if named else _by_category_id(path, used, number_of, category_ids or ())
+    if of_ids:
+        number_of = of_ids
+        notes.append(f"{path.name}: labels are the category ids of the data's JSON")
     rows_of: dict[int, LabelRow] = {}
     unknown, problems = 0, []
     for row in rows:
@@ -194,3 +203,22 @@ def _numbers_of(names: Sequence[str], labels: Sequence[str] | None) -> dict[str,
         for number, text in enumerate(spellings):
             number_of.setdefault(text, number)
     return number_of
+
+
+def _by_category_id(
+    path: Path, used: set[str], number_of: Mapping[str, int], ids: Sequence[int | str]
+) -> dict[str, int]:
+    """Category id -> class number, where labels are these and cannot be numbers from 0; else {}.
+
+    Raises:
+        InputError: They can be both, and would be other classes.
+    """
+    of_id = {str(identity): number for number, identity in enumerate(ids)}
+    if not used or not used <= {*of_id} or all(of_id[x] == number_of.get(x) for x in used):
+        return {}
+    if used <= {*number_of}:
+        raise InputError(
+            f"{path}: its labels ({', '.join(sorted(used)[:4])}, ...) can be the category ids of "
+            "the data's JSON, or the classes' numbers from 0. Write the names of the classes."
+        )
+    return of_id
