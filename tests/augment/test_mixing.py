@@ -16,6 +16,7 @@ ADDED = {
     "copy_paste": set(),
     "mosaic": set(),
     "paste_on_background": set(),
+    "distractors": set(),
 }
 ARGUMENTS = {
     "mixup": {"alpha": 1.0},
@@ -23,6 +24,7 @@ ARGUMENTS = {
     "copy_paste": {"classes": [1, 3]},
     "mosaic": {},
     "paste_on_background": {},
+    "distractors": {},
 }
 
 
@@ -33,7 +35,11 @@ def build(name, p=1.0):
 def batch_for(name, **options):
     """A batch with all that the mixer takes."""
     batch = make_batch(**options)
-    without = {"copy_paste": ("boxes", "classes"), "mosaic": ("mask", "label", "region")}
+    without = {
+        "copy_paste": ("boxes", "classes"),
+        "mosaic": ("mask", "label"),
+        "distractors": ("mask", "label"),
+    }
     without = without.get(name, ())
     return {key: value for key, value in batch.items() if key not in without}
 
@@ -67,7 +73,7 @@ def test_any_batch_size_and_image_size_at_run_time(name):
     one = {key: value[:1] for key, value in batch.items()}
     alone = traced(one, [3, 4])  # its own partner
     assert_same(alone, op(one, [3, 4]))
-    if name not in ("copy_paste", "mosaic"):  # which move what they show
+    if name not in ("copy_paste", "mosaic", "distractors"):  # which move what they show
         np.testing.assert_allclose(alone["image"], one["image"], atol=1e-6)
 
 
@@ -126,6 +132,7 @@ OF_BOXES = {  # what acts on boxes alone, and how many times as many rows come o
     "cutmix": ({}, 2),
     "copy_paste": ({"classes": "all"}, 2),
     "mosaic": ({}, 4),
+    "distractors": ({}, 1),
 }
 on_boxes = pytest.mark.parametrize("name", list(OF_BOXES))
 

@@ -116,9 +116,32 @@ def test_mixup_of_mosaics():
 
 
 def test_other_truth_than_boxes_is_refused():
-    with pytest.raises(InputError, match="must be boxes alone, and the batch has mask, label, reg"):
+    with pytest.raises(InputError, match="must be boxes alone, and the batch has mask, label\\."):
         mosaic()(make_batch(), [0, 0])
     with pytest.raises(InputError, match=r"mosaic: .* the batch has none. Leave it out"):
         mosaic()({"image": tf.zeros([2, 4, 4, 1])}, [0, 0])
     with pytest.raises(InputError, match="min_visibility must be a number from 0 to 1, got 2"):
         mosaic(min_visibility=2)
+
+
+def test_a_region_is_shown_as_the_image_is_and_unknown_where_one_of_four_is():
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    region = np.stack([np.hypot(y - 20, x - 20 - 3 * i) < 12 for i in range(COUNT)])
+    batch = with_boxes([[5, 5, 30, 30]])
+    batch |= {
+        "image": tf.constant(region[..., None], tf.float32),
+        "region": tf.constant(region, tf.uint8),
+    }
+    out = mosaic(p=1.0)(batch, [3, 1])
+    image, shown = out["image"][..., 0].numpy(), out["region"].numpy()
+    assert shown[image == 1].all()
+    assert not shown[image == 0].any()
+    assert (shown.mean(axis=(1, 2)) > 0).all()
+    unknown = batch | {
+        "region": batch["region"] * tf.constant([0] + [1] * 7, tf.uint8)[:, None, None]
+    }
+    without = mosaic(p=1.0)(unknown, [3, 1])["region"].numpy()
+    assert not without[:4].any()
+    np.testing.assert_array_equal(without[4:], shown[4:])
+    spared = mosaic(p=0.0)(unknown, [3, 1])["region"]
+    np.testing.assert_array_equal(spared, unknown["region"])

@@ -235,3 +235,50 @@ def test_a_crowd_stays_under_what_is_pasted_and_is_not_pasted_itself():
     # Row 1 gets the box of row 0, which hides its crowd; of that beneath it too little is shown.
     assert sorted(out["classes"][1].numpy().tolist()) == [-1, -1, 0, 1]
     assert not tf.reduce_any(out["image"][1][9:] != image[1][9:]).numpy()
+
+
+def discs(count=60, height=24, width=30):
+    """A disc of value 1 a row in a box of its size, on a background of 0; it is the region."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    centres = np.random.default_rng(0).integers(6, [height - 6, width - 6], (count, 2))
+    region = np.stack([np.hypot(y - cy, x - cx) < 5 for cy, cx in centres])
+    boxes = np.concatenate([centres[:, ::-1] - 5, centres[:, ::-1] + 5], axis=1)[:, None]
+    return {
+        "image": tf.constant(region[..., None], tf.float32),
+        "region": tf.constant(region, tf.uint8),
+        "boxes": tf.constant(boxes, tf.float32),
+        "classes": tf.zeros([count, 1], tf.int32),
+    }
+
+
+def test_an_object_is_cut_out_of_its_box_and_the_region_holds_it():
+    batch = discs()
+    out = copy_paste("all", p=1.0, share=1.0, max_shift=0.5, cut="object")(batch, [1, 1])
+    # Corners of the pasted boxes would have put background over the row's own disc.
+    assert np.all(out["image"].numpy() >= batch["image"].numpy())
+    np.testing.assert_array_equal(out["region"], out["image"][..., 0] > 0)
+    boxed = copy_paste("all", p=1.0, share=1.0, max_shift=0.5)(batch, [1, 1])
+    assert np.any(boxed["image"].numpy() < batch["image"].numpy())
+    two = (out["classes"].numpy() == 0).all(axis=1)
+    assert two.mean() > 0.5
+    for row in np.flatnonzero(two):  # each box, the pasted one too, has its disc's middle
+        for x1, y1, x2, y2 in out["boxes"].numpy()[row]:
+            assert out["image"].numpy()[row, int((y1 + y2) / 2), int((x1 + x2) / 2), 0] == 1
+
+
+def test_what_was_not_found_is_not_pasted_and_stays_unknown():
+    batch = discs(count=4)
+    batch["region"] *= tf.constant([0, 1, 0, 1], tf.uint8)[:, None, None]
+    out = copy_paste("all", p=1.0, share=1.0, max_shift=0.0, cut="object")(batch, [1, 1])
+    for row in (1, 3):  # their partners, 0 and 2, have no region
+        np.testing.assert_array_equal(out["image"][row], batch["image"][row])
+        assert (out["classes"][row].numpy() == 0).sum() == 1
+    assert not out["region"].numpy()[[0, 2]].any()
+
+
+def test_a_cut_needs_a_region_and_a_known_name():
+    batch = {key: value for key, value in discs().items() if key != "region"}
+    with pytest.raises(InputError, match="copy_paste: must know where the object is"):
+        copy_paste("all", cut="object")(batch, [0, 0])
+    with pytest.raises(InputError, match="cut must be 'box' or 'object', got 'disc'"):
+        copy_paste("all", cut="disc")

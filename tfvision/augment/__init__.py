@@ -39,13 +39,14 @@ MIXERS = Registry(
         "cutmix": "tfvision.augment.mixing:cutmix",
         "copy_paste": "tfvision.augment.pasting:copy_paste",
         "mosaic": "tfvision.augment.mosaicking:mosaic",
+        "distractors": "tfvision.augment.distracting:distractors",
         "paste_on_background": "tfvision.augment.background:paste_on_background",
     },
 )
 
 # Kinds of truth, by their names in `tfvision.data.truth`, that a mixing op can act on, where
 # that is not any.
-ACTS_ON = {"copy_paste": ("masks", "boxes"), "mosaic": ("boxes",)}
+ACTS_ON = {"copy_paste": ("masks", "boxes"), "mosaic": ("boxes",), "distractors": ("boxes",)}
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
@@ -57,5 +58,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "cutmix": "tfvision.augment.mixing:cutmix",
         "copy_paste": "tfvision.augment.pasting:copy_paste",
         "mosaic": "tfvision.augment.mosaicking:mosaic",
+        "distractors": "tfvision.augment.distracting:distractors",
     },
 )

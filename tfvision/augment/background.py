@@ -39,7 +39,7 @@ def random_background(p: float = 0.5, kinds: Sequence[str] = ("colour", "noise",
     kinds = _check_kinds(kinds)
 
     def op(sample: Sample, seed: tf.Tensor) -> Sample:
-        region = _region_of("random_background", sample) > 0
+        region = region_of("random_background", sample) > 0
         image = sample["image"]
         u_hit, u_kind = draw(seed, 2)
         own = tf.random.experimental.stateless_fold_in(seed, 1)
@@ -74,7 +74,7 @@ def paste_on_background(p: float = 0.5) -> Op:
     def op(batch: Sample, seed: tf.Tensor) -> Sample:
         check_batch("paste_on_background", batch)
         image = batch["image"]
-        region = _region_of("paste_on_background", batch) > 0
+        region = region_of("paste_on_background", batch) > 0
         known = tf.reduce_any(region, axis=[1, 2]) & tf.reduce_any(~region, axis=[1, 2])
         hit = tf.random.stateless_uniform([tf.shape(image)[0]], seed) < p
         hit &= known & partner(known)
@@ -98,7 +98,8 @@ def _check_kinds(kinds: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(given))
 
 
-def _region_of(op: str, sample: Sample) -> tf.Tensor:
+def region_of(op: str, sample: Sample) -> tf.Tensor:
+    """The region of a sample or a batch; an `InputError` where there is none."""
     if "region" not in sample:
         raise InputError(
             f"{op}: must know where the object is, and the sample has no region. Give data with "

@@ -16,7 +16,8 @@ def mosaic(p: float = 0.5, *, min_visibility: float = 0.25) -> Op:
     A point in the middle half of the image, uniform, cuts it into four parts; the row and the
     three rows before it fill one each. A part shows a window of its image, anywhere in it, at a
     scale between the least that fills the part, 0.5 at least, and 1, so that nothing is grey
-    that was not. Boxes come out as (B, 4 M, 4), clipped to their part.
+    that was not. Boxes come out as (B, 4 M, 4), clipped to their part; a `region` is shown as the
+    image is, 0 all over where it is so in one of the four.
 
     Args:
         p: Probability that a row becomes a mosaic.
@@ -38,6 +39,7 @@ def mosaic(p: float = 0.5, *, min_visibility: float = 0.25) -> Op:
         cross = tf.random.stateless_uniform([count, 2], fold_in(seed, 1), dtype=tf.float64)
         cross = tf.round((0.25 + 0.5 * cross) * size)
         mixed, boxes = image, []
+        region, known = batch.get("region"), True
         for number in range(4):
             behind = tf.constant(divmod(number, 2)) > 0  # the cross: below it, right of it
             start = tf.where(behind, cross, tf.zeros_like(cross))
@@ -45,6 +47,10 @@ def mosaic(p: float = 0.5, *, min_visibility: float = 0.25) -> Op:
             part = _drawn_part(start, end, size, fold_in(seed, 2 + number))
             shown = part.holds(size) & hit[:, None, None]
             mixed = tf.where(shown[..., None], part.read(partner(image, number)), mixed)
+            if region is not None:
+                own = partner(batch["region"], number)
+                known &= tf.reduce_any(own > 0, axis=[1, 2], keepdims=True)
+                region = tf.where(shown, part.read(own[..., None], "NEAREST")[..., 0], region)
             classes = partner(batch["classes"], number)
             least = least_seen(classes, min_visibility)
             moved, keep = part.boxes_of(partner(batch["boxes"], number), least)
@@ -53,13 +59,16 @@ def mosaic(p: float = 0.5, *, min_visibility: float = 0.25) -> Op:
                 moved = tf.where(hit[:, None, None], moved, batch["boxes"])
                 keep |= (classes != -1) & ~hit[:, None]
             boxes.append((moved, classes, keep))
-        return {**batch, "image": tf.ensure_shape(mixed, image.shape), **joined(*boxes)}
+        out = {"image": tf.ensure_shape(mixed, image.shape), **joined(*boxes)}
+        if region is not None:
+            out["region"] = tf.where(known | ~hit[:, None, None], region, tf.zeros_like(region))
+        return {**batch, **out}
 
     return op
 
 
 def _check_boxes_alone(batch: Sample) -> None:
-    others = [key for key in ("mask", "label", "region") if key in batch]
+    others = [key for key in ("mask", "label") if key in batch]
     if "boxes" not in batch or others:
         found = ", ".join(others) or "none"
         raise InputError(
@@ -92,8 +101,8 @@ class _Part:
         )
         return rows[:, :, None] & columns[:, None, :]
 
-    def read(self, image: tf.Tensor) -> tf.Tensor:
-        """(B, H, W, C), bilinear: what the part shows, in its place; elsewhere anything."""
+    def read(self, image: tf.Tensor, interpolation: str = "BILINEAR") -> tf.Tensor:
+        """(B, H, W, C): what the part shows, in its place; elsewhere anything."""
         # An output pixel i has its middle at i + 0.5.
         offset = (0.5 - self.start) / self.scale + self.window - 0.5
         step, zero = 1 / self.scale[:, 0], tf.zeros_like(self.scale[:, 0])
@@ -103,7 +112,7 @@ class _Part:
             transforms=tf.cast(tf.stack(rows, axis=1), tf.float32),
             output_shape=tf.shape(image)[1:3],
             fill_value=0.0,
-            interpolation="BILINEAR",
+            interpolation=interpolation,
             fill_mode="NEAREST",
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfvision.augment.background import region_of
 from tfvision.augment.boxes import area, clip_to_window, least_seen
 from tfvision.augment.mixing import check_batch, joined, partner
 from tfvision.augment.sample import (
@@ -24,6 +25,7 @@ def copy_paste(
     flip_p: float = 0.5,
     max_shift: float = 0.1,
     share: float = 0.5,
+    cut: str = "box",
     min_visibility: float = 0.25,
 ) -> Op:
     """Pastes the partner's objects of some classes, image and truth together.
@@ -31,9 +33,11 @@ def copy_paste(
     Simple copy-paste (Ghiasi et al., 2021, arXiv:2012.07177) for masks of classes, and for
     boxes, instead of masks of instances: all pixels of the classes, or the whole pixels that
     boxes touch (Dwibedi et al., 2017, arXiv:1708.01642), are mirrored left to right and
-    shifted at random, and pasted with hard edges. Masks stay hard labels; a `label` stays the
-    row's own. Boxes come out as (B, 2 M, 4): those of the row that are still seen, and those
-    of the partner that what was pasted shows, other objects in a pasted box among them.
+    shifted at random, and pasted with hard edges; where backgrounds are few, pasted boxes teach
+    that rectangles are objects, and objects are better cut out of them. Masks stay hard labels; a
+    `label` stays the row's own. Boxes come out as (B, 2 M, 4): those of the row that are still
+    seen, and those of the partner that what was pasted shows, other objects in a pasted box among
+    them.
 
     Args:
         classes: Labels to paste, "all" of boxes, or "rare": a training run puts in those that
@@ -43,12 +47,14 @@ def copy_paste(
         max_shift: Of what is pasted, as a fraction of the image's height and of its width,
             0 to 1, in whole pixels; uniform. What leaves the image is lost.
         share: Of boxes: how likely each object is to be pasted, so that not all is covered.
+        cut: Of boxes: "box", all that they hold, or "object", their pixels in the `region` alone;
+            a row without a region, of which no object was found, is then not pasted.
         min_visibility: A box stays where at least this share of its area is seen.
 
     Raises:
-        InputError: When called, where `classes` is still "rare", or "all" of masks, or the
-            batch has neither masks nor boxes, or both (which box a pixel of a class belongs to
-            is not known), or is mixed.
+        InputError: When called, where `classes` is still "rare", or "all" of masks, or `cut` is
+            "object" and there is no region, or the batch has neither masks nor boxes, or both
+            (which box a pixel of a class belongs to is not known), or is mixed.
     """
     if classes not in ("rare", "all"):
         classes = _check_classes(classes)
@@ -56,11 +62,14 @@ def copy_paste(
     flip_p = check_number("copy_paste", "flip_p", flip_p, 0.0, high=1.0)
     max_shift = check_number("copy_paste", "max_shift", max_shift, 0.0, high=1.0)
     share = check_number("copy_paste", "share", share, 0.0, high=1.0)
+    if cut not in ("box", "object"):
+        raise InputError(f"copy_paste: cut must be 'box' or 'object', got {cut!r}.")
     min_visibility = check_number("copy_paste", "min_visibility", min_visibility, 0.0, high=1.0)
 
     def op(batch: Sample, seed: tf.Tensor) -> Sample:
         check_batch("copy_paste", batch)
         _check_parts(batch, classes)
+        region = region_of("copy_paste", batch) if cut == "object" else None
         image = batch["image"]
         count, height, width = tf.unstack(tf.shape(image)[:3])
         u_hit, u_flip, u_y, u_x = tf.unstack(tf.random.stateless_uniform([4, count], seed))
@@ -82,10 +91,14 @@ def copy_paste(
             chosen = tf.random.stateless_uniform(tf.shape(moved)[:2], own) < share
             chosen &= _of_classes(partner(batch["classes"]), classes)
             pasted = in_view & _touched(tf.where(chosen[..., None], moved, 0.0), height, width)
+            if region is not None:
+                pasted &= _moved(partner(region), rows, columns) > 0
+                known = tf.reduce_any(region > 0, axis=[1, 2], keepdims=True)
+                out["region"] = tf.where(pasted & known, tf.ones_like(region), region)
             out |= _boxes_seen(batch, moved, pasted, min_visibility)
         pixels = _moved(partner(image), rows, columns)
         out["image"] = tf.where(pasted[..., None], pixels, image)
-        for key in {"image", "mask"} & set(out):
+        for key in {"image", "mask", "region"} & set(out):
             out[key].set_shape(batch[key].shape)
         return {**batch, **out}
 

@@ -122,6 +122,8 @@ def _look_first(run: SetUp, built: Built, first: tf.data.Dataset) -> None:
     )
     warn(run, alarms)
     warn(run, few_samples(run.config, len(examples.train), examples.chosen.views))
+    if not run.surroundings.get("started_from"):
+        warn(run, few_steps(run.config, examples.chosen.per_epoch, run.task.facts.least_steps))
 
 
 def check_first_batch(stream: tf.data.Dataset, plain, samples: Samples) -> None:
@@ -151,6 +153,25 @@ def few_samples(config: RunConfig, count: int, views: int) -> list[str]:
     return [
         f"data.batch_size {config.data.batch_size} is more than the {count} training images: a "
         "batch holds some of them several times."
+    ]
+
+
+def few_steps(config: RunConfig, per_epoch: int, least: int) -> list[str]:
+    """A warning where a training from new weights ends before its task has begun to be learnt.
+
+    Args:
+        config: Of the run.
+        per_epoch: Training images of an epoch.
+        least: Steps that the task needs, of which `TaskFacts.least_steps` speaks.
+    """
+    an_epoch = max(1, round(per_epoch / config.data.batch_size))
+    steps = an_epoch * config.train.epochs
+    if steps >= least or config.train.time_budget:
+        return []
+    return [
+        f"{counted(steps, 'step')} in all, which is little from new weights: "
+        f"{config.task} took some {least} on small sets. To train for as many: "
+        f"--set train.epochs={-(-least // an_epoch)}"
     ]
 
 

@@ -86,6 +86,7 @@ class TaskFacts:
             see `tfvision.tasks.detection.audit:audit_boxes`. "": nothing.
         side_by_side: What draws the truth beside the predictions of several runs,
             `module:function`; see `tfvision.tasks.detection.side_by_side`. "": nothing.
+        least_steps: Steps below which a training from new weights has hardly begun; 0: not known.
         reasons: Option -> the reason why it means nothing to this task.
     """
 
@@ -109,6 +110,7 @@ class TaskFacts:
     arrays: tuple[str, ...] = ()
     audit: str = ""
     side_by_side: str = ""
+    least_steps: int = 0
 
     def supports(self, option: str) -> str | None:
         """None, or why `option` (`tile`, `scaled views`, `calibrate`, ...) means nothing here."""

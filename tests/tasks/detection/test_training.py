@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -124,6 +125,16 @@ def test_it_learns_and_its_terms_add_up(trained):
     assert max(recall) > 0.9
     metrics = read(trained / "run" / "summary.json")["metrics"]
     assert metrics["test"]["ap50"] > 0.6
+
+
+def test_a_training_of_few_steps_says_how_many_epochs_are_enough(trained):
+    said = re.search(
+        r"(\d+) steps in all.*detection took some (\d+).*train.epochs=(\d+)",
+        (trained / "run" / "report.html").read_text(),
+    )
+    steps, least, epochs = map(int, said.groups())
+    assert steps == read(trained / "run" / "summary.json")["steps"] < least
+    assert (epochs - 1) * steps / 30 < least <= epochs * steps / 30
 
 
 def test_scores_are_cocos_of_the_predictions_that_are_written(trained):

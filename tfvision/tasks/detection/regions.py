@@ -12,6 +12,7 @@ from tfvision.data.pipeline import Samples
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import decode
 from tfvision.recipe.sampling import augmented
+from tfvision.registry import Spec
 from tfvision.report.augment_page import Augmented
 
 WITH_REGION = {"random_background", "paste_on_background"}  # ops that ask where objects are
@@ -24,7 +25,7 @@ def decode_training(config: RunConfig, prepared: Prepared, indices: Sequence[int
     that the image keeps its background.
     """
     samples = decode(prepared, list(indices))
-    if not WITH_REGION & {spec.name for spec in (*config.data.augment, *config.data.mix)}:
+    if not any(_needs_region(spec) for spec in (*config.data.augment, *config.data.mix)):
         return samples
     boxes, classes = samples.targets["boxes"], samples.targets["classes"]
     regions = [
@@ -39,6 +40,10 @@ def augmented_training(
 ) -> Augmented | None:
     """As `augmented`, with the regions that the ops of the config ask for."""
     return augmented(config, prepared, ignored, read=partial(decode_training, config))
+
+
+def _needs_region(op: Spec) -> bool:
+    return op.name in WITH_REGION or op.kwargs.get("cut") == "object"  # of copy_paste
 
 
 def _region(image: np.ndarray, boxes: np.ndarray, white: float) -> np.ndarray:
