@@ -354,7 +354,7 @@ def test_a_failed_fold_ends_with_its_code_and_the_rest_is_kept(
 def test_a_start_that_trained_nothing_leaves_the_folder_to_the_next(
     tmp_path, here, monkeypatch, capsys, flags
 ):
-    """The augmentation does not fit the images, which the first fold finds before its first step."""
+    """An op does not fit the images, which the first fold finds before its first step."""
     source = write(tmp_path / "d.npz", *runs.arrays(14))
     config = runs.write_config(tmp_path / "c.yaml", source, data={"test_fraction": 0.0})
     given = ["--config", str(config), "--out", str(tmp_path / "F"), "--device", "cpu"]
