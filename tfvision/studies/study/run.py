@@ -98,14 +98,11 @@ def _run_all(plan: StudyPlan, *, device: str, quiet: bool) -> dict[str, Any]:
         table = _write(plan, study.seeds[:done], failed)
     if table and not quiet:
         print(text_of(table))
+    rest = "too few are left for a table"
     if table:
+        rest = f"the others are in {plan.out / 'ladder.md'}"
         say(f"table: {plan.out / 'ladder.md'}, page: {plan.out / 'ladder.html'}")
     if failed:
-        rest = (
-            f"the others are in {plan.out / 'ladder.md'}"
-            if table
-            else "too few are left for a table"
-        )
         raise PartFailed(
             f"{len(failed)} of {len(study.rungs)} rungs failed ({', '.join(failed)}); {rest}. "
             + " ".join(failed.values())
