@@ -432,7 +432,7 @@ def test_boxes_of_several_images_in_one_have_one_shape_and_start_anywhere():
 
 def test_what_an_op_refuses_is_said_in_its_own_words():
     samples = make(boxes=True)
-    with pytest.raises(InputError, match=r"^hsv: changes colours"):
+    with pytest.raises(InputError, match=r"^hsv: changes colours.*or set data\.channels=3"):
         training_batches(samples, batch_size=2, seed=0, augment=compose([hsv()]))
     with pytest.raises(InputError, match=r"^copy_paste: the batch has boxes"):
         training_batches(samples, batch_size=2, seed=0, mix=copy_paste(classes=[1]))

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfvision.engine.distribute import (
+    count_replicas,
     describe,
     make_strategy,
     parse_device,
@@ -166,3 +167,10 @@ def test_determinism(monkeypatch, setting, xla, gpus, result):
 def test_determinism_and_xla_exclude_each_other():
     with pytest.raises(InputError, match=r"train\.deterministic and train\.xla exclude each other"):
         resolve_determinism(True, xla=True)
+
+
+@pytest.mark.parametrize(
+    ("device", "count"), [("auto", 1), ("cpu", 1), ("cpu:2", 2), ("gpu:0,1", 2)]
+)
+def test_replicas_are_counted_without_a_device(device, count):
+    assert count_replicas(device) == count

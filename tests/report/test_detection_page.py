@@ -14,6 +14,7 @@ from tests.report.detection_example import (
     make_boxed,
     make_report,
     make_split,
+    planted,
 )
 from tests.report.example import EMPTY
 from tests.report.test_segmentation_page import Page
@@ -21,6 +22,7 @@ from tests.support.detections import answer, truth
 from tfvision.metrics import Contract
 from tfvision.metrics.coco import CocoEvaluation
 from tfvision.metrics.detections import DetectionEvidence
+from tfvision.metrics.intervals import wilson
 from tfvision.report.boxes import box_colours, draw_boxes
 from tfvision.report.detection_page import BoxLayer, DetectionReport, render
 from tfvision.report.detection_scores import SplitDetections, split_detections
@@ -256,6 +258,22 @@ def test_a_report_of_nothing_at_all():
     assert [s for s in SECTIONS if s not in ("warnings", "stages")] == list(page.texts)
     assert "no score" in page.text("headline")
     assert "no operating point" in page.text("threshold")
+
+
+@pytest.mark.parametrize("right", [0, 1, 40])
+def test_the_interval_of_strings_is_that_of_a_share_of_images(right):
+    """Also where none or all are read right."""
+    evidence = evidence_of("val", images=40)
+    spans = np.where(np.arange(40)[:, None] < right, [0.0, 1.0], 0.0)
+    evidence = replace(evidence, spans=spans, read_from=np.full(40, 0.5))
+    given = {"metrics": {}, "errors": None, "threshold": 0.5, "contract": Contract()}
+    evaluation = CocoEvaluation(*planted("val", 40), 2)
+    found = split_detections(evidence, evaluation, **given).intervals["string_accuracy"]
+    assert found == pytest.approx(wilson(right, 40))
+    assert found[1] - found[0] > 0.08
+    pairs = [f"{i // 2}" for i in range(40)]
+    grouped = split_detections(evidence, evaluation, **given, groups=pairs)
+    assert grouped.intervals["string_accuracy"] != pytest.approx(found)
 
 
 def test_no_detection_at_all_is_a_page_too():

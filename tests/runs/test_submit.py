@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.support import runs
 from tfvision.postprocess.rle import decode_rle
 from tfvision.runs import finish
+from tfvision.runs.submit import _by_id
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,13 @@ def test_mars_has_a_row_an_image_and_a_column_a_pixel(mars, predicted, tmp_path,
     assert [row[0] for row in rows[1:]] == [str(i) for i in range(6)]
     found = np.array([row[1:] for row in rows[1:]], int)
     np.testing.assert_array_equal(found, np.stack(list(predicted.values())).reshape(6, -1))
+
+
+def test_names_of_images_keep_the_order_of_the_data_and_numbers_are_counted():
+    names = ["test_2", "10", "test_10", "9", "test_1"]
+    records = [SimpleNamespace(id=name, place=f"{name}.png") for name in names]
+    source = SimpleNamespace(coco_ids=None, records=records)
+    assert _by_id(source, [0, 1, 2, 3, 4]) == [3, 1, 0, 2, 4]
 
 
 def test_rows_follow_the_sample(mars, predicted, tmp_path):

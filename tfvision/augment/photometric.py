@@ -114,7 +114,8 @@ def hsv(
         if image.shape[-1] != 3:
             raise InputError(
                 "hsv: changes colours, so an image must have 3 channels, this one has "
-                f"{image.shape[-1]}. Leave the op out; brightness, contrast and gamma act on grey."
+                f"{image.shape[-1]}. Leave the op out, since brightness, contrast and gamma act on "
+                "grey, too; or set data.channels=3, under which grey images have 3 equal channels."
             )
         u_hit, u_hue, u_saturation, u_value = draw(seed, 4)
 

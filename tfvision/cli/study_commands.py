@@ -116,7 +116,11 @@ def _ladder(arguments):
     study = read_ladder(arguments.file, **given)
     out = arguments.out or Path("runs") / "ladder" / study.name
     import_tensorflow()
+    import tensorflow as tf
+
     from tfvision.studies.study.run import run_all
+
+    tf.config.set_visible_devices([], "GPU")  # what trains, in other processes, has them whole
 
     return run_all(study, out, device=arguments.device, redo=arguments.redo, quiet=arguments.quiet)
 

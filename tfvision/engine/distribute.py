@@ -68,6 +68,16 @@ def make_strategy(device: str):
     return _mirrored(tuple(f"GPU:{i}" for i in range(len(chosen))))
 
 
+def count_replicas(device: str) -> int:
+    """Devices that `make_strategy` would take, none of which is started here."""
+    import tensorflow as tf
+
+    kind, which = parse_device(device)
+    if kind == "cpu":
+        return which[0] if which else 1
+    return len(which or tf.config.list_physical_devices("GPU")) or 1
+
+
 def _seen(tf) -> str:
     """The devices there are, as `CPU:0, GPU:0`."""
     devices = tf.config.list_physical_devices()

@@ -1,6 +1,6 @@
 """Checking and splitting a run's data."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -225,7 +225,6 @@ def prepare(
     used = [i for i, name in enumerate(splits) if name is not None]
     size, resized, said = _size(config, found, used)
     notes += said
-    channels = config.channels or int(max(found.channels[i] for i in used))
     return Prepared(
         source=source,
         scan=found,
@@ -233,12 +232,21 @@ def prepare(
         how=how,
         size=size,
         resized=resized,
-        channels=channels,
+        channels=_channels(config, found, used),
         audit=audit,
         exclude=exclude,
         notes=notes,
         task=config.task,
     )
+
+
+def shown_as(config: DataConfig, prepared: Prepared) -> Prepared:
+    """The same data at the size and with the channels of another config, which shows the same
+    samples in another way."""
+    used = [i for i, name in enumerate(prepared.splits) if name is not None]
+    size, resized, _ = _size(config, prepared.scan, used)
+    channels = _channels(config, prepared.scan, used)
+    return replace(prepared, size=size, resized=resized, channels=channels)
 
 
 def _saved(config: DataConfig) -> bool:
@@ -294,6 +302,11 @@ def _size(config, found, used):
             "sets another"
         ],
     )
+
+
+def _channels(config: DataConfig, found: Scan, used: list[int]) -> int:
+    """1 or 3: what the config says, else as many as the images have."""
+    return config.channels or int(max(found.channels[i] for i in used))
 
 
 def rounded_size(size: tuple[float, float] | np.ndarray, largest: int) -> tuple[int, int]:

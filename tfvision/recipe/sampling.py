@@ -13,7 +13,8 @@ from tfvision.data.balance import rare_classes, repeat_factors
 from tfvision.data.pipeline import Samples, training_batches
 from tfvision.data.sources.source import RawSample
 from tfvision.data.truth import truth_kind
-from tfvision.errors import InputError
+from tfvision.engine.loop_messages import cannot_make
+from tfvision.errors import InputError, out_of_memory
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.read import decode
 from tfvision.registry import Spec
@@ -144,6 +145,9 @@ def augmented(
 
     They stand evenly apart in the training set, and are mixed with each other. None where
     the config augments nothing. Arguments as `training_set` has them; `read` decodes samples.
+
+    Raises:
+        InputError: An op does not fit them.
     """
     chosen = training_set(config, prepared, ignored)
     augment, mix = operations(config, chosen)
@@ -154,7 +158,12 @@ def augmented(
     stream = training_batches(
         samples, batch_size=len(samples), seed=config.seed, augment=augment, mix=mix, workers=1
     )
-    draws = [{key: value.numpy() for key, value in b.items()} for b in stream.take(DRAWS)]
+    try:
+        draws = [{key: value.numpy() for key, value in b.items()} for b in stream.take(DRAWS)]
+    except tf.errors.OpError as error:
+        if out_of_memory(error):
+            raise
+        raise cannot_make(0, error, samples.ids) from error
     rows = [np.argsort(batch["index"]) for batch in draws]
     kind = truth_kind(prepared.source.truth)
 

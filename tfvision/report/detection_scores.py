@@ -10,6 +10,7 @@ import numpy as np
 from tfvision.metrics.coco import CocoEvaluation
 from tfvision.metrics.contract import Contract
 from tfvision.metrics.detections import DetectionEvidence
+from tfvision.metrics.intervals import wilson
 from tfvision.metrics.thresholds import ThresholdCurve, threshold_curve
 from tfvision.stats.bootstrap import compare
 from tfvision.stats.measure import Measure
@@ -26,7 +27,8 @@ class SplitDetections:
 
     Attributes:
         metrics: Its entry of `summary.json`.
-        intervals: Score -> ends of its 95 % interval, NaN where there is none.
+        intervals: Score -> ends of its 95 % interval, NaN where there is none. That of the share
+            of strings read right is Wilson's where images are resampled.
         class_intervals: The same of AP of each class.
         resamples: Behind them; 0: too few images, or too many boxes for a page.
         units: What was resampled: "images" or "groups".
@@ -107,4 +109,8 @@ def _intervals(evidence: DetectionEvidence, contract: Contract, groups):
             for d, one in zip(found, measures, strict=True)
         ]
     number = len(names)
-    return dict(zip(names, ends[:number], strict=True)), ends[number:], resamples
+    of_scores = dict(zip(names, ends[:number], strict=True))
+    if strings and groups is None:  # a share of images, of which all may be alike
+        right = measures[names.index(strings[0])]
+        of_scores[strings[0]] = wilson(int(right.above.sum()), int(right.below.sum()))
+    return of_scores, ends[number:], resamples

@@ -13,6 +13,7 @@ from tfvision.data.files.issue import by_kind, grouped
 from tfvision.engine import OPTIMIZERS, SCHEDULES
 from tfvision.engine.distribute import make_strategy, resolve_determinism
 from tfvision.engine.progress import Progress
+from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare
 from tfvision.recipe.opening import resolved_source
@@ -66,14 +67,8 @@ def set_up(request: TrainRequest, progress: Progress) -> SetUp:
     config, say = request.config, progress.line
     task = task_of(config.task)
     strategy = make_strategy(request.device)
-    check_arguments(config)
-    check_pretrained(config, resume=request.resume)
-    check_starting_weights(config, resume=request.resume)
-    architecture = outside_architecture(config.model, request.run if request.resume else None)
-    check_settings(
-        _without_split_files(config) if request.resume else config,
-        strategy.num_replicas_in_sync,
-        architecture,
+    architecture = check_config(
+        config, strategy.num_replicas_in_sync, request.run if request.resume else None
     )
     open_run(request)
     issues = None if request.dry_run else request.run.path / "issues.json"
@@ -112,6 +107,31 @@ def set_up(request: TrainRequest, progress: Progress) -> SetUp:
         warnings=warnings,
         say=say,
     )
+
+
+def check_config(
+    config: RunConfig, replicas: int, run: RunFolder | None = None
+) -> dict[str, Any] | None:
+    """Checks all of a config that can be checked before its data is opened.
+
+    Args:
+        config: Of the run.
+        replicas: Devices that share a batch.
+        run: The one to go on with, or None for a new one.
+
+    Returns:
+        The architecture of an encoder that the config has by path, or None.
+
+    Raises:
+        InputError: Settings that cannot be used.
+    """
+    resume = run is not None
+    check_arguments(config)
+    check_pretrained(config, resume=resume)
+    check_starting_weights(config, resume=resume)
+    architecture = outside_architecture(config.model, run)
+    check_settings(_without_split_files(config) if resume else config, replicas, architecture)
+    return architecture
 
 
 def _without_split_files(config: RunConfig) -> RunConfig:

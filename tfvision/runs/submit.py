@@ -142,6 +142,8 @@ def make_layout(
 def _by_id(source, indices: list[int]) -> list[int]:
     """Places of images by their ids in the data's own JSON, or the numbers they are called by.
 
+    Those that go by names keep the order of the data, behind the others.
+
     Raises:
         InputError: Two images have one id.
     """
@@ -152,10 +154,9 @@ def _by_id(source, indices: list[int]) -> list[int]:
             f"Two images have the id {double!r} in their JSON files; predict one split at a time "
             "with --split, or one folder as INPUT."
         )
-    order = sorted(
-        zip(ids, indices, strict=True), key=lambda one: (isinstance(one[0], str), one[0])
-    )
-    return [i for _, i in order]
+    named = [isinstance(name, str) for name in ids]
+    order = sorted(range(len(ids)), key=lambda n: (named[n], n if named[n] else ids[n]))
+    return [indices[n] for n in order]
 
 
 def _strings(loaded, options: SubmitOptions) -> Strings | None:

@@ -350,6 +350,34 @@ def test_a_failed_fold_ends_with_its_code_and_the_rest_is_kept(
     assert RunFolder(folder / "fold-0").report.is_file()
 
 
+@pytest.mark.parametrize("flags", [["--folds", "2"], ["--folds", "3", "--fold", "0"]])
+def test_a_start_that_trained_nothing_leaves_the_folder_to_the_next(
+    tmp_path, here, monkeypatch, capsys, flags
+):
+    """An op does not fit the images, which the first fold finds before its first step."""
+    source = write(tmp_path / "d.npz", *runs.arrays(14))
+    config = runs.write_config(tmp_path / "c.yaml", source, data={"test_fraction": 0.0})
+    given = ["--config", str(config), "--out", str(tmp_path / "F"), "--device", "cpu"]
+    wrong = [*given, "--set", "data.augment=[{name: hsv}]"]
+    assert training.train("segmentation", [*wrong, *flags]) == 2
+    said = capsys.readouterr().err
+    assert "hsv: changes colours" in said
+    if "--fold" not in flags:
+        left = {path.name for path in (tmp_path / "F").iterdir()}
+        assert left <= {".lock", "log.txt"}
+        assert "Nothing was trained: start again with --out" in said
+    monkeypatch.setattr(process, "run_process", lambda argv, *, log=None: 4)
+    assert training.train("segmentation", [*given, "--folds", "2"]) == 4
+    run = folds_train.open_fold(
+        tmp_path / "F",
+        config_of(tmp_path, source, "data.folds=3", "data.fold=1"),
+        "unet",
+        tmp_path,
+        overwrite=False,
+    )
+    assert (run.path.name, folds.load_folds_config(tmp_path / "F").data.folds) == ("fold-1", 3)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

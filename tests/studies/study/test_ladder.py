@@ -258,6 +258,45 @@ def test_a_rung_that_fails_leaves_the_others(run_ladder, trainer, tmp_path, caps
     assert "same failed and is not compared" in capsys.readouterr().out
 
 
+def test_what_cannot_be_trained_is_said_of_all_rungs_before_anything_is(
+    run_ladder, trainer, tmp_path
+):
+    rungs = [
+        THREE[0],
+        {"name": "hue", "over": ["data.augment=[{name: hsv}]"]},
+        {"name": "coloured", "over": ["data.augment=[{name: hsv}]", "data.channels=3"]},
+        {"name": "pasted", "over": ["data.mix=[{name: copy_paste, classes: [9]}]"]},
+        {"name": "deep", "over": ["model.depth=9"]},
+        {"name": "thin", "from": "low", "over": ["model.width=0"]},
+        {"name": "typo", "over": ["model.widht=4"]},
+        {"name": "again", "over": ["model.widht=4"]},
+    ]
+    with pytest.raises(InputError) as error:
+        run_ladder(rungs)
+    said = str(error.value)
+    assert said.startswith("6 rungs cannot be trained, so nothing was:\nRung 'hue': hsv: changes")
+    assert "\nRung 'pasted': data.mix, copy_paste: classes names 9" in said
+    assert "\nRung 'deep': model.depth 9 halves" in said
+    assert "\nRung 'thin': " in said
+    assert "\nRungs 'typo', 'again': Unknown argument of model `unet`: 'widht'" in said
+    assert not any(name in said for name in ("'coloured'", "'low'"))
+    assert trainer.trained == []
+    trainer.gains = {"low": 0.0, "coloured": 0.0}
+    table = run_ladder([rungs[0], rungs[2]])  # in the same folder
+    assert [row["name"] for row in table["rungs"]] == ["low", "coloured"]
+
+
+def test_where_all_rungs_fail_no_table_is_named(run_ladder, monkeypatch, tmp_path, capsys):
+    def fail(*_, **__):
+        raise ProcessFailed("it went wrong", 3)
+
+    monkeypatch.setattr(study_training, "train_in_process", fail)
+    with pytest.raises(Exception, match=r"3 of 3 rungs failed .* too few are left for a table\."):
+        run_ladder()
+    assert "ladder.md" not in capsys.readouterr().err
+    assert not (tmp_path / "out" / "ladder.md").exists()
+
+
 def test_a_search_looks_at_no_test_image(run_ladder, trainer, tmp_path, monkeypatch):
     """Its loss is the rung's, for all seeds; it assigns folds of training and validation."""
     found = []

@@ -68,6 +68,13 @@ def train_folds(request: FoldsRequest) -> Assignment:
                 quiet=request.quiet,
             )
         except ProcessFailed as error:
+            if not _begun(run.path):
+                _empty(run.path)
+                raise ProcessFailed(
+                    f"Fold {fold} of {folds} ended with exit code {error.exit_code} before its "
+                    f"first step. Nothing was trained: start again with --out {request.folder}.",
+                    error.exit_code,
+                ) from error
             kept = [i for i in range(folds) if is_finished(RunFolder(fold_folder(run.path, i)))]
             raise ProcessFailed(
                 f"Fold {fold} of {folds}: {error} Finished: "
@@ -100,7 +107,7 @@ def train_folds_in_process(
         ProcessFailed: A fold failed; with its exit code.
     """
     config = load_any(config_path)
-    if not is_folds(folder):
+    if not (is_folds(folder) and _begun(folder)):
         _check_free(folder)
         arguments = ["--config", str(config_path), "--folds", str(config.data.folds)]
         arguments += ["--out", str(folder)]
@@ -138,11 +145,13 @@ def open_fold(
     if not is_folds(folder):
         _check_free(folder)
     elif changed := _changed(folder, config):
-        raise InputError(
-            f"{folder} holds folds of another config:\n  "
-            + "\n  ".join(changed)
-            + "\nChoose another --out, or give the options they were trained with."
-        )
+        if _begun(folder):
+            raise InputError(
+                f"{folder} holds folds of another config:\n  "
+                + "\n  ".join(changed)
+                + "\nChoose another --out, or give the options they were trained with."
+            )
+        _empty(folder)
     run = RunFolder(fold_folder(folder, fold))
     run.check_free(overwrite=overwrite)
     assign_samples(config, only=fold)
@@ -168,10 +177,13 @@ def default_folder(parent: Path, arch: str, config: RunConfig, *, fold: int | No
 
 
 def _check_free(folder: Path, *, overwrite: bool = False) -> None:
-    """Refuses a folder that holds something: what is no folds folder, and folds to be kept."""
+    """Refuses a folder that holds something: what is no folds folder, and folds to be kept.
+
+    Folds of which none came to its first step are not: the next start takes their folder over.
+    """
     folder = Path(folder)
     if is_folds(folder):
-        if not overwrite:
+        if _begun(folder) and not overwrite:
             raise InputError(
                 f"{folder} exists already. Go on with --resume {folder}, replace it with "
                 "--overwrite, or choose another --out."
@@ -196,13 +208,18 @@ def _open_folds(request: FoldsRequest) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         run.lock()
-        if request.overwrite:
+        if not request.resume:
             _empty(folder)
     except OSError as error:
         raise cannot_write(folder, error, 0) from error
     request.lock.append(run)
     if not request.resume:
         write_text(folder / CONFIG, dump_config(_of_all(request.config)))
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a fold has come to its first step, with which it becomes a run."""
+    return any(Path(folder).glob("fold-*/config.yaml"))
 
 
 def _of_all(config: RunConfig) -> RunConfig:

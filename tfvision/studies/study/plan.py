@@ -14,9 +14,12 @@ from tfvision.data.files.issue import by_kind
 from tfvision.engine.files import write_json
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
-from tfvision.recipe.dataset import Prepared, prepare
+from tfvision.recipe.dataset import Prepared, prepare, shown_as
 from tfvision.recipe.sampling import training_set
+from tfvision.runs.look import check_trainable
+from tfvision.runs.set_up import check_arguments
 from tfvision.studies.folds.assign import assign_samples
+from tfvision.studies.study.faults import Faults
 from tfvision.studies.study.schema import DECLARED, Rung, Study
 from tfvision.studies.study.shared_split import (
     key_of,
@@ -118,12 +121,19 @@ def check_contracts(study: Study) -> None:
             )
 
 
-def make_plan(study: Study, out: Path, *, redo: bool) -> StudyPlan:
+def make_plan(study: Study, out: Path, *, redo: bool, replicas: int) -> StudyPlan:
     """Looks at the data, works out epochs, and compares all of it with what the folder has.
 
+    Rungs that the folder does not have yet are looked at as well, so that nothing is trained
+    where a later one could not be. Of one that searches its config only arguments are checked.
+
+    Args:
+        study, out, redo: As `run_all` has them.
+        replicas: Devices that share a batch.
+
     Raises:
-        InputError: Nothing can be scored; other data, another split or other configs than the
-            folder's.
+        InputError: Nothing can be scored; rungs that cannot be trained, all of which are named;
+            other data, another split or other configs than the folder's.
     """
     record = {"rungs": {}}
     if (out / PLAN).is_file():
@@ -146,14 +156,21 @@ def make_plan(study: Study, out: Path, *, redo: bool) -> StudyPlan:
     write(out)
     lengths, records = {}, {}
     seen: dict[str, list[Prepared]] = {}
+    faults = Faults()
     for rung in study.rungs:
         data = _shared(rung.config.data, out, study.folds)
         config = rung.config.model_copy(update={"data": data, "seed": study.seeds[0]})
         key = key_of(data)
-        if key not in seen:
-            seen[key] = _trainings(config)
-        length = lengths[rung.name] = _length(study, rung, _steps_per_epoch(config, seen[key]))
-        records[rung.name] = _record(rung, length, seen[key][0].exclude.sha256)
+        with faults.of(rung.name):
+            check_arguments(config)
+            if key not in seen:
+                seen[key] = _trainings(config)
+            trainings = seen[key]
+            length = lengths[rung.name] = _length(study, rung, _steps_per_epoch(config, trainings))
+            made = records[rung.name] = _record(rung, length, trainings[0].exclude.sha256)
+            if rung.search is None and made != record["rungs"].get(rung.name):
+                check_trainable(config, shown_as(data, trainings[0]), replicas)
+    faults.check()
     _settle(out, record["rungs"], records, redo)
     write_json(out / PLAN, {"of": prints, "rungs": {**record["rungs"], **records}})
     return StudyPlan(study, out, lengths, units=units, folds=folds, notes=notes, prepared=first)

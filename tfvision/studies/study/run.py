@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from tfvision.config import RunConfig, load_any
+from tfvision.engine.distribute import count_replicas
 from tfvision.engine.files import sha256_of, write_json
 from tfvision.engine.run_folder import RunFolder
-from tfvision.errors import InputError, PartFailed
-from tfvision.recipe.pretrained import outside_architecture
+from tfvision.errors import PartFailed
 from tfvision.registry import plain
 from tfvision.report.ladder_page import text_of, write_ladder
 from tfvision.runs.process import ProcessFailed, evaluate_in_process
-from tfvision.runs.set_up import check_arguments
 from tfvision.studies.study.ladder_pictures import write_pictures
 from tfvision.studies.study.plan import StudyPlan, check_contracts, make_plan, with_changes
 from tfvision.studies.study.race import run_race
@@ -64,26 +63,14 @@ def run_all(
         What `ladder.json` holds.
 
     Raises:
-        InputError: Nothing can be scored, other data or other configs than the folder's.
+        InputError: Nothing can be scored, rungs that cannot be trained, other data or other
+            configs than the folder's.
         PartFailed: A rung could not be trained; the others are in the table.
     """
-    for rung in study.rungs:
-        _check_rung(rung, out)
     check_contracts(study)
     with open_folder(out, "ladder"):
-        plan = make_plan(study, out, redo=redo)
+        plan = make_plan(study, out, redo=redo, replicas=count_replicas(device))
         return _run_all(plan, device=device, quiet=quiet)
-
-
-def _check_rung(rung: Rung, out: Path) -> None:
-    """Raises for arguments that do not fit, and for weights that are not there to begin with."""
-    check_arguments(rung.config)
-    if (out / "runs" / rung.name).is_dir():  # its runs keep what they began with
-        return
-    try:
-        outside_architecture(rung.config.model, None)
-    except InputError as error:
-        raise InputError(f"Rung {rung.name!r}: {error}") from None
 
 
 def _run_all(plan: StudyPlan, *, device: str, quiet: bool) -> dict[str, Any]:
@@ -111,11 +98,14 @@ def _run_all(plan: StudyPlan, *, device: str, quiet: bool) -> dict[str, Any]:
         table = _write(plan, study.seeds[:done], failed)
     if table and not quiet:
         print(text_of(table))
-    say(f"table: {plan.out / 'ladder.md'}, page: {plan.out / 'ladder.html'}")
+    rest = "too few are left for a table"
+    if table:
+        rest = f"the others are in {plan.out / 'ladder.md'}"
+        say(f"table: {plan.out / 'ladder.md'}, page: {plan.out / 'ladder.html'}")
     if failed:
         raise PartFailed(
-            f"{len(failed)} of {len(study.rungs)} rungs failed ({', '.join(failed)}); the others "
-            f"are in {plan.out / 'ladder.md'}. " + " ".join(failed.values())
+            f"{len(failed)} of {len(study.rungs)} rungs failed ({', '.join(failed)}); {rest}. "
+            + " ".join(failed.values())
         )
     return table
 
