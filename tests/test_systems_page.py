@@ -106,6 +106,11 @@ def test_settings_are_taken_and_architectures_have_a_config():
             },
         ),
         ("mars", ["mars_tiles"], None),
+        (
+            "blood_cells",
+            ["blood_cells"],
+            {"faster_rcnn": 0.7415, "retinanet": 0.016, "ssd": 0.3981},
+        ),
     ],
 )
 def test_ladders_have_the_scores_of_the_reports(name, tables, reported):
