@@ -272,6 +272,8 @@ def test_a_folds_ladder_goes_on_after_a_kill(run_ladder, processes, tmp_path):
     (unfinished / "folds.json").unlink()  # as it is until its last fold is trained
     for path in unfinished.glob("fold-*"):
         ladder.shutil.rmtree(path)
+    (unfinished / "fold-0").mkdir()  # which has come to its first step
+    (unfinished / "fold-0/config.yaml").touch()
     processes.stop_after = None
     table = run_ladder(two, folds=3)
     assert processes.started[3:] == [("low", "seed-1", True), ("high", "seed-1", False)]
