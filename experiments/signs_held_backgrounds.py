@@ -13,6 +13,7 @@ trained as `--config` of train_det.py and train_cls.py with
 """
 
 import csv
+import itertools
 import sys
 from pathlib import Path
 
@@ -76,13 +77,16 @@ def main(data: Path, out: Path) -> None:
     for row in known[count:]:
         (out / "images" / row["name"]).write_bytes((data / "train" / row["name"]).read_bytes())
         table.append((row["name"], *row["box"], row["label"], "train"))
-    for number, row in enumerate(known[:count]):
+    composed, places = [], itertools.cycle(small)
+    for row in known[:count]:
         image = cv2.imread(str(data / "train" / row["name"]))
         region, _ = find_region(image[..., ::-1], row["box"], "grabcut")
-        place = small[number % len(small)]
+        if region is None:
+            continue
+        place = next(places)
         background = cv2.imread(str(data / "train" / place["name"])).astype(float)
         background = without_sign(background, place["box"], rng)
-        if region is None or background is None:
+        if background is None:
             continue
         x1, y1, x2, y2 = row["box"]
         x = rng.integers(0, background.shape[1] - (x2 - x1) + 1)
@@ -90,16 +94,17 @@ def main(data: Path, out: Path) -> None:
         alpha = cv2.GaussianBlur(region.astype(float), (0, 0), 0.7)[y1:y2, x1:x2, None]
         here = (slice(y, y + y2 - y1), slice(x, x + x2 - x1))
         background[here] = background[here] * (1 - alpha) + image[y1:y2, x1:x2] * alpha
-        name = f"v{number:03d}.jpg"
+        name = f"v{len(composed):03d}.jpg"
         cv2.imwrite(str(out / "images" / name), background.clip(0, 255).astype(np.uint8))
-        table.append((name, x, y, x + x2 - x1, y + y2 - y1, row["label"], "val"))
+        composed.append((name, x, y, x + x2 - x1, y + y2 - y1, row["label"], "val"))
+    table += composed
     with (out / "boxes.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([("filename", *CORNERS, "label"), *(row[:6] for row in table)])
     with (out / "splits.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([("id", "split"), *((Path(row[0]).stem, row[6]) for row in table)])
-    print(f"{len(table)} images, {sum(row[6] == 'val' for row in table)} of them composed")
+    print(f"{len(table)} images, {len(composed)} of them composed")
 
 
 if __name__ == "__main__":

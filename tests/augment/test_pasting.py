@@ -280,5 +280,7 @@ def test_a_cut_needs_a_region_and_a_known_name():
     batch = {key: value for key, value in discs().items() if key != "region"}
     with pytest.raises(InputError, match="copy_paste: must know where the object is"):
         copy_paste("all", cut="object")(batch, [0, 0])
+    with pytest.raises(InputError, match="cut 'object' is of boxes; a mask tells the outlines"):
+        copy_paste([1], cut="object")(batch_of(), [0, 0])
     with pytest.raises(InputError, match="cut must be 'box' or 'object', got 'disc'"):
         copy_paste("all", cut="disc")

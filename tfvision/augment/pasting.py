@@ -53,8 +53,8 @@ def copy_paste(
 
     Raises:
         InputError: When called, where `classes` is still "rare", or "all" of masks, or `cut` is
-            "object" and there is no region, or the batch has neither masks nor boxes, or both
-            (which box a pixel of a class belongs to is not known), or is mixed.
+            "object" of masks or where there is no region, or the batch has neither masks nor
+            boxes, or both (which box a pixel of a class belongs to is not known), or is mixed.
     """
     if classes not in ("rare", "all"):
         classes = _check_classes(classes)
@@ -68,7 +68,7 @@ def copy_paste(
 
     def op(batch: Sample, seed: tf.Tensor) -> Sample:
         check_batch("copy_paste", batch)
-        _check_parts(batch, classes)
+        _check_parts(batch, classes, cut)
         region = region_of("copy_paste", batch) if cut == "object" else None
         image = batch["image"]
         count, height, width = tf.unstack(tf.shape(image)[:3])
@@ -114,7 +114,7 @@ def _check_classes(classes) -> list[int]:
     return [check_integer("copy_paste", "a label of classes", label, 0) for label in classes]
 
 
-def _check_parts(batch: Sample, classes: str | list[int]) -> None:
+def _check_parts(batch: Sample, classes: str | list[int], cut: str) -> None:
     if classes == "rare":
         raise InputError(
             "copy_paste: which classes are rare is known only with the training set. Give them "
@@ -128,6 +128,11 @@ def _check_parts(batch: Sample, classes: str | list[int]) -> None:
         raise InputError(
             "copy_paste: the batch has boxes, and which of them the pasted pixels belong to is "
             "not known beside a mask. Use mixup or cutmix, which move boxes."
+        )
+    if "mask" in batch and cut == "object":
+        raise InputError(
+            "copy_paste: cut 'object' is of boxes; a mask tells the outlines of objects by itself. "
+            "Leave cut out."
         )
     if "mask" in batch and classes == "all":
         raise InputError(

@@ -53,6 +53,11 @@ class TrainingSet:
         return len(self.indices) * self.repeat * self.views
 
 
+def steps_per_epoch(config: RunConfig, samples: int) -> int:
+    """Optimizer steps of an epoch of so many samples: 1 at least."""
+    return max(1, round(samples / config.data.batch_size))
+
+
 def training_set(
     config: RunConfig, prepared: Prepared, ignored: Iterable[int], *, views: int = 1
 ) -> TrainingSet:

@@ -18,7 +18,7 @@ from tfvision.recipe.loss_terms import RunLoss
 from tfvision.recipe.model import make_optimizer, precision
 from tfvision.recipe.pretrained import enter_weights, recorded
 from tfvision.recipe.recipe import Recipe
-from tfvision.recipe.sampling import training_stream
+from tfvision.recipe.sampling import steps_per_epoch, training_stream
 from tfvision.recipe.starting_weights import start_from
 from tfvision.runs.set_up import SetUp
 from tfvision.runs.watch import start_alarms
@@ -122,8 +122,9 @@ def _look_first(run: SetUp, built: Built, first: tf.data.Dataset) -> None:
     )
     warn(run, alarms)
     warn(run, few_samples(run.config, len(examples.train), examples.chosen.views))
-    if not run.surroundings.get("started_from"):
-        warn(run, few_steps(run.config, examples.chosen.per_epoch, run.task.facts.least_steps))
+    if not (run.surroundings.get("pretrained") or run.surroundings.get("started_from")):
+        an_epoch = steps_per_epoch(run.config, examples.chosen.per_epoch)
+        warn(run, few_steps(run.config, an_epoch, run.task.facts.least_steps))
 
 
 def check_first_batch(stream: tf.data.Dataset, plain, samples: Samples) -> None:
@@ -156,15 +157,14 @@ def few_samples(config: RunConfig, count: int, views: int) -> list[str]:
     ]
 
 
-def few_steps(config: RunConfig, per_epoch: int, least: int) -> list[str]:
+def few_steps(config: RunConfig, an_epoch: int, least: int) -> list[str]:
     """A warning where a training from new weights ends before its task has begun to be learnt.
 
     Args:
         config: Of the run.
-        per_epoch: Training images of an epoch.
+        an_epoch: Steps of an epoch.
         least: Steps that the task needs, of which `TaskFacts.least_steps` speaks.
     """
-    an_epoch = max(1, round(per_epoch / config.data.batch_size))
     steps = an_epoch * config.train.epochs
     if steps >= least or config.train.time_budget:
         return []

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from tfvision.engine.progress import duration
-from tfvision.recipe.sampling import training_samples
+from tfvision.recipe.sampling import steps_per_epoch, training_samples
 from tfvision.report.augment_page import write_picture
 from tfvision.runs.build import Built
 from tfvision.runs.environment import peak_memory
@@ -26,7 +26,7 @@ def dry_run(run: SetUp, built: Built) -> dict[str, Any]:
     if built.validate is not None:
         built.validate()
     scoring = time.monotonic() - began
-    steps = max(1, round(run.examples.chosen.per_epoch / config.data.batch_size))
+    steps = steps_per_epoch(config, run.examples.chosen.per_epoch)
     disk = checkpoint_bytes(step)
     pictures = _write_pictures(run)
     summary = {

@@ -13,6 +13,7 @@ from tfvision.engine.step import TrainStep
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared
 from tfvision.recipe.recipe import Recipe
+from tfvision.recipe.sampling import steps_per_epoch
 from tfvision.runs.kept_samples import MAX_BYTES
 from tfvision.tasks.facts import facts_of
 from tfvision.tasks.task import Task
@@ -34,7 +35,7 @@ def make_plan(config, recipe: Recipe, num_train: int, setup: float, reserve: flo
             keras.ops.convert_to_numpy(OPTIMIZERS.build(config.train.optimizer).learning_rate)
         )
     return Plan(
-        steps_per_epoch=max(1, round(num_train / config.data.batch_size)),
+        steps_per_epoch=steps_per_epoch(config, num_train),
         epochs=config.train.epochs,
         time_limit=limit,
         learning_rate=rate,

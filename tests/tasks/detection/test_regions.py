@@ -40,7 +40,10 @@ def test_the_region_is_the_object_or_nothing_where_none_is_found(tmp_path):
     for region, disc in zip(found.targets["region"][:5], discs[:5], strict=True):
         assert (region != disc).mean() < 0.01
     assert not found.targets["region"][5].any()
-    assert "region" not in decode_training(config_of(tmp_path), prepared, [0]).targets
+    cut = config_of(tmp_path, mix=["copy_paste(classes='all', cut='object')"])
+    assert decode_training(cut, prepared, [0]).targets["region"].any()
+    boxed = config_of(tmp_path, mix=["copy_paste(classes='all')"])
+    assert "region" not in decode_training(boxed, prepared, [0]).targets
 
 
 def test_backgrounds_change_and_objects_and_boxes_stay(tmp_path):

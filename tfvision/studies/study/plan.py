@@ -15,7 +15,7 @@ from tfvision.engine.files import write_json
 from tfvision.engine.run_folder import RunFolder
 from tfvision.errors import InputError
 from tfvision.recipe.dataset import Prepared, prepare, shown_as
-from tfvision.recipe.sampling import training_set
+from tfvision.recipe.sampling import steps_per_epoch, training_set
 from tfvision.runs.look import check_trainable
 from tfvision.runs.set_up import check_arguments
 from tfvision.studies.folds.assign import assign_samples
@@ -217,7 +217,7 @@ def _steps_per_epoch(config: RunConfig, trainings: Sequence[Prepared]) -> list[i
     samples = task_of(config.task).samples_of(config, trainings[0], used)
     each = dict(zip(used, samples, strict=True))
     counts = [sum(each[i] for i in one.indices) * one.repeat for one in chosen]
-    return [max(1, round(count / config.data.batch_size)) for count in counts]
+    return [steps_per_epoch(config, count) for count in counts]
 
 
 def _shared(data: DataConfig, out: Path, folds: int | None) -> DataConfig:
